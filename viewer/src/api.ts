@@ -1,0 +1,141 @@
+/** The server's HTTP interface. Every failure becomes a ServerError or a ConnectionError. */
+
+import type { Extent, TileAddress } from "./geometry.js";
+
+/** Metadata of a slide, as the server gives it. The seed is text: it may not fit a number. */
+export interface Slide extends Extent {
+  readonly id: string;
+  readonly title: string;
+  readonly seed: string;
+  readonly model: string;
+  readonly unbounded: boolean;
+  readonly fingerprint: string;
+  readonly version: string;
+  readonly notice: string;
+  readonly tiles: string;
+}
+
+/** What the server is painting, for whomever. */
+export interface Progress {
+  readonly waiting: number;
+  readonly seconds_per_tile: number | null;
+}
+
+/** An answered tile: `final` is what it stays, otherwise it is an enlarged ancestor. */
+export interface TileAnswer {
+  readonly blob: Blob;
+  readonly final: boolean;
+}
+
+/** The server answered, and refused. `again`: asking again later may help. */
+export class ServerError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly remedy: string,
+  ) {
+    super(message);
+    this.name = "ServerError";
+  }
+
+  get again(): boolean {
+    return this.status >= 500 || this.status === 429 || this.status === 408;
+  }
+}
+
+/** No answer at all: the server is gone or the network is. */
+export class ConnectionError extends Error {
+  constructor() {
+    super("no answer from the server");
+    this.name = "ConnectionError";
+  }
+}
+
+/** All slides. */
+export async function fetchSlides(): Promise<Slide[]> {
+  const listed = (await fetchJson("/api/slides")) as { slides: Slide[] };
+  return listed.slides;
+}
+
+/** One slide. */
+export async function fetchSlide(id: string): Promise<Slide> {
+  return (await fetchJson(`/api/slides/${encodeURIComponent(id)}`)) as Slide;
+}
+
+/** The state of painting of one slide. */
+export async function fetchProgress(id: string): Promise<Progress> {
+  return (await fetchJson(`/api/slides/${encodeURIComponent(id)}/progress`)) as Progress;
+}
+
+/** The address of a tile; it carries the fingerprint, so that a browser may keep it for good. */
+export function tileUrl(slide: Slide, tile: TileAddress): string {
+  const path = slide.tiles
+    .replace("{level}", String(tile.level))
+    .replace("{col}", String(tile.col))
+    .replace("{row}", String(tile.row));
+  return `${path}?v=${encodeURIComponent(slide.fingerprint)}`;
+}
+
+/** Answers at once: the final tile where the server has it, else an enlarged ancestor. */
+export function fetchPreview(slide: Slide, tile: TileAddress, signal: AbortSignal): Promise<TileAnswer> {
+  return fetchTile(`${tileUrl(slide, tile)}&preview=1`, signal);
+}
+
+/** Answers when the tile is painted. */
+export function fetchFinal(slide: Slide, tile: TileAddress, signal: AbortSignal): Promise<TileAnswer> {
+  return fetchTile(tileUrl(slide, tile), signal);
+}
+
+async function fetchTile(url: string, signal: AbortSignal): Promise<TileAnswer> {
+  const response = await answer(url, { signal });
+  return { blob: await body(response.blob()), final: response.headers.get("X-Everslide-State") !== "preview" };
+}
+
+async function fetchJson(url: string): Promise<unknown> {
+  const response = await answer(url, { headers: { Accept: "application/json" } });
+  return parseJson(await body(response.text()));
+}
+
+/** JSON whose seeds, integers up to 2^64, are kept as text: a number would lose their last digits. */
+export function parseJson(text: string): unknown {
+  return JSON.parse(text.replace(/("seed"\s*:\s*)(\d+)/g, '$1"$2"'));
+}
+
+async function answer(url: string, init: RequestInit): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(url, init);
+  } catch (error) {
+    throw connectionError(error);
+  }
+  if (response.ok) return response;
+  throw await refusal(response);
+}
+
+async function body<T>(reading: Promise<T>): Promise<T> {
+  try {
+    return await reading;
+  } catch (error) {
+    throw connectionError(error);
+  }
+}
+
+function connectionError(error: unknown): unknown {
+  return error instanceof DOMException && error.name === "AbortError" ? error : new ConnectionError();
+}
+
+async function refusal(response: Response): Promise<ServerError> {
+  const fallback = `${response.status} ${response.statusText}`.trim();
+  try {
+    const { error } = (await response.json()) as { error: { expected?: string; found?: string; do?: string } };
+    const message = error.found ? `Found ${error.found}, expected ${error.expected ?? "something else"}.` : fallback;
+    return new ServerError(response.status, message, error.do ?? "");
+  } catch {
+    return new ServerError(response.status, `The server answered ${fallback}.`, "");
+  }
+}
+
+/** Whether a request was given up on purpose. */
+export function isAbort(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "AbortError";
+}

@@ -1,0 +1,55 @@
+/**
+ * `window.everslide`: what tests and the curious may ask of the open page. Reading only; it changes nothing.
+ *
+ *   everslide.viewer    the OpenSeadragon viewer
+ *   everslide.state()   the state of the view and of painting, see State
+ */
+
+import type OpenSeadragon from "openseadragon";
+import type { Painting } from "./painting.js";
+import type { View } from "./permalink.js";
+import type { Stage } from "./stage.js";
+
+export interface State {
+  /** The open slide, null while none is. */
+  readonly slide: string | null;
+  /** Where the view is going; x, y in 20x pixels. */
+  readonly view: View | null;
+  /** Whether the view is still moving. */
+  readonly moving: boolean;
+  /** Tiles this page waits for, ancestors included. */
+  readonly waiting: number;
+  /** Paint requests under way. */
+  readonly painting: number;
+  /** Tiles held by OpenSeadragon as painted, in view or not. */
+  readonly shownFinals: number;
+  /** Addresses of the tiles in view, at the level that is drawn. */
+  readonly tilesInView: readonly string[];
+  /** Whether there are tiles in view and all of them are shown as painted. */
+  readonly tilesInViewFinal: boolean;
+  /** Whether the server answers. */
+  readonly connected: boolean;
+}
+
+export interface Inspection {
+  readonly viewer: OpenSeadragon.Viewer;
+  state(): State;
+}
+
+/** The state of a page. */
+export function stateOf(stage: Stage, painting: Painting | null, connected: boolean): State {
+  const tiles = painting?.tilesInView() ?? [];
+  const now = stage.view(false);
+  const target = stage.view(true);
+  return {
+    slide: stage.slide?.id ?? null,
+    view: target,
+    moving: now?.x !== target?.x || now?.y !== target?.y || now?.magnification !== target?.magnification,
+    waiting: painting?.queue.waiting ?? 0,
+    painting: painting?.queue.running ?? 0,
+    shownFinals: painting?.counts().shownFinals ?? 0,
+    tilesInView: tiles.map((tile) => `${tile.level}/${tile.col}_${tile.row}`),
+    tilesInViewFinal: tiles.length > 0 && tiles.every((tile) => painting?.isShownFinal(tile)),
+    connected,
+  };
+}

@@ -1,0 +1,229 @@
+/**
+ * From preview to final: decides which tiles the view needs, has them painted, and swaps them in without a flash.
+ *
+ * OpenSeadragon holds the preview as a tile's original data; the final tile is set in `tile-invalidated`, which starts from
+ * the original every time, so the finals are kept here. Ancestors of what is seen are asked for first: they are painted on
+ * the way anyhow, and every one of them sharpens the previews below it.
+ */
+
+import OpenSeadragon from "openseadragon";
+import { fetchFinal, type Slide } from "./api.js";
+import type { Connection } from "./connection.js";
+import { Finals } from "./finals.js";
+import { isAncestor, type L0Rect, levelAt, meets, paintingOrder, parentOf } from "./geometry.js";
+import { type TileAddress, tileKey, tileRect, tilesMeeting } from "./geometry.js";
+import { PaintQueue } from "./paintQueue.js";
+import { addressOf, Previews } from "./previews.js";
+
+/** A level is drawn while one of its pixels covers at least this many device pixels. */
+export const MIN_PIXEL_RATIO = 0.7;
+const FINALS_BYTES = 96 * 2 ** 20;
+const PAINT_REQUESTS = 4;
+
+/** What is on the screen now. */
+export interface Look {
+  readonly view: L0Rect;
+  readonly devicePxPerL0Px: number;
+}
+
+export interface PaintingOptions {
+  readonly viewer: OpenSeadragon.Viewer;
+  readonly slide: Slide;
+  readonly connection: Connection;
+  /** Where the view is going, or null while no slide is open. */
+  readonly look: () => Look | null;
+  readonly onChange: () => void;
+  readonly onRefused: (error: unknown) => void;
+}
+
+/** A tile that OpenSeadragon holds. sharper: a better preview than the one it was loaded with. */
+interface Held {
+  readonly tile: OpenSeadragon.Tile;
+  originalIsFinal: boolean;
+  shownFinal: boolean;
+  sharper: Blob | null;
+}
+
+export class Painting {
+  readonly previews: Previews;
+  readonly queue: PaintQueue;
+  readonly finals = new Finals(FINALS_BYTES);
+  readonly #options: PaintingOptions;
+  readonly #held = new Map<string, Held>();
+  readonly #toSharpen = new Map<string, TileAddress>();
+  readonly #end = new AbortController();
+  #sharpening = false;
+  #stamp = 0;
+  #done = 0;
+
+  constructor(options: PaintingOptions) {
+    this.#options = options;
+    const { slide, connection, onRefused, viewer } = options;
+    this.previews = new Previews({
+      slide,
+      finals: this.finals,
+      connection,
+      onAnswer: (tile, final) => this.#hold(tile, final),
+      onRefused,
+    });
+    this.queue = new PaintQueue({
+      limit: PAINT_REQUESTS,
+      connection,
+      ask: async (tile, signal) => (await fetchFinal(slide, tile, signal)).blob,
+      onFinal: (tile, blob) => this.#arrived(tile, blob),
+      onRefused: (_tile, error) => onRefused(error),
+      onChange: options.onChange,
+    });
+    viewer.addHandler("tile-invalidated", this.#onInvalidated);
+    viewer.addHandler("tile-loaded", this.#onLoaded);
+    viewer.addHandler("tile-unloaded", this.#onUnloaded);
+    viewer.addHandler("tile-load-failed", this.#onFailed);
+  }
+
+  /** Stops asking and listening: another slide is opened. */
+  close(): void {
+    this.queue.want([]);
+    this.#end.abort();
+    const { viewer } = this.#options;
+    viewer.removeHandler("tile-invalidated", this.#onInvalidated);
+    viewer.removeHandler("tile-loaded", this.#onLoaded);
+    viewer.removeHandler("tile-unloaded", this.#onUnloaded);
+    viewer.removeHandler("tile-load-failed", this.#onFailed);
+  }
+
+  /** Tiles of the drawn level in view, in painting order. */
+  tilesInView(): TileAddress[] {
+    const look = this.#options.look();
+    if (!look) return [];
+    const { slide } = this.#options;
+    const level = levelAt(slide, look.devicePxPerL0Px, MIN_PIXEL_RATIO);
+    return tilesMeeting(slide, level, look.view).sort(paintingOrder(slide, look.view));
+  }
+
+  /** Whether OpenSeadragon shows this tile as painted. */
+  isShownFinal(tile: TileAddress): boolean {
+    return this.#held.get(tileKey(tile))?.shownFinal ?? false;
+  }
+
+  /** How many tiles are shown as painted, and how many arrived since nothing was waiting. */
+  counts(): { shownFinals: number; done: number } {
+    const shownFinals = [...this.#held.values()].filter((held) => held.shownFinal).length;
+    return { shownFinals, done: this.#done };
+  }
+
+  /** Asks for what the view lacks and gives up what left it. Call after every change of the view. */
+  update(): void {
+    const look = this.#options.look();
+    if (!look) return;
+    const { slide } = this.#options;
+    this.previews.keepOnly((tile) => meets(tileRect(slide, tile), look.view));
+    const wanted = new Map<string, TileAddress>();
+    for (const tile of this.tilesInView()) {
+      const held = this.#held.get(tileKey(tile));
+      if (!held || held.shownFinal) continue;
+      if (this.finals.has(tileKey(tile))) {
+        // Its swap may have been overtaken by another one.
+        if (held.tile.loaded && !held.tile.processing) this.#swap(tileKey(tile));
+        continue;
+      }
+      wanted.set(tileKey(tile), tile);
+      this.#addAncestors(tile, wanted);
+    }
+    if (wanted.size === 0 && this.queue.waiting === 0) this.#done = 0;
+    this.queue.want([...wanted.values()].sort(paintingOrder(slide, look.view)));
+  }
+
+  #addAncestors(tile: TileAddress, wanted: Map<string, TileAddress>): void {
+    const { slide } = this.#options;
+    const coarsest = Math.max(slide.root_level, slide.min_level);
+    for (let above = parentOf(tile); above.level >= coarsest; above = parentOf(above)) {
+      const key = tileKey(above);
+      if (wanted.has(key) || this.finals.has(key)) return;
+      wanted.set(key, above);
+    }
+  }
+
+  #hold(tile: OpenSeadragon.Tile, final: boolean): void {
+    const held = { tile, originalIsFinal: final, shownFinal: final, sharper: null };
+    this.#held.set(tileKey(addressOf(tile)), held);
+  }
+
+  #arrived(tile: TileAddress, blob: Blob): void {
+    this.#done += 1;
+    this.finals.put(tileKey(tile), blob);
+    this.#swap(tileKey(tile));
+    for (const below of this.tilesInView()) {
+      const held = this.#held.get(tileKey(below));
+      if (held && !held.shownFinal && isAncestor(tile, below)) this.#toSharpen.set(tileKey(below), below);
+    }
+    void this.#sharpen();
+    this.update();
+  }
+
+  /** Fetches better previews one after the other; a failure leaves the old one. */
+  async #sharpen(): Promise<void> {
+    if (this.#sharpening) return;
+    this.#sharpening = true;
+    try {
+      for (const [key, tile] of this.#toSharpen) {
+        this.#toSharpen.delete(key);
+        const held = this.#held.get(key);
+        if (!held || held.shownFinal || this.finals.has(key)) continue;
+        const answer = await this.previews.refresh(tile, this.#end.signal);
+        if (!answer.final) held.sharper = answer.blob;
+        this.#swap(key);
+        if (answer.final) this.update();
+      }
+    } catch {
+      // Not reported: the paint request that follows meets the same server, and reports it.
+      this.#toSharpen.clear();
+    } finally {
+      this.#sharpening = false;
+    }
+  }
+
+  #swap(key: string): void {
+    const held = this.#held.get(key);
+    if (!held || this.#end.signal.aborted) return;
+    // OpenSeadragon ignores a second change with the same millisecond.
+    this.#stamp = Math.max(this.#stamp + 1, OpenSeadragon.now());
+    void this.#options.viewer.world.requestTileInvalidateEvent([held.tile], this.#stamp, true);
+  }
+
+  // Never waits: it also runs while a tile is first loaded.
+  readonly #onInvalidated = async (event: OpenSeadragon.TileInvalidatedEvent): Promise<void> => {
+    const key = tileKey(addressOf(event.tile));
+    const held = this.#held.get(key);
+    if (!held || held.tile !== event.tile || held.originalIsFinal) return;
+    const final = this.finals.get(key);
+    held.shownFinal = final !== undefined;
+    const blob = final ?? held.sharper;
+    if (blob) await event.setData(blob, "rasterBlob");
+    if (final) held.sharper = null;
+    this.#options.onChange();
+  };
+
+  readonly #onLoaded = (event: OpenSeadragon.TileLoadedEvent): void => {
+    const key = tileKey(addressOf(event.tile));
+    void event.promise.then(() => {
+      // A final tile that came between loading and drawing found no tile to swap.
+      const held = this.#held.get(key);
+      if (held && !held.shownFinal && this.finals.has(key)) this.#swap(key);
+      this.update();
+    });
+  };
+
+  readonly #onUnloaded = (event: OpenSeadragon.TileUnloadedEvent): void => {
+    const key = tileKey(addressOf(event.tile));
+    if (this.#held.get(key)?.tile === event.tile) this.#held.delete(key);
+  };
+
+  readonly #onFailed = (event: OpenSeadragon.TileLoadFailedEvent): void => {
+    // OpenSeadragon declares a failed tile dead right after this event; it must live to be asked for again.
+    if (this.previews.isRefused(addressOf(event.tile))) return;
+    queueMicrotask(() => {
+      event.tile.exists = true;
+      this.#options.viewer.forceRedraw();
+    });
+  };
+}

@@ -1,0 +1,147 @@
+/** The slide on the screen: OpenSeadragon set up for a microscope, and the view in slide coordinates. */
+
+import OpenSeadragon from "openseadragon";
+import type { Slide } from "./api.js";
+import type { L0Rect } from "./geometry.js";
+import { BASE_MAGNIFICATION, MAX_MAGNIFICATION } from "./magnification.js";
+import { MIN_PIXEL_RATIO } from "./painting.js";
+import type { View } from "./permalink.js";
+
+/** Colour of clean glass: what is seen where nothing has arrived yet. */
+const GLASS = "#f3f1f4";
+/** An unbounded slide has no overview: it opens here. */
+const UNBOUNDED_MAGNIFICATION = 1.25;
+
+/** An OpenSeadragon viewer in `element`, without controls of its own. */
+export function createViewer(element: HTMLElement): OpenSeadragon.Viewer {
+  const viewer = OpenSeadragon({
+    element,
+    showNavigationControl: false,
+    showNavigator: false,
+    // One slide is drawn quickly enough by the plain canvas, which cannot lose its context as WebGL can.
+    drawer: "canvas",
+    immediateRender: true,
+    imageLoaderLimit: 6,
+    timeout: 120_000,
+    maxImageCacheCount: 600,
+    minPixelRatio: MIN_PIXEL_RATIO,
+    placeholderFillStyle: GLASS,
+    blendTime: 0,
+    animationTime: 0.6,
+    springStiffness: 9,
+    zoomPerScroll: 1.25,
+    visibilityRatio: 0.4,
+    minZoomImageRatio: 0.7,
+    maxZoomPixelRatio: MAX_MAGNIFICATION / BASE_MAGNIFICATION,
+    preserveImageSizeOnResize: true,
+    gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true, flickEnabled: true },
+    gestureSettingsTouch: { pinchRotate: false },
+  } as OpenSeadragon.Options);
+  // The page has its own keys.
+  Object.assign((viewer as unknown as { innerTracker: object }).innerTracker, {
+    keyHandler: null,
+    keyDownHandler: null,
+    keyUpHandler: null,
+  });
+  return viewer;
+}
+
+/** The open slide and where the person looks. Without a slide every question answers null and every move does nothing. */
+export class Stage {
+  #slide: Slide | null = null;
+
+  constructor(readonly viewer: OpenSeadragon.Viewer) {}
+
+  get slide(): Slide | null {
+    return this.#slide;
+  }
+
+  /** Opens a slide; resolves once it can be moved. */
+  open(slide: Slide, tileSource: object): Promise<void> {
+    this.#slide = null;
+    return new Promise((resolve, reject) => {
+      this.viewer.addOnceHandler("open", () => {
+        this.#slide = slide;
+        // Farther out, an unbounded slide would need an overview of thousands of tiles.
+        const minZoomLevel = slide.unbounded ? this.#zoomOf(coarsestMagnification(slide)) : null;
+        Object.assign(this.viewer.viewport, { minZoomLevel });
+        resolve();
+      });
+      this.viewer.addOnceHandler("open-failed", (event) => reject(new Error(String(event.message))));
+      this.viewer.open(tileSource as OpenSeadragon.TileSourceSpecifier);
+    });
+  }
+
+  /** The view; `target`: where it is going, else where it is at this moment. */
+  view(target = true): View | null {
+    const image = this.#image();
+    if (!image) return null;
+    const { viewport } = this.viewer;
+    const centre = image.viewportToImageCoordinates(viewport.getCenter(!target));
+    const zoom = image.viewportToImageZoom(viewport.getZoom(!target));
+    return { x: centre.x, y: centre.y, magnification: zoom * BASE_MAGNIFICATION };
+  }
+
+  /** The visible area, where the view is going. */
+  area(): L0Rect | null {
+    const image = this.#image();
+    return image ? image.viewportToImageRectangle(this.viewer.viewport.getBounds(false)) : null;
+  }
+
+  /** Shows a view, at once or in motion. */
+  show(view: View, immediately: boolean): void {
+    const image = this.#image();
+    if (!image) return;
+    const { viewport } = this.viewer;
+    viewport.zoomTo(this.#zoomOf(view.magnification), undefined, immediately);
+    viewport.panTo(image.imageToViewportCoordinates(view.x, view.y), immediately);
+    viewport.applyConstraints(immediately);
+  }
+
+  /** Changes the magnification and keeps the centre. */
+  magnify(magnification: number): void {
+    const { viewport } = this.viewer;
+    if (!this.#image()) return;
+    viewport.zoomTo(this.#zoomOf(magnification));
+    viewport.applyConstraints();
+  }
+
+  zoomBy(factor: number): void {
+    if (!this.#image()) return;
+    this.viewer.viewport.zoomBy(factor);
+    this.viewer.viewport.applyConstraints();
+  }
+
+  /** Moves by a part of the window: (0.25, 0) is a quarter to the right. */
+  panBy(right: number, down: number): void {
+    if (!this.#image()) return;
+    const { viewport } = this.viewer;
+    const bounds = viewport.getBounds(false);
+    viewport.panBy(new OpenSeadragon.Point(right * bounds.width, down * bounds.height));
+    viewport.applyConstraints();
+  }
+
+  /** The whole slide; of an unbounded one its middle. */
+  home(immediately: boolean): void {
+    const slide = this.#slide;
+    if (!slide) return;
+    if (!slide.unbounded) {
+      this.viewer.viewport.goHome(immediately);
+      return;
+    }
+    this.show({ x: slide.width / 2, y: slide.height / 2, magnification: UNBOUNDED_MAGNIFICATION }, immediately);
+  }
+
+  #zoomOf(magnification: number): number {
+    return this.#image()?.imageToViewportZoom(magnification / BASE_MAGNIFICATION) ?? 1;
+  }
+
+  #image(): OpenSeadragon.TiledImage | null {
+    return this.#slide && this.viewer.world.getItemCount() > 0 ? this.viewer.world.getItemAt(0) : null;
+  }
+}
+
+/** The magnification of a slide's coarsest level. */
+export function coarsestMagnification(slide: Slide): number {
+  return BASE_MAGNIFICATION / 2 ** (slide.max_level - slide.min_level);
+}

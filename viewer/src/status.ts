@@ -1,0 +1,65 @@
+/** The state of painting, in words and as a quiet line below the bar. */
+
+import { fetchProgress } from "./api.js";
+
+const POLL_MS = 1000;
+
+/** "1 tile to paint", "12 tiles to paint, about 4 s". */
+export function paintingText(waiting: number, secondsPerTile: number | null): string {
+  const tiles = `${waiting} ${waiting === 1 ? "tile" : "tiles"} to paint`;
+  const seconds = waiting * (secondsPerTile ?? 0);
+  return seconds >= 1.5 ? `${tiles}, about ${Math.round(seconds)} s` : tiles;
+}
+
+export class Status {
+  readonly #text: HTMLElement;
+  readonly #line: HTMLElement;
+  #slide: string | null = null;
+  #waiting = 0;
+  #secondsPerTile: number | null = null;
+  #elsewhere = 0;
+  #timer: ReturnType<typeof setTimeout> | null = null;
+
+  constructor(text: HTMLElement, line: HTMLElement) {
+    this.#text = text;
+    this.#line = line;
+  }
+
+  open(slide: string): void {
+    this.#slide = slide;
+    this.#elsewhere = 0;
+  }
+
+  /** waiting: tiles this page waits for; done: how many of the same lot have arrived. */
+  show(waiting: number, done: number): void {
+    this.#waiting = waiting;
+    this.#write();
+    this.#line.classList.toggle("busy", waiting > 0);
+    this.#line.style.setProperty("--done", String(waiting > 0 ? done / (done + waiting) : 1));
+    if (waiting > 0 && this.#timer === null) this.#timer = setTimeout(() => void this.#poll(), POLL_MS);
+  }
+
+  #write(): void {
+    // The server may be busy for other pages too: what it has to do first decides how long this page waits.
+    const seconds = this.#secondsPerTile;
+    const queue = Math.max(1, this.#elsewhere / Math.max(1, this.#waiting));
+    const text = this.#waiting > 0 ? paintingText(this.#waiting, seconds === null ? null : seconds * queue) : "Painted";
+    if (this.#text.textContent !== text) this.#text.textContent = text;
+    this.#text.classList.toggle("done", this.#waiting === 0);
+  }
+
+  async #poll(): Promise<void> {
+    this.#timer = null;
+    if (this.#waiting === 0 || this.#slide === null) return;
+    try {
+      const progress = await fetchProgress(this.#slide);
+      this.#secondsPerTile = progress.seconds_per_tile;
+      this.#elsewhere = progress.waiting;
+    } catch {
+      // An estimate only: tile requests report a server that is gone.
+      this.#secondsPerTile = null;
+    }
+    this.#write();
+    this.#timer ??= setTimeout(() => void this.#poll(), POLL_MS);
+  }
+}
