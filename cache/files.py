@@ -129,7 +129,7 @@ class FileStore:
             now = self._clock_ns()
             os.utime(fresh, ns=(now, now))
             path.parent.mkdir(exist_ok=True)
-            os.replace(fresh, path)
+            fresh.replace(path)
         except OSError as error:
             self._complain("write", path, error)
             self._unlink(fresh)

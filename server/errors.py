@@ -1,0 +1,67 @@
+"""Errors of the service, and the HTTP status of each.
+
+EverslideError
+ +- RequestError      tells what was expected, what was found, and what to do
+     +- MalformedError  a part of the address cannot be read at all
+     +- NotFoundError   nothing of that name or number is served here
+     +- PaintError      the painter failed; nothing was cached
+     +- BusyError       too many requests wait for the painter
+     +- ClosingError    the server is stopping
+     +- GoneError       the client went away before its tile was painted
+"""
+
+from __future__ import annotations
+
+from everslide.model.errors import EverslideError
+
+
+class RequestError(EverslideError):
+    """A request that cannot be answered.
+
+    expected: what would have been answered. found: what was asked for, or what happened. do: what to do about it.
+    """
+
+    def __init__(self, expected: str, found: str, do: str) -> None:
+        super().__init__(f"expected {expected}; found {found}; {do}")
+        self.expected = expected
+        self.found = found
+        self.do = do
+
+
+class MalformedError(RequestError):
+    """A part of the address cannot be read at all."""
+
+
+class NotFoundError(RequestError):
+    """Nothing of that name or number is served here."""
+
+
+class PaintError(RequestError):
+    """The painter failed; nothing was cached."""
+
+
+class BusyError(RequestError):
+    """Too many requests wait for the painter."""
+
+
+class ClosingError(RequestError):
+    """The server is stopping."""
+
+
+class GoneError(RequestError):
+    """The client went away before its tile was painted; nobody reads the answer."""
+
+
+HTTP_STATUS: dict[type[RequestError], int] = {
+    MalformedError: 400,
+    NotFoundError: 404,
+    PaintError: 500,
+    BusyError: 503,
+    ClosingError: 503,
+    GoneError: 503,
+}
+
+
+def error_json(status: int, expected: str, found: str, do: str) -> dict[str, object]:
+    """The body of every answer that is not a success."""
+    return {"error": {"status": status, "expected": expected, "found": found, "do": do}}

@@ -1,0 +1,35 @@
+"""Something to look at until a tile is painted: the nearest cached tile above it, enlarged."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from everslide.model.geometry import TILE_PX, TileIndex
+from everslide.server.encode import Pixels
+from everslide.server.pixels import PixelTiles
+
+GLASS_RGB = (243, 242, 243)
+"""Colour of a preview when nothing at all is cached."""
+
+
+def preview(tiles: PixelTiles, tile: TileIndex, max_scale: int) -> Pixels:
+    """The whole tile (256, 256, 3), enlarged from its nearest ancestor of scale <= max_scale; glass where none is."""
+    ancestor = tile
+    while ancestor.s < max_scale:
+        ancestor = ancestor.parent
+        pixels = tiles.get(ancestor)
+        if pixels is not None:
+            return _enlarge(pixels, tile, ancestor)
+    return np.full((TILE_PX, TILE_PX, 3), GLASS_RGB, np.uint8)
+
+
+def _enlarge(pixels: Pixels, tile: TileIndex, ancestor: TileIndex) -> Pixels:
+    """The part of `ancestor` that `tile` covers, as large as a tile."""
+    per_side = 2 ** (ancestor.s - tile.s)
+    side = TILE_PX / per_side  # pixels of the ancestor, below 1 from 9 scales up on
+    left = (tile.col - ancestor.col * per_side) * side
+    top = (tile.row - ancestor.row * per_side) * side
+    image = Image.fromarray(pixels)
+    box = (left, top, left + side, top + side)
+    return np.asarray(image.resize((TILE_PX, TILE_PX), Image.Resampling.BILINEAR, box=box))

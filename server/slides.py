@@ -1,0 +1,105 @@
+"""The slides on offer: the demos, and those that the user names on the command line or in a file."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from everslide.model.errors import SlideError
+from everslide.model.slide import Slide
+from everslide.server.errors import NotFoundError
+
+DEMO_SEED = 7
+ENDLESS_SEED = 11
+ENDLESS_EXTENT_PX = 2**31
+_SPEC = re.compile(r"(?P<name>[^:]*):(?P<seed>\d{1,20})(?::(?:(?P<w>\d{1,13})x(?P<h>\d{1,13})|(?P<un>unbounded)))?")
+_FIELDS = {field.name: field.type for field in fields(Slide)} | {"title": "str"}
+_TYPES: dict[object, tuple[type, str]] = {
+    "str": (str, "a text"),
+    "int": (int, "a whole number"),
+    "bool": (bool, "true or false"),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A slide and its title for people."""
+
+    slide: Slide
+    title: str
+
+
+def demo_entries(model: str) -> tuple[Entry, ...]:
+    """The slides that are there without asking."""
+    demo = Slide("demo", DEMO_SEED, model=model)
+    endless = Slide("endless", ENDLESS_SEED, ENDLESS_EXTENT_PX, ENDLESS_EXTENT_PX, unbounded=True, model=model)
+    return Entry(demo, "Demo slide"), Entry(endless, "Endless slide")
+
+
+def parse_spec(spec: str, model: str) -> Entry:
+    """ "name:seed", "name:seed:WIDTHxHEIGHT" or "name:seed:unbounded" -> Entry. Raises SlideError."""
+    match = _SPEC.fullmatch(spec)
+    if match is None:
+        raise SlideError(f"slide {spec!r}: expected name:seed, name:seed:WIDTHxHEIGHT or name:seed:unbounded")
+    name, seed = match["name"], int(match["seed"])
+    if match["un"]:
+        return Entry(Slide(name, seed, ENDLESS_EXTENT_PX, ENDLESS_EXTENT_PX, unbounded=True, model=model), name)
+    if match["w"]:
+        return Entry(Slide(name, seed, int(match["w"]), int(match["h"]), model=model), name)
+    return Entry(Slide(name, seed, model=model), name)
+
+
+def read_slides(path: Path, model: str) -> list[Entry]:
+    """The slides of a TOML file: tables `[[slide]]` with name and seed, and if need be title, width_px, height_px,
+    unbounded, model. Raises SlideError, which names the file and the field."""
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SlideError(f"{path}: cannot be read as TOML: {error}") from error
+    tables = document.pop("slide", None)
+    if document:
+        raise SlideError(f"{path}: unknown field {min(document)!r}: expected tables [[slide]] only")
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        raise SlideError(f"{path}: missing field 'slide': expected one or more tables [[slide]]")
+    return [_entry(f"{path}: slide {number}", table, model) for number, table in enumerate(tables, start=1)]
+
+
+def _entry(where: str, table: dict[str, object], model: str) -> Entry:
+    for name, value in table.items():
+        if name not in _FIELDS:
+            raise SlideError(f"{where}: unknown field {name!r}: expected {', '.join(_FIELDS)}")
+        kind, words = _TYPES[_FIELDS[name]]
+        if type(value) is not kind:
+            raise SlideError(f"{where}: field {name!r}: expected {words}, found {value!r}")
+    for name in ("name", "seed"):
+        if name not in table:
+            raise SlideError(f"{where}: missing field {name!r}")
+    values = {"model": model} | table
+    title = str(values.pop("title", table["name"]))
+    try:
+        return Entry(Slide(**values), title)  # type: ignore[arg-type]  # names and types were checked above
+    except SlideError as error:
+        raise SlideError(f"{where}: {error}") from error
+
+
+class Catalogue:
+    """Slides by name, in the order given. Raises SlideError where two have the same name."""
+
+    def __init__(self, entries: tuple[Entry, ...]) -> None:
+        self._entries = {entry.slide.name: entry for entry in entries}
+        if len(self._entries) < len(entries):
+            names = [entry.slide.name for entry in entries]
+            double = next(name for name in names if names.count(name) > 1)
+            raise SlideError(f"two slides are named {double!r}: give each slide its own name")
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def __getitem__(self, name: str) -> Entry:
+        """Raises NotFoundError."""
+        if name not in self._entries:
+            raise NotFoundError(f"one of the slides {', '.join(self._entries)}", repr(name[:80]), "see /api/slides")
+        return self._entries[name]

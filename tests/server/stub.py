@@ -1,0 +1,78 @@
+"""A painter that needs no model: a few lines of arithmetic, with counters, a gate, and failures to order."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import numpy as np
+
+from everslide.cache.files import FileStore
+from everslide.cache.memory import MemoryStore
+from everslide.model.geometry import TileIndex
+from everslide.model.slide import Slide
+from everslide.server.encode import Pixels
+from everslide.server.painters import Painters
+from everslide.server.pixels import PixelTiles
+from everslide.server.slides import Catalogue, Entry
+from everslide.server.tiles import Stores, TileService
+
+TOP_SCALE = 9
+DEMO = Slide("demo", 7, model="stub")
+SMALL = Slide("small", 8, 1000, 700, model="stub")
+ENDLESS = Slide("endless", 2**63 + 1, 2**31, 2**31, unbounded=True, model="stub")
+
+
+def stub_pixels(seed: int, tile: TileIndex) -> Pixels:
+    """(256, 256, 3): a gradient whose tone belongs to the seed and the tile."""
+    y, x = np.mgrid[0:256, 0:256]
+    tone = (seed * 31 + tile.s * 17 + tile.col * 5 + tile.row * 3) % 97
+    return np.stack([x // 2 + tone, y // 2 + tone, (x + y) // 4 + tone], axis=-1).astype(np.uint8)
+
+
+class Studio:
+    """Makes stub painters and watches them.
+
+    gate: painting waits for it; open unless a test closes it. painted: how often each tile was painted, in order.
+    failing: tiles that raise.
+    """
+
+    def __init__(self, fingerprint: str = "f00d") -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.started = threading.Event()
+        self.painted: Counter[TileIndex] = Counter()
+        self.failing: set[TileIndex] = set()
+        self.models = {"stub": Painters(TOP_SCALE, fingerprint, self._make)}
+
+    def _make(self, slide: Slide, tiles: PixelTiles) -> StubPainter:
+        return StubPainter(self, slide, tiles)
+
+
+class StubPainter:
+    def __init__(self, studio: Studio, slide: Slide, tiles: PixelTiles) -> None:
+        self._studio = studio
+        self._slide = slide
+        self._tiles = tiles
+
+    def tile(self, tile: TileIndex) -> Pixels:
+        found = self._tiles.get(tile)
+        if found is not None:
+            return found
+        self._studio.started.set()
+        assert self._studio.gate.wait(30)
+        self._studio.painted[tile] += 1
+        if tile in self._studio.failing:
+            raise RuntimeError("out of paint")
+        pixels = stub_pixels(self._slide.seed, tile)
+        self._tiles.put(tile, pixels)
+        return pixels
+
+
+def memory_stores(lossless: MemoryStore | FileStore | None = None) -> Stores:
+    return Stores(lossless or MemoryStore(10**8), MemoryStore(10**8), MemoryStore(10**8))
+
+
+def make_service(studio: Studio, stores: Stores | None = None, max_waiting: int = 64) -> TileService:
+    catalogue = Catalogue(tuple(Entry(slide, slide.name.title()) for slide in (DEMO, SMALL, ENDLESS)))
+    return TileService(catalogue, studio.models, stores or memory_stores(), max_waiting)
