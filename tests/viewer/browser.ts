@@ -1,0 +1,128 @@
+/** A headless Chromium for the tests, and the questions they ask of a page. */
+
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import type { Inspection, State } from "../../viewer/src/inspection.js";
+
+export const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** Why browser tests cannot run here, or false. With CI=true a missing browser is a failure, never a skip. */
+export function noBrowser(): string | false {
+  if (existsSync(CHROMIUM)) return false;
+  const reason = `NOT TESTED: no Chromium at ${CHROMIUM}. Install Debian's chromium, or set CHROMIUM to its path.`;
+  if (process.env["CI"] === "true") throw new Error(reason);
+  console.error(reason);
+  return reason;
+}
+
+export function launch(): Promise<Browser> {
+  return chromium.launch({ executablePath: CHROMIUM, args: FLAGS, headless: true });
+}
+
+/** An opened page and what went wrong in it. */
+export interface Opened {
+  readonly page: Page;
+  /** Script errors and violations of the content security policy. */
+  readonly faults: string[];
+  /** Requests to other hosts. */
+  readonly foreign: string[];
+}
+
+export async function openPage(
+  browser: Browser,
+  base: string,
+  hash = "",
+  options: BrowserContextOptions = {},
+): Promise<Opened> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+  const page = await context.newPage();
+  const opened: Opened = { page, faults: [], foreign: [] };
+  page.on("pageerror", (error) => opened.faults.push(String(error)));
+  page.on("console", (message) => {
+    if (/Content Security Policy/i.test(message.text())) opened.faults.push(message.text());
+  });
+  page.on("request", (request) => {
+    const url = new URL(request.url());
+    if (url.protocol !== "blob:" && url.protocol !== "data:" && url.origin !== base) opened.foreign.push(request.url());
+  });
+  await page.goto(`${base}/${hash}`);
+  await waitFor(page, "the slide is open", (state) => state.slide !== null);
+  return opened;
+}
+
+export function stateOf(page: Page): Promise<State> {
+  return page.evaluate(() => (window as unknown as { everslide: Inspection }).everslide.state());
+}
+
+/** Polls the page's state until it fits; fails with the last state. */
+export async function waitFor(
+  page: Page,
+  what: string,
+  fits: (state: State) => boolean,
+  timeoutMs = 20_000,
+): Promise<State> {
+  const end = Date.now() + timeoutMs;
+  let state: State | undefined;
+  while (Date.now() < end) {
+    state = await page
+      .evaluate(() => (window as unknown as { everslide?: Inspection }).everslide?.state())
+      .catch(() => undefined);
+    if (state && fits(state)) return state;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`Waited ${timeoutMs} ms in vain until ${what}. The page: ${JSON.stringify(state)}`);
+}
+
+/** Until every tile in view is shown as painted and the view stands still. */
+export function waitPainted(page: Page, timeoutMs = 20_000): Promise<State> {
+  return waitFor(page, "every tile in view is final", (state) => state.tilesInViewFinal && !state.moving, timeoutMs);
+}
+
+export interface Pixels {
+  /** Share of sampled points that show nothing: the page's background or transparency. */
+  readonly blank: number;
+  /** Sum of absolute brightness differences of neighbouring samples: grows as a picture sharpens. */
+  readonly contrast: number;
+}
+
+/** Samples the drawn canvas on a grid. */
+export function samplePixels(page: Page): Promise<Pixels> {
+  return page.evaluate(() => {
+    const canvas = document.querySelector("#slide canvas") as HTMLCanvasElement;
+    const { data, width, height } = (canvas.getContext("2d") as CanvasRenderingContext2D).getImageData(
+      0,
+      0,
+      canvas.width,
+      canvas.height,
+    );
+    let blank = 0;
+    let samples = 0;
+    let contrast = 0;
+    for (let y = 4; y < height; y += 12) {
+      for (let x = 4; x < width - 4; x += 12) {
+        const at = 4 * (y * width + x);
+        samples += 1;
+        if ((data[at + 3] ?? 0) < 255) blank += 1;
+        contrast += Math.abs((data[at + 1] ?? 0) - (data[at + 5] ?? 0));
+      }
+    }
+    return { blank: blank / samples, contrast };
+  });
+}
+
+/** Where pictures of the page are kept for people to look at. */
+export function artefact(name: string): string {
+  const folder = join(process.cwd(), "artefacts");
+  mkdirSync(folder, { recursive: true });
+  return join(folder, name);
+}

@@ -1,0 +1,7 @@
+import type { Inspection } from "../../viewer/src/inspection.js";
+
+declare global {
+  interface Window {
+    everslide: Inspection;
+  }
+}

@@ -1,0 +1,220 @@
+/** The page against a server that paints slowly: what a person sees and does. */
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+import type { Browser } from "playwright-core";
+import { launch, noBrowser, type Opened, openPage, samplePixels, stateOf, waitFor, waitPainted } from "./browser.js";
+import { FakeServer } from "./fakeServer.js";
+
+const DEEP = "#slide=demo&x=60123&y=40321&mag=20";
+
+describe("page", { skip: noBrowser() }, () => {
+  let browser: Browser;
+  let server: FakeServer;
+  let opened: Opened | null = null;
+
+  before(async () => {
+    browser = await launch();
+  });
+  after(() => browser.close());
+  beforeEach(async () => {
+    server = new FakeServer(30);
+    await server.start();
+  });
+  afterEach(async () => {
+    await opened?.page.context().close();
+    await server.stop();
+    assert.deepEqual(opened?.faults, [], "no script errors, no violations of the content security policy");
+    assert.deepEqual(opened?.foreign, [], "no request leaves the server");
+    opened = null;
+  });
+  const open = async (hash = "", options = {}): Promise<Opened> => (opened = await openPage(browser, server.url, hash, options));
+
+  test("opens the first slide whole and paints it", async () => {
+    const { page } = await open();
+    await waitPainted(page);
+    assert.equal(await page.title(), "Demo slide · Everslide");
+    assert.equal(await page.textContent("#about"), "model waves, seed 7");
+    const badge = page.locator("#badge");
+    assert.equal(await badge.textContent(), "SYNTHETIC - not for diagnosis");
+    assert.ok(await badge.isVisible());
+    assert.match((await badge.getAttribute("title")) ?? "", /model waves, seed 7/);
+    assert.equal(await page.locator("#slide #badge").count(), 0, "the badge is not part of the canvas");
+    assert.ok(await page.locator("#overview").isVisible());
+    await page.waitForFunction(() => document.querySelector("#status")?.textContent === "Painted");
+  });
+
+  test("shows an enlarged ancestor at once, never a blank, and sharpens", async () => {
+    server = await restartedSlower(server, 120);
+    const { page } = await open();
+    await waitPainted(page);
+    await page.evaluate((hash) => (location.hash = hash), DEEP);
+    await page.waitForFunction(() => document.querySelector("#status")?.textContent?.endsWith("to paint"));
+    let samples = 0;
+    let first: number | null = null;
+    while (!(await stateOf(page)).tilesInViewFinal) {
+      const pixels = await samplePixels(page);
+      assert.equal(pixels.blank, 0, "no blank pixel while painting");
+      first ??= pixels.contrast;
+      samples += 1;
+      await page.waitForTimeout(100);
+    }
+    assert.ok(samples > 3, "painting took long enough to be looked at");
+    await page.waitForTimeout(200);
+    const last = (await samplePixels(page)).contrast;
+    assert.ok(last > 1.5 * (first ?? 0), `sharpened: contrast ${first} became ${last}`);
+  });
+
+  test("a deep link opens at the same place, exactly, also near 2^31", async () => {
+    for (const [slide, x, y] of [["demo", 60123, 40321], ["endless", 2147483649, 2147483653]] as const) {
+      const { page } = await open(`#slide=${slide}&x=${x}&y=${y}&mag=20`);
+      const state = await waitPainted(page);
+      assert.equal(state.slide, slide);
+      assert.ok(Math.abs((state.view?.x ?? 0) - x) < 1e-3 && Math.abs((state.view?.y ?? 0) - y) < 1e-3);
+      await page.waitForTimeout(400);
+      assert.equal(new URL(page.url()).hash, `#slide=${slide}&x=${x}&y=${y}&mag=20`, "the link did not drift");
+      const expected = await page.evaluate(() => {
+        const image = window.everslide.viewer.world.getItemAt(0);
+        return [...new Set((image as any).getTilesToDraw().map((info: any) => info.tile.level))];
+      });
+      assert.deepEqual(expected, [Number(state.tilesInView[0]?.split("/")[0])], "the level drawn is the one computed");
+      if (slide === "demo") await page.context().close();
+    }
+  });
+
+  test("the link follows the view, back returns, a hand-edited one moves", async () => {
+    const { page } = await open("#slide=demo&x=50000&y=50000&mag=5");
+    await waitPainted(page);
+    await page.keyboard.press("8");
+    await page.waitForFunction(() => location.hash.endsWith("mag=20"));
+    assert.equal(new URL(page.url()).hash, "#slide=demo&x=50000&y=50000&mag=20");
+    await page.goBack();
+    await waitFor(page, "the view went back to 5x", (state) => Math.abs((state.view?.magnification ?? 0) - 5) < 1e-6);
+    await page.goForward();
+    await waitFor(page, "the view is at 20x again", (state) => Math.abs((state.view?.magnification ?? 0) - 20) < 1e-6);
+    await page.evaluate(() => (location.hash = "#slide=demo&x=70000&y=30000&mag=2.5"));
+    await waitFor(page, "the view moved", (state) => Math.round(state.view?.x ?? 0) === 70000);
+    await page.evaluate(() => (location.hash = "#slide=demo&x=oops&y=1&mag=2.5"));
+    await waitFor(page, "an impossible view shows the whole slide", (state) => (state.view?.magnification ?? 9) < 0.2);
+    await page.evaluate(() => (location.hash = "#slide=nowhere"));
+    await page.getByText('There is no slide "nowhere".').waitFor();
+    await page.getByLabel("Dismiss this message").click();
+    assert.equal(await page.locator(".notice").count(), 0);
+  });
+
+  test("keys and buttons", async () => {
+    const { page } = await open("#slide=demo&x=50000&y=50000&mag=5");
+    const magnification = async (): Promise<number> => (await stateOf(page)).view?.magnification ?? 0;
+    for (const [key, expected] of [["8", 20], ["1", 0.15625], ["7", 10], ["+", 15], ["-", 10]] as const) {
+      await page.keyboard.press(key);
+      assert.ok(Math.abs((await magnification()) / expected - 1) < 1e-6, `${key}: ${await magnification()}`);
+    }
+    const before = (await stateOf(page)).view;
+    await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("ArrowDown");
+    const moved = (await stateOf(page)).view;
+    assert.ok((moved?.x ?? 0) > (before?.x ?? 0) && (moved?.y ?? 0) > (before?.y ?? 0));
+    await page.getByRole("button", { name: "Magnification 2.5x" }).click();
+    assert.ok(Math.abs((await magnification()) - 2.5) < 1e-6);
+    await page.waitForFunction(() => document.querySelector("#magnification")?.textContent === "2.5x");
+    assert.equal(await page.textContent("#resolution"), "4 µm/px");
+    assert.equal(await page.getByRole("button", { name: "Magnification 2.5x" }).getAttribute("aria-pressed"), "true");
+    await page.waitForFunction(() => document.querySelector("#spoken")?.textContent === "Magnification 2.5x, 4 µm/px");
+    await page.keyboard.press("?");
+    assert.ok(await page.getByRole("dialog").isVisible());
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("h");
+    assert.ok((await magnification()) < 0.2);
+    for (const name of ["Zoom in", "Zoom out", "Show the whole slide", "Full screen", "Help"]) {
+      assert.ok(await page.getByRole("button", { name, exact: true }).isVisible(), name);
+    }
+  });
+
+  test("cannot be zoomed beyond 20x drawn double", async () => {
+    const { page } = await open(DEEP);
+    for (let i = 0; i < 8; i++) await page.keyboard.press("+");
+    assert.ok(Math.abs(((await stateOf(page)).view?.magnification ?? 0) - 40) < 1e-6);
+    await page.waitForFunction(() => document.querySelector("#magnification")?.textContent === "20x (enlarged)");
+  });
+
+  test("an unbounded slide opens in its middle, without a map", async () => {
+    const { page } = await open("#slide=endless");
+    const state = await waitPainted(page);
+    assert.deepEqual(state.view, { x: 2 ** 31, y: 2 ** 31, magnification: 1.25 });
+    assert.ok(!(await page.locator("#overview").isVisible()));
+    await page.keyboard.press("1");
+    for (let i = 0; i < 9; i++) await page.keyboard.press("-");
+    const far = await stateOf(page);
+    assert.ok((far.view?.magnification ?? 0) > 0.15, "it cannot be zoomed out to an overview");
+  });
+
+  test("gives up the tiles that left the view", async () => {
+    server = await restartedSlower(server, 400);
+    const { page } = await open(DEEP);
+    await waitFor(page, "painting", (state) => state.painting === 4);
+    await page.evaluate(() => (location.hash = "#slide=demo&x=20000&y=80000&mag=1.25"));
+    await waitFor(page, "only the new view is waited for", (state) => state.tilesInView.length > 0 && state.waiting > 0);
+    await page.waitForTimeout(300);
+    const asked = server.requests.length;
+    await waitPainted(page, 40_000);
+    const late = server.requests.slice(asked).filter((line) => line.includes("_files/17/"));
+    assert.deepEqual(late, [], "nothing of 20x is asked for after leaving it");
+  });
+
+  test("a server that restarts in the middle of painting is waited for", async () => {
+    server = await restartedSlower(server, 100);
+    const { page } = await open(DEEP);
+    await waitFor(page, "painting", (state) => state.painting > 0);
+    await server.stop();
+    await page.getByText("The server does not answer.").waitFor();
+    assert.equal((await stateOf(page)).connected, false);
+    // Moving on while nobody answers must not leave dead tiles behind.
+    await page.keyboard.press("ArrowRight");
+    await page.waitForTimeout(1500);
+    await server.start();
+    await waitPainted(page, 40_000);
+    await page.waitForFunction(() => document.querySelectorAll(".notice").length === 0);
+  });
+
+  test("a server that comes back with another model has the slide opened anew", async () => {
+    const { page } = await open(DEEP);
+    await waitPainted(page);
+    await server.stop();
+    server.fingerprint = "beef";
+    server.painted.clear();
+    await page.keyboard.press("ArrowRight");
+    await page.getByText("The server does not answer.").waitFor();
+    await server.start();
+    await page.getByText("The server now paints with another model.").waitFor();
+    const view = (await waitPainted(page)).view;
+    assert.ok(Math.abs((view?.magnification ?? 0) - 20) < 1e-6, "the view is kept");
+    assert.ok(server.requests.at(-1)?.includes("v=beef") || server.requests.some((line) => line.includes("v=beef")));
+  });
+
+  test("what the server refuses is told, once, with what to do", async () => {
+    server.refused.add("17/234_157");
+    const { page } = await open(DEEP);
+    await page.getByText("Go to another place.").waitFor();
+    await page.waitForTimeout(1000);
+    assert.equal(await page.locator(".notice").count(), 1);
+    const asked = server.requests.filter((line) => line.includes("/17/234_157")).length;
+    assert.ok(asked <= 2, `asked ${asked} times`);
+  });
+
+  test("a phone's page has everything in reach", async () => {
+    const { page } = await open(DEEP, { viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true });
+    await waitPainted(page);
+    for (const selector of ["#badge", "#picker", "#magnifications", "#scale-bar", "#zoom-in", "#help"]) {
+      const box = await page.locator(selector).boundingBox();
+      assert.ok(box && box.x >= 0 && box.x + box.width <= 391 && box.y + box.height <= 781, `${selector} ${JSON.stringify(box)}`);
+    }
+  });
+});
+
+/** The same fake with another speed. */
+async function restartedSlower(server: FakeServer, paintMs: number): Promise<FakeServer> {
+  await server.stop();
+  const slower = new FakeServer(paintMs);
+  await slower.start();
+  return slower;
+}

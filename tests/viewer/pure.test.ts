@@ -1,0 +1,209 @@
+/** The arithmetic of the page. Expected values are written out. */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { parseJson, tileUrl, type Slide } from "../../viewer/src/api.js";
+import { Finals } from "../../viewer/src/finals.js";
+import {
+  type Extent,
+  gridOf,
+  isAncestor,
+  levelAt,
+  paintingOrder,
+  parentOf,
+  tileKey,
+  tileRect,
+  tilesMeeting,
+} from "../../viewer/src/geometry.js";
+import { actionOf, type Actions } from "../../viewer/src/keyboard.js";
+import {
+  exactIndex,
+  MAGNIFICATIONS,
+  magnificationLabel,
+  shownMagnification,
+  umPerPxLabel,
+} from "../../viewer/src/magnification.js";
+import { formatHash, parseHash, sameHash } from "../../viewer/src/permalink.js";
+import { scaleBar } from "../../viewer/src/scalebar.js";
+import { paintingText } from "../../viewer/src/status.js";
+
+const SLIDE: Extent = { width: 131072, height: 98304, tile_size: 256, min_level: 0, max_level: 17, root_level: 10 };
+
+describe("geometry", () => {
+  test("grid of a level", () => {
+    assert.deepEqual(gridOf(SLIDE, 17), { cols: 512, rows: 384 });
+    assert.deepEqual(gridOf(SLIDE, 10), { cols: 4, rows: 3 });
+    assert.deepEqual(gridOf(SLIDE, 0), { cols: 1, rows: 1 });
+  });
+
+  test("tiles of a view", () => {
+    const tiles = tilesMeeting(SLIDE, 17, { x: 255, y: 512, width: 2, height: 256 });
+    assert.deepEqual(tiles.map(tileKey), ["17/0_2", "17/1_2"]);
+    assert.deepEqual(tilesMeeting(SLIDE, 10, { x: -9e5, y: -9e5, width: 9e6, height: 9e6 }).length, 12);
+    assert.deepEqual(tilesMeeting(SLIDE, 17, { x: -600, y: 0, width: 300, height: 300 }), []);
+  });
+
+  test("exact at 2^31", () => {
+    const endless = { ...SLIDE, width: 2 ** 40, height: 2 ** 40, max_level: 40, min_level: 33, root_level: 33 };
+    const [tile] = tilesMeeting(endless, 40, { x: 2 ** 31 + 1, y: 2 ** 39 + 255, width: 1, height: 1 });
+    assert.deepEqual(tile, { level: 40, col: 2 ** 23, row: 2 ** 31 });
+    assert.deepEqual(tileRect(endless, tile!), { x: 2 ** 31, y: 2 ** 39, width: 256, height: 256 });
+    assert.deepEqual(parentOf(tile!), { level: 39, col: 2 ** 22, row: 2 ** 30 });
+  });
+
+  test("ancestors", () => {
+    assert.ok(isAncestor({ level: 10, col: 1, row: 1 }, { level: 17, col: 255, row: 128 }));
+    assert.ok(!isAncestor({ level: 10, col: 1, row: 1 }, { level: 17, col: 256, row: 128 }));
+    assert.ok(!isAncestor({ level: 17, col: 1, row: 1 }, { level: 17, col: 1, row: 1 }));
+  });
+
+  test("the drawn level", () => {
+    assert.equal(levelAt(SLIDE, 1, 0.7), 17);
+    assert.equal(levelAt(SLIDE, 2, 0.7), 17);
+    assert.equal(levelAt(SLIDE, 0.5, 0.7), 16);
+    assert.equal(levelAt(SLIDE, 0.36, 0.7), 16);
+    assert.equal(levelAt(SLIDE, 1e-9, 0.7), 0);
+  });
+
+  test("coarse first, then nearest to the middle", () => {
+    const order = paintingOrder(SLIDE, { x: 0, y: 0, width: 768, height: 256 });
+    const tiles = [17, 17, 17, 16].map((level, col) => ({ level, col: col % 3, row: 0 }));
+    assert.deepEqual(tiles.sort(order).map(tileKey), ["16/0_0", "17/1_0", "17/0_0", "17/2_0"]);
+  });
+});
+
+describe("magnification", () => {
+  test("labels", () => {
+    const labels = ["0.16x", "0.31x", "0.63x", "1.25x", "2.5x", "5x", "10x", "20x"];
+    assert.deepEqual(MAGNIFICATIONS.map(magnificationLabel), labels);
+    assert.equal(magnificationLabel(7.2912), "7.29x");
+    assert.equal(magnificationLabel(13.37), "13.4x");
+  });
+
+  test("beyond 20x the slide is enlarged", () => {
+    assert.equal(shownMagnification(20), "20x");
+    assert.equal(shownMagnification(20.00001), "20x");
+    assert.equal(shownMagnification(31), "20x (enlarged)");
+  });
+
+  test("micrometres per pixel", () => {
+    assert.equal(umPerPxLabel(20), "0.5 µm/px");
+    assert.equal(umPerPxLabel(5), "2 µm/px");
+    assert.equal(umPerPxLabel(0.15625), "64 µm/px");
+    assert.equal(umPerPxLabel(40), "0.25 µm/px");
+  });
+
+  test("which button is pressed", () => {
+    assert.equal(exactIndex(5.0001), 5);
+    assert.equal(exactIndex(6), -1);
+  });
+});
+
+describe("scale bar", () => {
+  const cases: [number, number, string, number][] = [
+    [20, 160, "50 µm", 100],
+    [10, 160, "100 µm", 100],
+    [5, 160, "200 µm", 100],
+    [2.5, 160, "500 µm", 125],
+    [1.25, 160, "1 mm", 125],
+    [0.15625, 160, "10 mm", 156.25],
+    [40, 160, "20 µm", 80],
+  ];
+  for (const [magnification, maxPx, label, widthPx] of cases) {
+    test(`${magnification}x: ${label}`, () => {
+      const bar = scaleBar(magnification, maxPx);
+      assert.equal(bar.label, label);
+      assert.ok(Math.abs(bar.widthPx - widthPx) < 1e-9, `${bar.widthPx} px`);
+    });
+  }
+
+  test("always 1, 2 or 5 and never wider than allowed", () => {
+    for (let magnification = 0.1; magnification < 40; magnification *= 1.037) {
+      const bar = scaleBar(magnification, 160);
+      assert.ok(bar.widthPx <= 160.001 && bar.widthPx > 60, `${magnification}x: ${bar.widthPx} px`);
+      assert.match(bar.lengthUm.toExponential(6), /^[125]\.000000e/);
+    }
+  });
+});
+
+describe("permalink", () => {
+  test("round trip, exact at 2^31 and beyond", () => {
+    for (const x of [0, 65536, 2 ** 31 + 1, 2 ** 40 - 1]) {
+      const hash = formatHash("demo", { x, y: x + 2, magnification: 20 });
+      assert.deepEqual(parseHash(hash), { slide: "demo", view: { x, y: x + 2, magnification: 20 } });
+    }
+    assert.equal(formatHash("demo", { x: 1.4, y: 2.6, magnification: 0.15625 }), "#slide=demo&x=1&y=3&mag=0.15625");
+  });
+
+  test("impossible views are no views", () => {
+    for (const hash of [
+      "",
+      "#",
+      "#slide=demo",
+      "#slide=demo&x=1&y=2",
+      "#slide=demo&x=1&y=2&mag=0",
+      "#slide=demo&x=1&y=2&mag=-5",
+      "#slide=demo&x=abc&y=2&mag=5",
+      "#slide=demo&x=1e999&y=2&mag=5",
+      "#slide=demo&x=&y=2&mag=5",
+      "#slide=demo&x=Infinity&y=2&mag=5",
+    ]) {
+      assert.equal(parseHash(hash).view, null, hash);
+    }
+    assert.equal(parseHash("#x=1&y=2&mag=900").view?.magnification, 40);
+    assert.equal(parseHash("#slide=").slide, null);
+  });
+
+  test("names are escaped", () => {
+    assert.equal(parseHash(formatHash("a&b=c #", { x: 1, y: 1, magnification: 1 })).slide, "a&b=c #");
+  });
+
+  test("the same link", () => {
+    assert.ok(sameHash("#slide=a&x=1&y=2&mag=5", "#mag=5.0&x=1&y=2&slide=a"));
+    assert.ok(!sameHash("#slide=a&x=1&y=2&mag=5", "#slide=a&x=1&y=3&mag=5"));
+  });
+});
+
+describe("interface to the server", () => {
+  test("seeds keep all their digits", () => {
+    assert.deepEqual(parseJson('{"seed": 18446744073709551615, "width": 3}'), { seed: "18446744073709551615", width: 3 });
+    assert.deepEqual(parseJson('{"seed": "12"}'), { seed: "12" });
+  });
+
+  test("tile addresses carry the fingerprint", () => {
+    const slide = { tiles: "/slides/demo_files/{level}/{col}_{row}.jpeg", fingerprint: "a b" } as Slide;
+    assert.equal(tileUrl(slide, { level: 17, col: 8388608, row: 1 }), "/slides/demo_files/17/8388608_1.jpeg?v=a%20b");
+  });
+});
+
+test("finals: the least recently used go first", () => {
+  const finals = new Finals(25);
+  const blob = new Blob(["0123456789"]);
+  finals.put("a", blob);
+  finals.put("b", blob);
+  assert.ok(finals.get("a"));
+  finals.put("c", blob);
+  assert.deepEqual(["a", "b", "c"].filter((key) => finals.has(key)), ["a", "c"]);
+  finals.put("a", blob);
+  assert.equal(finals.count, 2);
+});
+
+test("keys", () => {
+  const done: string[] = [];
+  const actions: Actions = {
+    pan: (right, down) => done.push(`pan ${right} ${down}`),
+    zoom: (factor) => done.push(`zoom ${factor}`),
+    magnify: (magnification) => done.push(`magnify ${magnification}`),
+    home: () => done.push("home"),
+    fullscreen: () => done.push("fullscreen"),
+    help: () => done.push("help"),
+  };
+  for (const key of ["ArrowLeft", "+", "1", "8", "9", "0", "h", "f", "?", "x"]) actionOf(key, actions)?.();
+  assert.deepEqual(done, ["pan -0.2 0", "zoom 1.5", "magnify 0.15625", "magnify 20", "home", "fullscreen", "help"]);
+});
+
+test("the state of painting in words", () => {
+  assert.equal(paintingText(1, null), "1 tile to paint");
+  assert.equal(paintingText(12, 0.05), "12 tiles to paint");
+  assert.equal(paintingText(12, 0.3), "12 tiles to paint, about 4 s");
+});
