@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import waitress
+from waitress import wasyncore
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -20,6 +21,8 @@ _DRAIN_SECONDS = 10.0
 """How long a stopping server waits for answers that are being sent."""
 _FLUSH_SECONDS = 0.2
 """After the last answer was handed to waitress: the time it may take to reach the socket."""
+_LOOP_SECONDS = 2.0
+"""waitress looks at its sockets every second, and ends when there are none."""
 
 
 class InFlight:
@@ -45,8 +48,10 @@ class Server:
 
     def __init__(self, app: WSGIApplication, host: str, port: int, threads: int) -> None:
         self._app = InFlight(app)
+        self._sockets: dict[int, Any] = {}
         self._server: Any = waitress.create_server(  # the package has no types
             self._app,
+            map=self._sockets,
             host=host,
             port=port,
             threads=threads,
@@ -74,7 +79,8 @@ class Server:
         while self._app.count and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(_FLUSH_SECONDS)
-        self._server.close()
+        wasyncore.close_all(self._sockets, ignore_all=True)
+        self._thread.join(_LOOP_SECONDS)
 
 
 def wait_for_signal() -> None:

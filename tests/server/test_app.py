@@ -36,7 +36,9 @@ def test_page_and_assets(client: FlaskClient) -> None:
     assert client.get("/healthz").json == {"status": "ok"}
 
 
-@pytest.mark.parametrize("path", ["/static/../secret.txt", "/static/%2e%2e/secret.txt", "/static//etc/passwd", "/nothing"])
+@pytest.mark.parametrize(
+    "path", ["/static/../secret.txt", "/static/%2e%2e/secret.txt", "/static//etc/passwd", "/nothing"]
+)
 def test_nothing_else_is_served(client: FlaskClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
@@ -135,7 +137,7 @@ def test_not_modified_without_painting(client: FlaskClient, studio: Studio) -> N
     path = "/slides/demo_files/17/300_200.jpeg"
     first = client.get(path)
     assert sum(studio.painted.values()) == 1
-    for tag in (first.headers["ETag"], f'W/{first.headers["ETag"]}', '"other", ' + first.headers["ETag"], "*"):
+    for tag in (first.headers["ETag"], f"W/{first.headers['ETag']}", '"other", ' + first.headers["ETag"], "*"):
         answer = client.get(path, headers={"If-None-Match": tag})
         assert answer.status_code == 304
         assert answer.data == b""

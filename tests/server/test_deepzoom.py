@@ -128,10 +128,18 @@ def test_tiles_end_at_the_slides_edge(address: TileAddress, size: tuple[int, int
 
 @pytest.mark.parametrize(
     "address",
-    [TileAddress(11, 0, 0), TileAddress(-1, 0, 0), TileAddress(10, 4, 0), TileAddress(10, 0, 3), TileAddress(10, -1, 0)],
+    [
+        TileAddress(11, 0, 0),
+        TileAddress(-1, 0, 0),
+        TileAddress(10, 4, 0),
+        TileAddress(10, 0, 3),
+        TileAddress(10, -1, 0),
+    ],
 )
 def test_no_such_tile(address: TileAddress) -> None:
-    with pytest.raises(NotFoundError, match=r"expected a (level in 0 \.\. 10|column in 0 \.\. 3 and a row in 0 \.\. 2)"):
+    with pytest.raises(
+        NotFoundError, match=r"expected a (level in 0 \.\. 10|column in 0 \.\. 3 and a row in 0 \.\. 2)"
+    ):
         zoom(1000, 700).check(address)
 
 
@@ -142,7 +150,7 @@ def test_levels_below_the_coarsest_painted_one_of_an_unbounded_slide_are_not_the
         pyramid.check(TileAddress(21, 0, 0))
 
 
-@pytest.mark.parametrize("text", ["", "-1", "+1", "01", " 1", "1 ", "1.0", "1e3", "0x1", "٣", "1" * 20, "nan"])  # noqa: RUF001
+@pytest.mark.parametrize("text", ["", "-1", "+1", "01", " 1", "1 ", "1.0", "1e3", "0x1", "٣", "1" * 20, "nan"])
 def test_malformed_numbers(text: str) -> None:
     with pytest.raises(MalformedError, match="a whole number such as 12"):
         natural(text, "the column")

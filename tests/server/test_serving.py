@@ -1,0 +1,105 @@
+"""The server as a server: sockets, closed connections, signals."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from everslide.server.app import create_app
+from everslide.server.serving import Server
+from everslide.server.tiles import TileService
+from tests.server.stub import Studio
+
+TILE = "/slides/demo_files/17/300_200.jpeg"
+
+
+@pytest.fixture
+def server(service: TileService, static: Path) -> Iterator[Server]:
+    server = Server(create_app(service, static), "127.0.0.1", 0, threads=8)
+    server.start()
+    yield server
+    server.stop(service.close)
+
+
+def get(server: Server, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def test_serves_on_the_port_it_says(server: Server) -> None:
+    assert server.address == f"http://127.0.0.1:{server.port}/"
+    assert get(server, "/healthz") == (200, b'{"status":"ok"}\n')
+    assert get(server, TILE)[0] == 200
+
+
+def test_a_port_in_use_is_an_error_at_once(server: Server, service: TileService, static: Path) -> None:
+    with pytest.raises(OSError, match="in use"):
+        Server(create_app(service, static), "127.0.0.1", server.port, threads=2)
+
+
+def test_previews_are_served_while_painting(server: Server, studio: Studio) -> None:
+    studio.gate.clear()
+    waiting = threading.Thread(target=get, args=(server, TILE))
+    waiting.start()
+    assert studio.started.wait(10)
+    assert get(server, f"{TILE}?preview=1")[0] == 200
+    progress = json.loads(get(server, "/api/slides/demo/progress")[1])
+    assert progress["painting"] == {"level": 17, "col": 300, "row": 200}
+    studio.gate.set()
+    waiting.join(10)
+
+
+def test_a_tile_of_a_closed_connection_is_not_painted(server: Server, service: TileService, studio: Studio) -> None:
+    studio.gate.clear()
+    first = threading.Thread(target=get, args=(server, TILE))
+    first.start()
+    assert studio.started.wait(10)
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(b"GET /slides/demo_files/17/1_1.jpeg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_for_queue(service, 1)
+    wait_for_queue(service, 0)
+    studio.gate.set()
+    first.join(10)
+    assert len(studio.painted) == 1
+
+
+def test_stopping_answers_everybody(service: TileService, static: Path, studio: Studio) -> None:
+    server = Server(create_app(service, static), "127.0.0.1", 0, threads=8)
+    server.start()
+    studio.gate.clear()
+    answers: dict[str, int] = {}
+
+    def ask(path: str) -> None:
+        answers[path] = get(server, path)[0]
+
+    painting = threading.Thread(target=ask, args=(TILE,))
+    painting.start()
+    assert studio.started.wait(10)
+    queued = threading.Thread(target=ask, args=("/slides/demo_files/17/1_1.jpeg",))
+    queued.start()
+    wait_for_queue(service, 1)
+    stopping = threading.Thread(target=server.stop, args=(service.close,))
+    stopping.start()
+    queued.join(10)
+    studio.gate.set()
+    painting.join(10)
+    stopping.join(10)
+    assert answers == {TILE: 200, "/slides/demo_files/17/1_1.jpeg": 503}
+    with pytest.raises(OSError, match="refused"):
+        get(server, "/healthz")
+
+
+def wait_for_queue(service: TileService, waiting: int) -> None:
+    deadline = time.monotonic() + 10
+    while service.queue.progress("demo").waiting != waiting:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

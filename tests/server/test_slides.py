@@ -1,0 +1,101 @@
+"""Slides named on the command line and in files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from everslide.model.errors import SlideError
+from everslide.model.slide import Slide
+from everslide.server.errors import NotFoundError
+from everslide.server.slides import Catalogue, Entry, demo_entries, parse_spec, read_slides
+
+
+def test_demos() -> None:
+    demo, endless = demo_entries("mini")
+    assert (demo.slide.name, demo.slide.width_px, demo.slide.height_px) == ("demo", 131072, 98304)
+    assert (endless.slide.width_px, endless.slide.height_px, endless.slide.unbounded) == (2**31, 2**31, True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "slide"),
+    [
+        ("a:1", Slide("a", 1)),
+        ("my-slide_2:18446744073709551615", Slide("my-slide_2", 2**64 - 1)),
+        ("a:1:1000x700", Slide("a", 1, 1000, 700)),
+        ("a:1:unbounded", Slide("a", 1, 2**31, 2**31, unbounded=True)),
+    ],
+)
+def test_specs(spec: str, slide: Slide) -> None:
+    assert parse_spec(spec, "mini") == Entry(slide, slide.name)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["", "a", "a:", "a:x", "a:-1", ":1", "A:1", "../a:1", "a:1:1000", "a:1:10x10", "a:1:bounded", f"a:{2**64}", "a:1:"],
+)
+def test_bad_specs(spec: str) -> None:
+    with pytest.raises(SlideError):
+        parse_spec(spec, "mini")
+
+
+def test_a_file_of_slides(tmp_path: Path) -> None:
+    path = tmp_path / "slides.toml"
+    path.write_text(
+        '[[slide]]\nname = "a"\nseed = 3\n'
+        '[[slide]]\nname = "b"\nseed = 4\ntitle = "Second"\nwidth_px = 1000\nheight_px = 700\n'
+        '[[slide]]\nname = "c"\nseed = 5\nunbounded = true\nwidth_px = 4294967296\nmodel = "speckle"\n'
+    )
+    assert read_slides(path, "mini") == [
+        Entry(Slide("a", 3), "a"),
+        Entry(Slide("b", 4, 1000, 700), "Second"),
+        Entry(Slide("c", 5, 2**32, unbounded=True, model="speckle"), "c"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('[[slide]]\nname = "a"\nseed = 1\ncolour = 3', "slide 1: unknown field 'colour': expected name, seed"),
+        ('[[slide]]\nname = "a"', "slide 1: missing field 'seed'"),
+        ('[[slide]]\nname = "a"\nseed = 1\n[[slide]]\nseed = 1', "slide 2: missing field 'name'"),
+        ('[[slide]]\nname = "a"\nseed = "1"', "slide 1: field 'seed': expected a whole number, found '1'"),
+        ('[[slide]]\nname = "a"\nseed = true', "slide 1: field 'seed': expected a whole number, found True"),
+        (
+            '[[slide]]\nname = "a"\nseed = 1\nunbounded = 1',
+            "slide 1: field 'unbounded': expected true or false, found 1",
+        ),
+        ('[[slide]]\nname = "a"\nseed = -1', "slide 1: slide a: seed -1 is not in"),
+        ('[[slide]]\nname = "A"\nseed = 1', "slide 1: slide name 'A'"),
+        ("", "missing field 'slide'"),
+        ("slide = 3", "missing field 'slide'"),
+        ("slides = []", "unknown field 'slides'"),
+        ("[[slide", "cannot be read as TOML"),
+    ],
+)
+def test_bad_files_name_the_file_and_the_field(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "slides.toml"
+    path.write_text(text)
+    with pytest.raises(SlideError) as caught:
+        read_slides(path, "mini")
+    assert str(caught.value).startswith(f"{path}: {reason}")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SlideError, match=r"nothing\.toml"):
+        read_slides(tmp_path / "nothing.toml", "mini")
+
+
+def test_catalogue() -> None:
+    entries = (parse_spec("b:1", "mini"), parse_spec("a:2", "mini"))
+    catalogue = Catalogue(entries)
+    assert list(catalogue) == list(entries)
+    assert catalogue["a"] is entries[1]
+    with pytest.raises(NotFoundError, match="one of the slides b, a; found 'c'"):
+        catalogue["c"]
+
+
+def test_two_slides_of_one_name() -> None:
+    with pytest.raises(SlideError, match="two slides are named 'a'"):
+        Catalogue((parse_spec("a:1", "mini"), parse_spec("a:2", "mini")))
