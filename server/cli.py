@@ -148,7 +148,7 @@ def _serve(settings: Settings, model: str, specs: tuple[str, ...], file: Path | 
     own = [parse_spec(spec, model) for spec in specs] + (read_slides(file, model) if file else [])
     catalogue = Catalogue((*demo_entries(model), *own))
     stores = make_stores(settings)
-    models = {name: load_painters(name) for name in {entry.slide.model for entry in catalogue}}
+    models = {name: load_painters(name) for name in sorted({entry.slide.model for entry in catalogue})}
     service = TileService(catalogue, models, stores, settings.max_waiting)
     with resources.as_file(resources.files("everslide.viewer") / "static") as static:
         try:

@@ -50,7 +50,9 @@ class _NoTiles:
 
 
 def load_painters(model: str) -> Painters:
-    """Load a model by name, one of MODELS. Raises WeightsError."""
+    """Load a model by name. Raises SlideError where it is none of MODELS, WeightsError."""
+    if model not in MODELS:
+        raise SlideError(f"model {model!r}: expected one of {', '.join(MODELS)}")
     from everslide.model.painter import TOP_SCALE, Painter
 
     denoiser = _load_denoiser(model)
@@ -59,12 +61,10 @@ def load_painters(model: str) -> Painters:
 
 
 def _load_denoiser(model: str) -> Denoiser:
-    if model == "mini":
-        from everslide.model.mini import load_mini
-
-        return load_mini()
     if model == "speckle":
         from everslide.model.fake import SpeckleDenoiser
 
         return SpeckleDenoiser()
-    raise SlideError(f"model {model!r}: expected one of {', '.join(MODELS)}")
+    from everslide.model.mini import load_mini
+
+    return load_mini()

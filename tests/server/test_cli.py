@@ -1,0 +1,123 @@
+"""The command line, in processes of its own where that matters."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from everslide import version
+from everslide.server.cli import ByteSize, main
+
+COMMAND = [sys.executable, "-m", "everslide.server"]
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server of its own process with the model that needs no weights, and its address."""
+    command = [*COMMAND, "serve", "--port", "0", "--model", "speckle", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        match = re.fullmatch(r"Everslide is at (http://127\.0\.0\.1:\d+)/\n", line)
+        try:
+            assert match is not None, line
+            yield process, match[1]
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        data: bytes = answer.read()
+        return data
+
+
+def test_help_is_quick() -> None:
+    """Nothing heavy is imported to say what there is."""
+    code = (
+        "import sys; from everslide.server.cli import main; main(['--help'], standalone_mode=False); "
+        "print(sorted(sys.modules.keys() & {'torch', 'flask', 'scipy', 'waitress', 'large_image'}))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "serve" in out
+    assert out.strip().endswith("[]")
+
+
+def test_version() -> None:
+    assert CliRunner().invoke(main, ["--version"]).output == f"everslide, version {version()}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1000000", 10**6), ("500MB", 500 * 10**6), ("8GiB", 8 * 2**30), ("1.5 kib", 1536), ("2T", 2 * 10**12), ("0", 0)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert ByteSize().convert(text, None, None) == size
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--cache-size", "much"], "expected a size such as 8GiB or 500MB"),
+        (["--port", "70000"], "70000 is not in the range"),
+        (["--threads", "1"], "1 is not in the range"),
+        (["--model", "maxi"], "'maxi' is not one of"),
+        (["--slide", "a"], "slide 'a': expected name:seed"),
+        (["--slide", "demo:3"], "two slides are named 'demo'"),
+        (["--slides", "nothing.toml"], "nothing.toml: cannot be read as TOML"),
+        (["--cache", "/dev/null/cache"], "cache folder /dev/null/cache cannot be used"),
+    ],
+)
+def test_bad_arguments(arguments: list[str], reason: str) -> None:
+    result = CliRunner().invoke(main, ["serve", *arguments])
+    assert result.exit_code != 0
+    assert reason in result.output
+
+
+def test_variables_of_the_environment_are_settings() -> None:
+    result = CliRunner().invoke(main, ["serve"], env={"EVERSLIDE_CACHE_SIZE": "much"})
+    assert "expected a size such as 8GiB or 500MB" in result.output
+
+
+def test_an_unknown_model_in_a_file_of_slides(tmp_path: Path) -> None:
+    path = tmp_path / "slides.toml"
+    path.write_text('[[slide]]\nname = "a"\nseed = 1\nmodel = "maxi"')
+    result = CliRunner().invoke(main, ["serve", "--no-cache", "--model", "speckle", "--slides", str(path)])
+    assert result.exit_code == 1
+    assert "model 'maxi': expected one of mini, speckle" in result.output
+
+
+def test_a_server_stops_on_sigterm_and_keeps_its_tiles(tmp_path: Path) -> None:
+    path = "/slides/mine_files/10/1_1.png"
+    arguments = ("--cache", str(tmp_path), "--slide", "mine:12345:4096x4096")
+    with serving(*arguments) as (process, address):
+        first = fetch(address + path)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    with serving(*arguments) as (_, address):
+        with urllib.request.urlopen(f"{address}{path}?preview=1", timeout=30) as answer:
+            assert answer.headers["X-Everslide-State"] == "final"
+        assert fetch(address + path) == first
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetch(address + "/slides/mine_files/10/4_0.png")
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with serving("--no-cache") as (_, address):
+        port = address.rsplit(":", 1)[1]
+        command = [*COMMAND, "serve", "--no-cache", "--model", "speckle", "--port", port]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60, env=dict(os.environ), check=False)
+    assert second.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in second.stderr
