@@ -17,7 +17,6 @@ export const STATIC_DIR = join(process.cwd(), "viewer", "static");
 const CONTENT_SECURITY_POLICY = [
   "default-src 'self'",
   "img-src 'self' blob: data:",
-  "style-src 'self' 'unsafe-inline'",
   "connect-src 'self'",
   "worker-src 'self' blob:",
 ].join("; ");

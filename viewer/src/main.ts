@@ -11,6 +11,7 @@ const buttons: Record<string, () => void> = {
   home: app.actions.home,
   fullscreen: app.actions.fullscreen,
   help: app.actions.help,
+  "help-close": () => (document.getElementById("help-dialog") as HTMLDialogElement).close(),
 };
 for (const [id, action] of Object.entries(buttons)) {
   document.getElementById(id)?.addEventListener("click", () => action());

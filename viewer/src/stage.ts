@@ -14,6 +14,7 @@ const UNBOUNDED_MAGNIFICATION = 1.25;
 
 /** An OpenSeadragon viewer in `element`, without controls of its own. */
 export function createViewer(element: HTMLElement): OpenSeadragon.Viewer {
+  keepStyleSheetOut();
   const viewer = OpenSeadragon({
     element,
     showNavigationControl: false,
@@ -44,6 +45,16 @@ export function createViewer(element: HTMLElement): OpenSeadragon.Viewer {
     keyUpHandler: null,
   });
   return viewer;
+}
+
+/**
+ * OpenSeadragon adds an inline style unless it finds its own already there, and the page's content security policy allows
+ * none. An element of that name, but of no namespace, is found and styles nothing; the page's style sheet has the rule.
+ */
+function keepStyleSheetOut(): void {
+  const marker = document.createElementNS(null, "style");
+  marker.setAttribute("data-openseadragon-mobile-css", "");
+  document.head.append(marker);
 }
 
 /** The open slide and where the person looks. Without a slide every question answers null and every move does nothing. */

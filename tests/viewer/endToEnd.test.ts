@@ -1,0 +1,103 @@
+/** Browser, page and real server together. The pictures are kept in `artefacts/` for people to look at. */
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import type { Browser, Page } from "playwright-core";
+import { artefact, launch, noBrowser, openPage, samplePixels, waitFor, waitPainted } from "./browser.js";
+import { noServer, RealServer } from "./realServer.js";
+
+const SEED = 20;
+const MODEL = process.env["EVERSLIDE_E2E_MODEL"] ?? "mini";
+/** A busy machine of two cores paints the first view of a slide in well under this. */
+const PAINT_MS = 180_000;
+
+/** Numbers in [0, 1) that are the same in every run (mulberry32). */
+function* randomNumbers(seed: number): Generator<number, never> {
+  for (let state = seed; ; ) {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed);
+    yield ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  }
+}
+
+/** Random places; those with tissue on the map of the slide first. */
+async function randomPlaces(page: Page, count: number): Promise<{ x: number; y: number }[]> {
+  const random = randomNumbers(SEED);
+  const shares = Array.from({ length: count }, () => ({ right: random.next().value, down: random.next().value }));
+  const greens = await page.evaluate((points) => {
+    const map = document.querySelector("#overview canvas") as HTMLCanvasElement;
+    const context = map.getContext("2d") as CanvasRenderingContext2D;
+    return points.map(({ right, down }) => context.getImageData(right * map.width, down * map.height, 1, 1).data[1] ?? 255);
+  }, shares);
+  const isTissue = (index: number): boolean => (greens[index] ?? 255) < 205;
+  return shares
+    .map((share, index) => ({ x: Math.floor(share.right * 131072), y: Math.floor(share.down * 98304), tissue: isTissue(index) }))
+    .sort((a, b) => Number(b.tissue) - Number(a.tissue));
+}
+
+describe("end to end", { skip: noBrowser() || noServer() }, () => {
+  let browser: Browser;
+  before(async () => {
+    browser = await launch();
+  });
+  after(() => browser.close());
+
+  test(`a slide of model ${MODEL}: overview, 5x and 20x at a random place`, async () => {
+    const server = new RealServer(MODEL);
+    try {
+      await server.start();
+      const { page, faults, foreign } = await openPage(browser, server.url, "", { viewport: { width: 1440, height: 900 } });
+      const keep = async (name: string): Promise<void> => {
+        const state = await waitPainted(page, PAINT_MS);
+        assert.ok(state.tilesInView.length >= 4 && state.waiting === 0, JSON.stringify(state));
+        assert.ok(await page.locator("#badge").isVisible());
+        await page.waitForTimeout(1800); // until "Painted" has faded
+        await page.screenshot({ path: artefact(name) });
+      };
+      await waitPainted(page, PAINT_MS);
+      // The map of the slide arrives like any tile.
+      await page.waitForFunction(() => (document.querySelector("#overview canvas") as HTMLCanvasElement).width > 1);
+      await page.waitForTimeout(1000);
+      await keep("viewer-overview.png");
+      const [place] = await randomPlaces(page, 64);
+      assert.ok(place);
+      await page.evaluate(({ x, y }) => (location.hash = `#slide=demo&x=${x}&y=${y}&mag=5`), place);
+      await waitFor(page, "at 5x", (state) => Math.abs((state.view?.magnification ?? 0) - 5) < 1e-6);
+      await keep("viewer-5x.png");
+      await page.keyboard.press("8");
+      await waitFor(page, "at 20x", (state) => Math.abs((state.view?.magnification ?? 0) - 20) < 1e-6 && !state.moving);
+      await keep("viewer-20x.png");
+      assert.equal((await samplePixels(page)).blank, 0);
+      assert.equal(await page.textContent("#magnification"), "20x");
+      assert.equal(new URL(page.url()).hash, `#slide=demo&x=${place.x}&y=${place.y}&mag=20`);
+      assert.deepEqual(faults, []);
+      assert.deepEqual(foreign, []);
+      await page.context().close();
+    } finally {
+      await server.close();
+    }
+  });
+
+  test("a crash of the server in the middle of a view is survived, on the endless slide", async () => {
+    const server = new RealServer("speckle");
+    try {
+      await server.start();
+      const { page, faults } = await openPage(browser, server.url, "#slide=endless&x=1073741825&y=1073741824&mag=20");
+      await waitPainted(page, PAINT_MS);
+      await server.stop("SIGKILL");
+      await page.keyboard.press("ArrowRight");
+      await page.keyboard.press("ArrowRight");
+      await page.keyboard.press("ArrowRight");
+      await page.keyboard.press("ArrowRight");
+      await page.getByText("The server does not answer.").waitFor();
+      await server.start();
+      await waitPainted(page, PAINT_MS);
+      await page.waitForFunction(() => document.querySelectorAll(".notice").length === 0);
+      assert.deepEqual(faults, []);
+      await page.context().close();
+    } finally {
+      await server.close();
+    }
+  });
+});
