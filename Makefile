@@ -31,7 +31,7 @@ serve: .venv/installed $(BUNDLE)
 setup: .venv/installed-dev $(BUNDLE) $(TYPES)
 
 test: lint browser
-	PATH="$(CURDIR)/$(BIN):$$PATH" npm test
+	CHROMIUM="$$(.ci/setup --which)" PATH="$(CURDIR)/$(BIN):$$PATH" npm test
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: setup
@@ -70,7 +70,7 @@ clean:
 	@touch .venv/installed $@
 
 node_modules/installed: package.json package-lock.json
-	@node -e 'process.exit(process.versions.node.split(".")[0] < 20)' \
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
 		|| { echo "Everslide needs Node 20 or newer to build its viewer" >&2; exit 1; }
 	npm ci --no-audit --no-fund
 	@touch $@

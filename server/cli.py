@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import webbrowser
-from importlib import import_module, resources
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -13,6 +13,7 @@ import click
 from everslide.model.errors import EverslideError
 from everslide.server.painters import MODELS
 from everslide.server.settings import Settings, default_cache
+from everslide.viewer import STATIC_DIR
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 _DEFAULTS = Settings(cache=None)
@@ -150,16 +151,15 @@ def _serve(settings: Settings, model: str, specs: tuple[str, ...], file: Path | 
     stores = make_stores(settings)
     models = {name: load_painters(name) for name in sorted({entry.slide.model for entry in catalogue})}
     service = TileService(catalogue, models, stores, settings.max_waiting)
-    with resources.as_file(resources.files("everslide.viewer") / "static") as static:
-        try:
-            server = Server(create_app(service, static), settings.host, settings.port, settings.threads)
-        except OSError as error:
-            service.close()
-            where = f"{settings.host}:{settings.port}"
-            raise click.ClickException(f"cannot listen on {where}: {error.strerror or error}; try --port 0") from error
-        server.start()
-        click.echo(f"Everslide is at {server.address}")
-        if open_browser:
-            webbrowser.open(server.address)
-        wait_for_signal()
-        server.stop(service.close)
+    try:
+        server = Server(create_app(service, STATIC_DIR), settings.host, settings.port, settings.threads)
+    except OSError as error:
+        service.close()
+        where = f"{settings.host}:{settings.port}"
+        raise click.ClickException(f"cannot listen on {where}: {error.strerror or error}; try --port 0") from error
+    server.start()
+    click.echo(f"Everslide is at {server.address}")
+    if open_browser:
+        webbrowser.open(server.address)
+    wait_for_signal()
+    server.stop(service.close)

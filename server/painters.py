@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from everslide.model.denoiser import Denoiser
 from everslide.model.errors import SlideError
 from everslide.model.geometry import TileIndex
 from everslide.model.slide import Slide
 from everslide.server.encode import Pixels
 from everslide.server.pixels import PixelTiles
-
-if TYPE_CHECKING:
-    from everslide.model.painter import Denoiser
 
 MODELS = ("mini", "speckle")
 

@@ -60,7 +60,8 @@ class Server:
             ident="everslide",
         )
         self.host = host
-        self.port = int(getattr(self._server, "effective_port", port))
+        listening = getattr(self._server, "effective_listen", None)  # a name may stand for several addresses
+        self.port = int(listening[0][1] if listening else self._server.effective_port)
         self._thread = threading.Thread(target=self._server.run, name="http", daemon=True)
 
     @property
