@@ -57,7 +57,8 @@ def box_mean(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """2x2 means rounded half up; a last odd row or column is left out."""
     height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
     blocks = pixels[: 2 * height, : 2 * width].astype(int).reshape(height, 2, width, 2, 3)
-    return ((blocks.sum(axis=(1, 3)) + 2) // 4).astype(np.uint8)
+    mean: NDArray[np.uint8] = ((blocks.sum(axis=(1, 3)) + 2) // 4).astype(np.uint8)
+    return mean
 
 
 def level_image(client: FlaskClient, service: TileService, level: int) -> NDArray[np.uint8]:
