@@ -49,7 +49,8 @@ describe("page", { skip: noBrowser() }, () => {
     const { page } = await open();
     await waitPainted(page);
     await page.evaluate((hash) => (location.hash = hash), DEEP);
-    await page.waitForFunction(() => document.querySelector("#status")?.textContent?.endsWith("to paint"));
+    await waitFor(page, "painting", (state) => state.waiting > 0);
+    assert.match((await page.textContent("#status")) ?? "", /^\d+ tiles? to paint/);
     let samples = 0;
     let first: number | null = null;
     while (!(await stateOf(page)).tilesInViewFinal) {

@@ -1,7 +1,7 @@
 /** One open page: which slide is shown, where, and what the parts of the page say about it. */
 
 import OpenSeadragon from "openseadragon";
-import { fetchSlide, fetchSlides, type Slide } from "./api.js";
+import { fetchSlide, fetchSlides, ServerError, type Slide } from "./api.js";
 import { Connection, pause } from "./connection.js";
 import type { Actions } from "./keyboard.js";
 import { BASE_MAGNIFICATION } from "./magnification.js";
@@ -15,6 +15,8 @@ import { Status } from "./status.js";
 import { tileSourceOf } from "./tileSource.js";
 
 const WRITE_LINK_AFTER_MS = 250;
+/** A hiccup shorter than this is not worth a message. */
+const COMPLAIN_AFTER_MS = 700;
 
 export class App {
   readonly stage: Stage;
@@ -177,11 +179,19 @@ export class App {
 
   #connectionChanged(up: boolean): void {
     if (!up) {
-      this.#notices.show("connection", "The server does not answer.", "This page goes on by itself once it is back.");
+      setTimeout(() => this.#complain(), COMPLAIN_AFTER_MS);
       return;
     }
     this.#notices.dismiss("connection");
+    this.painting?.update();
     void this.#reopenIfChanged();
+  }
+
+  #complain(): void {
+    if (this.connection.up) return;
+    const refusal = this.connection.lastError instanceof ServerError ? this.connection.lastError.message : null;
+    const remedy = "This page tries again by itself.";
+    this.#notices.show("connection", refusal ?? "The server does not answer.", remedy);
   }
 
   /** A server that comes back with other weights paints another slide: what is shown would not fit to it. */

@@ -7,6 +7,8 @@ const LONGEST_WAIT_MS = 5000;
 
 export class Connection {
   #failures = 0;
+  /** The last failure, of use while not `up`. */
+  lastError: unknown = null;
   /** Called when the server went away (false) or came back (true). */
   onChange: (up: boolean) => void = () => {};
 
@@ -32,6 +34,7 @@ export class Connection {
       this.answered();
       return false;
     }
+    this.lastError = error;
     const wasUp = this.up;
     this.#failures = Math.min(this.#failures + 1, 8);
     if (wasUp) this.onChange(false);

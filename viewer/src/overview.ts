@@ -52,6 +52,7 @@ export class Overview {
     const bottom = clamp(((area.y + area.height) / slide.height) * height, 0, height);
     const markWidth = Math.max(right - left, SMALLEST_MARK_PX);
     const markHeight = Math.max(bottom - top, SMALLEST_MARK_PX);
+    this.#mark.hidden = right - left >= width && bottom - top >= height;
     this.#mark.style.width = `${markWidth}px`;
     this.#mark.style.height = `${markHeight}px`;
     this.#mark.style.left = `${(left + right - markWidth) / 2}px`;

@@ -8,9 +8,12 @@ import { MIN_PIXEL_RATIO } from "./painting.js";
 import type { View } from "./permalink.js";
 
 /** Colour of clean glass: what is seen where nothing has arrived yet. */
-const GLASS = "#f3f1f4";
+const GLASS = "#f3f2f3";
 /** An unbounded slide has no overview: it opens here. */
 const UNBOUNDED_MAGNIFICATION = 1.25;
+/** Room around a slide that is shown whole, in CSS pixels. */
+const MARGIN_PX = 20;
+const FOOT_PX = 84;
 
 /** An OpenSeadragon viewer in `element`, without controls of its own. */
 export function createViewer(element: HTMLElement): OpenSeadragon.Viewer {
@@ -136,11 +139,16 @@ export class Stage {
   home(immediately: boolean): void {
     const slide = this.#slide;
     if (!slide) return;
-    if (!slide.unbounded) {
-      this.viewer.viewport.goHome(immediately);
+    const middle = { x: slide.width / 2, y: slide.height / 2 };
+    if (slide.unbounded) {
+      this.show({ ...middle, magnification: UNBOUNDED_MAGNIFICATION }, immediately);
       return;
     }
-    this.show({ x: slide.width / 2, y: slide.height / 2, magnification: UNBOUNDED_MAGNIFICATION }, immediately);
+    const { x: width, y: height } = this.viewer.viewport.getContainerSize();
+    const fit = Math.min((width - 2 * MARGIN_PX) / slide.width, (height - MARGIN_PX - FOOT_PX) / slide.height);
+    // The panels at the foot of the page do not cover the slide.
+    const y = middle.y + (FOOT_PX - MARGIN_PX) / 2 / fit;
+    this.show({ x: middle.x, y, magnification: fit * BASE_MAGNIFICATION }, immediately);
   }
 
   #zoomOf(magnification: number): number {
