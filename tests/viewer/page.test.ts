@@ -203,8 +203,10 @@ describe("page", { skip: noBrowser() }, () => {
   });
 
   test("a phone's page has everything in reach", async () => {
-    const { page } = await open(DEEP, { viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true });
+    // Two device pixels per CSS pixel: the page must compute the finer level that OpenSeadragon draws then.
+    const { page } = await open("#slide=demo&x=60123&y=40321&mag=5", { viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true });
     await waitPainted(page);
+    assert.match((await stateOf(page)).tilesInView[0] ?? "", /^16\//);
     for (const selector of ["#badge", "#picker", "#magnifications", "#scale-bar", "#zoom-in", "#help"]) {
       const box = await page.locator(selector).boundingBox();
       assert.ok(box && box.x >= 0 && box.x + box.width <= 391 && box.y + box.height <= 781, `${selector} ${JSON.stringify(box)}`);
