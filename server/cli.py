@@ -7,6 +7,7 @@ import re
 import webbrowser
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,9 @@ from everslide.model.errors import EverslideError
 from everslide.server.painters import MODELS
 from everslide.server.settings import Settings, default_cache
 from everslide.viewer import STATIC_DIR
+
+if TYPE_CHECKING:
+    from everslide.server.tiles import TileService
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 _DEFAULTS = Settings(cache=None)
@@ -106,6 +110,12 @@ def main() -> None:
     help="Model that paints; speckle needs no weights.",
 )
 @click.option(
+    "--weights",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="EVERSLIDE_WEIGHTS",
+    help="Weights of the model mini.  [default: those that came with it]",
+)
+@click.option(
     "--slide", "specs", multiple=True, metavar="NAME:SEED[:WIDTHxHEIGHT|:unbounded]", help="A slide more; repeatable."
 )
 @click.option(
@@ -124,33 +134,35 @@ def serve(
     cache_size: int,
     threads: int,
     model: str,
+    weights: Path | None,
     specs: tuple[str, ...],
     file: Path | None,
     open_browser: bool,
 ) -> None:
     """Serve slides, and paint their tiles when somebody looks at them."""
     from everslide.cache.files import StoreError
+    from everslide.server.painters import load_painters
+    from everslide.server.slides import Catalogue, demo_entries, parse_spec, read_slides
+    from everslide.server.tiles import TileService, make_stores
 
     folder = None if no_cache else cache or default_cache()
     settings = Settings(cache=folder, host=host, port=port, cache_size=cache_size, threads=threads)
     try:
-        _serve(settings, model, specs, file, open_browser)
+        own = [parse_spec(spec, model) for spec in specs] + (read_slides(file, model) if file else [])
+        catalogue = Catalogue((*demo_entries(model), *own))
+        stores = make_stores(settings)
+        names = sorted({entry.slide.model for entry in catalogue})
+        models = {name: load_painters(name, weights) for name in names}
     except (EverslideError, StoreError) as error:
         raise click.ClickException(str(error)) from error
+    _serve(TileService(catalogue, models, stores, settings.max_waiting), settings, open_browser)
 
 
-def _serve(settings: Settings, model: str, specs: tuple[str, ...], file: Path | None, open_browser: bool) -> None:
+def _serve(service: TileService, settings: Settings, open_browser: bool) -> None:
+    """Serve until a signal comes."""
     from everslide.server.app import create_app
-    from everslide.server.painters import load_painters
     from everslide.server.serving import Server, wait_for_signal
-    from everslide.server.slides import Catalogue, demo_entries, parse_spec, read_slides
-    from everslide.server.tiles import TileService, make_stores
 
-    own = [parse_spec(spec, model) for spec in specs] + (read_slides(file, model) if file else [])
-    catalogue = Catalogue((*demo_entries(model), *own))
-    stores = make_stores(settings)
-    models = {name: load_painters(name) for name in sorted({entry.slide.model for entry in catalogue})}
-    service = TileService(catalogue, models, stores, settings.max_waiting)
     try:
         server = Server(create_app(service, STATIC_DIR), settings.host, settings.port, settings.threads)
     except OSError as error:

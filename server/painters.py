@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from everslide.model.denoiser import Denoiser
@@ -47,22 +48,26 @@ class _NoTiles:
         return
 
 
-def load_painters(model: str) -> Painters:
-    """Load a model by name. Raises SlideError where it is none of MODELS, WeightsError."""
+def load_painters(model: str, weights: Path | None = None) -> Painters:
+    """Load a model by name.
+
+    weights: a file of weights instead of those that came with Everslide, for models that have any.
+    Raises SlideError where the model is none of MODELS, WeightsError.
+    """
     if model not in MODELS:
         raise SlideError(f"model {model!r}: expected one of {', '.join(MODELS)}")
     from everslide.model.painter import TOP_SCALE, Painter
 
-    denoiser = _load_denoiser(model)
+    denoiser = _load_denoiser(model, weights)
     fingerprint = Painter(Slide("any", 0, model=model), denoiser, _NoTiles()).fingerprint
     return Painters(TOP_SCALE, fingerprint, lambda slide, tiles: Painter(slide, denoiser, tiles))
 
 
-def _load_denoiser(model: str) -> Denoiser:
+def _load_denoiser(model: str, weights: Path | None) -> Denoiser:
     if model == "speckle":
         from everslide.model.fake import SpeckleDenoiser
 
         return SpeckleDenoiser()
     from everslide.model.mini import load_mini
 
-    return load_mini()
+    return load_mini(weights)

@@ -99,6 +99,15 @@ def test_an_unknown_model_in_a_file_of_slides(tmp_path: Path) -> None:
     assert "model 'maxi': expected one of mini, speckle" in result.output
 
 
+def test_damaged_weights_are_named(tmp_path: Path) -> None:
+    pytest.importorskip("everslide.model.mini")
+    path = tmp_path / "damaged.safetensors"
+    path.write_bytes(b"no weights at all")
+    result = CliRunner().invoke(main, ["serve", "--no-cache", "--weights", str(path)])
+    assert result.exit_code == 1
+    assert str(path) in result.output
+
+
 def test_a_server_stops_on_sigterm_and_keeps_its_tiles(tmp_path: Path) -> None:
     path = "/slides/mine_files/10/1_1.png"
     arguments = ("--cache", str(tmp_path), "--slide", "mine:12345:4096x4096")
