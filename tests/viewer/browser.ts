@@ -120,6 +120,33 @@ export function samplePixels(page: Page): Promise<Pixels> {
   });
 }
 
+/** Looks at some pixels of every frame from now on; `blankFrames` tells how many frames showed nothing at one of them. */
+export function watchFrames(page: Page): Promise<void> {
+  return page.evaluate(() => {
+    const watch = { frames: 0, blank: 0 };
+    Object.assign(window, { watch });
+    const look = (): void => {
+      const canvas = document.querySelector("#slide canvas") as HTMLCanvasElement;
+      const context = canvas.getContext("2d") as CanvasRenderingContext2D;
+      let blank = false;
+      for (let i = 1; i < 6; i++) {
+        for (let j = 1; j < 4; j++) {
+          const pixel = context.getImageData((canvas.width * i) / 6, (canvas.height * j) / 4, 1, 1).data;
+          blank ||= pixel[3] !== 255;
+        }
+      }
+      watch.frames += 1;
+      watch.blank += Number(blank);
+      requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+  });
+}
+
+export function blankFrames(page: Page): Promise<{ frames: number; blank: number }> {
+  return page.evaluate(() => (window as unknown as { watch: { frames: number; blank: number } }).watch);
+}
+
 /** Where pictures of the page are kept for people to look at. */
 export function artefact(name: string): string {
   const folder = join(process.cwd(), "artefacts");

@@ -3,7 +3,18 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import type { Browser } from "playwright-core";
-import { launch, noBrowser, type Opened, openPage, samplePixels, stateOf, waitFor, waitPainted } from "./browser.js";
+import {
+  blankFrames,
+  launch,
+  noBrowser,
+  type Opened,
+  openPage,
+  samplePixels,
+  stateOf,
+  waitFor,
+  waitPainted,
+  watchFrames,
+} from "./browser.js";
 import { FakeServer } from "./fakeServer.js";
 
 const DEEP = "#slide=demo&x=60123&y=40321&mag=20";
@@ -48,6 +59,7 @@ describe("page", { skip: noBrowser() }, () => {
     server = await restartedSlower(server, 120);
     const { page } = await open();
     await waitPainted(page);
+    await watchFrames(page);
     await page.evaluate((hash) => (location.hash = hash), DEEP);
     await waitFor(page, "painting", (state) => state.waiting > 0);
     assert.match((await page.textContent("#status")) ?? "", /^\d+ tiles? to paint/);
@@ -63,6 +75,8 @@ describe("page", { skip: noBrowser() }, () => {
     assert.ok(samples > 3, "painting took long enough to be looked at");
     await page.waitForTimeout(200);
     const last = (await samplePixels(page)).contrast;
+    const seen = await blankFrames(page);
+    assert.ok(seen.frames > 20 && seen.blank === 0, `no frame flashes: ${JSON.stringify(seen)}`);
     assert.ok(last > 1.5 * (first ?? 0), `sharpened: contrast ${first} became ${last}`);
   });
 

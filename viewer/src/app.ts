@@ -101,7 +101,7 @@ export class App {
     this.#picker.value = slide.id;
     this.#describe(slide);
     this.#status.open(slide.id);
-    this.#overview.open(slide, this.connection);
+    this.#overview.open(slide, this.connection, () => this.painting?.isViewFinal() ?? false);
     await this.stage.open(slide, tileSourceOf(slide, this.painting.previews));
     this.#readout.limit(slide.unbounded ? coarsestMagnification(slide) : 0);
     this.stage.home(true);

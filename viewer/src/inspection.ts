@@ -49,7 +49,7 @@ export function stateOf(stage: Stage, painting: Painting | null, connected: bool
     painting: painting?.queue.running ?? 0,
     shownFinals: painting?.counts().shownFinals ?? 0,
     tilesInView: tiles.map((tile) => `${tile.level}/${tile.col}_${tile.row}`),
-    tilesInViewFinal: tiles.length > 0 && tiles.every((tile) => painting?.isShownFinal(tile)),
+    tilesInViewFinal: painting?.isViewFinal() ?? false,
     connected,
   };
 }

@@ -5,6 +5,7 @@ import { type Connection, pause } from "./connection.js";
 import { l0PerLevelPx, type L0Rect } from "./geometry.js";
 
 const SMALLEST_MARK_PX = 7;
+const IDLE_POLL_MS = 300;
 
 export class Overview {
   readonly #element: HTMLElement;
@@ -28,8 +29,8 @@ export class Overview {
     });
   }
 
-  /** Shows another slide. */
-  open(slide: Slide, connection: Connection): void {
+  /** Shows another slide. idle: whether the view is painted; the map, which costs many coarse tiles, waits for that. */
+  open(slide: Slide, connection: Connection, idle: () => boolean): void {
     this.#loading.abort();
     this.#loading = new AbortController();
     this.#slide = slide;
@@ -37,7 +38,7 @@ export class Overview {
     if (slide.unbounded) return;
     this.#element.style.aspectRatio = `${slide.width} / ${slide.height}`;
     this.#picture.getContext("2d")?.clearRect(0, 0, this.#picture.width, this.#picture.height);
-    void this.#load(slide, connection, this.#loading.signal);
+    void this.#load(slide, connection, idle, this.#loading.signal);
   }
 
   /** Marks the visible area. */
@@ -60,12 +61,13 @@ export class Overview {
   }
 
   /** The finest level that fits one tile is the picture: its preview at once, its final self when painted. */
-  async #load(slide: Slide, connection: Connection, signal: AbortSignal): Promise<void> {
+  async #load(slide: Slide, connection: Connection, idle: () => boolean, signal: AbortSignal): Promise<void> {
     const level = Math.floor(slide.max_level - Math.log2(Math.max(slide.width, slide.height) / slide.tile_size));
     const tile = { level: Math.max(slide.min_level, level), col: 0, row: 0 };
     for (const fetchIt of [fetchPreview, fetchFinal]) {
       for (;;) {
         try {
+          while (fetchIt === fetchFinal && !idle()) await pause(IDLE_POLL_MS, signal);
           const answer = await fetchIt(slide, tile, signal);
           await this.#draw(slide, tile.level, answer.blob);
           if (answer.final) return;

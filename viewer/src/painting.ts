@@ -105,6 +105,12 @@ export class Painting {
     return this.#held.get(tileKey(tile))?.shownFinal ?? false;
   }
 
+  /** Whether there are tiles in view and all of them are shown as painted. */
+  isViewFinal(): boolean {
+    const tiles = this.tilesInView();
+    return tiles.length > 0 && tiles.every((tile) => this.isShownFinal(tile));
+  }
+
   /** How many tiles are shown as painted, and how many arrived since nothing was waiting. */
   counts(): { shownFinals: number; done: number } {
     const shownFinals = [...this.#held.values()].filter((held) => held.shownFinal).length;
@@ -154,7 +160,9 @@ export class Painting {
     this.#swap(tileKey(tile));
     for (const below of this.tilesInView()) {
       const held = this.#held.get(tileKey(below));
-      if (held && !held.shownFinal && isAncestor(tile, below)) this.#toSharpen.set(tileKey(below), below);
+      // Every second octave is enough to be seen, and leaves the server time to paint.
+      const octaves = below.level - tile.level;
+      if (held && !held.shownFinal && octaves % 2 === 1 && isAncestor(tile, below)) this.#toSharpen.set(tileKey(below), below);
     }
     void this.#sharpen();
     this.update();
