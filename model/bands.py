@@ -1,0 +1,42 @@
+"""Detail bands as the network sees them: decorrelated colours, unit deviation at every scale.
+
+The three Haar bands of red, green and blue are rotated to brightness, red-blue and green-magenta (orthonormal), then
+divided by their deviation on tissue at that scale: nine channels, band-major.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Floats = NDArray[np.float32]
+COLOURS = np.array(
+    [[1 / 3**0.5] * 3, [1 / 2**0.5, 0.0, -(1 / 2**0.5)], [1 / 6**0.5, -2 / 6**0.5, 1 / 6**0.5]], dtype=np.float32
+)
+"""Rows: brightness, red minus blue, magenta minus green."""
+
+
+def rotate_colours(bands: Floats) -> Floats:
+    """(..., RGB) -> (..., brightness, red-blue, magenta-green)."""
+    return (bands @ COLOURS.T).astype(np.float32)
+
+
+def to_channels(bands: Floats, deviation: Floats) -> Tensor:
+    """Grey-level bands (H, W, 3, RGB) -> (9, H, W) float32 of unit deviation; `deviation` is (3, 3): band, colour."""
+    scaled = rotate_colours(bands) / deviation
+    return torch.from_numpy(np.ascontiguousarray(scaled.reshape(*bands.shape[:2], 9).transpose(2, 0, 1)))
+
+
+def from_channels(channels: Floats, deviation: Floats) -> Floats:
+    """(9, H, W) -> grey-level bands (H, W, 3, RGB): the inverse of `to_channels`."""
+    height, width = channels.shape[1:]
+    scaled = channels.transpose(1, 2, 0).reshape(height, width, 3, 3) * deviation
+    return np.ascontiguousarray((scaled @ COLOURS).astype(np.float32))
+
+
+def parent_input(parent: NDArray[np.uint8]) -> Tensor:
+    """[0, 255] uint8 (H, W, 3) -> [-1, 1] float32 (3, H, W)."""
+    scaled = parent.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+    return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))

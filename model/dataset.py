@@ -1,0 +1,120 @@
+"""Training examples: a child crop, the Haar detail it adds, and its parent, drawn from prepared pyramids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from everslide.model.bands import parent_input, rotate_colours, to_channels
+from everslide.model.errors import DataError
+from everslide.model.prepare import Prepared, plane, read_index
+from everslide.model.stain import jitter_stain, optical_density
+from everslide.model.wavelet import box_mean, details
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+CROP_PX = 128
+SCALE_SHARES = {0: 0.20, 1: 0.19, 2: 0.16, 3: 0.13, 4: 0.10, 5: 0.07, 6: 0.05, 7: 0.04, 8: 0.03, 9: 0.03}
+"""How often each child scale is drawn; the finest have the most tissue and the most to learn."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """detail: (B, 9, H, W) normalised; parent: (B, 3, H, W) in [-1, 1]; s: (B,) int64; H = W = CROP_PX / 2."""
+
+    detail: Tensor
+    parent: Tensor
+    s: Tensor
+
+
+class Examples:
+    """Random crops of one split of a prepared folder.
+
+    Raises DataError where the split has no image that is large enough.
+    """
+
+    def __init__(self, folder: Path, split: str, crop_px: int = CROP_PX) -> None:
+        self.crop_px = crop_px
+        self._planes: dict[int, list[Pixels]] = {}
+        self._weights: dict[int, Floats] = {}
+        for image in read_index(folder):
+            if image.split == split:
+                self._add(folder, image)
+        if not self._planes:
+            raise DataError(f"{folder}: no {split} image of at least {crop_px} px; prepare more images")
+        for s, planes in self._planes.items():
+            area = np.array([float(p.shape[0] * p.shape[1]) for p in planes]) ** 0.5
+            self._weights[s] = (area / area.sum()).astype(np.float32)
+
+    def _add(self, folder: Path, image: Prepared) -> None:
+        for s in range(image.finest, image.coarsest + 1):
+            pixels = np.array(plane(folder, image, s))  # in memory: random crops of a mapped file wait for the disk
+            if min(pixels.shape[:2]) >= self.crop_px and s in SCALE_SHARES:
+                self._planes.setdefault(s, []).append(pixels)
+
+    @property
+    def scales(self) -> list[int]:
+        """Child scales with examples, finest first."""
+        return sorted(self._planes)
+
+    def crop(self, s: int, rng: np.random.Generator, augment: bool = True) -> Pixels:
+        """A child crop (crop_px, crop_px, 3) uint8 of scale s: mostly tissue, turned, mirrored, restained."""
+        planes = self._planes[s]
+        weights = self._weights[s] / self._weights[s].sum(dtype=np.float64)
+        for _attempt in range(10):
+            pixels = planes[int(rng.choice(len(planes), p=weights.astype(np.float64) / weights.sum(dtype=np.float64)))]
+            y = 2 * int(rng.integers(0, (pixels.shape[0] - self.crop_px) // 2 + 1))
+            x = 2 * int(rng.integers(0, (pixels.shape[1] - self.crop_px) // 2 + 1))
+            child = np.asarray(pixels[y : y + self.crop_px, x : x + self.crop_px])
+            share = float((optical_density(child[::4, ::4]).mean(-1) > 0.08).mean())
+            if rng.random() < min(1.0, 0.04 + 1.6 * share):
+                break
+        if augment:
+            child = _augment(child, rng)
+        return child
+
+    def batch(self, size: int, rng: np.random.Generator, deviation: Floats, s: int | None = None) -> Batch:
+        """`size` examples, of scale `s` or of scales drawn by SCALE_SHARES; `deviation` as from `deviations`."""
+        present = self.scales
+        shares = np.array([SCALE_SHARES[scale] for scale in present])
+        drawn = rng.choice(present, size=size, p=shares / shares.sum()) if s is None else np.full(size, s)
+        pairs = [self._pair(int(scale), rng, deviation) for scale in drawn]
+        return Batch(
+            torch.stack([detail for detail, _ in pairs]),
+            torch.stack([parent for _, parent in pairs]),
+            torch.from_numpy(drawn.astype(np.int64)),
+        )
+
+    def _pair(self, s: int, rng: np.random.Generator, deviation: Floats) -> tuple[Tensor, Tensor]:
+        child = self.crop(s, rng)
+        parent = box_mean(child)
+        return to_channels(details(child.astype(np.float32)), deviation[s]), parent_input(parent)
+
+    def deviations(self, crops: int = 160) -> Floats:
+        """Deviation of every band and colour at every scale, (12, 3, 3) float32, measured on tissue crops."""
+        out = np.ones((12, 3, 3), np.float32)
+        for s in self.scales:
+            rng = np.random.default_rng([7, s])
+            squares = [
+                np.square(rotate_colours(details(self.crop(s, rng).astype(np.float32)))).mean((0, 1))
+                for _ in range(crops)
+            ]
+            out[s] = np.sqrt(np.mean(squares, axis=0)) + 0.05
+        for s in range(max(self.scales) + 1, 12):
+            out[s] = out[max(self.scales)]
+        return out
+
+
+def _augment(child: Pixels, rng: np.random.Generator) -> Pixels:
+    child = np.rot90(child, int(rng.integers(4)))
+    if rng.random() < 0.5:
+        child = child[:, ::-1]
+    if rng.random() < 0.5:
+        gains, shift = rng.uniform(0.85, 1.18, 3), rng.uniform(-0.04, 0.04, 3)
+        child = jitter_stain(child, gains.astype(np.float32), shift.astype(np.float32))
+    return np.ascontiguousarray(child)

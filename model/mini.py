@@ -1,0 +1,92 @@
+"""`mini`, the built-in model: loads its weights and paints windows with a few steps of a straight-path sampler."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from everslide.model.bands import from_channels, parent_input
+from everslide.model.denoiser import PARENT_PX
+from everslide.model.network import DETAIL_CHANNELS, PARENT_CHANNELS
+from everslide.model.sampler import Sampler
+from everslide.model.weights import Weights, load_weights
+
+SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "mini.safetensors"
+
+
+class MiniDenoiser:
+    """The network of `mini` behind the `Denoiser` protocol, on the CPU (bfloat16 where it is fast) or a GPU."""
+
+    name = "mini"
+
+    def __init__(self, weights: Weights, sampler: Sampler, device: torch.device, threads: int, batch: int) -> None:
+        torch.set_num_threads(threads)
+        self.batch, self._sampler, self._device = batch, sampler, device
+        self._dtype = torch.bfloat16 if _fast_bfloat16(device) else torch.float32
+        network = weights.build().to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = network.eval()
+        self._deviation = weights.deviation
+        self.fingerprint = self._measure_fingerprint(weights.digest, threads)
+
+    @property
+    def calls_per_window(self) -> int:
+        return self._sampler.steps
+
+    def detail(
+        self, s: int, parents: NDArray[np.uint8], noise: NDArray[np.float32], grain: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """See `Denoiser.detail`."""
+        given = torch.stack([parent_input(parent) for parent in parents])
+        given = given + self._sampler.strength * torch.from_numpy(grain)
+        painted = self._sample(s, given, torch.from_numpy(noise)).cpu().numpy()
+        scale = self._deviation[s] * np.float32(self._sampler.gains[s])
+        return np.stack([from_channels(channels, scale) for channels in painted])
+
+    @torch.inference_mode()
+    def _sample(self, s: int, parent: Tensor, noise: Tensor) -> Tensor:
+        """Normalised detail (B, 9, H, W) float32 from noise (B, 9, H, W), given the parent (B, 3, H, W)."""
+        count = noise.shape[0]
+        assert count == self.batch and noise.shape[1] == DETAIL_CHANNELS and parent.shape[1] == PARENT_CHANNELS
+        layout = {"device": self._device, "dtype": self._dtype, "memory_format": torch.channels_last}
+        given = parent.to(**layout)  # type: ignore[call-overload]
+        scale = torch.full((count,), s, device=self._device)
+        strength = torch.full((count,), self._sampler.strength, device=self._device)
+        z_t = noise.to(self._device)
+        for t, t_next in zip(self._sampler.times, self._sampler.times[1:], strict=False):
+            now = torch.full((count,), t, device=self._device)
+            velocity = self._network(z_t.to(**layout), given, now, scale, strength)  # type: ignore[call-overload]
+            z_t = z_t + (t_next - t) * velocity.float()
+        return z_t
+
+    def _measure_fingerprint(self, digest: str, threads: int) -> str:
+        """Hash of everything that may change a bit: weights, sampler, device, library, and a probe's own output."""
+        rng = np.random.Generator(np.random.Philox(1))
+        probe = rng.random((self.batch, 12, PARENT_PX, PARENT_PX), np.float32)
+        painted = self._sample(0, torch.from_numpy(probe[:, 9:]), torch.from_numpy(probe[:, :9])).cpu().numpy()
+        capability = torch.backends.cpu.get_cpu_capability()
+        device = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else f"cpu {capability}"
+        facts = [digest, asdict(self._sampler), device, torch.__version__, threads, self.batch, str(self._dtype)]
+        return hashlib.sha256(repr(facts).encode() + painted.tobytes()).hexdigest()
+
+
+def load_mini(path: Path | None = None, *, threads: int | None = None, sampler: Sampler | None = None) -> MiniDenoiser:
+    """`mini` with the weights at `path`, or with those shipped in this package.
+
+    threads: CPU threads of the network, all cores but at most 8 by default. Raises WeightsError.
+    """
+    weights = load_weights(path or SHIPPED_WEIGHTS)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    wanted = threads or min(len(os.sched_getaffinity(0)), 8)
+    return MiniDenoiser(weights, sampler or weights.sampler, device, wanted, batch=8 if device.type == "cuda" else 1)
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 convolutions are faster than float32 ones here."""
+    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

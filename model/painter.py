@@ -1,0 +1,175 @@
+"""The painter: whole tiles of a slide, each from its parent's pixels and keyed noise, and from nothing else.
+
+Planes are painted coarse to fine. The topmost plane is given (a sketch, or a real image); every finer plane is its
+parent plus detail, painted window by window, blended once, and closed in integers so that the 2x2 box mean of the
+children *is* the parent. Planes above the topmost one are box means. What is remembered only saves time: the same pixels come out
+after any eviction, in any order, with any other windows in the batch.
+
+Cost: a tile touches 2x2 windows; its ancestors add at most 3x3 windows a plane (`MAX_WINDOWS_PER_TILE` in all).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everslide.model import noise as keyed
+from everslide.model.denoiser import PARENT_PX, Denoiser
+from everslide.model.errors import SlideError
+from everslide.model.geometry import STRIDE_PX, TILE_PX, WINDOW_PX, Rect, TileIndex, WindowIndex
+from everslide.model.geometry import tiles_touching, windows_touching
+from everslide.model.sketch import TOP_SCALE, Sketch
+from everslide.model.slide import Slide
+from everslide.model.top import TopPlane
+from everslide.model.wavelet import box_mean, close, merge
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+T = TypeVar("T", bound=np.generic)
+MAX_WINDOWS_PER_TILE = 4 + 9 * (TOP_SCALE - 1)
+"""Windows for a tile at s = 0 when nothing at all is cached."""
+REMEMBERED_WINDOWS = 160
+REMEMBERED_REGIONS = 6
+
+
+class TileStore(Protocol):
+    """Where finished tiles are kept; losing them costs time, never pixels."""
+
+    def get(self, tile: TileIndex) -> Pixels | None:
+        """The tile (256, 256, 3), or None where it is not kept."""
+        ...
+
+    def put(self, tile: TileIndex, pixels: Pixels) -> None:
+        """Keep a tile (256, 256, 3)."""
+        ...
+
+
+@dataclass
+class Counts:
+    """Work done so far: windows painted and network evaluations spent on them."""
+
+    windows: int = 0
+    denoiser_calls: int = 0
+
+
+class Painter:
+    """Paints the tiles of one slide below its topmost plane, a sketch unless another is given. One thread at a time."""
+
+    def __init__(self, slide: Slide, denoiser: Denoiser, tiles: TileStore, top: TopPlane | None = None) -> None:
+        self.slide, self._denoiser, self._tiles = slide, denoiser, tiles
+        self._top = top or Sketch(slide)
+        self._windows: OrderedDict[WindowIndex, NDArray[np.float16]] = OrderedDict()
+        self._regions: dict[int, deque[tuple[Rect, Pixels]]] = {}
+        self.counts = Counts()
+        facts = [denoiser.fingerprint, self._top.fingerprint, self._top.s, keyed.SEED_FORMAT, WINDOW_PX, STRIDE_PX]
+        self.fingerprint = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+    def tile(self, tile: TileIndex) -> Pixels:
+        """Pixels (256, 256, 3) of a whole tile. Raises SlideError for planes that the slide does not have."""
+        if tile.s < 0:
+            raise SlideError(f"scale {tile.s}: expected 0 (20x) or coarser")
+        kept = self._tiles.get(tile)
+        if kept is not None:
+            return kept
+        if tile.s > self._top.s:
+            pixels = self._box_mean_tile(tile)
+        elif tile.s == self._top.s:
+            pixels = self._top.tile(tile.col, tile.row)
+        else:
+            pixels = np.ascontiguousarray(self._pixels(tile.s, tile.rect))
+        self._tiles.put(tile, pixels)
+        return pixels
+
+    def _box_mean_tile(self, tile: TileIndex) -> Pixels:
+        if self.slide.unbounded:
+            raise SlideError(f"scale {tile.s}: an unbounded slide is never shown whole; the coarsest is {self._top.s}")
+        inside = Rect(0, 0, *self.slide.size_at(tile.s - 1))
+        children = np.full((2 * TILE_PX, 2 * TILE_PX, 3), self._top.glass, np.uint8)
+        for child in tiles_touching(tile.s - 1, tile.rect.children()):
+            if child.rect.intersection(inside):
+                y, x = (child.row % 2) * TILE_PX, (child.col % 2) * TILE_PX
+                children[y : y + TILE_PX, x : x + TILE_PX] = self.tile(child)
+        return box_mean(children)
+
+    def _pixels(self, s: int, rect: Rect) -> Pixels:
+        """Pixels of `rect` of plane s, from tiles where they are kept, else painted from the parent plane."""
+        for known, pixels in self._regions.setdefault(s, deque(maxlen=REMEMBERED_REGIONS)):
+            if known.intersection(rect) == rect:
+                return _crop(pixels, known, rect)
+        region, pixels = self._kept(s, rect) or self._paint(s, rect)
+        self._regions[s].appendleft((region, pixels))
+        return _crop(pixels, region, rect)
+
+    def _kept(self, s: int, rect: Rect) -> tuple[Rect, Pixels] | None:
+        """`rect` put together from kept tiles (those of the topmost plane are always at hand), or None where one is missing."""
+        out = np.empty((rect.height, rect.width, 3), np.uint8)
+        for tile in tiles_touching(s, rect):
+            pixels = self.tile(tile) if s == self._top.s else self._tiles.get(tile)
+            if pixels is None:
+                return None
+            part = tile.rect.intersection(rect)
+            assert part is not None
+            _crop(out, rect, part)[:] = _crop(pixels, tile.rect, part)
+        return rect, out
+
+    def _paint(self, s: int, rect: Rect) -> tuple[Rect, Pixels]:
+        """`rect`, grown to whole 2x2 blocks, painted from plane s + 1."""
+        mean_rect = rect.parent()
+        windows = list(windows_touching(s, mean_rect.children()))
+        missing = [window for window in windows if window not in self._windows]
+        needed = mean_rect
+        for window in missing:
+            needed = needed.union(window.parent_rect)
+        parent = self._pixels(s + 1, needed)
+        painted = {window: self._windows[window] for window in windows if window in self._windows}
+        painted.update(self._paint_windows(s, missing, parent, needed))
+        bands = np.zeros((mean_rect.height, mean_rect.width, 3, 3), np.float32)
+        for window in windows:  # in grid order, whatever was painted when: sums of floats depend on their order
+            part = window.parent_rect.intersection(mean_rect)
+            assert part is not None
+            weight = _crop(_tent(), window.parent_rect, part)
+            _crop(bands, mean_rect, part)[:] += _crop(painted[window], window.parent_rect, part) * weight
+        mean = _crop(parent, needed, mean_rect)
+        return mean_rect.children(), close(merge(mean.astype(np.float32), bands), mean)
+
+    def _paint_windows(
+        self, s: int, missing: list[WindowIndex], parent: Pixels, parent_rect: Rect
+    ) -> dict[WindowIndex, NDArray[np.float16]]:
+        """Bands (PARENT_PX, PARENT_PX, 3, 3) of the missing windows, in their remembered form."""
+        batch, seed = self._denoiser.batch, self.slide.seed
+        out = {}
+        for start in range(0, len(missing), batch):
+            group = missing[start : start + batch]
+            padded = group + [group[-1]] * (batch - len(group))
+            rects = [window.parent_rect for window in padded]
+            parents = np.stack([_crop(parent, parent_rect, rect) for rect in rects])
+            noise = np.stack([keyed.normals(seed, "detail", s, rect, 9) for rect in rects])
+            grain = np.stack([keyed.normals(seed, "grain", s, rect, 3) for rect in rects])
+            bands = self._denoiser.detail(s, parents, noise, grain).astype(np.float16)
+            self.counts.windows += len(group)
+            self.counts.denoiser_calls += len(group) * self._denoiser.calls_per_window
+            out.update(zip(group, bands, strict=False))
+        for window, painted in out.items():
+            self._windows[window] = painted
+            while len(self._windows) > REMEMBERED_WINDOWS:
+                self._windows.popitem(last=False)
+        return out
+
+
+def _crop(array: NDArray[T], of: Rect, to: Rect) -> NDArray[T]:
+    """The part `to` of an array (H, W, ...) that covers `of`, as a view."""
+    return array[to.y - of.y : to.bottom - of.y, to.x - of.x : to.right - of.x]
+
+
+def _tent() -> Floats:
+    """Weights (PARENT_PX, PARENT_PX, 1, 1) of a window: ramps over the overlap that add up to one with its neighbours."""
+    overlap = (WINDOW_PX - STRIDE_PX) // 2
+    ramp = (np.arange(overlap, dtype=np.float32) + np.float32(0.5)) / np.float32(overlap)
+    side = np.ones(PARENT_PX, np.float32)
+    side[:overlap], side[-overlap:] = ramp, ramp[::-1]
+    return (side[:, None] * side[None, :])[:, :, None, None]

@@ -1,0 +1,198 @@
+"""The topmost plane of a slide: which sections lie where on the glass, and their coarse make-up.
+
+It has no parent to be painted from, so it is drawn: sections of tissue with wavy outlines, clefts and lumens, made of
+two to four kinds of tissue whose colours were measured on real sections at 128 um per pixel. Everything is keyed by
+place, so any tile of an endless slide can be drawn on its own. All finer planes are painted by the network.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everslide.model.geometry import TILE_PX, mpp
+from everslide.model.noise import raw_bits
+from everslide.model.slide import Slide
+
+Pixels = NDArray[np.uint8]
+Doubles = NDArray[np.float64]
+TOP_SCALE = 8
+"""The plane that is sketched: 128 um per pixel, twice as coarse as the coarsest magnification."""
+SKETCH_FORMAT = 1
+"""Part of every fingerprint: raise it when the same seed would give another sketch."""
+CELL_UM = 22_000.0
+"""About the distance of neighbouring sections."""
+FINE = 2
+"""Sub-samples a side in each pixel."""
+PALETTE = np.array(
+    [
+        [226, 178, 196],  # loose stroma
+        [214, 150, 182],  # dense stroma
+        [186, 112, 158],  # cellular stroma, muscle
+        [150, 92, 140],  # tumour, gland-rich
+        [120, 84, 138],  # lymphoid, densely nucleated
+        [238, 214, 224],  # fat and oedema
+    ],
+    dtype=np.float64,
+)
+"""Mean colour of kinds of tissue at 128 um per pixel, red, green, blue."""
+
+
+@dataclass(frozen=True)
+class _Section:
+    """One section: centre and radius in um, outline harmonics, kinds of tissue with their shares."""
+
+    x_um: float
+    y_um: float
+    radius_um: float
+    stretch: float
+    turn: float
+    harmonics: Doubles  # (6, 2): amplitude, phase
+    kinds: Doubles  # (n, 3) colours
+    salt: int
+
+
+class Sketch:
+    """Draws tiles of the topmost plane of a slide."""
+
+    fingerprint = f"sketch {SKETCH_FORMAT}"
+
+    def __init__(self, slide: Slide, s: int = TOP_SCALE) -> None:
+        self.slide, self.s = slide, s
+        self.um_per_px = mpp(s)
+        width_um, height_um = slide.width_px * mpp(0), slide.height_px * mpp(0)
+        self._cell_x = width_um / max(1, round(width_um / CELL_UM))
+        self._cell_y = height_um / max(1, round(height_um / CELL_UM))
+        self._cells = (max(1, round(width_um / CELL_UM)), max(1, round(height_um / CELL_UM)))
+        tint = _uniform(slide.seed, "glass", 0, 0, 4)
+        self.glass = np.array([242 + 4 * tint[0], 241 + 4 * tint[0], 243 + 4 * tint[0]]).astype(np.uint8)
+
+    def tile(self, col: int, row: int) -> Pixels:
+        """Tile (256, 256, 3) uint8. Always drawn whole: float sums then never depend on the region asked for."""
+        side = TILE_PX * FINE
+        step = self.um_per_px / FINE
+        x = (col * TILE_PX * self.um_per_px) + (np.arange(side) + 0.5) * step
+        y = (row * TILE_PX * self.um_per_px) + (np.arange(side) + 0.5) * step
+        image = np.broadcast_to(self.glass.astype(np.float64), (side, side, 3)).copy()
+        for section in self._sections_near(float(x[0]), float(x[-1]), float(y[0]), float(y[-1])):
+            self._draw(image, section, x, y)
+        means = image.reshape(TILE_PX, FINE, TILE_PX, FINE, 3).mean((1, 3))
+        return np.floor(means + 0.5).clip(0, 255).astype(np.uint8)
+
+    def _sections_near(self, left: float, right: float, top: float, bottom: float) -> list[_Section]:
+        found = []
+        for row in range(math.floor(top / self._cell_y), math.floor(bottom / self._cell_y) + 1):
+            for col in range(math.floor(left / self._cell_x), math.floor(right / self._cell_x) + 1):
+                if 0 <= col < self._cells[0] and 0 <= row < self._cells[1]:
+                    found.extend(self._sections_of(col, row))
+        return found
+
+    @lru_cache(maxsize=256)  # noqa: B019 (a sketch lives as long as its slide)
+    def _sections_of(self, col: int, row: int) -> tuple[_Section, ...]:
+        """Sections of one cell of the glass; none reaches over the border of its cell."""
+        u = _uniform(self.slide.seed, "section", col, row, 40)
+        if u[0] < 0.1 and self._cells != (1, 1):
+            return ()
+        radius = min(self._cell_x, self._cell_y) * (0.24 + 0.12 * u[1])
+        margin = 1.42 * radius
+        place = (
+            col * self._cell_x + margin + u[2] * max(0.0, self._cell_x - 2 * margin),
+            row * self._cell_y + margin + u[3] * max(0.0, self._cell_y - 2 * margin),
+        )
+        order = np.arange(1, 7)
+        amplitude = (u[10:16] - 0.5) * np.array([0.10, 0.16, 0.12, 0.09, 0.07, 0.05])
+        harmonics = np.stack([amplitude, 2 * np.pi * u[16:22] * order], axis=1)
+        stain = 0.94 + 0.1 * _uniform(self.slide.seed, "stain", 0, 0, 4)[:3]
+        kinds = PALETTE[np.argsort(u[22:28])[: 2 + int(3 * u[4])]]
+        kinds = (kinds + 6 * (u[28:31] - 0.5)) * stain
+        main = _Section(*place, radius, 0.75 + 0.3 * u[5], np.pi * u[6], harmonics, kinds, int(u[7] * 2**31))
+        return (main,)
+
+    def _draw(self, image: Doubles, section: _Section, x: Doubles, y: Doubles) -> None:
+        """Mix one section into `image` (H, W, 3), whose samples lie at x (W,) and y (H,) in um."""
+        reach = 1.5 * section.radius_um
+        cols = np.nonzero(np.abs(x - section.x_um) < reach)[0]
+        rows = np.nonzero(np.abs(y - section.y_um) < reach)[0]
+        if not cols.size or not rows.size:
+            return
+        part = np.s_[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+        gx, gy = np.meshgrid(x[cols[0] : cols[-1] + 1], y[rows[0] : rows[-1] + 1])
+        seed, salt = self.slide.seed, section.salt
+        warp_x, warp_y = (_fractal(seed, salt + i, gx, gy, 2400.0, 4) for i in (1, 2))
+        dx, dy = (gx - section.x_um) / section.radius_um, (gy - section.y_um) / section.radius_um
+        along = dx * math.cos(section.turn) + dy * math.sin(section.turn)
+        across = (dy * math.cos(section.turn) - dx * math.sin(section.turn)) / section.stretch
+        angle, distance = np.arctan2(across, along), np.hypot(along, across)
+        edge = 1.0 + 0.16 * warp_x
+        for order, (amplitude, phase) in enumerate(section.harmonics, start=1):
+            edge = edge + amplitude * np.cos(order * angle + phase)
+        cleft = np.abs(_fractal(seed, salt + 3, gx + 900 * warp_x, gy + 900 * warp_y, 5200.0, 3))
+        depth = (edge - distance) * section.radius_um  # um inside the outline
+        torn = (cleft < 0.012) & (_fractal(seed, salt + 4, gx, gy, 4000.0, 2) > 0.1)
+        lumen = _fractal(seed, salt + 5, gx + 700 * warp_y, gy - 700 * warp_x, 3000.0, 3) > 0.62
+        cover = np.clip(depth / 60.0 + 0.5, 0, 1) * ~(torn | lumen)
+        image[part] += (self._tissue(section, gx, gy, warp_x, warp_y) - image[part]) * cover[..., None]
+
+    def _tissue(self, section: _Section, gx: Doubles, gy: Doubles, warp_x: Doubles, warp_y: Doubles) -> Doubles:
+        """Colours (H, W, 3): a warped patchwork of the section's kinds of tissue, with a grain of 200 um and more."""
+        seed, salt = self.slide.seed, section.salt
+        fields = [
+            _fractal(seed, salt + 10 + i, gx + 1500 * warp_x, gy + 1500 * warp_y, 4200.0, 5)
+            for i in range(len(section.kinds))
+        ]
+        score = np.stack(fields, axis=-1)
+        weight = np.exp(9.0 * (score - score.max(-1, keepdims=True)))
+        weight /= weight.sum(-1, keepdims=True)
+        density = 1.0 + 0.10 * _fractal(seed, salt + 30, gx, gy, 700.0, 3)[..., None]
+        colours: Doubles = 243.0 - (243.0 - weight @ section.kinds) * density
+        return colours
+
+
+def _uniform(seed: int, stream: str, x: int, y: int, count: int) -> Doubles:
+    """`count` keyed numbers in [0, 1)."""
+    bits = raw_bits(seed, stream, 0, x, y, count)
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _fractal(seed: int, salt: int, x: Doubles, y: Doubles, size: float, octaves: int) -> Doubles:
+    """Value noise of `octaves` octaves, about -1 to 1, its largest features `size` um wide."""
+    total, weight, norm = np.zeros_like(x), 1.0, 0.0
+    for octave in range(octaves):
+        total += weight * _value_noise(seed, salt * 8 + octave, x / size, y / size)
+        norm += weight
+        weight, size = weight * 0.5, size * 0.5
+    return total / norm * 1.6
+
+
+def _value_noise(seed: int, salt: int, x: Doubles, y: Doubles) -> Doubles:
+    """Smoothly interpolated keyed values of the integer lattice, -1 to 1."""
+    x0, y0 = np.floor(x), np.floor(y)
+    fx, fy = _smooth(x - x0), _smooth(y - y0)
+    col, row = x0.astype(np.int64), y0.astype(np.int64)
+    v00, v10 = _lattice(seed, salt, col, row), _lattice(seed, salt, col + 1, row)
+    v01, v11 = _lattice(seed, salt, col, row + 1), _lattice(seed, salt, col + 1, row + 1)
+    top, bottom = v00 + (v10 - v00) * fx, v01 + (v11 - v01) * fx
+    return np.asarray(top + (bottom - top) * fy)
+
+
+def _smooth(f: Doubles) -> Doubles:
+    return f * f * f * (f * (f * 6.0 - 15.0) + 10.0)
+
+
+def _lattice(seed: int, salt: int, col: NDArray[np.int64], row: NDArray[np.int64]) -> Doubles:
+    """Keyed value in [-1, 1) of every lattice point: the finaliser of splitmix64 over the mixed key."""
+    with np.errstate(over="ignore"):
+        h = np.uint64((seed ^ (salt * 0x9E3779B97F4A7C15)) & (2**64 - 1)) + col.astype(np.uint64) * np.uint64(
+            0xD1B54A32D192ED03
+        )
+        h = (h ^ (h >> np.uint64(32))) * np.uint64(0xDABA0B6EB09322E3) + row.astype(np.uint64) * np.uint64(
+            0x8CB92BA72F3D8DD7
+        )
+        h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        h ^= h >> np.uint64(31)
+    return (h >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0

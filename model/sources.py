@@ -1,0 +1,108 @@
+"""Reading real images and whole slides at a wanted resolution, through large_image, tifffile's formats or Pillow."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from everslide.model.errors import DataError, ImageError
+
+Pixels = NDArray[np.uint8]
+PLAIN_SUFFIXES = {".jpg", ".jpeg", ".png"}
+SLIDE_SUFFIXES = {".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms"}
+MAX_PIXELS = 2**30
+"""Images of more pixels are refused: decoded they would fill the memory of a small machine."""
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """A real image: where it lies and how many micrometres one of its pixels covers."""
+
+    path: Path
+    mpp: float
+
+    @property
+    def name(self) -> str:
+        return self.path.stem.lower().replace(" ", "-")
+
+
+def find_sources(folder: Path) -> list[SourceImage]:
+    """Images below `folder` whose resolution is known.
+
+    Plain images (.jpg, .png) are listed in `folder`/manifest.json as {"path": {"um_per_px": 0.5, ...}}; whole-slide
+    files carry their own resolution. Raises DataError where the folder holds neither.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected a folder of images; give the path of one")
+    manifest_path = folder / "manifest.json"
+    manifest = json.loads(manifest_path.read_text()) if manifest_path.exists() else {}
+    found = [
+        SourceImage(folder / path, float(entry["um_per_px"]))
+        for path, entry in manifest.items()
+        if (folder / path).suffix.lower() in PLAIN_SUFFIXES
+    ]
+    plain = {source.name for source in found}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SLIDE_SUFFIXES and SourceImage(path, 1.0).name not in plain:
+            found.append(SourceImage(path, _slide_mpp(path)))
+    if not found:
+        raise DataError(f"{folder}: no whole-slide file and no manifest.json with images and their um_per_px was found")
+    return sorted(found, key=lambda source: source.path)
+
+
+def read_at(source: SourceImage, mpp: float) -> Pixels:
+    """The whole image resampled to `mpp` micrometres per pixel (not finer than its own), (H, W, 3) uint8.
+
+    Raises ImageError for images that are unreadable, larger than MAX_PIXELS, or coarser than `mpp`.
+    """
+    if mpp < source.mpp * 0.99:
+        raise ImageError(f"{source.path}: has {source.mpp} um/px and cannot be read at the finer {mpp} um/px")
+    if source.path.suffix.lower() in SLIDE_SUFFIXES:
+        return _read_slide(source.path, mpp)
+    return _read_plain(source, mpp)
+
+
+def _read_plain(source: SourceImage, mpp: float) -> Pixels:
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+    try:
+        with Image.open(source.path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(f"{source.path}: {image.width} x {image.height} px is more than {MAX_PIXELS} px")
+            scale = source.mpp / mpp
+            size = (round(image.width * scale), round(image.height * scale))
+            rgb = image.convert("RGB")
+            if size != rgb.size:
+                rgb = rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+            return np.asarray(rgb)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{source.path}: expected a readable RGB image, found: {error}") from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _read_slide(path: Path, mpp: float) -> Pixels:
+    import large_image
+
+    try:
+        slide = large_image.open(str(path))
+        region, _ = slide.getRegion(scale={"mm_x": mpp / 1000, "mm_y": mpp / 1000}, format="numpy")
+    except Exception as error:  # large_image raises errors of many libraries
+        raise ImageError(f"{path}: large_image cannot read it: {error}") from error
+    return np.ascontiguousarray(np.asarray(region)[..., :3].astype(np.uint8))
+
+
+def _slide_mpp(path: Path) -> float:
+    import large_image
+
+    try:
+        mm = large_image.open(str(path)).getMetadata().get("mm_x")
+    except Exception as error:  # large_image raises errors of many libraries
+        raise ImageError(f"{path}: large_image cannot open it: {error}") from error
+    if not mm:
+        raise ImageError(f"{path}: carries no resolution; convert it with one, or list a plain image in manifest.json")
+    return float(mm) * 1000

@@ -1,0 +1,183 @@
+"""Training of the denoiser: `everslide train`. Resumable, bounded by minutes, on a GPU where there is one.
+
+Objective: velocity of the straight path (Liu et al., "Flow straight and fast", 2022), t from a logit-normal (Esser et
+al., "Scaling rectified flow transformers", 2024, section 3.1), noise of a random strength on the parent (Ho et al.,
+"Cascaded diffusion models", 2022), and an exponential moving average of the weights, which is what is shipped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from everslide.model.dataset import Batch, Examples
+from everslide.model.errors import DataError
+from everslide.model.network import DetailUNet, NetworkConfig
+from everslide.model.weights import Weights, save_weights
+
+log = logging.getLogger(__name__)
+CHECKPOINT = "checkpoint.pt"
+LONGEST_STEP_S = 5.0
+"""A step that took longer was compiling or stopped; only this much of it counts as training."""
+COLOUR_SHARES = (2.0, 0.5, 0.5)
+"""Weight of brightness and of the two colour differences, whose deviation is an eighth of the brightness's."""
+MAX_STRENGTH = 0.16
+"""Strongest noise put on the parent, as a deviation in [-1, 1] units: 0.08 of the full range."""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How long and how fast to train.
+
+    minutes: total training time over all sittings; the learning rate falls to zero over the last `decay` of it.
+    compile: fuse the network's elementwise work with torch.compile (a minute at the start, a quarter off each step).
+    batch: crops a step. peak_rate: AdamW's learning rate after `warmup` steps. average: decay of the moving average.
+    """
+
+    minutes: float
+    batch: int = 16
+    peak_rate: float = 8e-4
+    warmup: int = 200
+    decay: float = 0.5
+    average: float = 0.999
+    seed: int = 0
+    save_every_s: float = 180.0
+    compile: bool = True
+
+
+class Trainer:
+    """State of one training run in `folder`; continues from its checkpoint where there is one."""
+
+    def __init__(self, prepared: Path, folder: Path, plan: TrainingPlan, config: NetworkConfig, threads: int) -> None:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(True)
+        self.plan, self.folder = plan, folder
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.examples = Examples(prepared, "train")
+        self.held_out = _examples_or_none(prepared)
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(plan.seed)
+        self.network = DetailUNet(config).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = {name: p.detach().clone() for name, p in self.network.state_dict().items()}
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=plan.peak_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        )
+        self.forward = torch.compile(self.network) if plan.compile else self.network
+        self.step, self.seconds = 0, 0.0
+        checkpoint = folder / CHECKPOINT
+        if checkpoint.exists():
+            self._resume(checkpoint)
+        else:
+            self.deviation = self.examples.deviations()
+
+    def _resume(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True, map_location=self.device)
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average, self.deviation = state["average"], state["deviation"].cpu().numpy()
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        log.info("resumed at step %d after %.1f minutes", self.step, self.seconds / 60)
+
+    def run(self) -> None:
+        """Train until the plan's minutes are used up; saves a checkpoint and the averaged weights as it goes."""
+        rng = np.random.default_rng([self.plan.seed, self.step])
+        budget = self.plan.minutes * 60
+        saved, smooth = time.monotonic(), 0.0
+        with tqdm(total=round(budget), initial=round(self.seconds), unit="s", desc="training") as bar:
+            while self.seconds < budget:
+                started = time.monotonic()
+                loss = self._step(self.examples.batch(self.plan.batch, rng, self.deviation), self.seconds / budget)
+                smooth = loss if smooth == 0.0 else 0.99 * smooth + 0.01 * loss
+                self.seconds += min(time.monotonic() - started, LONGEST_STEP_S)
+                bar.update(round(self.seconds) - bar.n)
+                bar.set_postfix(step=self.step, loss=f"{smooth:.4f}", refresh=False)
+                if time.monotonic() - saved > self.plan.save_every_s or self.seconds >= budget:
+                    self.save(smooth)
+                    saved = time.monotonic()
+
+    def _step(self, batch: Batch, progress: float) -> float:
+        rate = self.plan.peak_rate * min(1.0, (self.step + 1) / self.plan.warmup)
+        rate *= min(1.0, max(0.0, (1.0 - progress) / self.plan.decay))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = self.loss(batch, self.forward)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        keep = min(self.plan.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            live = self.network.state_dict()
+            torch._foreach_lerp_(list(self.average.values()), [live[name] for name in self.average], 1 - keep)
+        return float(loss)
+
+    def loss(
+        self, batch: Batch, forward: Callable[..., Tensor], generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Mean squared error of the velocity over the batch, a scalar."""
+        detail, parent, s = (x.to(self.device) for x in (batch.detail, batch.parent, batch.s))
+        count = len(s)
+        t = torch.sigmoid(torch.randn(count, generator=generator)).to(self.device)
+        strength = (torch.rand(count, generator=generator) * 1.25 - 0.25).clamp(min=0).to(self.device) * MAX_STRENGTH
+        noise = torch.randn(detail.shape, generator=generator).to(self.device)
+        grain = torch.randn(parent.shape, generator=generator).to(self.device)
+        z_t = torch.lerp(detail, noise, t[:, None, None, None])
+        seen = parent + grain * strength[:, None, None, None]
+        with torch.autocast(self.device.type, torch.bfloat16):
+            velocity = forward(z_t, seen, t, s, strength)
+        error = (velocity.float() - (noise - detail)).square().mean((0, 2, 3))  # (9,)
+        return (error * torch.tensor(COLOUR_SHARES * 3, device=self.device)).mean()
+
+    def save(self, loss: float) -> None:
+        """Write the checkpoint, the averaged weights, and a line of the training curve."""
+        state = {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            "deviation": torch.from_numpy(self.deviation),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        partial = self.folder / (CHECKPOINT + ".part")
+        torch.save(state, partial)
+        partial.replace(self.folder / CHECKPOINT)
+        save_weights(self.folder / "mini.safetensors", Weights(self.network.config, self.average, self.deviation))
+        point = {"step": self.step, "minutes": round(self.seconds / 60, 2), "loss": round(loss, 5), **self._validate()}
+        with (self.folder / "curve.jsonl").open("a") as curve:
+            curve.write(json.dumps(point) + "\n")
+
+    @torch.no_grad()
+    def _validate(self, batches: int = 2) -> dict[str, object]:
+        """Loss of the averaged weights on held-out files per scale, always on the same crops and noise."""
+        if self.held_out is None:
+            return {}
+        live = {name: p.clone() for name, p in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average)
+        losses = {}
+        for s in self.held_out.scales:
+            rng, generator = np.random.default_rng([11, s]), torch.Generator().manual_seed(11)
+            several = [
+                float(self.loss(self.held_out.batch(8, rng, self.deviation, s), self.network, generator))
+                for _ in range(batches)
+            ]
+            losses[str(s)] = round(float(np.mean(several)), 4)
+        self.network.load_state_dict(live)
+        return {"held_out": losses}
+
+
+def _examples_or_none(prepared: Path) -> Examples | None:
+    try:
+        return Examples(prepared, "held-out")
+    except DataError:
+        log.warning("%s holds no held-out images: the curve will have no validation", prepared)
+        return None
