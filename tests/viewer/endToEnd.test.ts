@@ -32,7 +32,11 @@ async function randomPlaces(page: Page, count: number): Promise<{ x: number; y: 
   }, shares);
   const isTissue = (index: number): boolean => (greens[index] ?? 255) < 205;
   return shares
-    .map((share, index) => ({ x: Math.floor(share.right * 131072), y: Math.floor(share.down * 98304), tissue: isTissue(index) }))
+    .map(({ right, down }, index) => ({
+      x: Math.floor(right * 131072),
+      y: Math.floor(down * 98304),
+      tissue: isTissue(index),
+    }))
     .sort((a, b) => Number(b.tissue) - Number(a.tissue));
 }
 

@@ -139,7 +139,8 @@ export class FakeServer {
   async #tile(match: RegExpExecArray, preview: boolean, response: ServerResponse): Promise<void> {
     const slide = SLIDES.find((known) => known.id === match[1]) as FakeSlide;
     const [level, col, row] = [Number(match[2]), Number(match[3]), Number(match[4])];
-    const key = (l: number): string => `${slide.id}/${l}/${Math.floor(col / 2 ** (level - l))}_${Math.floor(row / 2 ** (level - l))}`;
+    const at = (index: number, l: number): number => Math.floor(index / 2 ** (level - l));
+    const key = (l: number): string => `${slide.id}/${l}/${at(col, l)}_${at(row, l)}`;
     if (this.refused.has(`${level}/${col}_${row}`)) return sendError(response, 404, match[0]);
     let detail = level;
     if (preview) {

@@ -39,7 +39,10 @@ describe("page", { skip: noBrowser() }, () => {
     assert.deepEqual(opened?.foreign, [], "no request leaves the server");
     opened = null;
   });
-  const open = async (hash = "", options = {}): Promise<Opened> => (opened = await openPage(browser, server.url, hash, options));
+  const open = async (hash = "", options = {}): Promise<Opened> => {
+    opened = await openPage(browser, server.url, hash, options);
+    return opened;
+  };
 
   test("opens the first slide whole and paints it", async () => {
     const { page } = await open();
@@ -218,12 +221,18 @@ describe("page", { skip: noBrowser() }, () => {
 
   test("a phone's page has everything in reach", async () => {
     // Two device pixels per CSS pixel: the page must compute the finer level that OpenSeadragon draws then.
-    const { page } = await open("#slide=demo&x=60123&y=40321&mag=5", { viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true });
+    const { page } = await open("#slide=demo&x=60123&y=40321&mag=5", {
+      viewport: { width: 390, height: 780 },
+      deviceScaleFactor: 2,
+      hasTouch: true,
+      isMobile: true,
+    });
     await waitPainted(page);
     assert.match((await stateOf(page)).tilesInView[0] ?? "", /^16\//);
     for (const selector of ["#badge", "#picker", "#magnifications", "#scale-bar", "#zoom-in", "#help"]) {
       const box = await page.locator(selector).boundingBox();
-      assert.ok(box && box.x >= 0 && box.x + box.width <= 391 && box.y + box.height <= 781, `${selector} ${JSON.stringify(box)}`);
+      const inside = box && box.x >= 0 && box.x + box.width <= 391 && box.y + box.height <= 781;
+      assert.ok(inside, `${selector} ${JSON.stringify(box)}`);
     }
   });
 });

@@ -113,7 +113,8 @@ export class App {
     const about = this.#page.getElementById("about");
     if (about) about.textContent = origin;
     const badge = this.#page.getElementById("badge");
-    if (badge) badge.title = `${slide.notice}. This tissue never existed: it was painted by ${origin}, version ${slide.version}.`;
+    const never = `This tissue never existed: it was painted by ${origin}, version ${slide.version}.`;
+    if (badge) badge.title = `${slide.notice}. ${never}`;
     this.#page.title = `${slide.title || slide.id} · Everslide`;
   }
 

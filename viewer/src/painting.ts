@@ -162,7 +162,9 @@ export class Painting {
       const held = this.#held.get(tileKey(below));
       // Every second octave is enough to be seen, and leaves the server time to paint.
       const octaves = below.level - tile.level;
-      if (held && !held.shownFinal && octaves % 2 === 1 && isAncestor(tile, below)) this.#toSharpen.set(tileKey(below), below);
+      if (held && !held.shownFinal && octaves % 2 === 1 && isAncestor(tile, below)) {
+        this.#toSharpen.set(tileKey(below), below);
+      }
     }
     void this.#sharpen();
     this.update();
