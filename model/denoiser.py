@@ -20,10 +20,14 @@ class Denoiser(Protocol):
     (the painter pads), since another batch shape changes the last bits. calls_per_window: network evaluations.
     """
 
-    name: str
-    fingerprint: str
-    batch: int
-    calls_per_window: int
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def calls_per_window(self) -> int: ...
 
     def detail(
         self, s: int, parents: NDArray[np.uint8], noise: NDArray[np.float32], grain: NDArray[np.float32]

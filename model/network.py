@@ -110,9 +110,10 @@ class DetailUNet(nn.Module):
         """
         assert z_t.shape[1] == DETAIL_CHANNELS and parent.shape[1] == PARENT_CHANNELS
         assert z_t.shape[2] % self.multiple == 0 and z_t.shape[3] % self.multiple == 0
-        e = self.time(_fourier(t)) + self.augmentation(_fourier(strength * 4)) + self.scale(s)
+        dtype = self.enter.weight.dtype
+        e = self.time(_fourier(t).to(dtype)) + self.augmentation(_fourier(strength * 4).to(dtype)) + self.scale(s)
         if context is not None:
-            e = e + self.context(context)
+            e = e + self.context(context.to(dtype))
         e = F.silu(e)
         x = self.enter(F.pixel_unshuffle(torch.cat([z_t, parent], 1), FOLD))  # (B, C0, H/2, W/2)
         skips: list[Tensor] = []
@@ -137,4 +138,4 @@ def _fourier(x: Tensor) -> Tensor:
     """(B,) -> (B, 64): sines and cosines of 32 octave-spaced frequencies."""
     frequency = torch.exp(torch.arange(32, device=x.device) * (math.log(1000.0) / 31))
     angle = x.float()[:, None] * frequency
-    return torch.cat([angle.sin(), angle.cos()], 1).to(x.dtype)
+    return torch.cat([angle.sin(), angle.cos()], 1)

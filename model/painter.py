@@ -21,8 +21,16 @@ from numpy.typing import NDArray
 from everslide.model import noise as keyed
 from everslide.model.denoiser import PARENT_PX, Denoiser
 from everslide.model.errors import SlideError
-from everslide.model.geometry import STRIDE_PX, TILE_PX, WINDOW_PX, Rect, TileIndex, WindowIndex
-from everslide.model.geometry import tiles_touching, windows_touching
+from everslide.model.geometry import (
+    STRIDE_PX,
+    TILE_PX,
+    WINDOW_PX,
+    Rect,
+    TileIndex,
+    WindowIndex,
+    tiles_touching,
+    windows_touching,
+)
 from everslide.model.sketch import TOP_SCALE, Sketch
 from everslide.model.slide import Slide
 from everslide.model.top import TopPlane
@@ -106,7 +114,7 @@ class Painter:
         return _crop(pixels, region, rect)
 
     def _kept(self, s: int, rect: Rect) -> tuple[Rect, Pixels] | None:
-        """`rect` put together from kept tiles (those of the topmost plane are always at hand), or None where one is missing."""
+        """`rect` put together from kept tiles (the topmost plane always is), or None where one is missing."""
         out = np.empty((rect.height, rect.width, 3), np.uint8)
         for tile in tiles_touching(s, rect):
             pixels = self.tile(tile) if s == self._top.s else self._tiles.get(tile)
@@ -121,12 +129,12 @@ class Painter:
         """`rect`, grown to whole 2x2 blocks, painted from plane s + 1."""
         mean_rect = rect.parent()
         windows = list(windows_touching(s, mean_rect.children()))
-        missing = [window for window in windows if window not in self._windows]
+        painted = {window: self._windows[window] for window in windows if window in self._windows}
+        missing = [window for window in windows if window not in painted]
         needed = mean_rect
         for window in missing:
             needed = needed.union(window.parent_rect)
         parent = self._pixels(s + 1, needed)
-        painted = {window: self._windows[window] for window in windows if window in self._windows}
         painted.update(self._paint_windows(s, missing, parent, needed))
         bands = np.zeros((mean_rect.height, mean_rect.width, 3, 3), np.float32)
         for window in windows:  # in grid order, whatever was painted when: sums of floats depend on their order
@@ -142,7 +150,7 @@ class Painter:
     ) -> dict[WindowIndex, NDArray[np.float16]]:
         """Bands (PARENT_PX, PARENT_PX, 3, 3) of the missing windows, in their remembered form."""
         batch, seed = self._denoiser.batch, self.slide.seed
-        out = {}
+        out: dict[WindowIndex, NDArray[np.float16]] = {}
         for start in range(0, len(missing), batch):
             group = missing[start : start + batch]
             padded = group + [group[-1]] * (batch - len(group))
@@ -167,7 +175,7 @@ def _crop(array: NDArray[T], of: Rect, to: Rect) -> NDArray[T]:
 
 
 def _tent() -> Floats:
-    """Weights (PARENT_PX, PARENT_PX, 1, 1) of a window: ramps over the overlap that add up to one with its neighbours."""
+    """Weights (PARENT_PX, PARENT_PX, 1, 1) of a window; over an overlap they add up to one with its neighbours."""
     overlap = (WINDOW_PX - STRIDE_PX) // 2
     ramp = (np.arange(overlap, dtype=np.float32) + np.float32(0.5)) / np.float32(overlap)
     side = np.ones(PARENT_PX, np.float32)

@@ -21,3 +21,8 @@ class Sampler:
     @property
     def steps(self) -> int:
         return len(self.times) - 1
+
+    @staticmethod
+    def falling(steps: int, bend: float = 1.2) -> tuple[float, ...]:
+        """K + 1 times from 1 to 0, closer together near pure noise for bend > 1, where structure is decided."""
+        return tuple(1.0 - (k / steps) ** bend for k in range(steps + 1))

@@ -7,6 +7,7 @@ restains sections, and never shows a straight edge: a section that touches the b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ class Section:
 def cut_sections(pixels: Pixels, mpp: float) -> list[Section]:
     """Whole sections in an image of `mpp` um/px, largest first."""
     mask = ndimage.binary_fill_holes(ndimage.binary_closing(tissue_mask(pixels, 1.5, 0.05), iterations=4))
-    labels, count = ndimage.label(mask)
+    labels, _ = ndimage.label(mask)
     sections = []
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
         piece = labels[box] == label
@@ -46,7 +47,7 @@ def cut_sections(pixels: Pixels, mpp: float) -> list[Section]:
     return sorted(sections, key=lambda section: -float(section.coverage.sum()))
 
 
-def _border_share(labels: NDArray[np.int32], label: int) -> float:
+def _border_share(labels: NDArray[np.integer[Any]], label: int) -> float:
     inside = labels == label
     outline = inside & ~ndimage.binary_erosion(inside, border_value=0)
     border = np.zeros_like(inside)
@@ -76,7 +77,8 @@ def compose(sections: list[Section], width: int, height: int, rng: np.random.Gen
                 taken[place] |= ndimage.binary_dilation(covered, iterations=4)
                 break
     scene += rng.normal(0, 0.5, scene.shape).astype(np.float32)
-    return np.clip(np.floor(scene + 0.5), 0, 255).astype(np.uint8)
+    pixels: Pixels = np.clip(np.floor(scene + 0.5), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _vary(section: Section, gains: Floats, rng: np.random.Generator) -> Section:
@@ -92,4 +94,4 @@ def _vary(section: Section, gains: Floats, rng: np.random.Generator) -> Section:
     bicubic = Image.Resampling.BICUBIC
     turned = colour.resize(size, bicubic).rotate(angle, bicubic, expand=True, fillcolor=(243, 242, 244))
     covered = cover.resize(size, bicubic).rotate(angle, bicubic, expand=True)
-    return Section(np.asarray(turned), np.asarray(covered).astype(np.float32) / 255)
+    return Section(np.asarray(turned), np.asarray(covered).astype(np.float32) / np.float32(255))

@@ -75,16 +75,18 @@ class Sketch:
         """Tile (256, 256, 3) uint8. Always drawn whole: float sums then never depend on the region asked for."""
         side = TILE_PX * FINE
         step = self.um_per_px / FINE
-        x = (col * TILE_PX * self.um_per_px) + (np.arange(side) + 0.5) * step
-        y = (row * TILE_PX * self.um_per_px) + (np.arange(side) + 0.5) * step
+        within: Doubles = (np.arange(side, dtype=np.float64) + 0.5) * step
+        x: Doubles = col * TILE_PX * self.um_per_px + within
+        y: Doubles = row * TILE_PX * self.um_per_px + within
         image = np.broadcast_to(self.glass.astype(np.float64), (side, side, 3)).copy()
         for section in self._sections_near(float(x[0]), float(x[-1]), float(y[0]), float(y[-1])):
             self._draw(image, section, x, y)
         means = image.reshape(TILE_PX, FINE, TILE_PX, FINE, 3).mean((1, 3))
-        return np.floor(means + 0.5).clip(0, 255).astype(np.uint8)
+        pixels: Pixels = np.floor(means + 0.5).clip(0, 255).astype(np.uint8)
+        return pixels
 
     def _sections_near(self, left: float, right: float, top: float, bottom: float) -> list[_Section]:
-        found = []
+        found: list[_Section] = []
         for row in range(math.floor(top / self._cell_y), math.floor(bottom / self._cell_y) + 1):
             for col in range(math.floor(left / self._cell_x), math.floor(right / self._cell_x) + 1):
                 if 0 <= col < self._cells[0] and 0 <= row < self._cells[1]:

@@ -34,7 +34,9 @@ class Slide:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise SlideError(f"slide name {self.name!r}: expected 1 to 64 of a-z, 0-9, '-', '_', starting with a letter or digit")
+            raise SlideError(
+                f"slide name {self.name!r}: expected 1 to 64 of a-z, 0-9, '-', '_', starting with a letter or digit"
+            )
         if not 0 <= self.seed < 2**64:
             raise SlideError(f"slide {self.name}: seed {self.seed} is not in 0 .. 2**64 - 1")
         for side, px in (("width", self.width_px), ("height", self.height_px)):

@@ -47,9 +47,8 @@ def find_sources(folder: Path) -> list[SourceImage]:
         if (folder / path).suffix.lower() in PLAIN_SUFFIXES
     ]
     plain = {source.name for source in found}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SLIDE_SUFFIXES and SourceImage(path, 1.0).name not in plain:
-            found.append(SourceImage(path, _slide_mpp(path)))
+    slides = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SLIDE_SUFFIXES)
+    found.extend(SourceImage(path, _slide_mpp(path)) for path in slides if SourceImage(path, 1.0).name not in plain)
     if not found:
         raise DataError(f"{folder}: no whole-slide file and no manifest.json with images and their um_per_px was found")
     return sorted(found, key=lambda source: source.path)

@@ -1,6 +1,7 @@
 """Optical density, hematoxylin and eosin, and what counts as tissue.
 
-Stain vectors are those of Ruifrok and Johnston, "Quantification of histochemical staining by color deconvolution" (2001).
+Stain vectors are those of Ruifrok and Johnston, "Quantification of histochemical staining by color
+deconvolution" (2001).
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ from scipy import ndimage
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-STAIN_VECTORS = np.array(
-    [[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]], dtype=np.float32
-)
+STAIN_VECTORS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]], dtype=np.float32)
 """Rows: unit optical density (red, green, blue) of hematoxylin, eosin, and a residual (DAB)."""
 _UNMIX = np.linalg.inv(STAIN_VECTORS).astype(np.float32)
 TISSUE_OD = 0.12
@@ -30,7 +29,8 @@ def optical_density(pixels: Pixels, white: float = 245.0) -> Floats:
 def from_optical_density(density: Floats, white: float = 245.0) -> Pixels:
     """Optical density (..., 3) -> [0, 255] uint8 (..., 3): the inverse of `optical_density`."""
     intensity = np.float32(white) * np.power(np.float32(10.0), -density)
-    return np.clip(np.floor(intensity + 0.5), 0, 255).astype(np.uint8)
+    pixels: Pixels = np.clip(np.floor(intensity + 0.5), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def hematoxylin_eosin(pixels: Pixels) -> Floats:

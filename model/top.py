@@ -37,7 +37,9 @@ class ImageTop:
     def __init__(self, pixels: Pixels, s: int) -> None:
         """pixels: (H, W, 3) uint8, whose side is at least 2 px; s: the scale of its pixels. Raises ImageError."""
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or min(pixels.shape[:2]) < 2:
-            raise ImageError(f"expected RGB pixels (H, W, 3) uint8, at least 2 a side; found {pixels.dtype} {pixels.shape}")
+            raise ImageError(
+                f"expected RGB pixels (H, W, 3) uint8, at least 2 a side; found {pixels.dtype} {pixels.shape}"
+            )
         self.s, self._pixels = s, pixels
         self.fingerprint = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
 

@@ -30,6 +30,8 @@ LONGEST_STEP_S = 5.0
 """A step that took longer was compiling or stopped; only this much of it counts as training."""
 COLOUR_SHARES = (2.0, 0.5, 0.5)
 """Weight of brightness and of the two colour differences, whose deviation is an eighth of the brightness's."""
+TIME_SHIFT = 0.5
+"""Mean of the logit of t: structure is decided early, near pure noise."""
 MAX_STRENGTH = 0.16
 """Strongest noise put on the parent, as a deviation in [-1, 1] units: 0.08 of the full range."""
 
@@ -121,13 +123,11 @@ class Trainer:
             torch._foreach_lerp_(list(self.average.values()), [live[name] for name in self.average], 1 - keep)
         return float(loss)
 
-    def loss(
-        self, batch: Batch, forward: Callable[..., Tensor], generator: torch.Generator | None = None
-    ) -> Tensor:
+    def loss(self, batch: Batch, forward: Callable[..., Tensor], generator: torch.Generator | None = None) -> Tensor:
         """Mean squared error of the velocity over the batch, a scalar."""
         detail, parent, s = (x.to(self.device) for x in (batch.detail, batch.parent, batch.s))
         count = len(s)
-        t = torch.sigmoid(torch.randn(count, generator=generator)).to(self.device)
+        t = torch.sigmoid(torch.randn(count, generator=generator) + TIME_SHIFT).to(self.device)
         strength = (torch.rand(count, generator=generator) * 1.25 - 0.25).clamp(min=0).to(self.device) * MAX_STRENGTH
         noise = torch.randn(detail.shape, generator=generator).to(self.device)
         grain = torch.randn(parent.shape, generator=generator).to(self.device)

@@ -68,7 +68,8 @@ def _fit_range(blocks: Floats, mean: Floats) -> Floats:
     peak, dip = deviation.max(-1, keepdims=True), -deviation.min(-1, keepdims=True)
     tiny = np.float32(1e-6)
     scale = np.minimum(1.0, np.minimum(room_up / np.maximum(peak, tiny), mean / np.maximum(dip, tiny)))
-    return (mean + deviation * scale).astype(np.float32)
+    fitted: Floats = (mean + deviation * scale).astype(np.float32)
+    return fitted
 
 
 def _spread(rounded: NDArray[np.int16], wanted: Floats, missing: NDArray[np.int16]) -> NDArray[np.int16]:

@@ -56,7 +56,8 @@ def load_painters(model: str, weights: Path | None = None) -> Painters:
     """
     if model not in MODELS:
         raise SlideError(f"model {model!r}: expected one of {', '.join(MODELS)}")
-    from everslide.model.painter import TOP_SCALE, Painter
+    from everslide.model.painter import Painter
+    from everslide.model.sketch import TOP_SCALE
 
     denoiser = _load_denoiser(model, weights)
     fingerprint = Painter(Slide("any", 0, model=model), denoiser, _NoTiles()).fingerprint

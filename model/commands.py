@@ -1,0 +1,119 @@
+"""Commands of the model: `everslide prepare`, `train`, `evaluate`, `sheet`. Heavy imports happen inside them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import click
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.argument("images", type=_FOLDER)
+@click.option("--out", type=_FOLDER, required=True, help="Folder for the prepared pyramids.")
+@click.option("--hold-out", multiple=True, metavar="PATTERN", help="Keep files of this name for measuring; repeatable.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the composed low-magnification scenes.")
+def prepare(images: Path, out: Path, hold_out: tuple[str, ...], seed: int) -> None:
+    """Cut box pyramids for training out of real IMAGES.
+
+    IMAGES is a folder of whole-slide files, and of .jpg and .png images listed with their resolution in its
+    manifest.json: {"field.jpg": {"um_per_px": 0.5}}.
+    """
+    from everslide.model.prepare import prepare as run
+
+    with _speaking():
+        prepared = run(images, out, hold_out, seed)
+    held_out = sum(image.split == "held-out" for image in prepared)
+    click.echo(f"{len(prepared)} images in {out}, {held_out} of them held out")
+
+
+@click.command()
+@click.argument("prepared", type=_FOLDER)
+@click.option("--run", "folder", type=_FOLDER, required=True, help="Folder of the run; continued where it has begun.")
+@click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Training time over all sittings.")
+@click.option("--batch", default=8, show_default=True, help="Crops a step.")
+@click.option("--threads", default=2, show_default=True, help="CPU threads.")
+@click.option("--compile/--no-compile", default=True, show_default=True, help="Fuse operations with torch.compile.")
+def train(prepared: Path, folder: Path, minutes: float, batch: int, threads: int, compile: bool) -> None:
+    """Train `mini` on a PREPARED folder, on a GPU where there is one.
+
+    The averaged weights are written to RUN/mini.safetensors every few minutes, the curve to RUN/curve.jsonl.
+    """
+    from everslide.model.network import NetworkConfig
+    from everslide.model.train import Trainer, TrainingPlan
+
+    with _speaking():
+        plan = TrainingPlan(minutes=minutes, batch=batch, compile=compile)
+        Trainer(prepared, folder, plan, NetworkConfig(), threads).run()
+    click.echo(f"weights: {folder / 'mini.safetensors'}")
+
+
+@click.command()
+@click.argument("prepared", type=_FOLDER)
+@click.option("--weights", type=_FILE, help="Weights of `mini`; the shipped ones by default.")
+@click.option("--out", type=_FILE, help="Write the report (Markdown) here; the figures go beside it as .json.")
+@click.option("--seed", default=7, show_default=True, help="Seed of the slide of the root test.")
+@click.option("--places", default=3, show_default=True, help="Places of the root test.")
+def evaluate(prepared: Path, weights: Path | None, out: Path | None, seed: int, places: int) -> None:
+    """Measure painted against real tissue on the held-out images of a PREPARED folder."""
+    from everslide.model.evaluate import evaluate as run
+    from everslide.model.mini import load_mini
+    from everslide.model.report import markdown
+
+    with _speaking():
+        figures = run(prepared, load_mini(weights), seed, places)
+    text = markdown(figures)
+    if out:
+        out.write_text(text)
+        out.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
+    click.echo(text)
+
+
+@click.command()
+@click.argument("prepared", type=_FOLDER)
+@click.option("--weights", type=_FILE, help="Weights of `mini`; the shipped ones by default.")
+@click.option("--out", type=_FILE, required=True, help="The picture, .jpg or .png.")
+@click.option("--seed", default=7, show_default=True, help="Seed of the painted slide.")
+def sheet(prepared: Path, weights: Path | None, out: Path, seed: int) -> None:
+    """Draw painted and real fields of every magnification side by side, from held-out images of a PREPARED folder."""
+    from everslide.model.mini import load_mini
+    from everslide.model.report import draw_sheet
+
+    with _speaking():
+        draw_sheet(prepared, load_mini(weights), seed).save(out, quality=90)
+    click.echo(f"{out}: SYNTHETIC - not for diagnosis")
+
+
+@click.command()
+@click.argument("prepared", type=_FOLDER)
+@click.option("--weights", type=_FILE, required=True, help="Weights of `mini`; their sampler is replaced.")
+@click.option("--steps", default=5, show_default=True, help="Sampler steps.")
+@click.option("--strength", default=0.02, show_default=True, help="Noise on the parent, in [-1, 1] units.")
+@click.option("--rounds", default=3, show_default=True, help="Passes down the chain.")
+def calibrate(prepared: Path, weights: Path, steps: int, strength: float, rounds: int) -> None:
+    """Set the sampler of WEIGHTS: gains per scale that give painted training images the sharpness of real ones."""
+    from everslide.model.calibrate import calibrate as run
+
+    with _speaking():
+        sampler = run(prepared, weights, steps, strength, rounds)
+    click.echo(f"{weights}: {sampler}")
+
+
+class _speaking:  # noqa: N801 (used as a statement)
+    """Logs to the terminal, and turns the project's errors into messages without a traceback."""
+
+    def __enter__(self) -> None:
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        from everslide.model.errors import EverslideError
+
+        if isinstance(error, EverslideError):
+            raise click.ClickException(str(error)) from error
+
+
+COMMANDS = (prepare, train, calibrate, evaluate, sheet)
