@@ -99,18 +99,18 @@ class Sketch:
         u = _uniform(self.slide.seed, "section", col, row, 40)
         if u[0] < 0.1 and self._cells != (1, 1):
             return ()
-        radius = min(self._cell_x, self._cell_y) * (0.24 + 0.12 * u[1])
-        margin = 1.42 * radius
+        radius = min(self._cell_x, self._cell_y) * (0.29 + 0.09 * u[1])
+        margin = 1.3 * radius
         place = (
             col * self._cell_x + margin + u[2] * max(0.0, self._cell_x - 2 * margin),
             row * self._cell_y + margin + u[3] * max(0.0, self._cell_y - 2 * margin),
         )
         order = np.arange(1, 7)
-        amplitude = (u[10:16] - 0.5) * np.array([0.10, 0.16, 0.12, 0.09, 0.07, 0.05])
+        amplitude = (u[10:16] - 0.5) * np.array([0.10, 0.18, 0.12, 0.08, 0.06, 0.04])
         harmonics = np.stack([amplitude, 2 * np.pi * u[16:22] * order], axis=1)
         stain = 0.94 + 0.1 * _uniform(self.slide.seed, "stain", 0, 0, 4)[:3]
         kinds = PALETTE[np.argsort(u[22:28])[: 2 + int(3 * u[4])]]
-        kinds = (kinds + 6 * (u[28:31] - 0.5)) * stain
+        kinds = (0.7 * kinds + 0.3 * kinds.mean(0) + 6 * (u[28:31] - 0.5)) * stain
         main = _Section(*place, radius, 0.75 + 0.3 * u[5], np.pi * u[6], harmonics, kinds, int(u[7] * 2**31))
         return (main,)
 
@@ -129,13 +129,13 @@ class Sketch:
         along = dx * math.cos(section.turn) + dy * math.sin(section.turn)
         across = (dy * math.cos(section.turn) - dx * math.sin(section.turn)) / section.stretch
         angle, distance = np.arctan2(across, along), np.hypot(along, across)
-        edge = 1.0 + 0.16 * warp_x
+        edge = 1.0 + 0.10 * warp_x
         for order, (amplitude, phase) in enumerate(section.harmonics, start=1):
             edge = edge + amplitude * np.cos(order * angle + phase)
         cleft = np.abs(_fractal(seed, salt + 3, gx + 900 * warp_x, gy + 900 * warp_y, 5200.0, 3))
         depth = (edge - distance) * section.radius_um  # um inside the outline
         torn = (cleft < 0.012) & (_fractal(seed, salt + 4, gx, gy, 4000.0, 2) > 0.1)
-        lumen = _fractal(seed, salt + 5, gx + 700 * warp_y, gy - 700 * warp_x, 3000.0, 3) > 0.62
+        lumen = _fractal(seed, salt + 5, gx + 700 * warp_y, gy - 700 * warp_x, 1600.0, 3) > 0.74
         cover = np.clip(depth / 60.0 + 0.5, 0, 1) * ~(torn | lumen)
         image[part] += (self._tissue(section, gx, gy, warp_x, warp_y) - image[part]) * cover[..., None]
 
@@ -143,13 +143,13 @@ class Sketch:
         """Colours (H, W, 3): a warped patchwork of the section's kinds of tissue, with a grain of 200 um and more."""
         seed, salt = self.slide.seed, section.salt
         fields = [
-            _fractal(seed, salt + 10 + i, gx + 1500 * warp_x, gy + 1500 * warp_y, 4200.0, 5)
+            _fractal(seed, salt + 10 + i, gx + 900 * warp_x, gy + 900 * warp_y, 3600.0, 6)
             for i in range(len(section.kinds))
         ]
         score = np.stack(fields, axis=-1)
         weight = np.exp(9.0 * (score - score.max(-1, keepdims=True)))
         weight /= weight.sum(-1, keepdims=True)
-        density = 1.0 + 0.10 * _fractal(seed, salt + 30, gx, gy, 700.0, 3)[..., None]
+        density = 1.0 + 0.12 * _fractal(seed, salt + 30, gx, gy, 900.0, 3)[..., None]
         colours: Doubles = 243.0 - (243.0 - weight @ section.kinds) * density
         return colours
 
@@ -175,8 +175,11 @@ def _value_noise(seed: int, salt: int, x: Doubles, y: Doubles) -> Doubles:
     x0, y0 = np.floor(x), np.floor(y)
     fx, fy = _smooth(x - x0), _smooth(y - y0)
     col, row = x0.astype(np.int64), y0.astype(np.int64)
-    v00, v10 = _lattice(seed, salt, col, row), _lattice(seed, salt, col + 1, row)
-    v01, v11 = _lattice(seed, salt, col, row + 1), _lattice(seed, salt, col + 1, row + 1)
+    left, up = int(col.min()), int(row.min())
+    cols, rows = np.meshgrid(np.arange(left, int(col.max()) + 2), np.arange(up, int(row.max()) + 2))
+    values = _lattice(seed, salt, cols, rows)  # far fewer points than samples
+    col, row = col - left, row - up
+    v00, v10, v01, v11 = values[row, col], values[row, col + 1], values[row + 1, col], values[row + 1, col + 1]
     top, bottom = v00 + (v10 - v00) * fx, v01 + (v11 - v01) * fx
     return np.asarray(top + (bottom - top) * fy)
 
