@@ -1,0 +1,85 @@
+"""What the painter's tests share: stores, denoisers and places."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everslide.model.evaluate import MemoryTiles
+from everslide.model.fake import SpeckleDenoiser
+from everslide.model.geometry import TILE_PX, TileIndex
+from everslide.model.painter import Painter
+from everslide.model.sketch import TOP_SCALE, Sketch
+from everslide.model.slide import Slide
+from everslide.model.top import TopPlane
+
+Pixels = NDArray[np.uint8]
+DEMO = Slide("demo", 5)
+ENDLESS = Slide("endless", 6, 2**40, 2**40, unbounded=True)
+
+
+class ForgetfulTiles:
+    """A tile store that keeps nothing."""
+
+    def get(self, tile: TileIndex) -> None:
+        """Nothing is kept."""
+
+    def put(self, tile: TileIndex, pixels: Pixels) -> None:
+        """Forgets the tile."""
+
+
+class SlowSpeckle(SpeckleDenoiser):
+    """Speckle that counts what it was asked, as of a sampler of five steps."""
+
+    calls_per_window = 5
+
+    def __init__(self, batch: int = 1) -> None:
+        super().__init__(batch)
+        self.batches: list[tuple[int, tuple[int, ...]]] = []
+
+    def detail(
+        self, s: int, parents: Pixels, noise: NDArray[np.float32], grain: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """See `Denoiser.detail`."""
+        assert noise.shape == (self.batch, 9, 160, 160) and grain.shape == (self.batch, 3, 160, 160)
+        assert parents.dtype == np.uint8 and noise.dtype == grain.dtype == np.float32
+        self.batches.append((s, parents.shape))
+        return super().detail(s, parents, noise, grain)
+
+
+def speckle(slide: Slide = DEMO, top: TopPlane | None = None, batch: int = 1) -> Painter:
+    """A painter of speckle with a store of its own."""
+    return Painter(slide, SpeckleDenoiser(batch), MemoryTiles(), top)
+
+
+@lru_cache
+def dense_pixel(slide: Slide, t_col: int = 0, t_row: int = 0) -> tuple[int, int]:
+    """(x, y) of a pixel of the topmost plane amid tissue, in tile (t_col, t_row) or one to its right."""
+    sketch = Sketch(slide)
+    for col in range(t_col, t_col + 20):
+        dark = (sketch.tile(col, t_row).astype(int).mean(-1) < 225)[8:-8, 8:-8]
+        if dark.mean() > 0.02:
+            spots = np.argwhere(dark)
+            y, x = spots[np.argmin(np.abs(spots - np.median(spots, axis=0)).sum(1))] + 8
+            return col * TILE_PX + int(x), t_row * TILE_PX + int(y)
+    raise AssertionError("no tissue in twenty tiles")
+
+
+def tile_at(slide: Slide, s: int, t_col: int = 0, t_row: int = 0) -> TileIndex:
+    """The tile of scale s that shows `dense_pixel`."""
+    x, y = dense_pixel(slide, t_col, t_row)
+    if s >= TOP_SCALE:
+        return TileIndex(s, (x >> (s - TOP_SCALE)) // TILE_PX, (y >> (s - TOP_SCALE)) // TILE_PX)
+    zoom = 2 ** (TOP_SCALE - s)
+    return TileIndex(s, (x * zoom + zoom // 2) // TILE_PX, (y * zoom + zoom // 2) // TILE_PX)
+
+
+def quad(painter: Painter, parent: TileIndex) -> Pixels:
+    """The four children of a tile as one image (512, 512, 3)."""
+    rows = [
+        np.hstack([painter.tile(TileIndex(parent.s - 1, 2 * parent.col + i, 2 * parent.row + j)) for i in (0, 1)])
+        for j in (0, 1)
+    ]
+    return np.vstack(rows)

@@ -1,0 +1,68 @@
+"""An image as the topmost plane."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from everslide.model.errors import ImageError
+from everslide.model.top import ImageTop
+
+Pixels = NDArray[np.uint8]
+
+
+def image(high: int, wide: int) -> Pixels:
+    return np.random.default_rng(high * 1000 + wide).integers(0, 256, (high, wide, 3)).astype(np.uint8)
+
+
+def test_borders_are_mirrored_outwards() -> None:
+    pixels = np.arange(3, dtype=np.uint8).reshape(1, 3, 1).repeat(2, axis=0).repeat(3, axis=2)  # columns 0, 1, 2
+    top = ImageTop(pixels, 4)
+    assert top.tile(0, 0)[0, :10, 0].tolist() == [0, 1, 2, 2, 1, 0, 0, 1, 2, 2]
+    assert top.tile(-1, 0)[0, -7:, 0].tolist() == [0, 0, 1, 2, 2, 1, 0]
+    assert top.s == 4
+
+
+def test_tiles_fit_together() -> None:
+    pixels = image(300, 400)
+    top = ImageTop(pixels, 0)
+    mosaic = np.vstack([np.hstack([top.tile(col, row) for col in (-1, 0, 1)]) for row in (-1, 0, 1)])
+    np.testing.assert_array_equal(mosaic[256:556, 256:656], pixels)
+    padded = np.pad(pixels, ((256, 212), (256, 112), (0, 0)), mode="symmetric")
+    np.testing.assert_array_equal(mosaic, padded)
+
+
+@pytest.mark.parametrize("col", [2**40, -(2**40)])
+def test_far_tiles(col: int) -> None:
+    tile = ImageTop(image(64, 64), 0).tile(col, -col)  # 2**40 tiles are whole periods of 128 px away
+    np.testing.assert_array_equal(tile, ImageTop(image(64, 64), 0).tile(0, 0))
+    assert tile.shape == (256, 256, 3) and tile.dtype == np.uint8
+
+
+def test_the_fingerprint_tells_images_apart() -> None:
+    pixels = image(40, 60)
+    assert ImageTop(pixels, 3).fingerprint == ImageTop(pixels[:, ::-1][:, ::-1], 3).fingerprint
+    changed = pixels.copy()
+    changed[39, 59, 2] ^= 1
+    assert ImageTop(changed, 3).fingerprint != ImageTop(pixels, 3).fingerprint
+
+
+def test_the_fingerprint_knows_the_shape() -> None:
+    pixels = image(40, 60)
+    assert ImageTop(pixels.reshape(60, 40, 3), 3).fingerprint != ImageTop(pixels, 3).fingerprint
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((1, 8, 3), np.uint8),
+        np.zeros((0, 0, 3), np.uint8),
+    ],
+)
+def test_other_arrays_are_refused(pixels: Pixels) -> None:
+    with pytest.raises(ImageError, match=r"expected RGB pixels .* found (uint8|float32) \("):
+        ImageTop(pixels, 0)
