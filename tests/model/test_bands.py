@@ -1,0 +1,54 @@
+"""Bands as channels of the network, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from everslide.model.bands import COLOURS, from_channels, parent_input, rotate_colours, to_channels
+
+
+def test_the_rotation_is_orthonormal() -> None:
+    np.testing.assert_allclose(COLOURS @ COLOURS.T, np.eye(3), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rgb", "expected"),
+    [
+        ((1, 1, 1), (1.7320508, 0, 0)),
+        ((1, 0, -1), (0, 1.4142135, 0)),
+        ((1, -2, 1), (0, 0, 2.4494898)),
+        ((255, 0, 0), (147.22432, 180.31223, 104.10332)),
+    ],
+)
+def test_known_colours(rgb: tuple[int, int, int], expected: tuple[float, float, float]) -> None:
+    np.testing.assert_allclose(rotate_colours(np.array(rgb, np.float32)), expected, atol=1e-4)
+
+
+def test_channels_are_band_major_and_divided_by_their_deviation() -> None:
+    bands = np.zeros((4, 6, 3, 3), np.float32)
+    bands[2, 5, 1] = 10  # grey, in the band v
+    deviation = np.full((3, 3), 2, np.float32)
+    deviation[1, 0] = 5
+    channels = to_channels(bands, deviation)
+    assert channels.shape == (9, 4, 6) and channels.dtype == torch.float32 and channels.is_contiguous()
+    expected = np.zeros((9, 4, 6), np.float32)
+    expected[3, 2, 5] = 10 * 3**0.5 / 5
+    np.testing.assert_allclose(channels.numpy(), expected, atol=1e-6)
+
+
+def test_channels_and_back() -> None:
+    rng = np.random.default_rng(1)
+    bands = rng.normal(0, 20, (8, 6, 3, 3)).astype(np.float32)
+    deviation = rng.uniform(0.2, 9, (3, 3)).astype(np.float32)
+    back = from_channels(to_channels(bands, deviation).numpy(), deviation)
+    assert back.shape == (8, 6, 3, 3) and back.dtype == np.float32
+    np.testing.assert_allclose(back, bands, atol=1e-4)
+
+
+def test_parent_input() -> None:
+    parent = np.array([[[0, 51, 255]]], np.uint8)
+    given = parent_input(parent)
+    assert given.shape == (3, 1, 1) and given.dtype == torch.float32
+    np.testing.assert_allclose(given.ravel().numpy(), [-1, -0.6, 1], atol=1e-6)

@@ -1,0 +1,119 @@
+"""Weights on disk: whole, or refused with what was expected."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from everslide.model.errors import WeightsError
+from everslide.model.sampler import Sampler
+from everslide.model.weights import FORMAT, Weights, load_weights, save_weights
+from tests.model.networks import TINY, tiny_weights
+
+SAMPLER = Sampler(times=(1.0, 0.5, 0.0), strength=0.03, gains=(1.25,) * 12)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "mini.safetensors"
+    save_weights(path, tiny_weights(sampler=SAMPLER))
+    return path
+
+
+def rewrite(path: Path, without: str = "", **header: str) -> None:
+    """Write the file again without one tensor, or with another header."""
+    tensors = {name: tensor for name, tensor in load_file(path).items() if name != without}
+    config, sampler = json.dumps(TINY.as_dict()), json.dumps({"strength": 0.02})
+    save_file(tensors, path, metadata={"format": FORMAT, "config": config, "sampler": sampler, **header})
+
+
+def test_round_trip_in_half_precision(path: Path) -> None:
+    saved, loaded = tiny_weights(sampler=SAMPLER), load_weights(path)
+    assert loaded.config == TINY and loaded.sampler == SAMPLER
+    assert loaded.tensors.keys() == saved.tensors.keys()
+    for name, tensor in saved.tensors.items():
+        assert loaded.tensors[name].dtype == torch.float16
+        torch.testing.assert_close(loaded.tensors[name], tensor.half(), rtol=0, atol=0)
+    np.testing.assert_array_equal(loaded.deviation, saved.deviation)
+    assert loaded.deviation.shape == (12, 3, 3) and loaded.deviation.dtype == np.float32
+    assert [p.name for p in path.parent.iterdir()] == ["mini.safetensors"], "no partial file is left"
+
+
+def test_saved_again_they_are_the_same_weights(path: Path) -> None:
+    again = path.with_name("again.safetensors")
+    save_weights(again, load_weights(path))
+    assert load_weights(again).digest == load_weights(path).digest
+
+
+def test_build(path: Path) -> None:
+    network = load_weights(path).build()
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
+    assert network.config == TINY
+
+
+def test_the_digest_knows_every_tensor(path: Path) -> None:
+    weights = load_weights(path)
+    digests = {weights.digest}
+    for name in list(weights.tensors)[::7]:
+        changed = {key: tensor.clone() for key, tensor in weights.tensors.items()}
+        changed[name].view(-1)[-1] += 1
+        digests.add(Weights(weights.config, changed, weights.deviation).digest)
+    digests.add(Weights(weights.config, weights.tensors, weights.deviation * 2).digest)
+    assert len(digests) == 2 + len(list(weights.tensors)[::7])
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"none\.safetensors: no such file; train weights"):
+        load_weights(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("keep", [0, 4, 200, -100])
+def test_a_truncated_file(path: Path, keep: int) -> None:
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(WeightsError, match="not a whole safetensors file"):
+        load_weights(path)
+
+
+def test_a_file_that_is_something_else(path: Path) -> None:
+    path.write_text("<html>not found</html>" * 100)
+    with pytest.raises(WeightsError, match="not a whole safetensors file"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("header", [None, {"format": "pt"}])
+def test_safetensors_of_another_kind(path: Path, header: dict[str, str] | None) -> None:
+    save_file({"weight": torch.zeros(2)}, path, metadata=header)
+    with pytest.raises(WeightsError, match=r"expected the format everslide-mini-1, found ('pt'|None)"):
+        load_weights(path)
+
+
+def test_a_missing_tensor(path: Path) -> None:
+    rewrite(path, without="enter.weight")
+    with pytest.raises(WeightsError, match=r"(?s)do not fit.*enter\.weight"):
+        load_weights(path).build()
+
+
+def test_missing_deviations(path: Path) -> None:
+    rewrite(path, without="deviation")
+    with pytest.raises(WeightsError, match="deviation"):
+        load_weights(path)
+
+
+def test_tensors_of_another_size(path: Path) -> None:
+    rewrite(path, config=json.dumps({**TINY.as_dict(), "channels": [8, 16]}))
+    with pytest.raises(WeightsError, match="do not fit"):
+        load_weights(path).build()
+
+
+@pytest.mark.parametrize(
+    "header", [{"config": '{"depth": 3}'}, {"config": "{"}, {"sampler": '{"sigma": 1}'}], ids=lambda x: next(iter(x))
+)
+def test_a_header_that_cannot_be_understood(path: Path, header: dict[str, str]) -> None:
+    rewrite(path, **header)
+    with pytest.raises(WeightsError, match="header|config|sampler"):
+        load_weights(path)
