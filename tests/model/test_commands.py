@@ -1,0 +1,125 @@
+"""The model's commands, as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from everslide.model import evaluate as evaluation
+from everslide.model.commands import COMMANDS, calibrate, evaluate, prepare, sheet, train
+from everslide.model.weights import load_weights, save_weights
+from tests.model.networks import TINY, tiny_weights
+from tests.model.pictures import tissue, write_images
+
+
+def run(command: object, *arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    fields = {name: (tissue(1024, 1024, seed), 0.5) for seed, name in enumerate(("a.png", "b.png"))}
+    return write_images(tmp_path_factory.mktemp("images"), fields)
+
+
+@pytest.fixture(scope="module")
+def prepared(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("commands") / "prepared"
+    result = run(prepare, images, "--out", out, "--hold-out", "b*")
+    assert result.exit_code == 0, result.output
+    assert f"2 images in {out}, 1 of them held out" in result.output
+    return out
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    save_weights(tmp_path / "tiny.safetensors", tiny_weights())
+    return tmp_path / "tiny.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "FIELD_PX", 256)
+    monkeypatch.setattr(evaluation, "ROOT_FIELD_PX", 256)
+    monkeypatch.setattr("everslide.model.network.NetworkConfig", lambda: TINY)
+
+
+def test_names() -> None:
+    assert {command.name for command in COMMANDS} == {"prepare", "train", "calibrate", "evaluate", "sheet"}
+    for command in COMMANDS:
+        assert run(command, "--help").exit_code == 0
+
+
+def test_importing_the_commands_imports_nothing_heavy() -> None:
+    code = "import sys; sys.modules['torch'] = sys.modules['numpy'] = None; import everslide.model.commands"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_train(prepared: Path, tmp_path: Path) -> None:
+    options = ("--run", tmp_path / "run", "--minutes", 0.01, "--batch", 2, "--threads", 1, "--no-compile")
+    result = run(train, prepared, *options)
+    assert result.exit_code == 0, result.output
+    assert f"weights: {tmp_path / 'run' / 'mini.safetensors'}" in result.output
+    assert load_weights(tmp_path / "run" / "mini.safetensors").config == TINY
+    steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "curve.jsonl").read_text().splitlines()]
+    assert steps and steps[-1] >= 1
+
+
+def test_evaluate(prepared: Path, weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report.md"
+    result = run(evaluate, prepared, "--weights", weights, "--out", out, "--places", 1)
+    assert result.exit_code == 0, result.output
+    assert out.read_text() in result.output and "### Painted from real 1.25x to 20x" in out.read_text()
+    figures = json.loads(out.with_suffix(".json").read_text())
+    assert figures["calls_per_window"] == 4 and figures["held_out"] == ["b"]
+    assert min(figures["agreement_db"].values()) > 30
+
+
+def test_sheet(prepared: Path, weights: Path, tmp_path: Path) -> None:
+    result = run(sheet, prepared, "--weights", weights, "--out", tmp_path / "sheet.png")
+    assert result.exit_code == 0, result.output
+    assert "SYNTHETIC - not for diagnosis" in result.output
+    with Image.open(tmp_path / "sheet.png") as picture:
+        assert picture.width == 8 * 260
+
+
+def test_calibrate(prepared: Path, weights: Path) -> None:
+    before = load_weights(weights)
+    result = run(calibrate, prepared, "--weights", weights, "--steps", 3, "--strength", 0.03, "--rounds", 1)
+    assert result.exit_code == 0, result.output
+    after = load_weights(weights)
+    assert after.digest == before.digest
+    assert after.sampler.steps == 3 and after.sampler.strength == 0.03
+    gains = after.sampler.gains
+    assert len(gains) == 12 and gains[4:] == (1.0,) * 8, "only scales that the images show are set"
+    assert any(gain != 1 for gain in gains[:4]) and all(0.7 <= gain <= 1.8 for gain in gains)
+
+
+def test_errors_are_messages(prepared: Path, images: Path, weights: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(weights.read_bytes()[:100])
+    for command, arguments, message in (
+        (prepare, (tmp_path / "none", "--out", tmp_path / "out"), "expected a folder of images"),
+        (prepare, (images, "--out", tmp_path / "out", "--hold-out", "z*"), "matches no image"),
+        (train, (images, "--run", tmp_path / "run", "--minutes", 1, "--no-compile"), "no index.json"),
+        (evaluate, (prepared, "--weights", tmp_path / "none.safetensors"), "no such file"),
+        (evaluate, (prepared, "--weights", damaged), "not a whole safetensors file"),
+        (evaluate, (images, "--weights", weights), "no index.json"),
+        (sheet, (images, "--weights", weights, "--out", tmp_path / "s.png"), "no index.json"),
+        (calibrate, (images, "--weights", weights), "no index.json"),
+    ):
+        result = run(command, *arguments)
+        assert result.exit_code == 1, (message, result.output)
+        assert "Error: " in result.output and message in result.output
+        assert "Traceback" not in result.output and isinstance(result.exception, SystemExit)
+
+
+@pytest.mark.parametrize("arguments", [(), ("x",), ("x", "--run", "y", "--minutes", "0")])
+def test_wrong_usage(arguments: tuple[str, ...]) -> None:
+    assert run(train, *arguments).exit_code == 2

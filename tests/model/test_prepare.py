@@ -1,0 +1,107 @@
+"""Prepared pyramids: box means, held-out files, scenes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from everslide.model import prepare as module
+from everslide.model.errors import DataError
+from everslide.model.prepare import Prepared, plane, prepare, read_index, write_pyramid
+from everslide.model.wavelet import box_mean
+from tests.model.pictures import section, tissue, write_images
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Two fields at 0.5 um/px and one at 4 um/px."""
+    fields = {
+        "Colon 1.png": (tissue(300, 260, 1), 0.5),
+        "breast.png": (tissue(256, 256, 2), 0.5),
+        "far.png": (tissue(128, 200, 3), 4.0),
+    }
+    return write_images(tmp_path / "images", fields)
+
+
+def test_planes_and_splits(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepared = prepare(images, out, ["breast*"])
+    expected = [
+        Prepared("colon-1", "train", "field", 0, 2),
+        Prepared("breast", "held-out", "field", 0, 2),
+        Prepared("far", "train", "field", 3, 4),
+    ]
+    assert sorted(prepared, key=lambda x: x.name) == sorted(expected, key=lambda x: x.name)
+    assert read_index(out) == prepared
+    assert json.loads((out / "index.json").read_text())["format"] == 1
+    np.testing.assert_array_equal(plane(out, expected[0], 0), tissue(300, 260, 1))
+    np.testing.assert_array_equal(plane(out, expected[2], 3), tissue(128, 200, 3))
+
+
+def test_planes_are_box_means_of_the_plane_below(images: Path, tmp_path: Path) -> None:
+    for image in prepare(images, tmp_path / "out", []):
+        for s in range(image.finest, image.coarsest):
+            fine, coarse = plane(tmp_path / "out", image, s), plane(tmp_path / "out", image, s + 1)
+            high, wide = (side // 2 * 2 for side in fine.shape[:2])
+            np.testing.assert_array_equal(coarse, box_mean(np.asarray(fine[:high, :wide])))
+            assert coarse.dtype == np.uint8
+
+
+def test_an_image_between_two_scales_is_made_coarser(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "images", {"a.png": (tissue(200, 200), 0.8)})
+    (image,) = prepare(images, tmp_path / "out", [])
+    assert image.finest == 1 and plane(tmp_path / "out", image, 1).shape == (160, 160, 3)
+
+
+@pytest.mark.parametrize(("um_per_px", "side"), [(0.25, 100), (0.49, 196), (0.505, 200)])
+def test_nothing_is_finer_than_20x(tmp_path: Path, um_per_px: float, side: int) -> None:
+    images = write_images(tmp_path / "images", {"a.png": (tissue(200, 200), um_per_px)})
+    (image,) = prepare(images, tmp_path / "out", [])
+    assert image.finest == 0
+    assert plane(tmp_path / "out", image, 0).shape == (side, side, 3)
+
+
+def test_whole_files_are_held_out(images: Path, tmp_path: Path) -> None:
+    prepared = prepare(images, tmp_path / "out", ["Colon*", "far.png"])
+    assert {x.name: x.split for x in prepared} == {"colon-1": "held-out", "breast": "train", "far": "held-out"}
+
+
+def test_a_pattern_that_matches_nothing(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"--hold-out 'lung\*' matches no image; found .*breast\.png"):
+        prepare(images, tmp_path / "out", ["lung*"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_was_not_prepared(images: Path) -> None:
+    with pytest.raises(DataError, match=r"no index\.json; make the folder with `everslide prepare"):
+        read_index(images)
+    with pytest.raises(DataError, match="expected a folder of images"):
+        prepare(images / "none", images / "out", [])
+
+
+def test_pyramids_end_before_they_are_tiny(tmp_path: Path) -> None:
+    planes = write_pyramid(tmp_path, tissue(301, 260), 2)
+    assert {s: pixels.shape[:2] for s, pixels in planes.items()} == {2: (301, 260), 3: (150, 130), 4: (75, 65)}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s2.npy", "s3.npy", "s4.npy"]
+    assert list(write_pyramid(tmp_path / "small", tissue(20, 30), 7)) == [7], "the finest plane is kept in any case"
+
+
+def test_scenes_are_composed_of_either_split_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SCENE_KINDS", ((5, 320, 256, 2, 1),))
+    sections = {"a.png": (section(200, 80, 1), 16.0), "b.png": (section(180, 75, 2), 16.0)}
+    images = write_images(tmp_path / "images", sections)
+    prepared = prepare(images, tmp_path / "out", ["b.png"])
+    scenes = {x.name: x for x in prepared if x.kind == "scene"}
+    assert {name: x.split for name, x in scenes.items()} == {
+        "scene-s5-train-000": "train", "scene-s5-train-001": "train", "scene-s5-held-out-000": "held-out",
+    }  # fmt: skip
+    assert {(x.finest, x.coarsest) for x in scenes.values()} == {(5, 7)}
+    first = np.array(plane(tmp_path / "out", scenes["scene-s5-train-000"], 5))
+    assert first.shape == (256, 320, 3)
+    prepare(images, tmp_path / "again", ["b.png"])
+    np.testing.assert_array_equal(first, plane(tmp_path / "again", scenes["scene-s5-train-000"], 5))
+    prepare(images, tmp_path / "seeded", ["b.png"], seed=1)
+    assert not np.array_equal(first, plane(tmp_path / "seeded", scenes["scene-s5-train-000"], 5))
