@@ -45,9 +45,10 @@ def weights(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "FIELD_PX", 256)
+    monkeypatch.setattr(evaluation, "FIELD_PX", 384)
     monkeypatch.setattr(evaluation, "ROOT_FIELD_PX", 256)
     monkeypatch.setattr("everslide.model.network.NetworkConfig", lambda: TINY)
+    monkeypatch.setattr("everslide.model.mini.os.sched_getaffinity", lambda _: {0})  # more threads only get in the way
 
 
 def test_names() -> None:
@@ -73,7 +74,7 @@ def test_train(prepared: Path, tmp_path: Path) -> None:
 
 def test_evaluate(prepared: Path, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "report.md"
-    result = run(evaluate, prepared, "--weights", weights, "--out", out, "--places", 1)
+    result = run(evaluate, prepared, "--weights", weights, "--out", out, "--places", 2)
     assert result.exit_code == 0, result.output
     assert out.read_text() in result.output and "### Painted from real 1.25x to 20x" in out.read_text()
     figures = json.loads(out.with_suffix(".json").read_text())

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from everslide.model import painter as module
 from everslide.model.errors import SlideError
 from everslide.model.evaluate import MemoryTiles, field_of
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import Rect, TileIndex
 from everslide.model.painter import MAX_WINDOWS_PER_TILE, Painter
-from everslide.model.sketch import Sketch
+from everslide.model.sketch import TOP_SCALE, Sketch
 from everslide.model.slide import Slide
 from everslide.model.top import ImageTop
 from everslide.model.wavelet import box_mean
@@ -79,7 +78,7 @@ def test_zooming_into_an_image_leads_back_to_it_exactly(kind: str) -> None:
 
 def test_the_bound_is_written_out() -> None:
     assert MAX_WINDOWS_PER_TILE == 67
-    assert module.TOP_SCALE == 8
+    assert TOP_SCALE == 8
 
 
 @pytest.mark.parametrize(("col", "row"), [(256, 200), (257, 201), (170, 85), (511, 1), (-1, -1), (0, 0)])

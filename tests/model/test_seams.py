@@ -54,7 +54,8 @@ def mosaic(denoiser: Denoiser, grey: int) -> Doubles:
     """Grey levels (SIDE, SIDE) two octaves below an even image, so that every line is like every other."""
     even = np.full((SIDE // 2, SIDE // 2, 3), grey, np.uint8)
     painter = Painter(Slide("even", 3, 2 * SIDE, 2 * SIDE), denoiser, MemoryTiles(), ImageTop(even, 3))
-    return field_of(painter, 1, Rect(SIDE // 2, SIDE // 2, SIDE, SIDE)).astype(np.float64).mean(-1)
+    grey_levels: Doubles = field_of(painter, 1, Rect(SIDE // 2, SIDE // 2, SIDE, SIDE)).astype(np.float64).mean(-1)
+    return grey_levels
 
 
 def step(grey: Doubles, columns: Iterable[int]) -> float:
@@ -65,13 +66,11 @@ def step(grey: Doubles, columns: Iterable[int]) -> float:
 def laplacian(grey: Doubles, columns: Iterable[int]) -> float:
     """Mean squared Laplacian along the given columns."""
     rows = slice(1, -1)
-    values = [
-        4 * grey[rows, x] - grey[:-2, x] - grey[2:, x] - grey[rows, x - 1] - grey[rows, x + 1] for x in columns
-    ]
+    values = [4 * grey[rows, x] - grey[:-2, x] - grey[2:, x] - grey[rows, x - 1] - grey[rows, x + 1] for x in columns]
     return float(np.mean([np.square(v).mean() for v in values]))
 
 
-BORDERS = [x for x in range(256, SIDE, 256)]
+BORDERS = list(range(256, SIDE, 256))
 OVERLAPS = [x for border in range(0, SIDE, 256) for x in range(border + PERIOD, border + 64, PERIOD)]
 INNER = [x for x in range(PERIOD, SIDE - PERIOD, PERIOD) if 72 <= x % 256 < 248]
 

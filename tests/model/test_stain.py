@@ -19,7 +19,9 @@ ALL = np.arange(256, dtype=np.uint8)[:, None].repeat(3, axis=1)
 
 def test_known_densities() -> None:
     assert optical_density(np.array([245, 255], np.uint8)).tolist() == [0, 0]
-    np.testing.assert_allclose(optical_density(np.array([0, 1, 49], np.uint8)), [2.389166, 2.389166, 0.69897], atol=1e-5)
+    np.testing.assert_allclose(
+        optical_density(np.array([0, 1, 49], np.uint8)), [2.389166, 2.389166, 0.69897], atol=1e-5
+    )
     assert from_optical_density(np.array([0, 1, 0.69897, 9], np.float32)).tolist() == [245, 25, 49, 0]
 
 

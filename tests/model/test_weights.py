@@ -115,5 +115,5 @@ def test_tensors_of_another_size(path: Path) -> None:
 )
 def test_a_header_that_cannot_be_understood(path: Path, header: dict[str, str]) -> None:
     rewrite(path, **header)
-    with pytest.raises(WeightsError, match="header|config|sampler"):
+    with pytest.raises(WeightsError, match=r"header|config|sampler"):
         load_weights(path)
