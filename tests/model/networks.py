@@ -20,4 +20,4 @@ def tiny_weights(seed: int = 0, sampler: Sampler | None = None) -> Weights:
         network.leave.weight.normal_(0, 0.1)
     deviation = np.full((12, 3, 3), 4, np.float32)
     deviation[:, :, 1:] = 0.5
-    return Weights(TINY, dict(network.state_dict()), deviation, sampler or Sampler())
+    return Weights(TINY, dict(network.state_dict()), deviation, sampler or Sampler(Sampler.falling(4)))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from everslide.model.bands import COLOURS, from_channels, parent_input, rotate_colours, to_channels
+from everslide.model.bands import COLOURS, from_channels, parent_input, rotate_colours, smooth_bands, to_channels
+from everslide.model.wavelet import merge
 
 
 def test_the_rotation_is_orthonormal() -> None:
@@ -52,3 +53,16 @@ def test_parent_input() -> None:
     given = parent_input(parent)
     assert given.shape == (3, 1, 1) and given.dtype == torch.float32
     np.testing.assert_allclose(given.ravel().numpy(), [-1, -0.6, 1], atol=1e-6)
+
+
+def test_smooth_bands_of_a_slope() -> None:
+    """Eight grey levels a pixel to the right, sixteen downwards: the halves of a pixel lie 2 and 4 off its mean."""
+    y, x = np.mgrid[:6, :8]
+    parent = (8 * x + 16 * y)[..., None].repeat(3, axis=2).astype(np.float32)
+    bands = smooth_bands(parent)
+    assert bands.shape == (6, 8, 3, 3) and bands.dtype == np.float32
+    np.testing.assert_array_equal(bands[1:-1, 1:-1], np.broadcast_to(np.array([[-2], [-4], [0]]), (4, 6, 3, 3)))
+    child = merge(parent, bands)[2:-2, 2:-2, 0]
+    np.testing.assert_array_equal(np.diff(child, axis=1), 4)
+    np.testing.assert_array_equal(np.diff(child, axis=0), 8)
+    assert not smooth_bands(np.full((4, 4, 3), 77, np.float32)).any()
