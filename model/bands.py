@@ -1,7 +1,7 @@
-"""Detail bands as the network sees them: decorrelated colours, unit deviation at every scale.
+"""Detail bands as the network sees them: decorrelated colours, about equally strong at every scale.
 
 The three Haar bands of red, green and blue are rotated to brightness, red-blue and green-magenta (orthonormal), then
-divided by their deviation on tissue at that scale: nine channels, band-major.
+divided by the deviation that whole detail has on tissue at that scale: nine channels, band-major.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def rotate_colours(bands: Floats) -> Floats:
 
 
 def to_channels(bands: Floats, deviation: Floats) -> Tensor:
-    """Grey-level bands (H, W, 3, RGB) -> (9, H, W) float32 of unit deviation; `deviation` is (3, 3): band, colour."""
+    """Grey-level bands (H, W, 3, RGB) -> (9, H, W) float32 over their `deviation` (3, 3): band, colour."""
     scaled = rotate_colours(bands) / deviation
     return torch.from_numpy(np.ascontiguousarray(scaled.reshape(*bands.shape[:2], 9).transpose(2, 0, 1)))
 
@@ -34,6 +34,19 @@ def from_channels(channels: Floats, deviation: Floats) -> Floats:
     height, width = channels.shape[1:]
     scaled = channels.transpose(1, 2, 0).reshape(height, width, 3, 3) * deviation
     return np.ascontiguousarray((scaled @ COLOURS).astype(np.float32))
+
+
+def smooth_bands(parent: Floats) -> Floats:
+    """Detail of the smooth surface through the parent's means, (H, W, RGB) -> (H, W, 3, RGB), in the parent's units.
+
+    Along a row the left half of a pixel lies (m[x+1] - m[x-1]) / 8 below its mean where a straight slope passes
+    through its neighbours. The network paints what differs from this: a child never shows the squares of its parent.
+    """
+    padded = np.pad(parent, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    h = (padded[1:-1, :-2] - padded[1:-1, 2:]) * np.float32(1 / 8)
+    v = (padded[:-2, 1:-1] - padded[2:, 1:-1]) * np.float32(1 / 8)
+    g = (padded[:-2, :-2] - padded[:-2, 2:] - padded[2:, :-2] + padded[2:, 2:]) * np.float32(1 / 64)
+    return np.stack([h, v, g], axis=-2).astype(np.float32)
 
 
 def parent_input(parent: NDArray[np.uint8]) -> Tensor:

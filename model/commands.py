@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -37,18 +38,31 @@ def prepare(images: Path, out: Path, hold_out: tuple[str, ...], seed: int) -> No
 @click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Training time over all sittings.")
 @click.option("--batch", default=8, show_default=True, help="Crops a step.")
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
+@click.option("--objective", type=click.Choice(["velocity", "score"]), default="score", show_default=True)
+@click.option("--start", type=_FILE, help="Weights to start a new run from; random ones by default.")
 @click.option("--compile/--no-compile", default=True, show_default=True, help="Fuse operations with torch.compile.")
-def train(prepared: Path, folder: Path, minutes: float, batch: int, threads: int, compile: bool) -> None:
+def train(
+    prepared: Path,
+    folder: Path,
+    minutes: float,
+    batch: int,
+    threads: int,
+    objective: Literal["velocity", "score"],
+    start: Path | None,
+    compile: bool,
+) -> None:
     """Train `mini` on a PREPARED folder, on a GPU where there is one.
 
     The averaged weights are written to RUN/mini.safetensors every few minutes, the curve to RUN/curve.jsonl.
     """
     from everslide.model.network import NetworkConfig
     from everslide.model.train import Trainer, TrainingPlan
+    from everslide.model.weights import load_weights
 
     with _speaking():
-        plan = TrainingPlan(minutes=minutes, batch=batch, compile=compile)
-        Trainer(prepared, folder, plan, NetworkConfig(), threads).run()
+        plan = TrainingPlan(minutes=minutes, batch=batch, objective=objective, compile=compile)
+        given = load_weights(start) if start else None
+        Trainer(prepared, folder, plan, given.config if given else NetworkConfig(), threads, given).run()
     click.echo(f"weights: {folder / 'mini.safetensors'}")
 
 
@@ -91,9 +105,9 @@ def sheet(prepared: Path, weights: Path | None, out: Path, seed: int) -> None:
 @click.command()
 @click.argument("prepared", type=_FOLDER)
 @click.option("--weights", type=_FILE, required=True, help="Weights of `mini`; their sampler is replaced.")
-@click.option("--steps", default=5, show_default=True, help="Sampler steps.")
+@click.option("--steps", default=1, show_default=True, help="Sampler steps.")
 @click.option("--strength", default=0.02, show_default=True, help="Noise on the parent, in [-1, 1] units.")
-@click.option("--rounds", default=3, show_default=True, help="Passes down the chain.")
+@click.option("--rounds", default=2, show_default=True, help="Passes down the chain.")
 def calibrate(prepared: Path, weights: Path, steps: int, strength: float, rounds: int) -> None:
     """Set the sampler of WEIGHTS: gains per scale that give painted training images the sharpness of real ones."""
     from everslide.model.calibrate import calibrate as run

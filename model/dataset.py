@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from everslide.model.bands import parent_input, rotate_colours, to_channels
+from everslide.model.bands import parent_input, rotate_colours, smooth_bands, to_channels
 from everslide.model.errors import DataError
 from everslide.model.prepare import Prepared, plane, read_index
 from everslide.model.stain import jitter_stain, optical_density
@@ -19,7 +19,7 @@ from everslide.model.wavelet import box_mean, details
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 CROP_PX = 128
-SCALE_SHARES = {0: 0.15, 1: 0.18, 2: 0.20, 3: 0.19, 4: 0.13, 5: 0.06, 6: 0.05, 7: 0.04}
+SCALE_SHARES = {0: 0.14, 1: 0.20, 2: 0.21, 3: 0.19, 4: 0.12, 5: 0.06, 6: 0.05, 7: 0.03}
 """How often each child scale is drawn: most where a parent pixel hides whole nuclei, at 2 to 8 um per pixel."""
 FADED_SHARE = 0.4
 """How often the parent's own finest detail is faded, as that of a painted parent may be."""
@@ -27,7 +27,11 @@ FADED_SHARE = 0.4
 
 @dataclass(frozen=True)
 class Batch:
-    """detail: (B, 9, H, W) normalised; parent: (B, 3, H, W) in [-1, 1]; s: (B,) int64; H = W = CROP_PX / 2."""
+    """Examples for the network; H = W = CROP_PX / 2.
+
+    detail: (B, 9, H, W), what the child adds to the smooth surface through its parent, over `deviations`.
+    parent: (B, 3, H, W) in [-1, 1]. s: (B,) int64, scale of the child.
+    """
 
     detail: Tensor
     parent: Tensor
@@ -96,7 +100,8 @@ class Examples:
         child = self.crop(s, rng)
         parent = box_mean(child)
         seen = _fade(parent, float(rng.uniform(0.3, 1.0))) if rng.random() < FADED_SHARE else parent
-        return to_channels(details(child.astype(np.float32)), deviation[s]), parent_input(seen)
+        residual = details(child.astype(np.float32)) - smooth_bands(seen.astype(np.float32))
+        return to_channels(residual, deviation[s]), parent_input(seen)
 
     def deviations(self, crops: int = 160) -> Floats:
         """Deviation of every band and colour at every scale, (12, 3, 3) float32, measured on tissue crops."""

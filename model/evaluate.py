@@ -51,9 +51,13 @@ class MemoryTiles(dict[TileIndex, Pixels]):
 
 @dataclass
 class Comparison:
-    """Painted and real fields by scale, and the plane above each painted field."""
+    """Painted and real fields by scale, and the plane above each painted field.
+
+    same_place: whether the real fields show the very places of the painted ones, one to one.
+    """
 
     title: str
+    same_place: bool
     painted: dict[int, list[Pixels]] = field(default_factory=dict)
     real: dict[int, list[Pixels]] = field(default_factory=dict)
     above: dict[int, list[Pixels]] = field(default_factory=dict)
@@ -81,7 +85,7 @@ def field_of(painter: Painter, s: int, rect: Rect) -> Pixels:
 def chain_test(folder: Path, images: list[Prepared], denoiser: Denoiser, start: int, stop: int) -> Comparison:
     """Paint every image from its real plane `start` down to plane `stop`, where its tissue is densest."""
     title = f"from real {magnification(start):g}x to {magnification(stop):g}x"
-    out = Comparison(title)
+    out = Comparison(title, same_place=True)
     for image in tqdm(images, desc=title, unit="image"):
         real = {s: np.array(plane(folder, image, s)) for s in range(stop, start + 1)}
         high, wide = real[start].shape[:2]
@@ -101,7 +105,7 @@ def root_test(
     """Paint a slide from its sketch down to plane `stop` at `places` places; real fields are those of `images`."""
     slide = Slide("evaluated", seed)
     painter = Painter(slide, denoiser, MemoryTiles())
-    out = Comparison(f"from the sketch to {magnification(stop):g}x")
+    out = Comparison(f"from the sketch to {magnification(stop):g}x", same_place=False)
     top = field_of(painter, TOP_SCALE, Rect(0, 0, *slide.size_at(TOP_SCALE)))
     for place in tqdm(range(places), desc=out.title, unit="place"):
         rect = _place(top, place, places)
@@ -183,7 +187,7 @@ def fine_power(compared: Comparison, s: int) -> float:
 
 def _patches(compared: Comparison, which: dict[int, list[Pixels]], s: int) -> list[Pixels]:
     """Tissue patches of a scale; where both fields show the same place, the real one decides what is tissue."""
-    if len(compared.real.get(s, [])) != len(compared.painted[s]):
+    if not compared.same_place:
         return [patch for pixels in which.get(s, []) for patch in tissue_patches(pixels)]
     return [
         patch

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from everslide.model.bands import from_channels, parent_input
+from everslide.model.bands import from_channels, parent_input, smooth_bands
 from everslide.model.denoiser import PARENT_PX
 from everslide.model.network import DETAIL_CHANNELS, PARENT_CHANNELS
 from everslide.model.sampler import Sampler
@@ -47,7 +47,12 @@ class MiniDenoiser:
         given = given + self._sampler.strength * torch.from_numpy(grain)
         painted = self._sample(s, given, torch.from_numpy(noise)).cpu().numpy()
         scale = self._deviation[s] * np.float32(self._sampler.gains[s])
-        return np.stack([from_channels(channels, scale) for channels in painted])
+        return np.stack(
+            [
+                smooth_bands(parent.astype(np.float32)) + from_channels(channels, scale)
+                for parent, channels in zip(parents, painted, strict=True)
+            ]
+        )
 
     @torch.inference_mode()
     def _sample(self, s: int, parent: Tensor, noise: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 Planes are painted coarse to fine. The topmost plane is given (a sketch, or a real image); every finer plane is its
 parent plus detail, painted window by window, blended once, and closed in integers so that the 2x2 box mean of the
-children *is* the parent. Planes above the topmost one are box means. What is remembered only saves time: the same pixels come out
-after any eviction, in any order, with any other windows in the batch.
+children *is* the parent. Planes above the topmost one are box means. What is remembered only saves time: the same
+pixels come out after any eviction, in any order, with any other windows in the batch.
 
 Cost: a tile touches 2x2 windows; its ancestors add at most 3x3 windows a plane (`MAX_WINDOWS_PER_TILE` in all).
 """
@@ -130,6 +130,8 @@ class Painter:
         mean_rect = rect.parent()
         windows = list(windows_touching(s, mean_rect.children()))
         painted = {window: self._windows[window] for window in windows if window in self._windows}
+        for window in painted:
+            self._windows.move_to_end(window)
         missing = [window for window in windows if window not in painted]
         needed = mean_rect
         for window in missing:

@@ -14,7 +14,7 @@ class Sampler:
     painted detail per scale, 12 values, calibrated on training images.
     """
 
-    times: tuple[float, ...] = (1.0, 0.85, 0.6, 0.3, 0.0)
+    times: tuple[float, ...] = (1.0, 0.0)
     strength: float = 0.02
     gains: tuple[float, ...] = (1.0,) * 12
 

@@ -33,7 +33,8 @@ class Section:
 
 def cut_sections(pixels: Pixels, mpp: float) -> list[Section]:
     """Whole sections in an image of `mpp` um/px, largest first."""
-    mask = ndimage.binary_fill_holes(ndimage.binary_closing(tissue_mask(pixels, 1.5, 0.05), iterations=4))
+    grown = np.pad(tissue_mask(pixels, 1.5, 0.05), 8, mode="edge")  # closing would wear the mask off at the border
+    mask = ndimage.binary_fill_holes(ndimage.binary_closing(grown, iterations=4)[8:-8, 8:-8])
     labels, _ = ndimage.label(mask)
     sections = []
     for label, box in enumerate(ndimage.find_objects(labels), start=1):

@@ -40,10 +40,10 @@ def find_sources(folder: Path) -> list[SourceImage]:
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder of images; give the path of one")
     manifest_path = folder / "manifest.json"
-    manifest = json.loads(manifest_path.read_text()) if manifest_path.exists() else {}
+    listed = _read_manifest(manifest_path) if manifest_path.exists() else {}
     found = [
-        SourceImage(folder / path, float(entry["um_per_px"]))
-        for path, entry in manifest.items()
+        SourceImage(folder / path, um_per_px)
+        for path, um_per_px in listed.items()
         if (folder / path).suffix.lower() in PLAIN_SUFFIXES
     ]
     plain = {source.name for source in found}
@@ -52,6 +52,18 @@ def find_sources(folder: Path) -> list[SourceImage]:
     if not found:
         raise DataError(f"{folder}: no whole-slide file and no manifest.json with images and their um_per_px was found")
     return sorted(found, key=lambda source: source.path)
+
+
+def _read_manifest(path: Path) -> dict[str, float]:
+    """Micrometres per pixel by file name. Raises DataError."""
+    try:
+        entries = {name: float(entry["um_per_px"]) for name, entry in json.loads(path.read_text("utf-8")).items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f'{path}: expected {{"image.jpg": {{"um_per_px": 0.5}}, ...}}, found: {error!r}') from error
+    for name, um_per_px in entries.items():
+        if not um_per_px > 0:
+            raise DataError(f"{path}: expected um_per_px above 0 for {name}, found {um_per_px}")
+    return entries
 
 
 def read_at(source: SourceImage, mpp: float) -> Pixels:

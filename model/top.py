@@ -41,7 +41,8 @@ class ImageTop:
                 f"expected RGB pixels (H, W, 3) uint8, at least 2 a side; found {pixels.dtype} {pixels.shape}"
             )
         self.s, self._pixels = s, pixels
-        self.fingerprint = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+        content = str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()
+        self.fingerprint = hashlib.sha256(content).hexdigest()
 
     def tile(self, col: int, row: int) -> Pixels:
         """See `TopPlane.tile`."""

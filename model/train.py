@@ -1,8 +1,6 @@
 """Training of the denoiser: `everslide train`. Resumable, bounded by minutes, on a GPU where there is one.
 
-Objective: velocity of the straight path (Liu et al., "Flow straight and fast", 2022), t from a logit-normal (Esser et
-al., "Scaling rectified flow transformers", 2024, section 3.1), noise of a random strength on the parent (Ho et al.,
-"Cascaded diffusion models", 2022), and an exponential moving average of the weights, which is what is shipped.
+What is shipped is an exponential moving average of the weights. See `everslide.model.objectives` for the losses.
 """
 
 from __future__ import annotations
@@ -10,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,18 +19,15 @@ from tqdm import tqdm
 from everslide.model.dataset import Batch, Examples
 from everslide.model.errors import DataError
 from everslide.model.network import DetailUNet, NetworkConfig
+from everslide.model.objectives import OBJECTIVES, Forward, Objective
+from everslide.model.sampler import Sampler
 from everslide.model.weights import Weights, save_weights
 
 log = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
+SAMPLER_STEPS: dict[Objective, int] = {"velocity": 8, "score": 1}
 LONGEST_STEP_S = 5.0
 """A step that took longer was compiling or stopped; only this much of it counts as training."""
-COLOUR_SHARES = (2.0, 0.5, 0.5)
-"""Weight of brightness and of the two colour differences, whose deviation is an eighth of the brightness's."""
-TIME_SHIFT = 0.5
-"""Mean of the logit of t: structure is decided early, near pure noise."""
-MAX_STRENGTH = 0.16
-"""Strongest noise put on the parent, as a deviation in [-1, 1] units: 0.08 of the full range."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +40,29 @@ class TrainingPlan:
     """
 
     minutes: float
-    batch: int = 16
+    batch: int = 8
     peak_rate: float = 8e-4
     warmup: int = 200
     decay: float = 0.5
     average: float = 0.999
+    objective: Objective = "score"
     seed: int = 0
     save_every_s: float = 180.0
     compile: bool = True
 
 
 class Trainer:
-    """State of one training run in `folder`; continues from its checkpoint where there is one."""
+    """State of one training run in `folder`; continues from its checkpoint where there is one, else from `start`."""
 
-    def __init__(self, prepared: Path, folder: Path, plan: TrainingPlan, config: NetworkConfig, threads: int) -> None:
+    def __init__(
+        self,
+        prepared: Path,
+        folder: Path,
+        plan: TrainingPlan,
+        config: NetworkConfig,
+        threads: int,
+        start: Weights | None = None,
+    ) -> None:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
         self.plan, self.folder = plan, folder
@@ -68,18 +71,20 @@ class Trainer:
         self.held_out = _examples_or_none(prepared)
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(plan.seed)
-        self.network = DetailUNet(config).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = start.build() if start else DetailUNet(config)
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {name: p.detach().clone() for name, p in self.network.state_dict().items()}
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=plan.peak_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
-        self.forward = torch.compile(self.network) if plan.compile else self.network
+        self.objective = OBJECTIVES[plan.objective]
+        self.forward: Forward = torch.compile(self.network) if plan.compile else self.network
         self.step, self.seconds = 0, 0.0
         checkpoint = folder / CHECKPOINT
         if checkpoint.exists():
             self._resume(checkpoint)
         else:
-            self.deviation = self.examples.deviations()
+            self.deviation = start.deviation if start else self.examples.deviations()
 
     def _resume(self, path: Path) -> None:
         state = torch.load(path, weights_only=True, map_location=self.device)
@@ -123,20 +128,11 @@ class Trainer:
             torch._foreach_lerp_(list(self.average.values()), [live[name] for name in self.average], 1 - keep)
         return float(loss)
 
-    def loss(self, batch: Batch, forward: Callable[..., Tensor], generator: torch.Generator | None = None) -> Tensor:
-        """Mean squared error of the velocity over the batch, a scalar."""
-        detail, parent, s = (x.to(self.device) for x in (batch.detail, batch.parent, batch.s))
-        count = len(s)
-        t = torch.sigmoid(torch.randn(count, generator=generator) + TIME_SHIFT).to(self.device)
-        strength = (torch.rand(count, generator=generator) * 1.25 - 0.25).clamp(min=0).to(self.device) * MAX_STRENGTH
-        noise = torch.randn(detail.shape, generator=generator).to(self.device)
-        grain = torch.randn(parent.shape, generator=generator).to(self.device)
-        z_t = torch.lerp(detail, noise, t[:, None, None, None])
-        seen = parent + grain * strength[:, None, None, None]
+    def loss(self, batch: Batch, forward: Forward, generator: torch.Generator | None = None) -> Tensor:
+        """Loss of the plan's objective over the batch, a scalar."""
+        there = Batch(*(x.to(self.device) for x in (batch.detail, batch.parent, batch.s)))
         with torch.autocast(self.device.type, torch.bfloat16):
-            velocity = forward(z_t, seen, t, s, strength)
-        error = (velocity.float() - (noise - detail)).square().mean((0, 2, 3))  # (9,)
-        return (error * torch.tensor(COLOUR_SHARES * 3, device=self.device)).mean()
+            return self.objective(there, forward, generator)
 
     def save(self, loss: float) -> None:
         """Write the checkpoint, the averaged weights, and a line of the training curve."""
@@ -151,13 +147,15 @@ class Trainer:
         partial = self.folder / (CHECKPOINT + ".part")
         torch.save(state, partial)
         partial.replace(self.folder / CHECKPOINT)
-        save_weights(self.folder / "mini.safetensors", Weights(self.network.config, self.average, self.deviation))
+        sampler = Sampler(Sampler.falling(SAMPLER_STEPS[self.plan.objective]))
+        weights = Weights(self.network.config, self.average, self.deviation, sampler)
+        save_weights(self.folder / "mini.safetensors", weights)
         point = {"step": self.step, "minutes": round(self.seconds / 60, 2), "loss": round(loss, 5), **self._validate()}
         with (self.folder / "curve.jsonl").open("a") as curve:
             curve.write(json.dumps(point) + "\n")
 
     @torch.no_grad()
-    def _validate(self, batches: int = 2) -> dict[str, object]:
+    def _validate(self, batches: int = 1) -> dict[str, object]:
         """Loss of the averaged weights on held-out files per scale, always on the same crops and noise."""
         if self.held_out is None:
             return {}

@@ -77,10 +77,16 @@ def load_weights(path: Path) -> Weights:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except SafetensorError as error:
         raise WeightsError(f"{path}: not a whole safetensors file ({error}); copy or train it again") from error
-    deviation = tensors.pop("deviation").numpy()
-    sizes = _tuples(json.loads(header["config"]))
-    settings = _tuples(json.loads(header.get("sampler", "{}")))
-    return Weights(NetworkConfig(**sizes), tensors, deviation, Sampler(**settings))
+    try:
+        deviation = tensors.pop("deviation").numpy()
+        config = NetworkConfig(**_tuples(json.loads(header["config"])))
+        sampler = Sampler(**_tuples(json.loads(header.get("sampler", "{}"))))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(
+            f"{path}: expected a tensor 'deviation' and a header with the sizes of the network and its sampler, "
+            f"found: {error!r}; the file is of another version of {FORMAT}: train or copy it again"
+        ) from error
+    return Weights(config, tensors, deviation, sampler)
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

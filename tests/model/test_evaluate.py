@@ -84,7 +84,7 @@ def test_the_chain_compares_the_same_places(folder: Path) -> None:
 
 
 def compared(painted: NDArray[np.uint8], real: NDArray[np.uint8]) -> Comparison:
-    out = Comparison("drawn")
+    out = Comparison("drawn", same_place=True)
     out.add(0, painted, real, box_mean(painted))
     return out
 
