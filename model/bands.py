@@ -23,6 +23,11 @@ def rotate_colours(bands: Floats) -> Floats:
     return (bands @ COLOURS.T).astype(np.float32)
 
 
+def unrotate_colours(bands: Floats) -> Floats:
+    """(..., brightness, red-blue, magenta-green) -> (..., RGB): the inverse of `rotate_colours`."""
+    return np.ascontiguousarray((bands @ COLOURS).astype(np.float32))
+
+
 def to_channels(bands: Floats, deviation: Floats) -> Tensor:
     """Grey-level bands (H, W, 3, RGB) -> (9, H, W) float32 over their `deviation` (3, 3): band, colour."""
     scaled = rotate_colours(bands) / deviation
@@ -30,10 +35,9 @@ def to_channels(bands: Floats, deviation: Floats) -> Tensor:
 
 
 def from_channels(channels: Floats, deviation: Floats) -> Floats:
-    """(9, H, W) -> grey-level bands (H, W, 3, RGB): the inverse of `to_channels`."""
+    """(9, H, W) -> bands (H, W, 3, 3 colours) in grey levels, colours still rotated."""
     height, width = channels.shape[1:]
-    scaled = channels.transpose(1, 2, 0).reshape(height, width, 3, 3) * deviation
-    return np.ascontiguousarray((scaled @ COLOURS).astype(np.float32))
+    return channels.transpose(1, 2, 0).reshape(height, width, 3, 3) * deviation
 
 
 def smooth_bands(parent: Floats) -> Floats:

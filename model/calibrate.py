@@ -1,9 +1,4 @@
-"""Calibration of the sampler: gains that keep painted tissue as sharp as real tissue, level after level.
-
-A few steps and a young network paint too little detail, and the next scale, given a soft parent, paints less still.
-The gain of each scale is set so that on *training* images, painted down from their real coarse plane by the sampler
-itself, the finest octave of the power spectrum is that of the real images. Held-out files play no part.
-"""
+"""Fitting of the contrast model on training images: `everslide calibrate`. Held-out files play no part."""
 
 from __future__ import annotations
 
@@ -11,30 +6,32 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
-from everslide.model.evaluate import CHAINS, chain_test, fine_power
-from everslide.model.mini import load_mini
-from everslide.model.prepare import read_index
-from everslide.model.sampler import Sampler
+from everslide.model.bands import rotate_colours
+from everslide.model.contrast import FEATURES, ContrastModel, features, fit
+from everslide.model.dataset import Examples
+from everslide.model.wavelet import box_mean, details
 from everslide.model.weights import load_weights, save_weights
 
-GAIN_RANGE = (0.7, 1.8)
+SHRINK = 0.7
 
 
-def calibrate(folder: Path, path: Path, steps: int, strength: float, rounds: int) -> Sampler:
-    """Set the sampler of the weights at `path` on the training images of `folder`, and return it."""
-    weights = load_weights(path)
-    training = [image for image in read_index(folder) if image.split == "train"]
-    sampler = Sampler(Sampler.falling(steps), strength)
-    for _ in range(rounds):
-        gains = list(sampler.gains)
-        denoiser = load_mini(path, sampler=sampler)
-        for start, stop, kind in CHAINS:
-            images = [x for x in training if x.kind == kind and x.finest <= stop and x.coarsest >= start][:4]
-            chain = chain_test(folder, images, denoiser, start, stop)
-            for s in chain.painted:
-                ratio = fine_power(chain, s)
-                gains[s] = float(np.clip(gains[s] / ratio**0.5, *GAIN_RANGE))
-        sampler = replace(sampler, gains=tuple(gains))
-    save_weights(path, replace(weights, sampler=sampler))
-    return sampler
+def calibrate(folder: Path, path: Path, crops: int) -> None:
+    """Fit the contrast model on `crops` training crops per scale of `folder` and put it into the weights at `path`."""
+    examples = Examples(folder, "train")
+    coefficients = np.zeros((12, 3, FEATURES), np.float32)
+    for s in tqdm(examples.scales, desc="contrast", unit="scale"):
+        rng = np.random.default_rng([13, s])
+        rows, powers = [], []
+        for _ in range(crops):
+            child = examples.crop(s, rng)
+            parent = box_mean(child).astype(np.float32)
+            middle = np.s_[16:48:16, 16:48:16]
+            power = np.square(rotate_colours(details(child.astype(np.float32)))).mean(2)  # (64, 64, 3)
+            blocks = power[8:56, 8:56].reshape(3, 16, 3, 16, 3).mean((1, 3))[:2, :2]
+            rows.append(features(parent)[middle].reshape(-1, FEATURES))
+            powers.append(blocks.reshape(-1, 3))
+        coefficients[s] = fit(np.concatenate(rows), np.concatenate(powers), SHRINK)
+    coefficients[max(examples.scales) + 1 :] = coefficients[max(examples.scales)]
+    save_weights(path, replace(load_weights(path), contrast=ContrastModel(coefficients)))

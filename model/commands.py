@@ -104,17 +104,15 @@ def sheet(prepared: Path, weights: Path | None, out: Path, seed: int) -> None:
 
 @click.command()
 @click.argument("prepared", type=_FOLDER)
-@click.option("--weights", type=_FILE, required=True, help="Weights of `mini`; their sampler is replaced.")
-@click.option("--steps", default=1, show_default=True, help="Sampler steps.")
-@click.option("--strength", default=0.02, show_default=True, help="Noise on the parent, in [-1, 1] units.")
-@click.option("--rounds", default=2, show_default=True, help="Passes down the chain.")
-def calibrate(prepared: Path, weights: Path, steps: int, strength: float, rounds: int) -> None:
-    """Set the sampler of WEIGHTS: gains per scale that give painted training images the sharpness of real ones."""
+@click.option("--weights", type=_FILE, required=True, help="Weights of `mini`; the fitted model goes into this file.")
+@click.option("--crops", default=200, show_default=True, help="Training crops per scale.")
+def calibrate(prepared: Path, weights: Path, crops: int) -> None:
+    """Fit how strong detail is, given its parent, on the training images of a PREPARED folder."""
     from everslide.model.calibrate import calibrate as run
 
     with _speaking():
-        sampler = run(prepared, weights, steps, strength, rounds)
-    click.echo(f"{weights}: {sampler}")
+        run(prepared, weights, crops)
+    click.echo(f"{weights}: contrast fitted")
 
 
 class _speaking:  # noqa: N801 (used as a statement)

@@ -179,12 +179,6 @@ def rows_of(compared: Comparison) -> list[Row]:
     return rows
 
 
-def fine_power(compared: Comparison, s: int) -> float:
-    """Painted over real power in the finest octave at scale s."""
-    painted, real = (texture(_patches(compared, which, s)) for which in (compared.painted, compared.real))
-    return painted.spectrum[0] / real.spectrum[0]
-
-
 def _patches(compared: Comparison, which: dict[int, list[Pixels]], s: int) -> list[Pixels]:
     """Tissue patches of a scale; where both fields show the same place, the real one decides what is tissue."""
     if not compared.same_place:

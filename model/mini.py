@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from everslide.model.bands import from_channels, parent_input, smooth_bands
+from everslide.model.bands import from_channels, parent_input, rotate_colours, smooth_bands, unrotate_colours
 from everslide.model.denoiser import PARENT_PX
 from everslide.model.network import DETAIL_CHANNELS, PARENT_CHANNELS
 from everslide.model.sampler import Sampler
@@ -32,7 +32,7 @@ class MiniDenoiser:
         self._dtype = torch.bfloat16 if _fast_bfloat16(device) else torch.float32
         network = weights.build().to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network = network.eval()
-        self._deviation = weights.deviation
+        self._deviation, self._contrast = weights.deviation, weights.contrast
         self.fingerprint = self._measure_fingerprint(weights.digest, threads)
 
     @property
@@ -46,13 +46,16 @@ class MiniDenoiser:
         given = torch.stack([parent_input(parent) for parent in parents])
         given = given + self._sampler.strength * torch.from_numpy(grain)
         painted = self._sample(s, given, torch.from_numpy(noise)).cpu().numpy()
-        scale = self._deviation[s] * np.float32(self._sampler.gains[s])
-        return np.stack(
-            [
-                smooth_bands(parent.astype(np.float32)) + from_channels(channels, scale)
-                for parent, channels in zip(parents, painted, strict=True)
-            ]
-        )
+        return np.stack([self._bands(s, parent, channels) for parent, channels in zip(parents, painted, strict=True)])
+
+    def _bands(self, s: int, parent: NDArray[np.uint8], channels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The network's channels (9, H, W) -> bands (H, W, 3, RGB) in grey levels, with the smooth part they lack."""
+        given = parent.astype(np.float32)
+        smooth = rotate_colours(smooth_bands(given))
+        bands = from_channels(channels, self._deviation[s])
+        if self._contrast:
+            bands = bands * self._contrast.gains(s, given, smooth, bands)
+        return unrotate_colours(smooth + bands)
 
     @torch.inference_mode()
     def _sample(self, s: int, parent: Tensor, noise: Tensor) -> Tensor:

@@ -10,13 +10,11 @@ class Sampler:
     """How detail is sampled: Euler steps along the straight path from noise (t = 1) to detail (t = 0).
 
     times: the K + 1 times, falling from 1 to 0. strength: deviation of the keyed noise put on the parent, in [-1, 1]
-    units: it hides from the network what an earlier level may have painted a little wrong. gains: factor on the
-    painted detail per scale, 12 values, calibrated on training images.
+    units: it hides from the network what an earlier level may have painted a little wrong.
     """
 
     times: tuple[float, ...] = (1.0, 0.0)
     strength: float = 0.02
-    gains: tuple[float, ...] = (1.0,) * 12
 
     @property
     def steps(self) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from everslide.model.bands import from_channels, parent_input, smooth_bands
+from everslide.model.bands import from_channels, parent_input, smooth_bands, unrotate_colours
 from everslide.model.dataset import Examples
 from everslide.model.errors import DataError
 from everslide.model.prepare import prepare
@@ -75,7 +75,7 @@ def test_detail_and_parent_belong_together(examples: Examples) -> None:
     for seed in range(12):
         batch = examples.batch(1, np.random.default_rng(seed), deviation, s=0)
         mean = np.round((batch.parent[0].permute(1, 2, 0).numpy() + 1) * 127.5).astype(np.float32)
-        bands = from_channels(batch.detail[0].numpy(), deviation[0]) + smooth_bands(mean)
+        bands = unrotate_colours(from_channels(batch.detail[0].numpy(), deviation[0])) + smooth_bands(mean)
         corners = [mean + sum(sign * bands[..., i, :] for i, sign in enumerate(signs)) for signs in SIGNS]
         whole = all(float(np.abs(corner - np.round(corner)).max()) <= 0.51 for corner in corners)
         quarters = np.concatenate([(corner * 4) % 1 for corner in corners])

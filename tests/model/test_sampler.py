@@ -18,4 +18,3 @@ def test_a_sampler_is_complete(sampler: Sampler) -> None:
     assert sampler.times[0] == 1 and sampler.times[-1] == 0
     assert all(a > b for a, b in zip(sampler.times, sampler.times[1:], strict=False))
     assert sampler.steps == len(sampler.times) - 1
-    assert len(sampler.gains) == 12

@@ -15,7 +15,7 @@ from everslide.model.sampler import Sampler
 from everslide.model.weights import FORMAT, Weights, load_weights, save_weights
 from tests.model.networks import TINY, tiny_weights
 
-SAMPLER = Sampler(times=(1.0, 0.5, 0.0), strength=0.03, gains=(1.25,) * 12)
+SAMPLER = Sampler(times=(1.0, 0.5, 0.0), strength=0.03)
 
 
 @pytest.fixture
