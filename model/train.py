@@ -126,7 +126,7 @@ class Trainer:
         with torch.no_grad():
             live = self.network.state_dict()
             torch._foreach_lerp_(list(self.average.values()), [live[name] for name in self.average], 1 - keep)
-        return float(loss)
+        return float(loss.detach())
 
     def loss(self, batch: Batch, forward: Forward, generator: torch.Generator | None = None) -> Tensor:
         """Loss of the plan's objective over the batch, a scalar."""
