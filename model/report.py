@@ -25,6 +25,10 @@ LABEL_PX = 30
 def markdown(figures: dict[str, Any]) -> str:
     """The figures as tables; those out of bounds are bold."""
     lines = [
+        "# Results",
+        "",
+        "Made by `everslide evaluate PREPARED --out docs/results.md`, on images that training never saw.",
+        "",
         f"Weights `{figures['weights']}`, {figures['calls_per_window']} denoiser calls per window.",
         f"Held-out images: {', '.join(figures['held_out'])}.",
         "",
@@ -34,7 +38,7 @@ def markdown(figures: dict[str, Any]) -> str:
     for test in figures["tests"]:
         lines += ["", f"### Painted {test['title']}", ""]
         lines += [
-            "| magnification | patches | Laplacian | spectrum | mean H, E | deviation H, E | mean H, E over parent |"
+            "| magnification | patches (painted / real) | Laplacian | spectrum | mean H, E | deviation H, E | mean H, E over parent |"
         ]
         lines += ["|---|---|---|---|---|---|---|"]
         lines += [_row(row) for row in test["rows"]]
