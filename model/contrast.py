@@ -38,7 +38,8 @@ class ContrastModel:
         wanted = np.exp(features(parent) @ self.coefficients[s].T)  # (H, W, 3)
         missing = np.maximum(wanted - local_power(smooth), 0.05 * wanted)
         gain = np.sqrt(missing / (local_power(painted) + FLOOR))
-        return np.clip(gain, *GAIN_RANGE)[:, :, None, :].astype(np.float32)
+        clipped: Floats = np.clip(gain, *GAIN_RANGE)[:, :, None, :].astype(np.float32)
+        return clipped
 
 
 def local_power(bands: Floats) -> Floats:

@@ -10,12 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from everslide.model.denoiser import Denoiser
-from everslide.model.evaluate import BOUNDS, MemoryTiles, chain_test, root_test
+from everslide.model.evaluate import BOUNDS, chain_test, root_test
 from everslide.model.geometry import magnification
-from everslide.model.painter import Painter
 from everslide.model.prepare import read_index
-from everslide.model.sketch import TOP_SCALE
-from everslide.model.slide import Slide
 
 Pixels = NDArray[np.uint8]
 CELL_PX = 256
@@ -37,9 +34,8 @@ def markdown(figures: dict[str, Any]) -> str:
     ]
     for test in figures["tests"]:
         lines += ["", f"### Painted {test['title']}", ""]
-        lines += [
-            "| magnification | patches (painted / real) | Laplacian | spectrum | mean H, E | deviation H, E | mean H, E over parent |"
-        ]
+        names = ("magnification", "patches (painted / real)", "Laplacian", "spectrum", "mean H, E", "deviation H, E")
+        lines += ["| " + " | ".join((*names, "mean H, E over parent")) + " |"]
         lines += ["|---|---|---|---|---|---|---|"]
         lines += [_row(row) for row in test["rows"]]
     agreement = ", ".join(f"{name} {value:.1f} dB" for name, value in figures["agreement_db"].items())
@@ -88,14 +84,6 @@ def draw_sheet(folder: Path, denoiser: Denoiser, seed: int) -> Image.Image:
     whole = {s: x[0] for s, x in rooted.real.items() if s > 3}
     rows.append(("REAL, other held-out tissue", whole))
     return _draw(rows)
-
-
-def overview(denoiser: Denoiser, slide: Slide, s: int = TOP_SCALE - 1) -> Pixels:
-    """The whole slide at scale s, (H, W, 3) uint8."""
-    from everslide.model.evaluate import field_of
-    from everslide.model.geometry import Rect
-
-    return field_of(Painter(slide, denoiser, MemoryTiles()), s, Rect(0, 0, *slide.size_at(s)))
 
 
 def _draw(rows: list[tuple[str, dict[int, Pixels]]]) -> Image.Image:

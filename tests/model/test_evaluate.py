@@ -24,8 +24,7 @@ from everslide.model.evaluate import (
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import Rect, TileIndex
 from everslide.model.prepare import prepare, read_index
-from everslide.model.report import draw_sheet, markdown, overview
-from everslide.model.slide import Slide
+from everslide.model.report import draw_sheet, markdown
 from everslide.model.wavelet import box_mean
 from tests.model.painting import speckle
 from tests.model.pictures import tissue, write_images
@@ -136,8 +135,3 @@ def test_the_sheet(folder: Path) -> None:
     assert picture.mode == "RGB" and picture.width == 8 * 260 and picture.height > 4 * 290
     colours = picture.crop((0, picture.height - 30, 400, picture.height)).getcolors(10**6)
     assert any(colour == (180, 0, 0) for _, colour in colours or []), "it says that it is synthetic"
-
-
-def test_an_overview() -> None:
-    pixels = overview(SpeckleDenoiser(), Slide("small", 1, 30000, 20001), 8)
-    assert pixels.shape == (79, 118, 3)

@@ -34,5 +34,5 @@ def test_a_perfect_forecast_costs_nothing_and_gradients_flow() -> None:
     truth = drawn(5)
     assert float(energy_score(truth, truth, truth)) == pytest.approx(0.005, abs=0.006)
     first = drawn(6).requires_grad_()
-    energy_score(first, drawn(7), truth).backward()
+    energy_score(first, drawn(7), truth).backward()  # type: ignore[no-untyped-call]
     assert first.grad is not None and bool(torch.isfinite(first.grad).all())
