@@ -1,7 +1,7 @@
 """The topmost plane of a slide: which sections lie where on the glass, and their coarse make-up.
 
 It has no parent to be painted from, so it is drawn: sections of tissue with wavy outlines, clefts and lumens, made of
-two to four kinds of tissue whose colours were measured on real sections at 128 um per pixel. Everything is keyed by
+two to four kinds of tissue, in colours chosen by eye after real sections at 128 um per pixel. Everything is keyed by
 place, so any tile of an endless slide can be drawn on its own. All finer planes are painted by the network.
 """
 
@@ -39,7 +39,7 @@ PALETTE = np.array(
     ],
     dtype=np.float64,
 )
-"""Mean colour of kinds of tissue at 128 um per pixel, red, green, blue."""
+"""Colours of kinds of tissue at 128 um per pixel, red, green, blue: chosen by eye, not measured."""
 
 
 @dataclass(frozen=True)
