@@ -27,10 +27,9 @@ def calibrate(folder: Path, path: Path, crops: int) -> None:
         for _ in range(crops):
             child = examples.crop(s, rng)
             parent = box_mean(child).astype(np.float32)
-            middle = np.s_[16:48:16, 16:48:16]
             power = np.square(rotate_colours(details(child.astype(np.float32)))).mean(2)  # (64, 64, 3)
-            blocks = power[8:56, 8:56].reshape(3, 16, 3, 16, 3).mean((1, 3))[:2, :2]
-            rows.append(features(parent)[middle].reshape(-1, FEATURES))
+            blocks = power[8:40, 8:40].reshape(2, 16, 2, 16, 3).mean((1, 3))  # around pixels 16 and 32 of either axis
+            rows.append(features(parent)[16:48:16, 16:48:16].reshape(-1, FEATURES))
             powers.append(blocks.reshape(-1, 3))
         coefficients[s] = fit(np.concatenate(rows), np.concatenate(powers), SHRINK)
     coefficients[max(examples.scales) + 1 :] = coefficients[max(examples.scales)]
