@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import Literal
 
 import click
+
+from everslide.model.speaking import speaking
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -26,7 +27,7 @@ def prepare(images: Path, out: Path, hold_out: tuple[str, ...], seed: int) -> No
     """
     from everslide.model.prepare import prepare as run
 
-    with _speaking():
+    with speaking():
         prepared = run(images, out, hold_out, seed)
     held_out = sum(image.split == "held-out" for image in prepared)
     click.echo(f"{len(prepared)} images in {out}, {held_out} of them held out")
@@ -38,7 +39,9 @@ def prepare(images: Path, out: Path, hold_out: tuple[str, ...], seed: int) -> No
 @click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Training time over all sittings.")
 @click.option("--batch", default=8, show_default=True, help="Crops a step.")
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
-@click.option("--objective", type=click.Choice(["velocity", "score"]), default="score", show_default=True)
+@click.option(
+    "--objective", type=click.Choice(["velocity", "score", "adversarial"]), default="score", show_default=True
+)
 @click.option("--start", type=_FILE, help="Weights to start a new run from; random ones by default.")
 @click.option("--compile/--no-compile", default=True, show_default=True, help="Fuse operations with torch.compile.")
 def train(
@@ -47,22 +50,29 @@ def train(
     minutes: float,
     batch: int,
     threads: int,
-    objective: Literal["velocity", "score"],
+    objective: Literal["velocity", "score", "adversarial"],
     start: Path | None,
     compile: bool,
 ) -> None:
     """Train `mini` on a PREPARED folder, on a GPU where there is one.
 
-    The averaged weights are written to RUN/mini.safetensors every few minutes, the curve to RUN/curve.jsonl.
+    A new model is trained for `velocity`, then, from those weights, for `score`, then `adversarial` on what it paints
+    itself. The averaged weights are written to RUN/mini.safetensors every few minutes, the curve to RUN/curve.jsonl.
     """
+    from everslide.model.adversarial import AdversarialPlan, AdversarialTrainer
     from everslide.model.network import NetworkConfig
     from everslide.model.train import Trainer, TrainingPlan
     from everslide.model.weights import load_weights
 
-    with _speaking():
-        plan = TrainingPlan(minutes=minutes, batch=batch, objective=objective, compile=compile)
+    with speaking():
         given = load_weights(start) if start else None
-        Trainer(prepared, folder, plan, given.config if given else NetworkConfig(), threads, given).run()
+        if objective == "adversarial":
+            if given is None:
+                raise click.UsageError("--objective adversarial: expected --start WEIGHTS, trained for `score` before")
+            AdversarialTrainer(prepared, folder, AdversarialPlan(minutes, compile=compile), given, threads).run()
+        else:
+            plan = TrainingPlan(minutes=minutes, batch=batch, objective=objective, compile=compile)
+            Trainer(prepared, folder, plan, given.config if given else NetworkConfig(), threads, given).run()
     click.echo(f"weights: {folder / 'mini.safetensors'}")
 
 
@@ -78,7 +88,7 @@ def evaluate(prepared: Path, weights: Path | None, out: Path | None, seed: int, 
     from everslide.model.mini import load_mini
     from everslide.model.report import markdown
 
-    with _speaking():
+    with speaking():
         figures = run(prepared, load_mini(weights), seed, places)
     text = markdown(figures)
     if out:
@@ -97,7 +107,7 @@ def sheet(prepared: Path, weights: Path | None, out: Path, seed: int) -> None:
     from everslide.model.mini import load_mini
     from everslide.model.report import draw_sheet
 
-    with _speaking():
+    with speaking():
         draw_sheet(prepared, load_mini(weights), seed).save(out, quality=90)
     click.echo(f"{out}: SYNTHETIC - not for diagnosis")
 
@@ -110,22 +120,9 @@ def calibrate(prepared: Path, weights: Path, crops: int) -> None:
     """Fit how strong detail is, given its parent, on the training images of a PREPARED folder."""
     from everslide.model.calibrate import calibrate as run
 
-    with _speaking():
+    with speaking():
         run(prepared, weights, crops)
     click.echo(f"{weights}: contrast fitted")
-
-
-class _speaking:  # noqa: N801 (used as a statement)
-    """Logs to the terminal, and turns the project's errors into messages without a traceback."""
-
-    def __enter__(self) -> None:
-        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        from everslide.model.errors import EverslideError
-
-        if isinstance(error, EverslideError):
-            raise click.ClickException(str(error)) from error
 
 
 COMMANDS = (prepare, train, calibrate, evaluate, sheet)

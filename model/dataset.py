@@ -21,6 +21,8 @@ Floats = NDArray[np.float32]
 CROP_PX = 128
 SCALE_SHARES = {0: 0.14, 1: 0.20, 2: 0.21, 3: 0.19, 4: 0.12, 5: 0.06, 6: 0.05, 7: 0.03}
 """How often each child scale is drawn: most where a parent pixel hides whole nuclei, at 2 to 8 um per pixel."""
+LIKE_OF = 8
+"""Crops drawn to find one that is like a painted one."""
 FADED_SHARE = 0.4
 """How often the parent's own finest detail is faded, as that of a painted parent may be."""
 
@@ -68,20 +70,29 @@ class Examples:
         """Child scales with examples, finest first."""
         return sorted(self._planes)
 
-    def crop(self, s: int, rng: np.random.Generator, augment: bool = True) -> Pixels:
+    def crop(self, s: int, rng: np.random.Generator, vary: bool = True) -> Pixels:
         """A child crop (crop_px, crop_px, 3) uint8 of scale s: mostly tissue, turned, mirrored, restained."""
+        child = self._cut(s, rng)
+        return augment(child, rng) if vary else child
+
+    def like(self, s: int, parent: Pixels, rng: np.random.Generator) -> Pixels:
+        """Of several child crops (crop_px, crop_px, 3) of scale s, the one nearest in mean colour to a `parent`."""
+        colour = parent.mean((0, 1))
+        found = [self._cut(s, rng) for _ in range(LIKE_OF)]
+        far = [float(np.abs(child[::4, ::4].mean((0, 1)) - colour).sum()) for child in found]
+        return turn(found[int(np.argmin(far))], rng)
+
+    def _cut(self, s: int, rng: np.random.Generator) -> Pixels:
         planes = self._planes[s]
-        weights = self._weights[s] / self._weights[s].sum(dtype=np.float64)
+        weights = self._weights[s].astype(np.float64)
         for _attempt in range(10):
-            pixels = planes[int(rng.choice(len(planes), p=weights.astype(np.float64) / weights.sum(dtype=np.float64)))]
+            pixels = planes[int(rng.choice(len(planes), p=weights / weights.sum()))]
             y = 2 * int(rng.integers(0, (pixels.shape[0] - self.crop_px) // 2 + 1))
             x = 2 * int(rng.integers(0, (pixels.shape[1] - self.crop_px) // 2 + 1))
             child = np.asarray(pixels[y : y + self.crop_px, x : x + self.crop_px])
             share = float((optical_density(child[::4, ::4]).mean(-1) > 0.08).mean())
             if rng.random() < min(1.0, 0.04 + 1.6 * share):
                 break
-        if augment:
-            child = _augment(child, rng)
         return child
 
     def batch(self, size: int, rng: np.random.Generator, deviation: Floats, s: int | None = None) -> Batch:
@@ -125,11 +136,16 @@ def _fade(parent: Pixels, keep: float) -> Pixels:
     return np.floor(faded + 0.5).clip(0, 255).astype(np.uint8)
 
 
-def _augment(child: Pixels, rng: np.random.Generator) -> Pixels:
-    child = np.rot90(child, int(rng.integers(4)))
-    if rng.random() < 0.5:
-        child = child[:, ::-1]
+def augment(child: Pixels, rng: np.random.Generator) -> Pixels:
+    """The crop turned, mirrored, and half the time restained."""
+    child = turn(child, rng)
     if rng.random() < 0.5:
         gains, shift = rng.uniform(0.85, 1.18, 3), rng.uniform(-0.04, 0.04, 3)
         child = jitter_stain(child, gains.astype(np.float32), shift.astype(np.float32))
     return np.ascontiguousarray(child)
+
+
+def turn(child: Pixels, rng: np.random.Generator) -> Pixels:
+    """The crop turned by quarters, and half the time mirrored."""
+    child = np.rot90(child, int(rng.integers(4)))
+    return np.ascontiguousarray(child[:, ::-1] if rng.random() < 0.5 else child)

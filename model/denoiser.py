@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.geometry import WINDOW_PX
+from everslide.model import noise as keyed
+from everslide.model.geometry import WINDOW_PX, WindowGrid, WindowIndex
+from everslide.model.sketch import TOP_SCALE
 
 PARENT_PX = WINDOW_PX // 2
 """Side of a window in the parent's plane."""
@@ -38,3 +41,56 @@ class Denoiser(Protocol):
         grain: (batch, 3, PARENT_PX, PARENT_PX), standard normal. Returns (batch, PARENT_PX, PARENT_PX, 3 bands, RGB).
         """
         ...
+
+
+@runtime_checkable
+class WindowModel(Protocol):
+    """A model that is told which windows of which slide it paints, and keys its noise and conditions by itself.
+
+    grid: where its windows lie. scales: it paints scales 0 .. scales - 1. The other attributes are as in `Denoiser`.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def calls_per_window(self) -> int: ...
+    @property
+    def grid(self) -> WindowGrid: ...
+    @property
+    def scales(self) -> int: ...
+
+    def bands(self, seed: int, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Haar bands of `batch` windows of one scale, in grey levels.
+
+        seed: of the slide; parents: (batch, h, h, 3), the pixels of each window's `parent_rect`.
+        Returns (batch, h, h, 3 bands, RGB).
+        """
+        ...
+
+
+class KeyedDenoiser:
+    """A `Denoiser` as a `WindowModel`: its noise is that of the window's place."""
+
+    grid = WindowGrid()
+    scales = TOP_SCALE
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        self._denoiser = denoiser
+        self.name, self.fingerprint = denoiser.name, denoiser.fingerprint
+        self.batch, self.calls_per_window = denoiser.batch, denoiser.calls_per_window
+
+    def bands(self, seed: int, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See `WindowModel.bands`."""
+        s, rects = windows[0].s, [window.parent_rect for window in windows]
+        noise = np.stack([keyed.normals(seed, "detail", s, rect, 9) for rect in rects])
+        grain = np.stack([keyed.normals(seed, "grain", s, rect, 3) for rect in rects])
+        return self._denoiser.detail(s, parents, noise, grain)
+
+
+def as_window_model(model: Denoiser | WindowModel) -> WindowModel:
+    """The model itself, or a denoiser with noise keyed by place."""
+    return model if isinstance(model, WindowModel) else KeyedDenoiser(model)

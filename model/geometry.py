@@ -90,16 +90,26 @@ class TileIndex:
 
 
 @dataclass(frozen=True, order=True)
+class WindowGrid:
+    """Square windows of `window_px` every `stride_px`, anchored at the origin of every plane. Both are even."""
+
+    window_px: int = WINDOW_PX
+    stride_px: int = STRIDE_PX
+
+
+@dataclass(frozen=True, order=True)
 class WindowIndex:
     """A window of scale s: what the network paints in one go."""
 
     s: int
     col: int
     row: int
+    grid: WindowGrid = WindowGrid()
 
     @property
     def rect(self) -> Rect:
-        return Rect(self.col * STRIDE_PX, self.row * STRIDE_PX, WINDOW_PX, WINDOW_PX)
+        side, stride = self.grid.window_px, self.grid.stride_px
+        return Rect(self.col * stride, self.row * stride, side, side)
 
     @property
     def parent_rect(self) -> Rect:
@@ -119,8 +129,8 @@ def tiles_touching(s: int, rect: Rect) -> Iterator[TileIndex]:
             yield TileIndex(s, col, row)
 
 
-def windows_touching(s: int, rect: Rect) -> Iterator[WindowIndex]:
+def windows_touching(s: int, rect: Rect, grid: WindowGrid = WindowGrid()) -> Iterator[WindowIndex]:
     """Windows of scale s that meet `rect`, row by row: the order in which they are blended."""
-    for row in _touching(rect.y, rect.height, WINDOW_PX, STRIDE_PX):
-        for col in _touching(rect.x, rect.width, WINDOW_PX, STRIDE_PX):
-            yield WindowIndex(s, col, row)
+    for row in _touching(rect.y, rect.height, grid.window_px, grid.stride_px):
+        for col in _touching(rect.x, rect.width, grid.window_px, grid.stride_px):
+            yield WindowIndex(s, col, row, grid)

@@ -56,7 +56,7 @@ def tissue_share(pixels: Pixels) -> float:
 
 def texture(patches: Iterable[Pixels]) -> Texture:
     """Average texture of patches of one size. Raises ValueError where there is none."""
-    rows = [_patch_numbers(patch) for patch in patches]
+    rows = [patch_numbers(patch) for patch in patches]
     if not rows:
         raise ValueError("expected at least one tissue patch")
     mean = np.mean(rows, axis=0)
@@ -68,7 +68,8 @@ def texture(patches: Iterable[Pixels]) -> Texture:
     )  # fmt: skip
 
 
-def _patch_numbers(patch: Pixels) -> Doubles:
+def patch_numbers(patch: Pixels) -> Doubles:
+    """Laplacian, power per octave, mean and deviation of both stains of one patch: nine numbers."""
     grey = patch.astype(np.float64).mean(-1)
     inner = 4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
     stains = hematoxylin_eosin(patch).reshape(-1, 2).astype(np.float64)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,10 @@ FOLD = 2
 """Pixels of the parent plane are folded 2x2 into channels before the first convolution."""
 
 
+SMALLEST_TIME = 0.02
+"""Predicted detail is turned into a velocity by division by the time, at least this."""
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """Sizes of the U-Net.
@@ -29,6 +34,8 @@ class NetworkConfig:
     blocks: residual blocks per resolution, on the way down and again on the way up.
     scales: number of scales with an embedding of their own.
     context: length of the optional context vector (Summarizer or CDM output).
+    predicts: what the last layer gives, the velocity itself or the detail from which it follows. A network that paints
+    in one step need not learn to carry the noise through.
     """
 
     channels: tuple[int, ...] = (96, 192, 288)
@@ -36,6 +43,7 @@ class NetworkConfig:
     embedding: int = 256
     scales: int = 12
     context: int = 512
+    predicts: Literal["velocity", "detail"] = "velocity"
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -131,7 +139,10 @@ class DetailUNet(nn.Module):
                 x = block(x, e)
             if level:
                 x = F.pixel_shuffle(stage["grow"](x), 2)  # type: ignore[index]
-        return F.pixel_shuffle(self.leave(F.silu(pixel_norm(x))), FOLD)  # (B, 9, H, W)
+        out = F.pixel_shuffle(self.leave(F.silu(pixel_norm(x))), FOLD)  # (B, 9, H, W)
+        if self.config.predicts == "velocity":
+            return out
+        return (z_t - out) / t.clamp(min=SMALLEST_TIME)[:, None, None, None].to(out.dtype)
 
 
 def _fourier(x: Tensor) -> Tensor:

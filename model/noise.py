@@ -55,3 +55,13 @@ def normals(seed: int, stream: str, s: int, rect: Rect, channels: int) -> Floats
             block = _quantiles()[bits.view(np.uint16)].reshape(channels, BLOCK_PX, BLOCK_PX)
             out[:, y : y + BLOCK_PX, x : x + BLOCK_PX] = block
     return out
+
+
+def normals_anywhere(seed: int, stream: str, s: int, rect: Rect, channels: int) -> Floats:
+    """The same for any `rect`: made in whole blocks, and cut."""
+    left, top = rect.x // BLOCK_PX * BLOCK_PX, rect.y // BLOCK_PX * BLOCK_PX
+    width, height = (
+        -(-(end - start) // BLOCK_PX) * BLOCK_PX for start, end in ((left, rect.right), (top, rect.bottom))
+    )
+    blocks = normals(seed, stream, s, Rect(left, top, width, height), channels)
+    return blocks[:, rect.y - top : rect.bottom - top, rect.x - left : rect.right - left]

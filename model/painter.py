@@ -12,21 +12,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model import noise as keyed
-from everslide.model.denoiser import PARENT_PX, Denoiser
+from everslide.model.denoiser import Denoiser, WindowModel
 from everslide.model.errors import SlideError
 from everslide.model.geometry import (
-    STRIDE_PX,
     TILE_PX,
-    WINDOW_PX,
     Rect,
     TileIndex,
+    WindowGrid,
     WindowIndex,
     tiles_touching,
     windows_touching,
@@ -35,6 +33,7 @@ from everslide.model.sketch import TOP_SCALE, Sketch
 from everslide.model.slide import Slide
 from everslide.model.top import TopPlane
 from everslide.model.wavelet import box_mean, close, merge
+from everslide.model.windows import Bands, Counts, LocalWindows, Windows
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -57,25 +56,29 @@ class TileStore(Protocol):
         ...
 
 
-@dataclass
-class Counts:
-    """Work done so far: windows painted and network evaluations spent on them."""
-
-    windows: int = 0
-    denoiser_calls: int = 0
-
-
 class Painter:
-    """Paints the tiles of one slide below its topmost plane, a sketch unless another is given. One thread at a time."""
+    """Paints the tiles of one slide below its topmost plane, a sketch unless another is given. One thread at a time.
 
-    def __init__(self, slide: Slide, denoiser: Denoiser, tiles: TileStore, top: TopPlane | None = None) -> None:
-        self.slide, self._denoiser, self._tiles = slide, denoiser, tiles
+    paints: paints the windows; a model does so here, one batch after the other.
+    """
+
+    def __init__(
+        self, slide: Slide, paints: Denoiser | WindowModel | Windows, tiles: TileStore, top: TopPlane | None = None
+    ) -> None:
+        self.slide, self._tiles = slide, tiles
+        self._paints = paints if isinstance(paints, Windows) else LocalWindows(paints)
+        self._grid = self._paints.grid
         self._top = top or Sketch(slide)
-        self._windows: OrderedDict[WindowIndex, NDArray[np.float16]] = OrderedDict()
+        self._windows: OrderedDict[WindowIndex, Bands] = OrderedDict()
         self._regions: dict[int, deque[tuple[Rect, Pixels]]] = {}
-        self.counts = Counts()
-        facts = [denoiser.fingerprint, self._top.fingerprint, self._top.s, keyed.SEED_FORMAT, WINDOW_PX, STRIDE_PX]
+        places = [self._grid.window_px, self._grid.stride_px]
+        facts = [self._paints.fingerprint, self._top.fingerprint, self._top.s, keyed.SEED_FORMAT, *places]
         self.fingerprint = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+    @property
+    def counts(self) -> Counts:
+        """Work done so far."""
+        return self._paints.counts
 
     def tile(self, tile: TileIndex) -> Pixels:
         """Pixels (256, 256, 3) of a whole tile. Raises SlideError for planes that the slide does not have."""
@@ -128,7 +131,7 @@ class Painter:
     def _paint(self, s: int, rect: Rect) -> tuple[Rect, Pixels]:
         """`rect`, grown to whole 2x2 blocks, painted from plane s + 1."""
         mean_rect = rect.parent()
-        windows = list(windows_touching(s, mean_rect.children()))
+        windows = list(windows_touching(s, mean_rect.children(), self._grid))
         painted = {window: self._windows[window] for window in windows if window in self._windows}
         for window in painted:
             self._windows.move_to_end(window)
@@ -137,33 +140,23 @@ class Painter:
         for window in missing:
             needed = needed.union(window.parent_rect)
         parent = self._pixels(s + 1, needed)
-        painted.update(self._paint_windows(s, missing, parent, needed))
+        painted.update(self._paint_windows(missing, parent, needed))
         bands = np.zeros((mean_rect.height, mean_rect.width, 3, 3), np.float32)
+        tent = _tent(self._grid)
         for window in windows:  # in grid order, whatever was painted when: sums of floats depend on their order
             part = window.parent_rect.intersection(mean_rect)
             assert part is not None
-            weight = _crop(_tent(), window.parent_rect, part)
+            weight = _crop(tent, window.parent_rect, part)
             _crop(bands, mean_rect, part)[:] += _crop(painted[window], window.parent_rect, part) * weight
         mean = _crop(parent, needed, mean_rect)
         return mean_rect.children(), close(merge(mean.astype(np.float32), bands), mean)
 
-    def _paint_windows(
-        self, s: int, missing: list[WindowIndex], parent: Pixels, parent_rect: Rect
-    ) -> dict[WindowIndex, NDArray[np.float16]]:
-        """Bands (PARENT_PX, PARENT_PX, 3, 3) of the missing windows, in their remembered form."""
-        batch, seed = self._denoiser.batch, self.slide.seed
-        out: dict[WindowIndex, NDArray[np.float16]] = {}
-        for start in range(0, len(missing), batch):
-            group = missing[start : start + batch]
-            padded = group + [group[-1]] * (batch - len(group))
-            rects = [window.parent_rect for window in padded]
-            parents = np.stack([_crop(parent, parent_rect, rect) for rect in rects])
-            noise = np.stack([keyed.normals(seed, "detail", s, rect, 9) for rect in rects])
-            grain = np.stack([keyed.normals(seed, "grain", s, rect, 3) for rect in rects])
-            bands = self._denoiser.detail(s, parents, noise, grain).astype(np.float16)
-            self.counts.windows += len(group)
-            self.counts.denoiser_calls += len(group) * self._denoiser.calls_per_window
-            out.update(zip(group, bands, strict=False))
+    def _paint_windows(self, missing: list[WindowIndex], parent: Pixels, parent_rect: Rect) -> dict[WindowIndex, Bands]:
+        """The missing windows, all of one scale, in their remembered form."""
+        if not missing:
+            return {}
+        parents = [np.ascontiguousarray(_crop(parent, parent_rect, window.parent_rect)) for window in missing]
+        out = dict(zip(missing, self._paints.paint(self.slide.seed, missing, parents), strict=True))
         for window, painted in out.items():
             self._windows[window] = painted
             while len(self._windows) > REMEMBERED_WINDOWS:
@@ -176,10 +169,14 @@ def _crop(array: NDArray[T], of: Rect, to: Rect) -> NDArray[T]:
     return array[to.y - of.y : to.bottom - of.y, to.x - of.x : to.right - of.x]
 
 
-def _tent() -> Floats:
-    """Weights (PARENT_PX, PARENT_PX, 1, 1) of a window; over an overlap they add up to one with its neighbours."""
-    overlap = (WINDOW_PX - STRIDE_PX) // 2
-    ramp = (np.arange(overlap, dtype=np.float32) + np.float32(0.5)) / np.float32(overlap)
-    side = np.ones(PARENT_PX, np.float32)
-    side[:overlap], side[-overlap:] = ramp, ramp[::-1]
-    return (side[:, None] * side[None, :])[:, :, None, None]
+def _tent(grid: WindowGrid) -> Floats:
+    """Weights (h, h, 1, 1) of a window in its parent's plane; they add up to one with those of its neighbours."""
+    return tent(grid.window_px // 2, (grid.window_px - grid.stride_px) // 2)[:, :, None, None]
+
+
+def tent(side: int, overlap: int) -> Floats:
+    """Weights (side, side) that rise and fall along straight lines over `overlap` pixels of each edge."""
+    ramp = (np.arange(overlap, dtype=np.float32) + np.float32(0.5)) / np.float32(max(overlap, 1))
+    weights = np.ones(side, np.float32)
+    weights[:overlap], weights[side - overlap :] = ramp, ramp[::-1]
+    return weights[:, None] * weights[None, :]

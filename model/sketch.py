@@ -1,8 +1,8 @@
 """The topmost plane of a slide: which sections lie where on the glass, and their coarse make-up.
 
 It has no parent to be painted from, so it is drawn: sections of tissue with wavy outlines, clefts and lumens, made of
-two to four kinds of tissue, in colours chosen by eye after real sections at 128 um per pixel. Everything is keyed by
-place, so any tile of an endless slide can be drawn on its own. All finer planes are painted by the network.
+three to five kinds of tissue, in colours measured on one stained slide for each seed. Everything is keyed by place,
+so any tile of an endless slide can be drawn on its own. All finer planes are painted by the network.
 """
 
 from __future__ import annotations
@@ -22,24 +22,25 @@ Pixels = NDArray[np.uint8]
 Doubles = NDArray[np.float64]
 TOP_SCALE = 8
 """The plane that is sketched: 128 um per pixel, twice as coarse as the coarsest magnification."""
-SKETCH_FORMAT = 1
+SKETCH_FORMAT = 2
 """Part of every fingerprint: raise it when the same seed would give another sketch."""
 CELL_UM = 22_000.0
 """About the distance of neighbouring sections."""
 FINE = 2
 """Sub-samples a side in each pixel."""
-PALETTE = np.array(
+PALETTES = np.array(
     [
-        [226, 178, 196],  # loose stroma
-        [214, 150, 182],  # dense stroma
-        [186, 112, 158],  # cellular stroma, muscle
-        [150, 92, 140],  # tumour, gland-rich
-        [120, 84, 138],  # lymphoid, densely nucleated
-        [238, 214, 224],  # fat and oedema
+        [[178, 118, 154], [190, 133, 166], [197, 145, 176], [204, 162, 188], [220, 198, 212]],  # breast, cellular
+        [[164, 78, 110], [176, 109, 147], [187, 128, 165], [197, 159, 186], [222, 206, 219]],  # breast, dense stroma
+        [[205, 164, 191], [211, 173, 197], [215, 180, 201], [219, 188, 207], [225, 204, 217]],  # breast, pale
+        [[111, 60, 112], [124, 72, 122], [136, 82, 130], [147, 105, 147], [210, 201, 213]],  # prostate, dark
+        [[154, 88, 130], [167, 102, 142], [174, 108, 147], [182, 115, 153], [199, 146, 174]],  # kidney
+        [[199, 77, 109], [212, 164, 188], [222, 182, 202], [228, 192, 209], [231, 204, 216]],  # artery
+        [[96, 55, 97], [138, 92, 134], [182, 121, 156], [196, 142, 173], [211, 192, 207]],  # skin
     ],
     dtype=np.float64,
 )
-"""Colours of kinds of tissue at 128 um per pixel, red, green, blue: chosen by eye, not measured."""
+"""Mean colours (red, green, blue) of the darkest to the palest tissue at 32 um per pixel, a row per training slide."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,10 @@ class Sketch:
         order = np.arange(1, 7)
         amplitude = (u[10:16] - 0.5) * np.array([0.10, 0.18, 0.12, 0.08, 0.06, 0.04])
         harmonics = np.stack([amplitude, 2 * np.pi * u[16:22] * order], axis=1)
-        stain = 0.94 + 0.1 * _uniform(self.slide.seed, "stain", 0, 0, 4)[:3]
-        kinds = PALETTE[np.argsort(u[22:28])[: 2 + int(3 * u[4])]]
-        kinds = (0.7 * kinds + 0.3 * kinds.mean(0) + 6 * (u[28:31] - 0.5)) * stain
+        stain = _uniform(self.slide.seed, "stain", 0, 0, 4)
+        palette = PALETTES[int(stain[0] * len(PALETTES))]
+        kinds = palette[np.sort(np.argsort(u[22:27])[: 3 + int(3 * u[4])])]
+        kinds = 243.0 - (243.0 - kinds) * (0.95 + 0.1 * stain[1:4]) * (0.95 + 0.1 * u[28])
         main = _Section(*place, radius, 0.75 + 0.3 * u[5], np.pi * u[6], harmonics, kinds, int(u[7] * 2**31))
         return (main,)
 

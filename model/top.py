@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from everslide.model.errors import ImageError
-from everslide.model.geometry import TILE_PX
+from everslide.model.geometry import BASE_MPP, TILE_PX, mpp
+from everslide.model.picture import read_rgb
 
 Pixels = NDArray[np.uint8]
 
@@ -41,14 +45,45 @@ class ImageTop:
                 f"expected RGB pixels (H, W, 3) uint8, at least 2 a side; found {pixels.dtype} {pixels.shape}"
             )
         self.s, self._pixels = s, pixels
+        self.size = (pixels.shape[1], pixels.shape[0])
         content = str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()
         self.fingerprint = hashlib.sha256(content).hexdigest()
+
+    @property
+    def pixels(self) -> Pixels:
+        """The image, (H, W, 3) uint8."""
+        return self._pixels
 
     def tile(self, col: int, row: int) -> Pixels:
         """See `TopPlane.tile`."""
         rows = _mirror(np.arange(row * TILE_PX, (row + 1) * TILE_PX), self._pixels.shape[0])
         cols = _mirror(np.arange(col * TILE_PX, (col + 1) * TILE_PX), self._pixels.shape[1])
         return np.ascontiguousarray(self._pixels[rows[:, None], cols[None, :]])
+
+
+def scale_of(um_per_px: float) -> int:
+    """The scale of a picture's pixels: the finest one that is not finer than they are. Raises ImageError."""
+    if not (math.isfinite(um_per_px) and BASE_MPP < um_per_px <= 10_000):
+        raise ImageError(
+            f"a picture of {um_per_px:g} um per pixel: expected more than {BASE_MPP} (there is nothing finer to paint) "
+            "and at most 10000"
+        )
+    return max(1, math.ceil(math.log2(um_per_px / BASE_MPP) - 0.02))
+
+
+def read_top(path: Path, um_per_px: float) -> ImageTop:
+    """A picture as the topmost plane, shrunk to the next scale where its resolution lies between two.
+
+    Raises ImageError.
+    """
+    s, pixels = scale_of(um_per_px), read_rgb(path)
+    shrink = um_per_px / mpp(s)
+    if shrink < 0.98:
+        size = (round(pixels.shape[1] * shrink), round(pixels.shape[0] * shrink))
+        pixels = np.asarray(
+            Image.fromarray(pixels).resize((max(size[0], 2), max(size[1], 2)), Image.Resampling.LANCZOS)
+        )
+    return ImageTop(pixels, s)
 
 
 def _mirror(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:

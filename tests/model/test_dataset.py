@@ -44,7 +44,7 @@ def test_splits_without_images(folder: Path, split: str, crop_px: int) -> None:
 def test_a_crop_is_a_piece_of_a_plane_on_even_coordinates(folder: Path) -> None:
     examples = Examples(folder, "held-out", crop_px=128)
     field = tissue(256, 256, 2)
-    crop = examples.crop(0, np.random.default_rng(3), augment=False)
+    crop = examples.crop(0, np.random.default_rng(3), vary=False)
     places = [(y, x) for y in range(129) for x in range(129) if np.array_equal(field[y, x], crop[0, 0])]
     found = [(y, x) for y, x in places if np.array_equal(field[y : y + 128, x : x + 128], crop)]
     assert len(found) == 1 and found[0][0] % 2 == found[0][1] % 2 == 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from everslide.model.network import DetailUNet, NetworkConfig, pixel_norm
 
@@ -143,4 +146,20 @@ def test_pixel_norm() -> None:
 
 
 def test_a_config_is_plain_values() -> None:
-    assert DEEP.as_dict() == {"channels": (8, 12), "blocks": 1, "embedding": 16, "scales": 12, "context": 4}
+    assert DEEP.as_dict() == {
+        "channels": (8, 12),
+        "blocks": 1,
+        "embedding": 16,
+        "scales": 12,
+        "context": 4,
+        "predicts": "velocity",
+    }
+
+
+def test_predicted_detail_is_turned_into_the_velocity_that_leads_to_it() -> None:
+    network = made(replace(FLAT, predicts="detail"))
+    z_t, parent, _, s, strength = inputs(16, batch=2)
+    last: list[Tensor] = []
+    network.leave.register_forward_hook(lambda module, given, output: last.append(output))
+    velocity = network(z_t, parent, torch.ones(2), s, strength)
+    torch.testing.assert_close(z_t - velocity, F.pixel_shuffle(last[0], 2))

@@ -1,0 +1,91 @@
+"""Watching a model paint: each window with its time, its noise, its detail, and how far it was from its parent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everslide.model import noise as keyed
+from everslide.model.geometry import WindowGrid, WindowIndex
+from everslide.model.wavelet import box_mean, merge
+from everslide.model.windows import Bands, Counts, Parent, Windows
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+NO_DIFFERENCE_DB = 99.0
+"""Reported where the box mean is the parent already."""
+
+
+@dataclass(frozen=True)
+class PaintedWindow:
+    """A window as the network left it, before blending and before the exact step.
+
+    parent: (h, h, 3) uint8, h half a window. noise: (9, h, h). bands: (h, h, 3, 3).
+    """
+
+    s: int
+    seconds: float
+    parent: Pixels
+    noise: Floats
+    bands: Floats
+
+    @property
+    def unclosed(self) -> Pixels:
+        """(2h, 2h, 3): parent and detail, rounded, not yet nudged to agree with the parent."""
+        child = merge(self.parent.astype(np.float32), self.bands)
+        rounded: Pixels = np.clip(np.floor(child + np.float32(0.5)), 0, 255).astype(np.uint8)
+        return rounded
+
+    @property
+    def agreement_db(self) -> float:
+        """PSNR between the parent and the box mean of `unclosed`, in dB, at most NO_DIFFERENCE_DB."""
+        difference = box_mean(self.unclosed).astype(np.float64) - self.parent
+        error = float(np.mean(difference**2))
+        return min(NO_DIFFERENCE_DB, 10 * float(np.log10(255.0**2 / error))) if error > 0 else NO_DIFFERENCE_DB
+
+
+Watch = Callable[[PaintedWindow], None]
+
+
+class WatchedWindows:
+    """Windows painted by others, each told to `watch`; see `everslide.model.windows.Windows`.
+
+    One at a time, so that each has its own time: the bands are the same, since a window does not depend on its batch.
+    """
+
+    def __init__(self, windows: Windows, watch: Watch) -> None:
+        self._windows = windows
+        self._watch = watch
+        self.counts = Counts()
+
+    @property
+    def fingerprint(self) -> str:
+        return self._windows.fingerprint
+
+    @property
+    def grid(self) -> WindowGrid:
+        return self._windows.grid
+
+    @property
+    def scales(self) -> int:
+        return self._windows.scales
+
+    def paint(self, seed: int, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
+        """See `Windows.paint`."""
+        return [self._paint(seed, window, parent) for window, parent in zip(windows, parents, strict=True)]
+
+    def _paint(self, seed: int, window: WindowIndex, parent: Parent) -> Bands:
+        started = time.perf_counter()
+        [bands] = self._windows.paint(seed, [window], [parent])
+        seconds = time.perf_counter() - started
+        noise = keyed.normals(seed, "detail", window.s, window.parent_rect, 9)
+        self._watch(PaintedWindow(window.s, seconds, parent.copy(), noise, bands.astype(np.float32)))
+        # What others paint at the same time counts there too: the share of a window is the same for all.
+        total = self._windows.counts
+        self.counts.windows += 1
+        self.counts.denoiser_calls += total.denoiser_calls // max(1, total.windows)
+        return bands

@@ -1,0 +1,25 @@
+"""Sampling the Summarizer's output with the CDM: DDIM with x0-prediction (Song et al., 2021, Eq. 12)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from everslide.model.zoomldm.cdm import CDM
+from everslide.model.zoomldm.schedule import respaced
+
+STEPS = 200
+"""The authors' number of steps."""
+
+
+def sample_conditions(cdm: CDM, z: Tensor, magnification: Tensor, steps: int = STEPS) -> Tensor:
+    """Noise z (B, channels, tokens) and magnifications (B,) -> conditions c (B, tokens, channels)."""
+    times, alpha_bar = respaced(steps)
+    x = z
+    for i in reversed(range(steps)):
+        t = torch.full((len(z),), times[i], device=z.device)
+        x0 = cdm(x, t, magnification)[:, : z.shape[1]]
+        here, after = float(alpha_bar[i]), float(alpha_bar[i - 1]) if i else 1.0
+        eps = (x - here**0.5 * x0) / (1 - here) ** 0.5
+        x = after**0.5 * x0 + (1 - after) ** 0.5 * eps
+    return x.transpose(1, 2)

@@ -1,0 +1,152 @@
+"""Encoders of 20x patches behind one interface: UNI, HIPT, DINOv2 ViT-L/14, and a texture encoder without weights.
+
+Weights come from the user's own path (UNI and others are gated): safetensors, or a PyTorch file of tensors only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from everslide.model.errors import ImageError, WeightsError
+from everslide.model.measures import patch_numbers
+from everslide.model.zoomldm.checkpoint import check_names, read_tensors
+from everslide.model.zoomldm.vit import VisionTransformer, ViTConfig
+
+EncoderName = Literal["uni", "hipt", "dinov2"]
+ENCODERS: tuple[EncoderName, ...] = ("uni", "hipt", "dinov2")
+PATCH_PX = 256
+"""Side of a patch of 20x."""
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+_IGNORED = {"mask_token", "head.weight", "head.bias"}
+
+
+class Encoder(Protocol):
+    """Images -> embeddings. channels: of an embedding; fingerprint: equal ones embed alike."""
+
+    channels: int
+    fingerprint: str
+
+    def embed(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1], square -> (B, channels)."""
+        ...
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """input_px: the side that images are resized to; mean, deviation: of each colour, taken away and divided by."""
+
+    vit: ViTConfig
+    input_px: int
+    colours: tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+SPECS: dict[EncoderName, EncoderSpec] = {
+    "uni": EncoderSpec(ViTConfig(16, 1024, 24, 16, 14, layer_scale=True), 224, _IMAGENET),
+    "hipt": EncoderSpec(ViTConfig(16, 384, 12, 6, 14, layer_scale=False), 256, _HALF),
+    "dinov2": EncoderSpec(ViTConfig(14, 1024, 24, 16, 37, layer_scale=True, offset=0.1), 224, _IMAGENET),
+}
+
+
+class ViTEncoder:
+    """A vision transformer with its way of preparing images."""
+
+    def __init__(self, spec: EncoderSpec, network: VisionTransformer, digest: str, batch: int = 8) -> None:
+        self._spec, self._network, self._batch = spec, network.eval().requires_grad_(False), batch
+        self.channels, self.fingerprint = spec.vit.width, digest
+
+    @torch.inference_mode()
+    def embed(self, images: Tensor) -> Tensor:
+        """See `Encoder.embed`."""
+        weight = self._network.cls_token
+        mean, deviation = (torch.tensor(c).view(1, 3, 1, 1).to(weight) for c in self._spec.colours)
+        out = []
+        for part in torch.split(images, self._batch):
+            side = (self._spec.input_px, self._spec.input_px)
+            sized = part.to(weight)
+            if sized.shape[-2:] != side:
+                sized = F.interpolate(sized, side, mode="bicubic", antialias=True)
+            out.append(self._network((sized - mean) / deviation))
+        return torch.cat(out)
+
+
+class TextureEncoder:
+    """Sharpness, spectrum and stain of an image: nine numbers that need no weights."""
+
+    channels, fingerprint = 9, "texture 1"
+
+    def embed(self, images: Tensor) -> Tensor:
+        """See `Encoder.embed`."""
+        pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        return torch.from_numpy(np.stack([patch_numbers(patch) for patch in pixels])).float()
+
+
+def load_encoder(name: EncoderName, path: Path, spec: EncoderSpec | None = None) -> ViTEncoder:
+    """Load published weights; spec: of another size, for tests. Raises WeightsError, which names wrong keys."""
+    spec = spec or SPECS[name]
+    tensors = {_plain(key): tensor.float() for key, tensor in _read(path).items() if _plain(key) not in _IGNORED}
+    with torch.device("meta"):
+        network = VisionTransformer(spec.vit)
+    check_names(path, network.state_dict().keys(), tensors.keys(), set())
+    try:
+        network.load_state_dict(tensors, assign=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{path}: expected the weights of {name}: {error}") from error
+    sha = hashlib.sha256()
+    for key in sorted(tensors):
+        sha.update(tensors[key].contiguous().numpy().data)
+    return ViTEncoder(spec, network, f"{name} {sha.hexdigest()}")
+
+
+def embed_image(encoder: Encoder, pixels: NDArray[np.uint8], patch_px: int = PATCH_PX) -> Tensor:
+    """Embeddings (C, rows, columns) of the whole patches of an image (H, W, 3) of 20x. Raises ImageError."""
+    rows, cols = (length // patch_px for length in pixels.shape[:2])
+    if not rows or not cols:
+        raise ImageError(f"expected an image of at least {patch_px} x {patch_px} px, found {pixels.shape[1::-1]}")
+    cut = pixels[: rows * patch_px, : cols * patch_px].reshape(rows, patch_px, cols, patch_px, 3)
+    patches = cut.transpose(0, 2, 4, 1, 3).reshape(rows * cols, 3, patch_px, patch_px)
+    lines = [encoder.embed(torch.from_numpy(line.copy()).float() / 255) for line in np.array_split(patches, rows)]
+    return torch.stack(lines).permute(2, 0, 1)  # (rows, cols, C) -> (C, rows, cols)
+
+
+def read_grid(path: Path) -> Tensor:
+    """Embedding grid (C, H, W) of a .npy file, laid out as (C, H, W), or as in the authors' demo data as (C, H * W) of
+    a square image, or (C,) of a single patch. Raises ImageError."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ImageError(f"{path}: expected a .npy file of an embedding grid, found: {error}") from error
+    if array.ndim == 1:
+        array = array[:, None]
+    side = round(array.shape[1] ** 0.5)
+    if array.ndim == 2 and side**2 == array.shape[1]:
+        array = array.reshape(-1, side, side)
+    if array.ndim != 3 or not np.issubdtype(array.dtype, np.floating):
+        raise ImageError(
+            f"{path}: expected floats (C, rows, columns) or (C, n) with n square, found {array.dtype} {array.shape}"
+        )
+    return torch.from_numpy(array.astype(np.float32))
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(f"{path}: not a whole safetensors file ({error}); copy it again") from error
+    return read_tensors(path)
+
+
+def _plain(key: str) -> str:
+    return key.removeprefix("module.").removeprefix("backbone.")

@@ -1,0 +1,84 @@
+"""Image inversion: the embeddings u that make the frozen denoiser predict the noise put on an image (supplement, S3.3).
+
+Adam follows  w(t) |eps(z_t, t, Summarizer(u, m)) - eps|^2 - 0.05 mean cosine(u_i, u_j)  while t falls from 950 to 50,
+with w(t) = sqrt(alpha_bar) (1 - alpha_bar). What is found describes the image: sampled from, it gives variations of it;
+split into single embeddings, it conditions its super-resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from everslide.model.zoomldm.summarizer import GRID
+from everslide.model.zoomldm.zoomldm import ZoomLDM
+
+
+@dataclass(frozen=True)
+class InversionSettings:
+    """steps: n. first, last: times t. rate: of Adam. similarity: weight of the penalty for dissimilar embeddings."""
+
+    steps: int = 200
+    first: int = 950
+    last: int = 50
+    rate: float = 0.1
+    similarity: float = 0.05
+
+    @property
+    def times(self) -> list[int]:
+        return [int(t) for t in np.linspace(self.first, self.last, self.steps)]
+
+
+@dataclass(frozen=True)
+class InversionStep:
+    """After a step: the embeddings u (C, k, k), and the three losses before it."""
+
+    u: Tensor
+    denoising: float
+    similarity: float
+    total: float
+
+
+def grid_side(magnification: int) -> int:
+    """Side of the embedding grid of an image: it covers 2^m x 2^m patches of 20x, pooled to at most 8x8."""
+    return min(int(2**magnification), GRID)
+
+
+def normalised(u: Tensor) -> Tensor:
+    """Each place of u (C, k, k) to mean zero and unbiased deviation one over its channels."""
+    return (u - u.mean(0, keepdim=True)) / u.std(0, keepdim=True)
+
+
+def invert(
+    model: ZoomLDM,
+    z: Tensor,
+    magnification: int,
+    u: Tensor,
+    noise: Callable[[int], Tensor],
+    settings: InversionSettings,
+) -> Iterator[InversionStep]:
+    """Follow the gradient from u (C, k, k); z (1, 3, h, w): the encoded image; noise(i): like z, of step i."""
+    u = u.clone().requires_grad_(True)
+    optimiser = torch.optim.Adam([u], lr=settings.rate)
+    for i, t in enumerate(settings.times):
+        with torch.enable_grad():
+            denoising, similarity = losses(model, z, magnification, u, t, noise(i))
+            total = denoising - settings.similarity * similarity
+            optimiser.zero_grad()
+            total.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        yield InversionStep(u.detach().clone(), *(loss.item() for loss in (denoising, similarity, total)))
+
+
+def losses(model: ZoomLDM, z: Tensor, magnification: int, u: Tensor, t: int, eps: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted denoising loss at time t under noise eps, and mean cosine of all pairs of embeddings; two scalars."""
+    alpha_bar = model.schedule.alpha_bar[t - 1]
+    z_t = torch.sqrt(alpha_bar) * z + torch.sqrt(1 - alpha_bar) * eps
+    c = model.summarizer(normalised(u)[None], torch.tensor([magnification], device=z.device))
+    denoising = (torch.sqrt(alpha_bar) * (1 - alpha_bar) * (model.eps(z_t, t, c) - eps) ** 2).mean()
+    unit = (u / u.norm(dim=0, keepdim=True)).flatten(1)  # (C, k k)
+    return denoising, (unit.T @ unit).mean()

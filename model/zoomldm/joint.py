@@ -1,0 +1,114 @@
+"""Joint multi-scale sampling: one step of Algorithms S1 and S2 (Yellapragada et al., 2025, supplement).
+
+Algorithm S1 samples an image whose coarser version is given; S2 samples both at once, each step's guide being the
+coarser image as it is predicted at that step. The context never reads the details. Per step, on the clean prediction
+z0 = (z - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar):
+
+    e_img = A^T (y - A Dec(z0))                     what the image lacks, y the guide
+    e     = [Enc(Dec(z0) + zeta e_img) - Enc(Dec(z0))] / zeta      the same in latents
+    g     = [z0(z + delta e) - z0(z)] / delta       the same carried through the denoiser
+    z    <- z + lambda g                            K times, then one DDIM step
+
+The sign is such that the correction reduces the error; A^T is `Operator.up`, whose scale lambda absorbs. The authors'
+notebook differs: every direction is divided by its largest value per image, and noise of variance beta~ is added in
+the DDIM step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from everslide.model.zoomldm.resize import Operator
+from everslide.model.zoomldm.zoomldm import ZoomLDM
+
+
+@dataclass(frozen=True)
+class JointSettings:
+    """How a joint sample is drawn.
+
+    start, stride: times start, start - stride, ... > 0. corrections: K. w: guidance. zeta, delta: steps of the finite
+    differences; lambda_: step of the correction. normalise: directions over their largest value, as the notebook has.
+    noise: add noise of variance beta~ in every step; deduct_noise: and take it out of the deterministic part, as the
+    seam pass has. clamp: the guide is limited to [-1, 1].
+    """
+
+    start: int = 1000
+    stride: int = 20
+    corrections: int = 1
+    w: float = 2.0
+    zeta: float = 0.005
+    delta: float = 0.005
+    lambda_: float = 0.5
+    normalise: bool = False
+    noise: bool = False
+    deduct_noise: bool = False
+    clamp: bool = True
+
+    @property
+    def times(self) -> range:
+        return range(self.start, 0, -self.stride)
+
+
+PAPER = JointSettings()
+"""As printed: 50 DDIM steps, K = 1."""
+NOTEBOOK = JointSettings(stride=50, corrections=10, normalise=True, noise=True)
+"""As in the authors' notebook: 20 steps, K = 10, w = 2."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """At one time: noisy latents, predicted noise, predicted clean latents; all (B, 3, h, w)."""
+
+    z: Tensor
+    eps: Tensor
+    z0: Tensor
+
+
+def predict(model: ZoomLDM, z: Tensor, t: int, c: Tensor, w: float) -> Prediction:
+    """eps and z0 at time t (1 .. 1000), whose alpha_bar is that of index t - 1."""
+    alpha_bar = model.schedule.alpha_bar[t - 1]
+    eps = model.guided_eps(z, t, c, w)
+    return Prediction(z, eps, (z - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar))
+
+
+def correct(
+    model: ZoomLDM, now: Prediction, t: int, c: Tensor, guide: Tensor, operator: Operator, settings: JointSettings
+) -> Prediction:
+    """K corrections towards the guide (B, 3, H / factor, W / factor), an image in [-1, 1]."""
+    for _ in range(settings.corrections):
+        image = model.decode(now.z0)
+        e_img = _direction(operator.up(guide - operator.down(image)), settings)
+        moved_latents = model.encode(image + settings.zeta * e_img)
+        e = _direction(_difference(moved_latents, model.encode(image), settings.zeta, settings), settings)
+        moved = predict(model, now.z + settings.delta * e, t, c, settings.w)
+        g = _direction((moved.z0 - now.z0) / settings.delta, settings)
+        now = predict(model, now.z + settings.lambda_ * g, t, c, settings.w)
+    return now
+
+
+def advance(model: ZoomLDM, now: Prediction, t: int, settings: JointSettings, noise: Tensor | None) -> Tensor:
+    """The latents of the next time (Song et al., 2021, Eq. 12; sigma^2 = beta~ where noise is added)."""
+    schedule = model.schedule
+    alpha_bar, alpha_bar_next = schedule.alpha_bar[t - 1], schedule.alpha_bar[max(t - 1 - settings.stride, 0)]
+    beta_tilde = schedule.betas[t - 1] * (1 - alpha_bar_next) / (1 - alpha_bar)
+    spread = 1 - alpha_bar_next - (beta_tilde if settings.deduct_noise else 0)
+    z = torch.sqrt(alpha_bar_next) * now.z0 + torch.sqrt(spread) * now.eps
+    return z if noise is None else z + torch.sqrt(beta_tilde) * noise
+
+
+def limit(guide: Tensor, settings: JointSettings) -> Tensor:
+    """What a context shows its details: its decoded clean prediction, limited to the range of images."""
+    return guide.clamp(-1, 1) if settings.clamp else guide
+
+
+def _difference(moved: Tensor, here: Tensor, step: float, settings: JointSettings) -> Tensor:
+    """A directional derivative; where directions are normalised anyway, its step cancels."""
+    return moved - here if settings.normalise else (moved - here) / step
+
+
+def _direction(x: Tensor, settings: JointSettings) -> Tensor:
+    largest = x.abs().amax((1, 2, 3), keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)  # zero where nothing lacks
+    return x / largest if settings.normalise else x

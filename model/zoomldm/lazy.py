@@ -1,0 +1,156 @@
+"""Joint multi-scale sampling of an endless plane, window by window, in any order (Algorithm S2, made lazy).
+
+The context never reads its details and windows never read each other, so that painting a window later, against the
+remembered trajectory of its context, is the same computation as sampling all at once: the guide of step i is the
+coarser plane as its own windows predict it at step i, decoded and blended by the tent of the window grid. Noise is
+keyed by place and step, the batch has one shape.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from everslide.model.geometry import Rect, WindowGrid, WindowIndex, windows_touching
+from everslide.model.painter import tent
+from everslide.model.zoomldm.conditions import Conditions
+from everslide.model.zoomldm.joint import JointSettings, advance, correct, limit, predict
+from everslide.model.zoomldm.latents import window_noise
+from everslide.model.zoomldm.resize import Operator
+from everslide.model.zoomldm.zoomldm import ZoomLDM
+
+REMEMBERED = 256
+"""Trajectories kept: 50 steps of 64 x 64 latents are 2.4 MB each in float32."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A window's clean predictions (steps, 3, h, w) and its last latents (3, h, w)."""
+
+    z0: Tensor
+    last: Tensor
+
+
+class JointPlane:
+    """Samples windows of every scale from `top` down; the windows of scale `top` have no guide."""
+
+    def __init__(
+        self,
+        model: ZoomLDM,
+        settings: JointSettings,
+        operator: Operator,
+        conditions: Conditions,
+        grid: WindowGrid,
+        seed: int,
+        top: int,
+        batch: int = 1,
+    ) -> None:
+        self._model, self._settings, self._operator = model, settings, operator
+        self._conditions, self._grid, self._seed, self._top, self._batch = conditions, grid, seed, top, batch
+        self._trajectories: OrderedDict[WindowIndex, Trajectory] = OrderedDict()
+        weights = torch.from_numpy(tent(grid.window_px, grid.window_px - grid.stride_px))
+        self._tent = weights.to(model.device, model.dtype)
+
+    @torch.inference_mode()
+    def image(self, s: int, rect: Rect) -> Tensor:
+        """The pixels (3, rect.height, rect.width) of plane s, in about [-1, 1]: decoded windows, blended."""
+        windows = list(windows_touching(s, rect, self._grid))
+        decoded = self._decoded({window: self.trajectory(window).last for window in windows})
+        return self._blended(decoded, rect)
+
+    @torch.inference_mode()
+    def trajectory(self, window: WindowIndex) -> Trajectory:
+        """Remembered, or sampled now, its context first."""
+        if window not in self._trajectories:
+            contexts = {above: self.trajectory(above) for above in self._contexts(window)}
+            z, predictions = self._noise([window], "start"), []
+            c = self._condition([window])
+            for i in range(len(self._settings.times)):
+                z, z0 = self._step([window], i, z, c, {above: known.z0[i] for above, known in contexts.items()})
+                predictions.append(z0[0])
+            self._trajectories[window] = Trajectory(torch.stack(predictions), z[0])
+            while len(self._trajectories) > REMEMBERED:
+                self._trajectories.popitem(last=False)
+        return self._trajectories[window]
+
+    @torch.inference_mode()
+    def sample_together(self, windows: Iterable[WindowIndex]) -> dict[WindowIndex, Tensor]:
+        """Eagerly: the windows of one scale and all their contexts, every step of all before the next one."""
+        levels = [sorted(set(windows))]
+        while levels[0][0].s < self._top:
+            levels.insert(0, sorted({above for window in levels[0] for above in self._contexts(window)}))
+        z = [self._noise(level, "start") for level in levels]
+        c = [self._condition(level) for level in levels]
+        for i in range(len(self._settings.times)):
+            guides: dict[WindowIndex, Tensor] = {}
+            for k, level in enumerate(levels):
+                z[k], z0 = self._step(level, i, z[k], c[k], guides)
+                guides = dict(zip(level, z0, strict=True))
+        return dict(zip(levels[-1], z[-1], strict=True))
+
+    def _step(
+        self, windows: Sequence[WindowIndex], i: int, z: Tensor, c: Tensor, above: dict[WindowIndex, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """One step of windows of one scale -> their next latents and their clean predictions."""
+        t, settings = self._settings.times[i], self._settings
+        noise = self._noise(windows, f"step {i}") if settings.noise else None
+        decoded = self._decoded(above)
+        guides = [limit(self._blended(decoded, window.parent_rect), settings) for window in windows] if above else None
+
+        def run(part: Sequence[int]) -> tuple[Tensor, Tensor]:
+            rows = list(part)
+            now = predict(self._model, z[rows], t, c[rows], settings.w)
+            if guides is not None:
+                y = torch.stack([guides[row] for row in part])
+                now = correct(self._model, now, t, c[rows], y, self._operator, settings)
+            return advance(self._model, now, t, settings, None if noise is None else noise[rows]), now.z0
+
+        z_next, z0 = _batched(run, len(windows), self._batch)
+        return z_next, z0
+
+    def _decoded(self, latents: dict[WindowIndex, Tensor]) -> dict[WindowIndex, Tensor]:
+        if not latents:
+            return {}
+        stacked = torch.stack(list(latents.values()))
+        (images,) = _batched(lambda part: (self._model.decode(stacked[list(part)]),), len(stacked), self._batch)
+        return dict(zip(latents, images, strict=True))
+
+    def _blended(self, images: dict[WindowIndex, Tensor], rect: Rect) -> Tensor:
+        """Windows' images (3, p, p), blended over `rect` in grid order."""
+        some = next(iter(images.values()))
+        out = some.new_zeros(3, rect.height, rect.width)
+        for window in windows_touching(next(iter(images)).s, rect, self._grid):
+            part = window.rect.intersection(rect)
+            assert part is not None
+            weighted = images[window] * self._tent
+            out[:, *_slices(rect, part)] += weighted[:, *_slices(window.rect, part)]
+        return out
+
+    def _contexts(self, window: WindowIndex) -> Iterable[WindowIndex]:
+        """The windows that guide a window: those of the next coarser scale below it, none for the topmost scale."""
+        return () if window.s == self._top else windows_touching(window.s + 1, window.parent_rect, self._grid)
+
+    def _noise(self, windows: Sequence[WindowIndex], stream: str) -> Tensor:
+        return window_noise(self._model, self._seed, f"joint {stream}", windows)
+
+    def _condition(self, windows: Sequence[WindowIndex]) -> Tensor:
+        """One window after the other: a batch of another shape would change the last bits."""
+        return torch.cat([self._conditions.of(self._seed, [window], None) for window in windows])
+
+
+def _batched(run: Callable[[Sequence[int]], tuple[Tensor, ...]], count: int, batch: int) -> tuple[Tensor, ...]:
+    """`run` over `count` rows in batches of one shape, the last one padded with its last row."""
+    results = []
+    for start in range(0, count, batch):
+        rows = list(range(start, min(start + batch, count)))
+        padded = rows + [rows[-1]] * (batch - len(rows))
+        results.append(tuple(part[: len(rows)] for part in run(padded)))
+    return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
+
+
+def _slices(of: Rect, part: Rect) -> tuple[slice, slice]:
+    return slice(part.y - of.y, part.bottom - of.y), slice(part.x - of.x, part.right - of.x)

@@ -1,0 +1,157 @@
+"""Tiles painted by a ZoomLDM checkpoint: one window, given its parent's final pixels (Algorithm S1 with y = parent).
+
+Two presets. `faithful`: the paper's settings, S1 over bicubic A. `fast`: starts from the enlarged parent, noised to
+t = 600; six steps; guidance in the first two only, when structure is decided; the clean prediction is projected onto
+the parent exactly at one step. Both end with two bicubic back-projections; the painter then makes the child agree with
+its parent exactly, x += A+(parent - A x), and closes in integers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import diffusers
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from everslide.model.errors import SlideError
+from everslide.model.geometry import WindowIndex
+from everslide.model.wavelet import details
+from everslide.model.zoomldm.conditions import Conditions
+from everslide.model.zoomldm.joint import PAPER, JointSettings, Prediction, advance, correct, predict
+from everslide.model.zoomldm.latents import to_grey_levels, to_image, window_grid, window_noise
+from everslide.model.zoomldm.resize import Bicubic, Box, OperatorName, make_operator
+from everslide.model.zoomldm.zoomldm import Calls, ZoomLDM
+
+BACK_PROJECTIONS = 2
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How a window is painted. settings: times, guidance, corrections; operator: A of the corrections.
+
+    from_parent: start from the enlarged parent, noised, rather than from noise. guided_steps: so many first steps have
+    guidance. project_at: the step whose clean prediction is projected onto the parent exactly, if any.
+    """
+
+    name: str
+    settings: JointSettings
+    operator: OperatorName = "bicubic"
+    from_parent: bool = False
+    guided_steps: int = 10**6
+    project_at: int | None = None
+
+    def calls(self, guided: bool) -> Calls:
+        """Network evaluations per window. guided: whether the conditions have any effect to be guided by."""
+        steps, k = len(self.settings.times), self.settings.corrections
+        with_guidance = min(steps, self.guided_steps) if guided and self.settings.w else 0
+        projected = int(self.project_at is not None)
+        return Calls(
+            denoiser=(steps + with_guidance) * (1 + 2 * k),
+            encode=2 * k * steps + int(self.from_parent) + projected,
+            decode=k * steps + projected + 1,
+        )
+
+
+FAITHFUL = Preset("faithful", PAPER)
+FAST = Preset(
+    "fast", JointSettings(start=600, stride=100, corrections=0), from_parent=True, guided_steps=2, project_at=3
+)
+PRESETS = {preset.name: preset for preset in (FAITHFUL, FAST)}
+Noise = Callable[[str], Tensor]
+
+
+def paint(
+    model: ZoomLDM, preset: Preset, y: Tensor, c: Tensor, guided: bool, noise: Noise, back: int = BACK_PROJECTIONS
+) -> Tensor:
+    """Images (B, 3, 2h, 2h) below parents y (B, 3, h, h), both in [-1, 1]; noise(stream): (B, 3, h / 2, h / 2)."""
+    settings, operator = preset.settings, make_operator(preset.operator, 2)
+    z = _noised(model, Bicubic(2).up(y), settings.start, noise("start")) if preset.from_parent else noise("start")
+    for i, t in enumerate(settings.times):
+        w = settings.w if guided and i < preset.guided_steps else 0.0
+        now = predict(model, z, t, c, w)
+        now = correct(model, now, t, c, y, operator, replace(settings, w=w))
+        if i == preset.project_at:
+            now = _towards(model, now, t, model.encode(project(model.decode(now.z0), y)))
+        z = advance(model, now, t, settings, noise(f"step {i}") if settings.noise else None)
+    return back_project(model.decode(z), y, back)
+
+
+def project(image: Tensor, y: Tensor) -> Tensor:
+    """The nearest image whose box means are y: x + A+(y - A x)."""
+    box = Box(2)
+    return image + box.up(y - box.down(image))
+
+
+def back_project(image: Tensor, y: Tensor, times: int = BACK_PROJECTIONS) -> Tensor:
+    """Nearer to box means y without the squares that one exact projection would leave (Irani and Peleg, 1991)."""
+    for _ in range(times):
+        image = image + Bicubic(2).up(y - Box(2).down(image))
+    return image
+
+
+class ZoomLDMWindows:
+    """A checkpoint behind the `WindowModel` protocol."""
+
+    def __init__(
+        self, name: str, model: ZoomLDM, conditions: Conditions, preset: Preset, threads: int, batch: int = 1
+    ) -> None:
+        torch.set_num_threads(threads)
+        self.name, self.batch, self.grid = name, batch, window_grid(model)
+        self.model, self._conditions, self._preset = model, conditions, preset
+        self.calls = preset.calls(conditions.guided)
+        self.fingerprint = self._measure_fingerprint(threads)
+
+    @property
+    def calls_per_window(self) -> int:
+        return self.calls.denoiser
+
+    @property
+    def scales(self) -> int:
+        return self.model.magnifications
+
+    @torch.inference_mode()
+    def bands(self, seed: int, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See `WindowModel.bands`. Raises SlideError for a scale that the checkpoint does not know."""
+        if windows[0].s >= self.model.magnifications:
+            raise SlideError(f"scale {windows[0].s}: {self.name} knows 0 .. {self.model.magnifications - 1}")
+        assert len(windows) == self.batch
+        # one by one, since a condition's last bits would depend on its companions in the batch
+        c = torch.cat([self._conditions.of(seed, windows[i : i + 1], parents[i : i + 1]) for i in range(self.batch)])
+
+        def noise(stream: str) -> Tensor:
+            return window_noise(self.model, seed, f"paint {stream}", windows)
+
+        image = paint(self.model, self._preset, to_image(self.model, parents), c, self._conditions.guided, noise)
+        return np.stack([details(levels) for levels in to_grey_levels(image)])
+
+    @torch.inference_mode()
+    def _measure_fingerprint(self, threads: int) -> str:
+        """Hash of everything that may change a bit: weights, preset, conditions, device, libraries, a probe."""
+        model, side = self.model, max(self.model.latent_side // 4, 8)
+        rng = np.random.Generator(np.random.Philox(1))
+        z = torch.from_numpy(rng.random((self.batch, 3, side, side), np.float32) - 0.5).to(model.device, model.dtype)
+        output = model.encode(model.decode(model.eps(z, 500, model.unconditional(self.batch))))
+        cuda = model.device.type == "cuda"
+        device = torch.cuda.get_device_name(model.device) if cuda else f"cpu {torch.backends.cpu.get_cpu_capability()}"
+        facts = [
+            self.name, model.digest, asdict(self._preset), self._conditions.fingerprint, BACK_PROJECTIONS, device,
+            torch.__version__, diffusers.__version__, threads, self.batch, str(model.dtype),
+        ]  # fmt: skip
+        return hashlib.sha256(repr(facts).encode() + output.float().cpu().numpy().tobytes()).hexdigest()
+
+
+def _noised(model: ZoomLDM, image: Tensor, t: int, noise: Tensor) -> Tensor:
+    """The encoded image at time t."""
+    alpha_bar = model.schedule.alpha_bar[t - 1]
+    return torch.sqrt(alpha_bar) * model.encode(image) + torch.sqrt(1 - alpha_bar) * noise
+
+
+def _towards(model: ZoomLDM, now: Prediction, t: int, z0: Tensor) -> Prediction:
+    """The same noisy latents with another clean prediction, and the noise that then remains."""
+    alpha_bar = model.schedule.alpha_bar[t - 1]
+    return Prediction(now.z, (now.z - torch.sqrt(alpha_bar) * z0) / torch.sqrt(1 - alpha_bar), z0)

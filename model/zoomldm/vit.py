@@ -1,0 +1,120 @@
+"""A plain vision transformer (Dosovitskiy et al., 2021) that reads the published weights of UNI, HIPT and DINOv2.
+
+Written here because neither timm nor torchvision belongs to the environment. Parameter names are timm's, which all
+three share.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """patch: side of a token in pixels; grid: side of the stored position grid; layer_scale: has learned gates;
+    offset: what DINOv2 adds to the grid's side when it interpolates positions."""
+
+    patch: int
+    width: int
+    depth: int
+    heads: int
+    grid: int
+    layer_scale: bool
+    offset: float = 0.0
+
+
+class _Attention(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self._heads = heads
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        count, length, width = x.shape
+        q, k, v = self.qkv(x).reshape(count, length, 3, self._heads, width // self._heads).permute(2, 0, 3, 1, 4)
+        out: Tensor = self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape))
+        return out
+
+
+class _Mlp(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.fc2(F.gelu(self.fc1(x)))
+        return out
+
+
+class _Gate(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gamma
+
+
+class _Block(nn.Module):
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
+        self.attn, self.mlp = _Attention(width, config.heads), _Mlp(width)
+        self.ls1: nn.Module = _Gate(width) if config.layer_scale else nn.Identity()
+        self.ls2: nn.Module = _Gate(width) if config.layer_scale else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.ls1(self.attn(self.norm1(x)))
+        out: Tensor = x + self.ls2(self.mlp(self.norm2(x)))
+        return out
+
+
+class _PatchEmbed(nn.Module):
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, config.width, config.patch, stride=config.patch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.proj(x)
+        return out
+
+
+class VisionTransformer(nn.Module):
+    """Image -> normalised class token."""
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.pos_embed = nn.Parameter(0.02 * torch.randn(1, 1 + config.grid**2, config.width))
+        self.patch_embed = _PatchEmbed(config)
+        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width, eps=1e-6)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W), normalised, sides multiples of the patch -> (B, width)."""
+        x = self.patch_embed(image)  # (B, width, h, w)
+        x = x + self._positions(x.shape[2], x.shape[3])
+        x = x.flatten(2).transpose(1, 2)
+        first = (self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1)
+        x = torch.cat([first, x], 1)  # (B, 1 + h w, width)
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.norm(x)[:, 0]
+        return out
+
+    def _positions(self, height: int, width: int) -> Tensor:
+        """Learned positions (1, width, h, w), interpolated where the image is of another size than in training."""
+        grid, offset = self.config.grid, self.config.offset
+        stored = self.pos_embed[:, 1:].reshape(1, grid, grid, -1).permute(0, 3, 1, 2)
+        if (height, width) == (grid, grid):
+            return stored
+        if offset:  # DINOv2 gives factors a little above the ratio of the sides
+            factors = ((height + offset) / grid, (width + offset) / grid)
+            return F.interpolate(stored, scale_factor=factors, mode="bicubic")
+        return F.interpolate(stored, (height, width), mode="bicubic")

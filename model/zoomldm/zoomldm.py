@@ -1,0 +1,134 @@
+"""ZoomLDM, loaded: what the samplers ask of it, in the paper's symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from diffusers import UNet2DConditionModel, VQModel
+from torch import Tensor, nn
+
+from everslide.model.errors import WeightsError
+from everslide.model.zoomldm.cdm import CDM
+from everslide.model.zoomldm.checkpoint import (
+    Networks,
+    convert,
+    convert_cdm,
+    converted_path,
+    load_cdm_network,
+    load_networks,
+)
+from everslide.model.zoomldm.config import ZoomLDMConfig, read_cdm_config, read_config
+from everslide.model.zoomldm.schedule import Schedule, scaled_linear
+from everslide.model.zoomldm.summarizer import Summarizer, prepare_grid
+
+WEIGHTS_NAME = "weights.ckpt"
+CONFIG_NAME = "config.yaml"
+
+
+@dataclass
+class Calls:
+    """Network evaluations so far, counted per image of a batch."""
+
+    denoiser: int = 0
+    encode: int = 0
+    decode: int = 0
+
+
+class ZoomLDM:
+    """Networks, schedule and configuration. All tensors in and out are of `dtype` and on `device`."""
+
+    def __init__(
+        self, config: ZoomLDMConfig, networks: Networks, digest: str, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.config, self.digest, self.dtype, self.device = config, digest, dtype, device
+        self.unet = cast(UNet2DConditionModel, _placed(networks["unet"], device, dtype))
+        self.autoencoder = cast(VQModel, _placed(networks["autoencoder"], device, dtype))
+        self.summarizer = cast(Summarizer, _placed(networks["summarizer"], device, dtype))
+        self.schedule: Schedule = scaled_linear(config.beta_start, config.beta_end, config.timesteps).to(dtype, device)
+        self.calls = Calls()
+
+    @property
+    def latent_side(self) -> int:
+        """Side of the latents that the model was trained on."""
+        return self.config.unet.image_size
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent."""
+        return self.config.autoencoder.factor
+
+    @property
+    def magnifications(self) -> int:
+        return self.config.summarizer.magnifications
+
+    def eps(self, z_t: Tensor, t: Tensor | float, c: Tensor) -> Tensor:
+        """Predicted noise (B, 3, h, w) of latents z_t at step t (one for all, or (B,)) given c (B, 65, C)."""
+        assert z_t.ndim == 4 and c.shape[1:] == self.config.context_shape and len(c) == len(z_t)
+        self.calls.denoiser += len(z_t)
+        times = torch.as_tensor(t, dtype=torch.float32, device=self.device).expand(len(z_t))
+        out: Tensor = self.unet(z_t, times, c, return_dict=False)[0]
+        return out
+
+    def guided_eps(self, z_t: Tensor, t: Tensor | float, c: Tensor, w: float) -> Tensor:
+        """Classifier-free guidance (Ho and Salimans, 2022, Eq. 6): (1 + w) eps(c) - w eps(0). w = 0 costs one call."""
+        if w == 0:
+            return self.eps(z_t, t, c)
+        eps_c, eps_u = self.eps(z_t, t, c), self.eps(z_t, t, torch.zeros_like(c))
+        return (1 + w) * eps_c - w * eps_u
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Image (B, 3, 4h, 4w) in [-1, 1] -> latents (B, 3, h, w), *not* quantised."""
+        self.calls.encode += len(image)
+        out: Tensor = self.autoencoder.encode(image, return_dict=False)[0]
+        return out
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Latents (B, 3, h, w), quantised first -> image (B, 3, 4h, 4w), about [-1, 1]."""
+        self.calls.decode += len(z)
+        out: Tensor = self.autoencoder.decode(z, return_dict=False)[0]
+        return out
+
+    def condition(self, grids: Tensor, magnification: int | Sequence[int]) -> Tensor:
+        """Raw embedding grids u (B, C, k, k) -> c (B, 65, C'). Raises WeightsError for a magnification it lacks."""
+        wanted = [magnification] * len(grids) if isinstance(magnification, int) else list(magnification)
+        if not all(0 <= m < self.magnifications for m in wanted):
+            raise WeightsError(f"magnification {wanted}: this checkpoint knows 0 .. {self.magnifications - 1}")
+        index = torch.tensor(wanted, device=self.device)
+        out: Tensor = self.summarizer(prepare_grid(grids.to(self.device, self.dtype)), index)
+        return out
+
+    def unconditional(self, count: int) -> Tensor:
+        """All zeros (count, 65, C'): what the condition was replaced with in a tenth of training."""
+        return torch.zeros(count, *self.config.context_shape, device=self.device, dtype=self.dtype)
+
+
+def _placed(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """The network, frozen. Not by diffusers' own `to`, which warns of every cast."""
+    return nn.Module.to(network, device, dtype).requires_grad_(False).eval()
+
+
+def load_zoomldm(path: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> ZoomLDM:
+    """Load a published checkpoint, converted on the first time.
+
+    path: the folder with weights.ckpt and config.yaml, or the weights themselves with config.yaml beside them.
+    Raises WeightsError.
+    """
+    weights = path / WEIGHTS_NAME if path.is_dir() else path
+    converted = converted_path(weights)
+    if converted != weights and (weights.exists() or not converted.exists()):
+        if not weights.exists():
+            raise WeightsError(f"{weights}: no such file; give the folder with {WEIGHTS_NAME} and {CONFIG_NAME}")
+        converted = convert(weights, read_config(weights.with_name(CONFIG_NAME)))
+    config, networks, digest = load_networks(converted, dtype)
+    return ZoomLDM(config, networks, digest, dtype, device or torch.device("cpu"))
+
+
+def load_cdm(path: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> tuple[CDM, str]:
+    """Load a CDM checkpoint, converted on the first time, and its digest. Raises WeightsError."""
+    converted = convert_cdm(path, read_cdm_config(path.with_name(CONFIG_NAME)))
+    network, digest = load_cdm_network(converted, dtype)
+    return network.to(device or torch.device("cpu")), digest

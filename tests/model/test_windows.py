@@ -1,0 +1,108 @@
+"""Windows painted one by one, in batches, and gathered from several threads: the same bands, and batches that fill."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from everslide.model.fake import SpeckleDenoiser
+from everslide.model.gathered import GatheredWindows
+from everslide.model.geometry import WindowIndex
+from everslide.model.windows import LocalWindows, Windows
+from tests.model.painting import SlowSpeckle
+
+Pixels = NDArray[np.uint8]
+
+
+def parent(tone: int) -> Pixels:
+    return np.full((160, 160, 3), tone, np.uint8)
+
+
+def alone(seed: int, window: WindowIndex, below: Pixels) -> NDArray[np.float16]:
+    (bands,) = LocalWindows(SpeckleDenoiser()).paint(seed, [window], [below])
+    return bands
+
+
+def test_both_are_windows() -> None:
+    gathered = GatheredWindows(SpeckleDenoiser())
+    assert isinstance(LocalWindows(SpeckleDenoiser()), Windows)
+    assert isinstance(gathered, Windows)
+    assert not isinstance(SpeckleDenoiser(), Windows)
+    assert gathered.fingerprint == SpeckleDenoiser().fingerprint
+    gathered.close()
+
+
+def test_windows_of_several_threads_share_a_batch() -> None:
+    denoiser = SlowSpeckle(batch=4)
+    gathered = GatheredWindows(denoiser, seconds=60)  # a full batch does not wait
+    together, painted = threading.Barrier(4), {}
+
+    def ask(i: int) -> None:
+        together.wait()
+        (painted[i],) = gathered.paint(9, [WindowIndex(2, i, 0)], [parent(100 + i)])
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(denoiser.batches) == 1
+    assert (gathered.counts.windows, gathered.counts.batches, gathered.counts.places) == (4, 1, 4)
+    for i in range(4):
+        np.testing.assert_array_equal(painted[i], alone(9, WindowIndex(2, i, 0), parent(100 + i)))
+    gathered.close()
+
+
+def test_slides_and_scales_are_not_mixed() -> None:
+    denoiser = SlowSpeckle(batch=4)
+    gathered = GatheredWindows(denoiser, seconds=0.2)
+    results: dict[tuple[int, int], NDArray[np.float16]] = {}
+
+    def ask(seed: int, s: int) -> None:
+        (results[seed, s],) = gathered.paint(seed, [WindowIndex(s, 0, 0)], [parent(90)])
+
+    kinds = [(1, 0), (1, 3), (2, 0), (2, 3)]
+    threads = [threading.Thread(target=ask, args=kind) for kind in kinds]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(denoiser.batches) == 4
+    for seed, s in kinds:
+        np.testing.assert_array_equal(results[seed, s], alone(seed, WindowIndex(s, 0, 0), parent(90)))
+    gathered.close()
+
+
+def test_a_lonely_window_is_painted_too() -> None:
+    gathered = GatheredWindows(SpeckleDenoiser(batch=8))
+    (bands,) = gathered.paint(3, [WindowIndex(1, 5, 5)], [parent(50)])
+    np.testing.assert_array_equal(bands, alone(3, WindowIndex(1, 5, 5), parent(50)))
+    assert (gathered.counts.windows, gathered.counts.places) == (1, 8)
+    gathered.close()
+
+
+def test_a_failure_reaches_those_who_asked_and_nobody_else() -> None:
+    class Failing(SpeckleDenoiser):
+        def detail(
+            self, s: int, parents: Pixels, noise: NDArray[np.float32], grain: NDArray[np.float32]
+        ) -> NDArray[np.float32]:
+            if s == 7:
+                raise RuntimeError("out of memory")
+            return super().detail(s, parents, noise, grain)
+
+    gathered = GatheredWindows(Failing())
+    with pytest.raises(RuntimeError, match="out of memory"):
+        gathered.paint(1, [WindowIndex(7, 0, 0)], [parent(0)])
+    assert len(gathered.paint(1, [WindowIndex(1, 0, 0)], [parent(0)])) == 1
+    gathered.close()
+
+
+def test_closing_finishes_what_was_asked() -> None:
+    gathered = GatheredWindows(SpeckleDenoiser(batch=4))
+    bands = gathered.paint(1, [WindowIndex(0, i, 0) for i in range(6)], [parent(i) for i in range(6)])
+    gathered.close()
+    assert len(bands) == 6
+    assert gathered.counts.batches == 2
