@@ -15,23 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from everslide.cache.store import RANKS, Key, StoreStats, rank_to_evict
+from everslide.cache.sealed import SEAL_BYTES, seal, unseal
+from everslide.cache.store import RANKS, Key, StoreError, StoreStats, rank_to_evict
 
 log = logging.getLogger(__name__)
 
-_MAGIC = b"EVERSLD1"
-_DIGEST_BYTES = 32
-_HEADER_BYTES = len(_MAGIC) + _DIGEST_BYTES
 _STALE_SECONDS = 3600.0
 """A temporary file of this age belongs to a process that died while it wrote."""
 _RESCAN_SHARE = 1 / 16
 """A process looks at the folder again after it wrote this share of the limit."""
 
 Opener = Callable[[Path], IO[bytes]]
-
-
-class StoreError(Exception):
-    """The folder of a store cannot be used at all; raised when a store is made, never later."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +39,11 @@ def _open_new(path: Path) -> IO[bytes]:
     return path.open("xb")
 
 
-def _digest(key: Key, value: bytes) -> bytes:
-    """Checksum of a value together with its key, so that a file under a wrong name is found out too."""
-    name = key.name.encode()
-    return hashlib.sha256(len(name).to_bytes(8, "little") + name + value).digest()
-
-
 class FileStore:
     """Keeps about `limit` bytes in files under `folder`, one per key: `<rank>/<ab>/<sha256 of the name>`.
 
-    A file is a magic, the SHA-256 of key and value, and the value; it appears under its name whole or not at all. An
-    entry that fails its checksum is deleted, logged, counted, and is a miss. When a file was last used is its
+    A file is a sealed value (`everslide.cache.sealed`); it appears under its name whole or not at all. An entry that
+    fails its checksum is deleted, logged, counted, and is a miss. When a file was last used is its
     modification time. Every process that shares the folder keeps the bound on its own: it looks at the folder again
     after it wrote 1/16 of the limit, so `n` processes may exceed the limit by n/16 of it.
 
@@ -102,8 +90,8 @@ class FileStore:
             self._complain("read", path, error)
             self._count("misses")
             return None
-        value = data[_HEADER_BYTES:]
-        if data[:_HEADER_BYTES] != _MAGIC + _digest(key, value):
+        value = unseal(key, data)
+        if value is None:
             log.warning("corrupt cache entry %s (%d bytes): deleted, treated as missing", path, len(data))
             self._count("corrupt")
             self._count("misses")
@@ -117,7 +105,7 @@ class FileStore:
 
     def put(self, key: Key, value: bytes) -> None:
         self._count("puts")
-        size = _HEADER_BYTES + len(value)
+        size = SEAL_BYTES + len(value)
         if size > self.limit:
             self.delete(key)
             return
@@ -125,7 +113,7 @@ class FileStore:
         fresh = self._new / f"{os.getpid()}-{uuid.uuid4().hex}"
         try:
             with self._open_new(fresh) as file:
-                file.write(_MAGIC + _digest(key, value) + value)
+                file.write(seal(key, value))
             now = self._clock_ns()
             os.utime(fresh, ns=(now, now))
             path.parent.mkdir(exist_ok=True)

@@ -12,6 +12,10 @@ RESERVED_SHARE = 1 / RANKS
 tile the moment it came in."""
 
 
+class StoreError(Exception):
+    """A store cannot be used at all; raised when it is made, never later."""
+
+
 @dataclass(frozen=True, order=True)
 class Key:
     """The name under which bytes are kept.
@@ -33,7 +37,8 @@ class Key:
 class StoreStats:
     """Counters since the store was made, and what it holds now.
 
-    corrupt: entries that failed their checksum, and were deleted. errors: operations that the disk refused.
+    corrupt: entries that failed their checksum, and were deleted. errors: operations that the disk
+    or the server refused.
     """
 
     hits: int = 0

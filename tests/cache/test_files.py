@@ -14,8 +14,8 @@ from typing import IO
 
 import pytest
 
-from everslide.cache.files import FileStore, StoreError
-from everslide.cache.store import Key
+from everslide.cache.files import FileStore
+from everslide.cache.store import Key, StoreError
 
 KEY = Key("tile-1/abc/0/12_7", 3)
 

@@ -9,22 +9,25 @@ import pytest
 
 from everslide.cache.files import FileStore
 from everslide.cache.memory import MemoryStore
+from everslide.cache.redis_link import RedisLink
+from everslide.cache.redis_store import RedisStore
 from everslide.cache.store import ByteStore, Key, rank_to_evict
 from everslide.cache.tiered import TieredStore
-from tests.cache.contract import StoreContract
+from tests.cache.contract import BoundContract, StoreContract
+from tests.redis_server import RedisServer
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(BoundContract):
     def store(self, tmp_path: Path, limit: int) -> ByteStore:
         return MemoryStore(limit)
 
 
-class TestFileStore(StoreContract):
+class TestFileStore(BoundContract):
     def store(self, tmp_path: Path, limit: int) -> ByteStore:
         return FileStore(tmp_path / "cache", limit, clock_ns=itertools.count(10**18).__next__)
 
 
-class TestTieredStore(StoreContract):
+class TestTieredStore(BoundContract):
     def store(self, tmp_path: Path, limit: int) -> ByteStore:
         return TieredStore(MemoryStore(limit), FileStore(tmp_path, limit, clock_ns=itertools.count(10**18).__next__))
 
@@ -45,6 +48,20 @@ class TestTieredStore(StoreContract):
         assert store.get(Key("a")) is not None
         assert store.memory.get(Key("a")) is not None
         assert store.memory.get(Key("c")) is None
+
+
+class TestRedisStore(StoreContract):
+    @pytest.fixture(autouse=True)
+    def server(self, redis: RedisServer) -> None:
+        self.redis = redis
+
+    def store(self, tmp_path: Path, limit: int) -> ByteStore:
+        return RedisStore(RedisLink(self.redis.url))
+
+
+class TestTieredRedisStore(TestRedisStore):
+    def store(self, tmp_path: Path, limit: int) -> ByteStore:
+        return TieredStore(MemoryStore(limit), super().store(tmp_path, limit))
 
 
 @pytest.mark.parametrize("rank", [-1, 16])

@@ -1,0 +1,168 @@
+"""Leases and work shared between processes, on a real Redis server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from everslide.cache.leases import Leases
+from everslide.cache.redis_link import RedisLink
+from everslide.cache.redis_store import RedisStore
+from everslide.cache.shared_flight import SharedFlight
+from everslide.cache.store import Key
+from tests.redis_server import RedisServer
+
+KEY = Key("work")
+
+
+@pytest.fixture
+def leases(redis: RedisServer) -> Iterator[Leases]:
+    leases = Leases(RedisLink(redis.url), milliseconds=400)
+    yield leases
+    leases.close()
+
+
+@pytest.fixture
+def others(redis: RedisServer) -> Iterator[Leases]:
+    """Leases of another process, as far as Redis can tell."""
+    leases = Leases(RedisLink(redis.url), milliseconds=400)
+    yield leases
+    leases.close()
+
+
+def test_one_holds_a_lease_until_it_releases_it(leases: Leases, others: Leases) -> None:
+    lease = leases.acquire("a")
+    assert lease is not None and lease.shared
+    assert others.acquire("a") is None
+    assert leases.acquire("a") is None
+    assert leases.held() == 1
+    lease.release()
+    assert leases.held() == 0
+    assert others.acquire("a") is not None
+
+
+def test_a_lease_is_renewed_while_it_is_held(leases: Leases, others: Leases) -> None:
+    with leases.acquire("a") or pytest.fail("no lease"):
+        time.sleep(1.0)  # 2.5 lifetimes
+        assert others.acquire("a") is None
+    assert others.acquire("a") is not None
+
+
+def test_a_lease_that_was_taken_over_is_not_released_by_its_old_holder(
+    redis: RedisServer, leases: Leases, others: Leases
+) -> None:
+    old = leases.acquire("a")
+    assert old is not None
+    redis.client().delete("everslide/lease/a")
+    assert others.acquire("a") is not None
+    old.release()
+    assert leases.acquire("a") is None
+
+
+def test_who_waits_is_woken_by_a_message_not_by_the_clock(redis: RedisServer) -> None:
+    holder, waiter = (Leases(RedisLink(redis.url), milliseconds=60_000) for _ in range(2))
+    lease = holder.acquire("a")
+    assert lease is not None
+    woken = threading.Event()
+
+    def wait() -> None:
+        waiter.wait("a", seconds=60)
+        woken.set()
+
+    threading.Thread(target=wait).start()
+    deadline = time.monotonic() + 10  # both listen only after a moment
+    while redis.client().pubsub_numsub("everslide/released")[0][1] < 2 or not waiter._waiting:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert not woken.is_set()
+    lease.release()
+    assert woken.wait(20)
+    holder.close()
+    waiter.close()
+
+
+def test_waiting_for_nobody_returns_at_once(leases: Leases) -> None:
+    leases.wait("nobody", seconds=3600)
+
+
+def test_without_redis_everybody_may_work(own_redis: RedisServer) -> None:
+    leases = Leases(RedisLink(own_redis.url))
+    own_redis.kill()
+    first, second = leases.acquire("a"), leases.acquire("a")
+    assert first is not None and second is not None
+    assert not first.shared
+    leases.wait("a", seconds=3600)
+    first.release()
+    leases.close()
+
+
+def flight_of(leases: Leases, redis: RedisServer) -> tuple[SharedFlight, RedisStore]:
+    return SharedFlight(leases), RedisStore(RedisLink(redis.url))
+
+
+def test_a_failure_is_not_shared(redis: RedisServer, leases: Leases) -> None:
+    flight, store = flight_of(leases, redis)
+    with pytest.raises(ZeroDivisionError):
+        flight.run("work", lambda: store.get(KEY), lambda: bytes(1 // 0))
+    assert flight.run("work", lambda: store.get(KEY), lambda: b"done") == b"done"
+
+
+def test_waiting_ends_when_nobody_wants_it_any_more(redis: RedisServer, leases: Leases, others: Leases) -> None:
+    def give_up() -> None:
+        raise InterruptedError
+
+    held = others.acquire("work")
+    assert held is not None
+    flight, store = flight_of(leases, redis)
+    with pytest.raises(InterruptedError):
+        flight.run("work", lambda: store.get(KEY), lambda: b"done", give_up)
+    held.release()
+
+
+_WORKER = """
+import sys, time
+from everslide.cache.leases import Leases
+from everslide.cache.redis_link import RedisLink
+from everslide.cache.redis_store import RedisStore
+from everslide.cache.shared_flight import SharedFlight
+from everslide.cache.store import Key
+url, seconds = sys.argv[1], float(sys.argv[2])
+link = RedisLink(url)
+leases, store = Leases(link, milliseconds=1000), RedisStore(link)
+def work():
+    link.client.incr("works")
+    print("working", flush=True)
+    time.sleep(seconds)
+    store.put(Key("work"), b"result")
+    return b"result"
+assert SharedFlight(leases).run("work", lambda: store.get(Key("work")), work) == b"result"
+"""
+
+
+def worker(redis: RedisServer, seconds: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", _WORKER, redis.url, str(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_eight_processes_work_once(redis: RedisServer) -> None:
+    workers = [worker(redis, 1.5) for _ in range(8)]
+    assert [process.wait(60) for process in workers] == [0] * 8
+    for process in workers:
+        process.communicate()
+    assert redis.client().get("works") == b"1"
+
+
+def test_a_process_killed_while_it_works_is_followed_by_another(redis: RedisServer) -> None:
+    with worker(redis, 3600) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "working\n"
+        with worker(redis, 0.0) as second:
+            first.kill()
+            assert second.wait(60) == 0
+    assert redis.client().get("works") == b"2"
+    assert redis.client().exists("everslide/lease/work") == 0
