@@ -1,178 +1,158 @@
-"""The Flask application: routes, headers, and errors as JSON."""
+"""The Flask application: put together from its routes; headers, access, and errors as JSON.
+
+Routes of tiles are in `tile_routes`, of slides in `slide_routes`, of IIIF in `iiif_routes`, of exports in
+`export_routes`, of the page and of the running server in `operation_routes`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+import gzip
 from pathlib import Path
 
-from flask import Flask, Response, jsonify, request, send_from_directory
+from flask import Flask, Response, jsonify, request
+from flask_cors import CORS
+from flask_openapi3 import Info, OpenAPI
+from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
 from everslide import version
-from everslide.model.geometry import BASE_MAGNIFICATION, BASE_MPP, TILE_PX
-from everslide.server.deepzoom import TileAddress, natural, parse_tile_name
-from everslide.server.encode import JPEG, NOTICE, Format, format_of
-from everslide.server.errors import HTTP_STATUS, MalformedError, NotFoundError, RequestError, error_json
-from everslide.server.tiles import ServedSlide, Tile, TileService
+from everslide.server import export_routes, iiif_routes, operation_routes, slide_routes, tile_routes
+from everslide.server.access import VIEWER_HEADER, Access
+from everslide.server.annotations import annotation_routes
+from everslide.server.documents import Documents
+from everslide.server.encode import NOTICE
+from everslide.server.errors import HTTP_STATUS, RequestError, error_json
+from everslide.server.fast_path import FastPath
+from everslide.server.inspect import inspection_routes
+from everslide.server.new_slide import made_slide_routes
+from everslide.server.settings import Settings
+from everslide.server.shapes import ErrorAnswer
+from everslide.server.tile_routes import FOREVER, HOUR
+from everslide.server.tiles import TileService
+from everslide.server.tours import tour_routes
 
 SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; connect-src 'self' blob: data:; worker-src 'self' blob:; "
     "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
-HOUR = "public, max-age=3600"
-FOREVER = "public, max-age=31536000, immutable"
+MAX_BODY = 1 << 20
+"""Bytes of a request's body; larger ones are refused unread."""
+_GZIP_MIN = 1000
+_GZIP_TYPES = ("text/", "application/json", "application/xml", "application/javascript", "application/ld+json")
+_READABLE = [
+    "ETag",
+    "Link",
+    "Retry-After",
+    "X-Everslide-Ancestor",
+    "X-Everslide-Model",
+    "X-Everslide-Seed",
+    "X-Everslide-State",
+    "X-Everslide-Synthetic",
+    "X-Everslide-Version",
+]
 
 
-def create_app(service: TileService, static: Path) -> Flask:
-    """The application that serves `service`, and the page in the folder `static`."""
-    app = Flask("everslide", static_folder=None)
+def create_app(
+    service: TileService, static: Path, settings: Settings | None = None, documents: Documents | None = None
+) -> Flask:
+    """The application that serves `service`, and the page in the folder `static`. documents: people's own work, kept
+    in memory only unless given."""
+    settings = settings or Settings(cache=None)
+    info = Info(title="Everslide", version=version(), description=f"Tiles painted when they are asked for. {NOTICE}.")
+    app = OpenAPI(
+        "everslide",
+        info=info,
+        static_folder=None,
+        doc_ui=False,
+        validation_error_status=400,
+        validation_error_model=ErrorAnswer,
+        validation_error_callback=_invalid,
+        security_schemes={"token": {"type": "http", "scheme": "bearer"}},
+    )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the provider of Flask has it, its base class has not
     app.url_map.merge_slashes = False  # an address has one spelling
-    _add_page(app, static)
-    _add_metadata(app, service)
-    _add_tiles(app, service)
-    _add_errors(app)
-    everslide_version = version()
-
-    @app.after_request
-    def mark(response: Response) -> Response:
-        response.headers["X-Everslide-Synthetic"] = "true"
-        response.headers["X-Everslide-Version"] = everslide_version
-        response.headers["Content-Security-Policy"] = SECURITY_POLICY
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        return response
-
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    access = Access(settings.token, settings.rate)
+    operation_routes.add(app, service, static, access)
+    slide_routes.add(app, service, access)
+    tile_routes.add(app, service, access)
+    iiif_routes.add(app, service, access, settings.max_pixels)
+    export_routes.add(app, service, access, settings.max_pixels)
+    documents = documents or Documents(None)
+    for routes in (annotation_routes, tour_routes, made_slide_routes):
+        app.register_blueprint(routes(service, documents, access))
+    app.register_blueprint(inspection_routes(service, access))
+    _add_errors(app, service)
+    _add_headers(app)
+    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
+    if origins:
+        CORS(
+            app,
+            origins=origins,
+            send_wildcard=origins == ["*"],
+            expose_headers=_READABLE,
+            allow_headers=["Authorization", "Content-Type", VIEWER_HEADER],
+        )
+    if not origins or origins == ["*"]:  # else every answer varies by its origin
+        app.wsgi_app = FastPath(app.wsgi_app, service, _common_headers(), HOUR, FOREVER)  # type: ignore[method-assign]
     return app
 
 
-def _add_page(app: Flask, static: Path) -> None:
-    @app.get("/")
-    def page() -> Response:
-        if not (static / "index.html").is_file():
-            raise NotFoundError("the viewer's page", "none", "build the viewer with `make serve` or `npm run build`")
-        return _revalidated(send_from_directory(static, "index.html"))
-
-    @app.get("/static/<path:name>")
-    def asset(name: str) -> Response:
-        return _revalidated(send_from_directory(static, name))
-
-    @app.get("/healthz")
-    def healthz() -> Response:
-        return jsonify({"status": "ok"})
+def _common_headers() -> list[tuple[str, str]]:
+    """Headers of every answer."""
+    return [
+        ("X-Everslide-Synthetic", "true"),
+        ("X-Everslide-Version", version()),
+        ("Content-Security-Policy", SECURITY_POLICY),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "no-referrer"),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+        ("Permissions-Policy", "camera=(), geolocation=(), microphone=()"),
+    ]
 
 
-def _revalidated(response: Response) -> Response:
-    response.headers["Cache-Control"] = "no-cache"
-    return response
+def _add_headers(app: Flask) -> None:
+    headers = _common_headers()
+
+    @app.after_request
+    def mark(response: Response) -> Response:
+        response.headers.update(headers)
+        return _compressed(response)
 
 
-def _add_metadata(app: Flask, service: TileService) -> None:
-    @app.get("/api/slides")
-    def slides() -> Response:
-        listed = [_metadata(service.slide(entry.slide.name)) for entry in service.catalogue]
-        return _revalidated(jsonify({"slides": listed}))
-
-    @app.get("/api/slides/<name>")
-    def slide(name: str) -> Response:
-        return _revalidated(jsonify(_metadata(service.slide(name))))
-
-    @app.get("/api/slides/<name>/progress")
-    def progress(name: str) -> Response:
-        state = service.queue.progress(service.slide(name).entry.slide.name)
-        response = jsonify(asdict(state))
-        response.headers["Cache-Control"] = "no-store"
+def _compressed(response: Response) -> Response:
+    """Text of some length as gzip, where the client takes it. Images are compressed already, streams must not wait."""
+    if not (response.mimetype or "").startswith(_GZIP_TYPES) or (
+        response.is_streamed and not response.direct_passthrough
+    ):
         return response
-
-    @app.get("/slides/<name>.dzi")
-    def descriptor(name: str) -> Response:
-        xml = service.slide(name).zoom.descriptor(JPEG.suffix)
-        return _revalidated(Response(xml, mimetype="application/xml"))
-
-
-def _metadata(slide: ServedSlide) -> dict[str, object]:
-    is_slide = slide.entry.slide
-    return {
-        "id": is_slide.name,
-        "title": slide.entry.title,
-        "seed": is_slide.seed,
-        "model": is_slide.model,
-        "width": is_slide.width_px,
-        "height": is_slide.height_px,
-        "mpp": BASE_MPP,
-        "magnification": BASE_MAGNIFICATION,
-        "tile_size": TILE_PX,
-        "overlap": 0,
-        "min_level": slide.zoom.min_level,
-        "max_level": slide.zoom.max_level,
-        "root_level": slide.zoom.root_level,
-        "unbounded": is_slide.unbounded,
-        "format": JPEG.suffix,
-        "fingerprint": slide.fingerprint,
-        "version": version(),
-        "synthetic": True,
-        "notice": NOTICE,
-        "dzi": f"/slides/{is_slide.name}.dzi",
-        "tiles": f"/slides/{is_slide.name}_files/{{level}}/{{col}}_{{row}}.{JPEG.suffix}",
-    }
-
-
-def _add_tiles(app: Flask, service: TileService) -> None:
-    @app.get("/slides/<name>_files/<level>/<tile_name>")
-    def tile(name: str, level: str, tile_name: str) -> Response:
-        slide = service.slide(name)
-        t_col, t_row, suffix = parse_tile_name(tile_name)
-        fmt = format_of(suffix)
-        address = TileAddress(natural(level, "the level"), t_col, t_row)
-        slide.zoom.check(address)
-        if _wants_preview():
-            return _tile_response(slide, address, service.preview(slide, address, fmt))
-        if request.if_none_match.contains_weak(slide.etag(address, fmt)):  # deterministic: no need to paint it
-            return _with_headers(Response(status=304), slide, address, fmt)
-        return _tile_response(slide, address, service.final(slide, address, fmt, _client_gone()))
-
-
-def _wants_preview() -> bool:
-    flag = request.args.get("preview", "0")
-    if flag not in ("0", "1"):
-        raise MalformedError("preview=1 or preview=0", f"preview={flag[:40]!r}", "correct the address")
-    return flag == "1"
-
-
-def _client_gone() -> Callable[[], bool]:
-    """How to find out whether the client went away; waitress can tell, other servers never do."""
-    gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
-    return gone
-
-
-def _tile_response(slide: ServedSlide, address: TileAddress, tile: Tile) -> Response:
-    response = Response(tile.data, mimetype=tile.fmt.mimetype)
-    if tile.state == "final":
-        return _with_headers(response, slide, address, tile.fmt)
-    response.headers["Cache-Control"] = "no-store"
-    return _say_synthetic(response, slide, "preview")
-
-
-def _with_headers(response: Response, slide: ServedSlide, address: TileAddress, fmt: Format) -> Response:
-    """The headers of a final tile. The address alone may be another tile tomorrow (another version, other weights);
-    with `?v=<fingerprint>` it is this tile for ever."""
-    response.set_etag(slide.etag(address, fmt))
-    response.headers["Cache-Control"] = FOREVER if request.args.get("v") == slide.fingerprint else HOUR
-    return _say_synthetic(response, slide, "final")
-
-
-def _say_synthetic(response: Response, slide: ServedSlide, state: str) -> Response:
-    response.headers["X-Everslide-State"] = state
-    response.headers["X-Everslide-Model"] = slide.entry.slide.model
-    response.headers["X-Everslide-Seed"] = str(slide.entry.slide.seed)
+    response.vary.add("Accept-Encoding")
+    if not request.accept_encodings["gzip"] or response.status_code != 200 or response.mimetype == "text/event-stream":
+        return response
+    response.direct_passthrough = False
+    data = response.get_data()
+    if len(data) >= _GZIP_MIN:
+        response.set_data(gzip.compress(data, compresslevel=6, mtime=0))
+        response.headers["Content-Encoding"] = "gzip"
+        tag, _ = response.get_etag()
+        if tag is not None:
+            response.set_etag(tag, weak=True)  # the same content in other bytes
     return response
 
 
-def _add_errors(app: Flask) -> None:
+def _invalid(error: ValidationError) -> Response:
+    """A body or a query that is not as documented."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "the body"
+    return _error(400, "the fields of /api/docs", f"{field}: {first['msg']}", "correct the request")
+
+
+def _add_errors(app: Flask, service: TileService) -> None:
     @app.errorhandler(RequestError)
     def known(error: RequestError) -> Response:
-        return _error(HTTP_STATUS[type(error)], error.expected, error.found, error.do)
+        response = _error(HTTP_STATUS[type(error)], error.expected, error.found, error.do)
+        service.metrics.refused(response.status_code)
+        return response
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:
@@ -182,11 +162,13 @@ def _add_errors(app: Flask) -> None:
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value
+        service.metrics.refused(response.status_code)
         return response
 
     @app.errorhandler(Exception)
     def unknown(error: Exception) -> Response:
         app.logger.error("%s %s failed", request.method, request.path, exc_info=error)
+        service.metrics.refused(500)
         return _error(500, "an answer", type(error).__name__, "see the server's log")
 
 
@@ -194,6 +176,8 @@ def _error(status: int, expected: str, found: str, do: str) -> Response:
     response = jsonify(error_json(status, expected, found, do))
     response.status_code = status
     response.headers["Cache-Control"] = "no-store"
-    if status == 503:
+    if status in (429, 503):
         response.headers["Retry-After"] = "1"
+    if status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="everslide"'
     return response

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import re
 import webbrowser
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +13,11 @@ import click
 
 from everslide.model.errors import EverslideError
 from everslide.server.painters import MODELS
-from everslide.server.settings import Settings, default_cache
+from everslide.server.settings import Settings, default_cache, default_data, with_settings
 from everslide.viewer import STATIC_DIR
 
 if TYPE_CHECKING:
-    from everslide.server.tiles import TileService
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
-_DEFAULTS = Settings(cache=None)
+    from everslide.server.assembly import Assembly
 
 
 class Commands(click.Group):
@@ -34,29 +31,9 @@ class Commands(click.Group):
 
 
 def _model_commands() -> dict[str, click.Command]:
-    """Commands by name. `everslide.model.commands` must be quick to import: it imports torch inside its commands."""
-    try:
-        module = import_module("everslide.model.commands")
-    except ModuleNotFoundError as error:
-        if error.name != "everslide.model.commands":
-            raise
-        return {}
-    return {command.name: command for command in module.COMMANDS}
-
-
-class ByteSize(click.ParamType[int]):
-    """ "8GiB", "500 MB", "1000000" -> bytes."""
-
-    name = "size"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        match = _SIZE.fullmatch(str(value).strip())
-        if match is None:
-            self.fail(f"{value!r}: expected a size such as 8GiB or 500MB", param, ctx)
-        base = 1024 if match[3] else 1000
-        return int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
+    """Commands by name. Their modules must be quick to import: they import torch inside their commands."""
+    modules = [import_module(name) for name in ("everslide.model.commands", "everslide.model.zoomldm.commands")]
+    return {command.name: command for module in modules for command in module.COMMANDS}
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,40 +44,8 @@ def main() -> None:
 
 
 @main.command()
-@click.option(
-    "--host", default=_DEFAULTS.host, show_default=True, envvar="EVERSLIDE_HOST", help="Address to listen on."
-)
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=_DEFAULTS.port,
-    show_default=True,
-    envvar="EVERSLIDE_PORT",
-    help="Port to listen on; 0 takes any free one.",
-)
-@click.option(
-    "--cache",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="EVERSLIDE_CACHE",
-    help="Folder of painted tiles.  [default: the user's cache folder]",
-)
-@click.option("--no-cache", is_flag=True, help="Keep painted tiles in memory only.")
-@click.option(
-    "--cache-size",
-    type=ByteSize(),
-    default=_DEFAULTS.cache_size,
-    show_default="8GiB",
-    envvar="EVERSLIDE_CACHE_SIZE",
-    help="Bound of the folder.",
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(2, 512),
-    default=_DEFAULTS.threads,
-    show_default=True,
-    envvar="EVERSLIDE_THREADS",
-    help="Requests answered at the same time.",
-)
+@with_settings
+@click.option("--no-cache", is_flag=True, envvar="EVERSLIDE_NO_CACHE", help="Keep painted tiles in memory only.")
 @click.option(
     "--model",
     type=click.Choice(MODELS),
@@ -111,12 +56,25 @@ def main() -> None:
 )
 @click.option(
     "--weights",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(exists=True, path_type=Path),
     envvar="EVERSLIDE_WEIGHTS",
-    help="Weights of the model mini.  [default: those that came with it]",
+    help="Weights of the model: a file, or the folder of a checkpoint.  [default: those that came with mini]",
 )
 @click.option(
-    "--slide", "specs", multiple=True, metavar="NAME:SEED[:WIDTHxHEIGHT|:unbounded]", help="A slide more; repeatable."
+    "--with",
+    "options",
+    multiple=True,
+    envvar="EVERSLIDE_WITH",
+    metavar="KEY=VALUE",
+    help="An option of the model zoomldm-*: preset, condition, cdm, encoder, reference; repeatable.",
+)
+@click.option(
+    "--slide",
+    "specs",
+    multiple=True,
+    metavar="NAME:SEED[:WIDTHxHEIGHT|:unbounded]",
+    envvar="EVERSLIDE_SLIDE",
+    help="A slide more; repeatable, separated by spaces in the environment.",
 )
 @click.option(
     "--slides",
@@ -125,48 +83,52 @@ def main() -> None:
     envvar="EVERSLIDE_SLIDES",
     help="A TOML file of slides more, tables [[slide]].",
 )
-@click.option("--open-browser", is_flag=True, help="Open the page in the browser.")
+@click.option("--open-browser", is_flag=True, envvar="EVERSLIDE_OPEN_BROWSER", help="Open the page in the browser.")
 def serve(
-    host: str,
-    port: int,
-    cache: Path | None,
+    settings: Settings,
     no_cache: bool,
-    cache_size: int,
-    threads: int,
     model: str,
     weights: Path | None,
+    options: tuple[str, ...],
     specs: tuple[str, ...],
     file: Path | None,
     open_browser: bool,
 ) -> None:
     """Serve slides, and paint their tiles when somebody looks at them."""
-    from everslide.cache.files import StoreError
-    from everslide.server.painters import load_painters
+    from everslide.cache.store import StoreError
+    from everslide.server.assembly import assemble
+    from everslide.server.painters import ModelFiles
     from everslide.server.slides import Catalogue, demo_entries, parse_spec, read_slides
-    from everslide.server.tiles import TileService, make_stores
 
-    folder = None if no_cache else cache or default_cache()
-    settings = Settings(cache=folder, host=host, port=port, cache_size=cache_size, threads=threads)
+    if not all("=" in option for option in options):
+        raise click.ClickException(f"--with: expected KEY=VALUE, found {', '.join(options)}")
+    chosen = dict(option.split("=", 1) for option in options)
+    settings = replace(settings, data=settings.data or default_data())
+    if no_cache:
+        settings = replace(settings, cache=None)
+    elif settings.cache is None and settings.redis is None:
+        settings = replace(settings, cache=default_cache())
     try:
         own = [parse_spec(spec, model) for spec in specs] + (read_slides(file, model) if file else [])
         catalogue = Catalogue((*demo_entries(model), *own))
-        stores = make_stores(settings)
-        names = sorted({entry.slide.model for entry in catalogue})
-        models = {name: load_painters(name, weights) for name in names}
+        assembly = assemble(settings, catalogue, {model: ModelFiles(weights, chosen)})
     except (EverslideError, StoreError) as error:
         raise click.ClickException(str(error)) from error
-    _serve(TileService(catalogue, models, stores, settings.max_waiting), settings, open_browser)
+    _serve(assembly, settings, open_browser)
 
 
-def _serve(service: TileService, settings: Settings, open_browser: bool) -> None:
+def _serve(assembly: Assembly, settings: Settings, open_browser: bool) -> None:
     """Serve until a signal comes."""
     from everslide.server.app import create_app
+    from everslide.server.documents import Documents
     from everslide.server.serving import Server, wait_for_signal
 
+    threads = settings.threads + settings.event_streams
     try:
-        server = Server(create_app(service, STATIC_DIR), settings.host, settings.port, settings.threads)
+        app = create_app(assembly.service, STATIC_DIR, settings, Documents(settings.data))
+        server = Server(app, settings.host, settings.port, threads)
     except OSError as error:
-        service.close()
+        assembly.close()
         where = f"{settings.host}:{settings.port}"
         raise click.ClickException(f"cannot listen on {where}: {error.strerror or error}; try --port 0") from error
     server.start()
@@ -174,4 +136,71 @@ def _serve(service: TileService, settings: Settings, open_browser: bool) -> None
     if open_browser:
         webbrowser.open(server.address)
     wait_for_signal()
-    server.stop(service.close)
+    server.stop(assembly.close)
+
+
+@main.command()
+@click.argument("scheduler", envvar="EVERSLIDE_SCHEDULER")
+@click.option(
+    "--model", type=click.Choice(MODELS), default="mini", show_default=True, envvar="EVERSLIDE_MODEL", help="To paint."
+)
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="EVERSLIDE_WEIGHTS",
+    help="Weights of the model mini.  [default: those that came with it]",
+)
+@click.option(
+    "--windows",
+    type=click.IntRange(0, 256),
+    default=0,
+    show_default=True,
+    envvar="EVERSLIDE_WINDOWS",
+    help="Windows asked for at the same time; 0 takes the model's batch.",
+)
+@click.option("--name", envvar="EVERSLIDE_WORKER_NAME", help="Name of the worker, any one by default.")
+def worker(scheduler: str, model: str, weights: Path | None, windows: int, name: str | None) -> None:
+    """Paint windows for the Dask SCHEDULER, such as tcp://127.0.0.1:8786, until stopped."""
+    from everslide.server.cluster import run_worker
+
+    try:
+        run_worker(scheduler, model, weights, windows, name)
+    except EverslideError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@with_settings
+@click.argument("slide")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="*.ome.tiff, .png, .jpeg, .dzi"
+)
+@click.option("--region", metavar="X,Y,WIDTH,HEIGHT", help="In 20x pixels; the whole slide by default.")
+@click.option("--magnification", type=float, default=20.0, show_default=True, help="Of the finest pixels.")
+@click.option("--lossless", is_flag=True, help="For OME-TIFF: deflate instead of JPEG.")
+@click.option("--model", type=click.Choice(MODELS), default="mini", show_default=True, envvar="EVERSLIDE_MODEL")
+@click.option("--weights", type=click.Path(exists=True, dir_okay=False, path_type=Path), envvar="EVERSLIDE_WEIGHTS")
+def export(
+    settings: Settings,
+    slide: str,
+    out: Path,
+    region: str | None,
+    magnification: float,
+    lossless: bool,
+    model: str,
+    weights: Path | None,
+) -> None:
+    """Paint a region of SLIDE (demo, endless, or NAME:SEED[:WIDTHxHEIGHT|:unbounded]) into a file.
+
+    Stopped and started again, it goes on where it was. The settings are those of `everslide serve`.
+    """
+    from everslide.cache.store import StoreError
+    from everslide.server.exporting import run_export
+
+    if settings.cache is None and settings.redis is None:
+        settings = replace(settings, cache=default_cache())
+    try:
+        run_export(settings, slide, model, weights, out, region, magnification, lossless)
+    except (EverslideError, StoreError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{out}: {out.stat().st_size} bytes, SYNTHETIC - not for diagnosis")

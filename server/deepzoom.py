@@ -88,6 +88,13 @@ class DeepZoom:
         z_width, z_height = self.level_size(address.level)
         return min(TILE_PX, z_width - address.col * TILE_PX), min(TILE_PX, z_height - address.row * TILE_PX)
 
+    def holds(self, address: TileAddress) -> bool:
+        """Whether there is such a tile."""
+        if not self.min_level <= address.level <= self.max_level:
+            return False
+        t_cols, t_rows = self.grid(address.level)
+        return 0 <= address.col < t_cols and 0 <= address.row < t_rows
+
     def check(self, address: TileAddress) -> None:
         """Raises NotFoundError where there is no such tile."""
         if not self.min_level <= address.level <= self.max_level:

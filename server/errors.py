@@ -3,11 +3,17 @@
 EverslideError
  +- RequestError      tells what was expected, what was found, and what to do
      +- MalformedError  a part of the address cannot be read at all
+     +- TooLargeError   more is asked for than one request may cost
+     +- DeniedError     a token is needed, and is missing or wrong
+     +- RateError       one client asks for too much in a short time
      +- NotFoundError   nothing of that name or number is served here
+     +- ConflictError   it cannot be kept beside what is there already
+     +- StorageError    the folder of people's own work cannot be read or written
      +- PaintError      the painter failed; nothing was cached
      +- BusyError       too many requests wait for the painter
      +- ClosingError    the server is stopping
      +- GoneError       the client went away before its tile was painted
+     +- DroppedError    the viewer looked elsewhere before its tile was painted
 """
 
 from __future__ import annotations
@@ -36,6 +42,14 @@ class NotFoundError(RequestError):
     """Nothing of that name or number is served here."""
 
 
+class ConflictError(RequestError):
+    """It cannot be kept beside what is there already."""
+
+
+class StorageError(RequestError):
+    """The folder of people's own work cannot be read or written."""
+
+
 class PaintError(RequestError):
     """The painter failed; nothing was cached."""
 
@@ -52,13 +66,35 @@ class GoneError(RequestError):
     """The client went away before its tile was painted; nobody reads the answer."""
 
 
+class DroppedError(RequestError):
+    """The viewer looked elsewhere before its tile was painted."""
+
+
+class TooLargeError(RequestError):
+    """More is asked for than one request may cost."""
+
+
+class DeniedError(RequestError):
+    """A token is needed, and is missing or wrong."""
+
+
+class RateError(RequestError):
+    """One client asks for too much in a short time."""
+
+
 HTTP_STATUS: dict[type[RequestError], int] = {
     MalformedError: 400,
+    DeniedError: 401,
     NotFoundError: 404,
+    ConflictError: 409,
+    TooLargeError: 413,
+    RateError: 429,
+    StorageError: 507,
     PaintError: 500,
     BusyError: 503,
     ClosingError: 503,
     GoneError: 503,
+    DroppedError: 503,
 }
 
 

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from everslide.model.denoiser import Denoiser
-from everslide.model.errors import SlideError
+from everslide.model.errors import SlideError, WeightsError
 from everslide.model.geometry import TileIndex
 from everslide.model.slide import Slide
+from everslide.model.top import TopPlane
 from everslide.server.encode import Pixels
-from everslide.server.pixels import PixelTiles
 
-MODELS = ("mini", "speckle")
+if TYPE_CHECKING:
+    from everslide.model.denoiser import Denoiser, WindowModel
+    from everslide.model.watched import Watch
+    from everslide.model.windows import Windows
+
+ZOOMLDM = ("zoomldm-brca", "zoomldm-naip")
+MODELS = ("mini", "speckle", *ZOOMLDM)
+
+
+class TileStore(Protocol):
+    """Where a painter finds and keeps tiles, (256, 256, 3) uint8; what `everslide.model.painter` calls so too."""
+
+    def get(self, tile: TileIndex) -> Pixels | None: ...
+
+    def put(self, tile: TileIndex, pixels: Pixels) -> None: ...
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """What a model is loaded from, where that did not come with Everslide.
+
+    weights: a file, or the folder of a checkpoint. options: of the models zoomldm-*, see
+    `everslide.model.zoomldm.options`.
+    """
+
+    weights: Path | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 class TilePainter(Protocol):
@@ -30,15 +55,18 @@ class Painters:
 
     top_scale: the coarsest scale that is painted; coarser ones are box means of it.
     fingerprint: hexadecimal; changes with whatever changes the pixels of a tile of the same slide.
-    make: makes the painter of a slide, which keeps its tiles where it is told.
+    make: makes the painter of a slide, which keeps its tiles where it is told; below a picture where one is given.
+    Raises SlideError where that is coarser than the model paints.
+    watched: the same, and it tells of every window that it paints; None where a model cannot be watched.
     """
 
     top_scale: int
     fingerprint: str
-    make: Callable[[Slide, PixelTiles], TilePainter]
+    make: Callable[[Slide, TileStore, TopPlane | None], TilePainter]
+    watched: Callable[[Slide, TileStore, TopPlane | None, Watch], TilePainter] | None = None
 
 
-class _NoTiles:
+class NoTiles:
     """Remembers nothing."""
 
     def get(self, tile: TileIndex) -> Pixels | None:
@@ -48,27 +76,54 @@ class _NoTiles:
         return
 
 
-def load_painters(model: str, weights: Path | None = None) -> Painters:
-    """Load a model by name.
+def load_painters(
+    model: str,
+    files: ModelFiles | None = None,
+    paints: Windows | None = None,
+    bare: Windows | None = None,
+) -> Painters:
+    """The painters of a model; see `load_model`.
 
-    weights: a file of weights instead of those that came with Everslide, for models that have any.
-    Raises SlideError where the model is none of MODELS, WeightsError.
+    paints: paints its windows, so that it is not loaded here. bare: the same, but remembers none.
     """
+    from everslide.model.painter import Painter
+    from everslide.model.sketch import Sketch
+    from everslide.model.watched import WatchedWindows
+    from everslide.model.windows import LocalWindows
+
+    brush = paints or LocalWindows(load_model(model, files))
+    fresh = bare or brush
+
+    def make(slide: Slide, tiles: TileStore, top: TopPlane | None, windows: Windows = brush) -> TilePainter:
+        if top is not None and top.s > brush.scales:
+            raise SlideError(f"{model} paints below scale {brush.scales} at most, found a picture of scale {top.s}")
+        return Painter(slide, windows, tiles, top or Sketch(slide, brush.scales))
+
+    return Painters(
+        brush.scales,
+        Painter(Slide("any", 0), brush, NoTiles(), Sketch(Slide("any", 0), brush.scales)).fingerprint,
+        make,
+        watched=lambda slide, tiles, top, watch: make(slide, tiles, top, WatchedWindows(fresh, watch)),
+    )
+
+
+def load_model(model: str, files: ModelFiles | None = None) -> Denoiser | WindowModel:
+    """Load a model by name. Raises SlideError where it is none of MODELS or an option is wrong, WeightsError."""
+    weights, options = (files.weights, files.options) if files else (None, {})
     if model not in MODELS:
         raise SlideError(f"model {model!r}: expected one of {', '.join(MODELS)}")
-    from everslide.model.painter import Painter
-    from everslide.model.sketch import TOP_SCALE
+    if options and model not in ZOOMLDM:
+        raise SlideError(f"model {model!r} takes no options, found {', '.join(options)}")
+    if model in ZOOMLDM:
+        from everslide.model.zoomldm.options import load_windows, parse_options
 
-    denoiser = _load_denoiser(model, weights)
-    fingerprint = Painter(Slide("any", 0, model=model), denoiser, _NoTiles()).fingerprint
-    return Painters(TOP_SCALE, fingerprint, lambda slide, tiles: Painter(slide, denoiser, tiles))
-
-
-def _load_denoiser(model: str, weights: Path | None) -> Denoiser:
+        return load_windows(model, weights, parse_options(options))
     if model == "speckle":
         from everslide.model.fake import SpeckleDenoiser
 
         return SpeckleDenoiser()
+    if weights is not None and weights.is_dir():
+        raise WeightsError(f"{weights}: expected a file of weights of {model}, found a folder")
     from everslide.model.mini import load_mini
 
     return load_mini(weights)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image
 
@@ -13,15 +15,23 @@ GLASS_RGB = (243, 242, 243)
 """Colour of a preview when nothing at all is cached."""
 
 
-def preview(tiles: PixelTiles, tile: TileIndex, max_scale: int) -> Pixels:
-    """The whole tile (256, 256, 3), enlarged from its nearest ancestor of scale <= max_scale; glass where none is."""
+@dataclass(frozen=True)
+class Preview:
+    """A whole tile (256, 256, 3) that stands in for a painted one, and what it was enlarged from, None for glass."""
+
+    pixels: Pixels
+    ancestor: TileIndex | None
+
+
+def preview(tiles: PixelTiles, tile: TileIndex, max_scale: int) -> Preview:
+    """`tile` enlarged from its nearest cached ancestor of scale <= max_scale; glass where none is."""
     ancestor = tile
     while ancestor.s < max_scale:
         ancestor = ancestor.parent
         pixels = tiles.get(ancestor)
         if pixels is not None:
-            return _enlarge(pixels, tile, ancestor)
-    return np.full((TILE_PX, TILE_PX, 3), GLASS_RGB, np.uint8)
+            return Preview(_enlarge(pixels, tile, ancestor), ancestor)
+    return Preview(np.full((TILE_PX, TILE_PX, 3), GLASS_RGB, np.uint8), None)
 
 
 def _enlarge(pixels: Pixels, tile: TileIndex, ancestor: TileIndex) -> Pixels:

@@ -1,8 +1,11 @@
-"""The painter's queue: one thread paints, requests wait, coarse tiles come before fine ones, the newest first."""
+"""The painter's queue: few threads paint, requests wait; who paints what next is decided when a thread is free.
+
+Tiles that somebody sees come before those that nobody does; then viewers take turns; then a viewer's coarse tiles come
+before its fine ones, those near the centre of its viewport before those at its edge, and the newest before older ones.
+"""
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import logging
 import statistics
@@ -14,7 +17,9 @@ from dataclasses import dataclass, field
 
 from everslide.server.deepzoom import TileAddress
 from everslide.server.encode import Pixels
-from everslide.server.errors import BusyError, ClosingError, GoneError, PaintError
+from everslide.server.errors import BusyError, ClosingError, DroppedError, GoneError, PaintError
+from everslide.server.events import Broker, TileEvent, TileState
+from everslide.server.viewports import L0Tile, Urgency, Viewports, l0_tile
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +31,7 @@ _RECENT = 32
 
 @dataclass(frozen=True)
 class Progress:
-    """State of one slide: tiles that wait, the tile being painted, tiles painted since the start."""
+    """State of one slide: tiles that wait, a tile being painted, tiles painted since the start."""
 
     waiting: int
     painting: TileAddress | None
@@ -34,20 +39,31 @@ class Progress:
     seconds_per_tile: float | None
 
 
-@dataclass
+@dataclass(eq=False)
+class _Waiter:
+    """A request that waits. dropped: its viewer looks elsewhere now."""
+
+    viewer: str
+    dropped: bool = False
+
+
+@dataclass(eq=False)
 class _Job:
-    """One tile to paint. `order` is the smallest for the tile to paint next; entries of the heap with another order
-    are outdated."""
+    """One tile to paint, and who waits for it. number: of the latest request."""
 
     slide: str
     address: TileAddress
     s: int
     work: Callable[[], Pixels]
-    order: tuple[int, int] = (0, 0)
-    waiters: int = 0
+    number: int = 0
+    waiters: list[_Waiter] = field(default_factory=list)
     done: threading.Event = field(default_factory=threading.Event)
     pixels: Pixels | None = None
     error: Exception | None = None
+
+    @property
+    def tile(self) -> L0Tile:
+        return l0_tile(self.address, self.s)
 
 
 @dataclass
@@ -61,24 +77,35 @@ def _never() -> bool:
 
 
 class PaintQueue:
-    """Runs the work of painting in one thread of its own, which starts at once.
+    """Runs the work of painting in threads of its own, which start at once.
 
     max_waiting: requests that may wait at the same time; more are refused, so that there are always threads left to
-        serve what is cached.
+        serve what is cached. threads: how many tiles are painted at the same time.
     """
 
-    def __init__(self, max_waiting: int = 64) -> None:
-        self._max_waiting = max_waiting
+    def __init__(
+        self,
+        max_waiting: int = 64,
+        threads: int = 1,
+        viewports: Viewports | None = None,
+        broker: Broker | None = None,
+    ) -> None:
+        self.max_waiting = max_waiting
+        self.threads = threads
+        self.viewports = viewports or Viewports()
+        self.broker = broker or Broker()
         self._changed = threading.Condition()
         self._jobs: dict[tuple[str, TileAddress], _Job] = {}
-        self._heap: list[tuple[tuple[int, int], int, _Job]] = []
         self._numbers = itertools.count()
         self._waiting = 0
-        self._painting: _Job | None = None
+        self._painting: dict[int, _Job] = {}  # by thread
+        self._turns: dict[str, int] = {}
+        self._turn = 0
         self._tallies: dict[str, _Tally] = {}
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._run, name=f"painter {i}", daemon=True) for i in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     def paint(
         self,
@@ -87,76 +114,127 @@ class PaintQueue:
         s: int,
         work: Callable[[], Pixels],
         gone: Callable[[], bool] = _never,
+        viewer: str = "",
     ) -> Pixels:
-        """The result of `work()`, done once in the painter's thread for all who wait for the same tile.
+        """The result of `work()`, done once in a painter's thread for all who wait for the same tile.
 
-        s: scale of the tile; larger is painted sooner. gone: whether the client went away; a tile for which nobody
-        waits any more is not painted.
-        Raises PaintError when work failed, BusyError, ClosingError, GoneError.
+        s: scale of the tile. gone: whether the client went away; a tile for which nobody waits any more is not painted.
+        viewer: who asks, as in its viewports.
+        Raises PaintError when work failed, BusyError, ClosingError, GoneError, DroppedError.
         """
-        job = self._join(slide, address, s, work)
+        job, waiter = self._join(slide, address, s, work, viewer)
         try:
             while not job.done.wait(_POLL_SECONDS):
                 if gone():
                     raise GoneError("a client that waits for its tile", "a closed connection", "ask again")
+                if waiter.dropped:
+                    raise DroppedError(
+                        "a tile in view", "a viewport that has moved away", "ask again when it is in view"
+                    )
         finally:
-            self._leave(job)
+            self._leave(job, waiter)
         if job.error is not None:
             raise job.error
         assert job.pixels is not None
         return job.pixels
 
+    def has(self, slide: str, address: TileAddress) -> bool:
+        """Whether the tile waits or is being painted."""
+        with self._changed:
+            return (slide, address) in self._jobs
+
+    def look_again(self, viewer: str, slide: str) -> int:
+        """Drop the requests of a viewer for tiles that its viewport left; -> how many."""
+        dropped = 0
+        with self._changed:
+            for job in list(self._jobs.values()):
+                if job.slide != slide or self.viewports.wanted(viewer, slide, job.tile):
+                    continue
+                leaving = [waiter for waiter in job.waiters if waiter.viewer == viewer]
+                for waiter in leaving:
+                    waiter.dropped = True
+                    job.waiters.remove(waiter)
+                dropped += len(leaving)
+                self._drop_if_alone(job, _dropped())
+        return dropped
+
+    def abandoned(self) -> bool:
+        """Whether nobody waits any more for the tile that the calling thread paints."""
+        with self._changed:
+            job = self._painting.get(threading.get_ident())
+            return job is not None and not job.waiters
+
     def progress(self, slide: str) -> Progress:
         with self._changed:
-            painting = self._painting
+            painting = list(self._painting.values())
             tally = self._tallies.get(slide, _Tally())
             return Progress(
-                waiting=sum(job.slide == slide and job is not painting for job in self._jobs.values()),
-                painting=painting.address if painting is not None and painting.slide == slide else None,
+                waiting=sum(job.slide == slide and job not in painting for job in self._jobs.values()),
+                painting=next((job.address for job in painting if job.slide == slide), None),
                 painted=tally.painted,
                 seconds_per_tile=statistics.median(tally.seconds) if tally.seconds else None,
             )
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait now."""
+        return self._waiting
+
+    @property
+    def closing(self) -> bool:
+        return self._closing
+
     def close(self, timeout: float = 30.0) -> None:
-        """Refuse whatever waits, finish the tile being painted, end the thread."""
+        """Refuse whatever waits, finish the tiles being painted, end the threads."""
         with self._changed:
             self._closing = True
             for job in list(self._jobs.values()):
-                if job is not self._painting:
+                if job not in self._painting.values():
                     self._finish(job, error=_closing())
             self._changed.notify_all()
-        self._thread.join(timeout)
+        deadline = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _join(self, slide: str, address: TileAddress, s: int, work: Callable[[], Pixels]) -> _Job:
+    def _join(
+        self, slide: str, address: TileAddress, s: int, work: Callable[[], Pixels], viewer: str
+    ) -> tuple[_Job, _Waiter]:
         with self._changed:
             if self._closing:
                 raise _closing()
-            if self._waiting >= self._max_waiting:
-                raise BusyError(f"at most {self._max_waiting} requests that wait", "more", "ask again in a second")
+            if self._waiting >= self.max_waiting:
+                raise BusyError(f"at most {self.max_waiting} requests that wait", "more", "ask again in a second")
             job = self._jobs.get((slide, address))
             if job is None:
                 job = self._jobs[slide, address] = _Job(slide, address, s, work)
+                self._tell(job, "waiting")
+            waiter = _Waiter(viewer)
+            job.waiters.append(waiter)
+            job.number = next(self._numbers)
             self._waiting += 1
-            job.waiters += 1
-            if job is not self._painting:
-                number = next(self._numbers)
-                job.order = (-s, -number)
-                heapq.heappush(self._heap, (job.order, number, job))
-                self._changed.notify_all()
-            return job
+            self._changed.notify()
+            return job, waiter
 
-    def _leave(self, job: _Job) -> None:
+    def _leave(self, job: _Job, waiter: _Waiter) -> None:
         with self._changed:
             self._waiting -= 1
-            job.waiters -= 1
-            if job.waiters == 0 and job is not self._painting and not job.done.is_set():
-                self._finish(job, error=_closing())
+            if not waiter.dropped:
+                job.waiters.remove(waiter)
+            self._drop_if_alone(job, _closing())
+
+    def _drop_if_alone(self, job: _Job, error: Exception) -> None:
+        """Forget a job that nobody waits for and nobody paints. The lock is held."""
+        if not job.waiters and job not in self._painting.values() and not job.done.is_set():
+            self._tell(job, "dropped")
+            self._finish(job, error=error)
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
             started = time.monotonic()
             try:
                 pixels = job.work()
+            except GoneError as error:  # abandoned while it was painted
+                self._done(job, None, error, None)
             except Exception as error:
                 log.exception("painting %s of slide %s failed", job.address, job.slide)
                 found = f"{type(error).__name__}: {error}"
@@ -170,22 +248,42 @@ class PaintQueue:
         """The job to do now, after waiting for one; None when the queue is closed."""
         with self._changed:
             while True:
-                while self._heap:
-                    order, _, job = heapq.heappop(self._heap)
-                    if job.order == order and not job.done.is_set():
-                        self._painting = job
-                        return job
+                waiting = [job for job in self._jobs.values() if job not in self._painting.values()]
+                if waiting:
+                    job = self._choose(waiting)
+                    self._painting[threading.get_ident()] = job
+                    self._tell(job, "painting")
+                    return job
                 if self._closing:
                     return None
                 self._changed.wait()
 
+    def _choose(self, jobs: list[_Job]) -> _Job:
+        """The most urgent job, for the viewer whose turn it is."""
+        asked = [(job, waiter.viewer) for job in jobs for waiter in job.waiters]
+        viewers = {viewer for _, viewer in asked}
+        self._turns = {viewer: self._turns.get(viewer, self._turn) for viewer in viewers}  # newcomers begin now
+        job, viewer = min(asked, key=self._order)
+        self._turn = self._turns[viewer]
+        self._turns[viewer] += 1
+        return job
+
+    def _order(self, asked: tuple[_Job, str]) -> tuple[bool, int, int, float, int]:
+        job, viewer = asked
+        urgency: Urgency = self.viewports.urgency(viewer, job.slide, job.tile)
+        return urgency.hidden, self._turns[viewer], -job.s, urgency.distance, -job.number
+
     def _done(self, job: _Job, pixels: Pixels | None, error: Exception | None, seconds: float | None) -> None:
         with self._changed:
-            self._painting = None
+            del self._painting[threading.get_ident()]
+            if isinstance(error, GoneError) and job.waiters:  # somebody came back after it was given up
+                self._changed.notify()
+                return
             if seconds is not None:
                 tally = self._tallies.setdefault(job.slide, _Tally())
                 tally.painted += 1
                 tally.seconds.append(seconds)
+            self._tell(job, "final" if error is None else "dropped" if isinstance(error, GoneError) else "failed")
             self._finish(job, pixels, error)
 
     def _finish(self, job: _Job, pixels: Pixels | None = None, error: Exception | None = None) -> None:
@@ -193,6 +291,13 @@ class PaintQueue:
         job.pixels, job.error = pixels, error
         del self._jobs[job.slide, job.address]
         job.done.set()
+
+    def _tell(self, job: _Job, state: TileState) -> None:
+        self.broker.tell(TileEvent(job.slide, job.address, state))
+
+
+def _dropped() -> DroppedError:
+    return DroppedError("a tile in view", "a viewport that has moved away", "ask again when it is in view")
 
 
 def _closing() -> ClosingError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import signal
 import threading
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import waitress
 from waitress import wasyncore
+
+from everslide.server.fast_path import FastPath
+from everslide.server.tile_channel import TileChannel
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -37,10 +41,24 @@ class InFlight:
         with self._lock:
             self.count += 1
         try:
-            return self._app(environ, start_response)
+            return self._app(environ, _flushing(environ, start_response))
         finally:
             with self._lock:
                 self.count -= 1
+
+
+def _flushing(environ: WSGIEnvironment, start_response: StartResponse) -> StartResponse:
+    """`start_response` that has streams of events sent at once: of a response that goes on, waitress keeps back what is
+    less than 18,000 bytes."""
+
+    def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+        channel = getattr(environ.get("waitress.client_disconnected"), "__self__", None)
+        if channel is not None and any(value.startswith("text/event-stream") for _, value in headers):
+            channel.adj = copy.copy(channel.adj)
+            channel.adj.send_bytes = 1
+        return start_response(status, headers, *error)
+
+    return start
 
 
 class Server:
@@ -59,6 +77,11 @@ class Server:
             channel_timeout=180,
             ident="everslide",
         )
+        fast = getattr(app, "wsgi_app", None)
+        if isinstance(fast, FastPath):
+            channels = type("Channels", (TileChannel,), {"tiles": fast})
+            for listener in self._sockets.values():
+                listener.channel_class = channels
         self.host = host
         listening = getattr(self._server, "effective_listen", None)  # a name may stand for several addresses
         self.port = int(listening[0][1] if listening else self._server.effective_port)

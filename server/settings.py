@@ -3,42 +3,139 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
+from dataclasses import Field, dataclass, field, fields
+from functools import wraps
 from pathlib import Path
+from typing import Any
+
+import click
 
 GIB = 2**30
 MIB = 2**20
+RESERVED_THREADS = 6
+"""Threads that never wait for the painter, so that previews and cached tiles are always served at once."""
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
+
+
+class ByteSize(click.ParamType[int]):
+    """ "8GiB", "500 MB", "1000000" -> bytes."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = _SIZE.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"{value!r}: expected a size such as 8GiB or 500MB", param, ctx)
+        base = 1024 if match[3] else 1000
+        return int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
+
+
+def _setting(default: Any, kind: Any, help: str, shown: str | None = None) -> Any:
+    """A field that is a flag too. kind: click's type of it. shown: the default in words."""
+    return field(default=default, metadata={"kind": kind, "help": help, "shown": shown})
 
 
 @dataclass(frozen=True)
 class Settings:
     """Settings of `everslide serve`. Each is a flag, and an environment variable such as EVERSLIDE_CACHE_SIZE."""
 
-    cache: Path | None
-    """Folder of painted tiles; None keeps them in memory only."""
-    host: str = "127.0.0.1"
-    """Address to listen on. The service has no log-in: only this machine by default."""
-    port: int = 8000
-    """0 takes any free port."""
-    cache_size: int = 8 * GIB
-    """Bytes of tiles kept in files, about 60,000 lossless tiles."""
-    memory_size: int = 384 * MIB
-    """Bytes of encoded tiles kept in memory, about 8,000 as JPEG and 1,500 lossless."""
-    raw_size: int = 96 * MIB
-    """Bytes of tiles kept in memory undecoded for the painter: 512 tiles, more than a deep link touches."""
-    threads: int = 24
-    """Requests answered at the same time; all but RESERVED_THREADS of them may wait for the painter."""
+    cache: Path | None = field(
+        metadata={
+            "kind": click.Path(file_okay=False, path_type=Path),
+            "help": "Folder of painted tiles; the user's cache folder by default, none with --redis or --no-cache.",
+            "shown": None,
+        }
+    )
+    data: Path | None = field(
+        default=None,
+        metadata={
+            "kind": click.Path(file_okay=False, path_type=Path),
+            "help": "Folder of annotations, tours and slides made in the viewer; the user's data folder by default.",
+            "shown": None,
+        },
+    )
+    host: str = _setting("127.0.0.1", str, "Address to listen on: only this machine by default.")
+    port: int = _setting(8000, click.IntRange(0, 65535), "Port to listen on; 0 takes any free one.")
+    cache_size: int = _setting(8 * GIB, ByteSize(), "Bound of the folder, about 60,000 tiles.", "8GiB")
+    memory_size: int = _setting(
+        384 * MIB, ByteSize(), "Encoded tiles kept in memory, about 8,000 as JPEG and 1,500 lossless.", "384MiB"
+    )
+    raw_size: int = _setting(96 * MIB, ByteSize(), "Undecoded tiles kept in memory for the painter, 512.", "96MiB")
+    threads: int = _setting(
+        24, click.IntRange(2, 512), f"Requests answered at the same time; all but {RESERVED_THREADS} may wait."
+    )
+    event_streams: int = _setting(64, click.IntRange(0, 512), "Streams of events open at the same time.")
+    paint_threads: int = _setting(
+        0, click.IntRange(0, 64), "Tiles painted at the same time; 0 takes what suits the engine.", "0"
+    )
+    redis: str | None = _setting(
+        None, str, "Redis server that several processes share, such as redis://127.0.0.1:6379/0."
+    )
+    lease_seconds: float = _setting(
+        10.0, click.FloatRange(0.1, 600), "How long the work of a process that died is left alone."
+    )
+    scheduler: str | None = _setting(
+        None, str, "Dask scheduler whose workers paint, such as tcp://127.0.0.1:8786; this process by default."
+    )
+    token: str | None = _setting(None, str, "Token for everything that changes or costs; none is asked for by default.")
+    cors_origins: str = _setting("", str, "Origins whose pages may read tiles, comma-separated; '*' is any.")
+    rate: float = _setting(
+        100.0, click.FloatRange(0), "Requests a second that one client may let paint or compute; 0 is any number."
+    )
+    max_pixels: int = _setting(64_000_000, click.IntRange(65536), "Pixels of a region read or exported by one request.")
 
     @property
     def max_waiting(self) -> int:
         return max(1, self.threads - RESERVED_THREADS)
 
 
-RESERVED_THREADS = 6
-"""Threads that never wait for the painter, so that previews and cached tiles are always served at once."""
+def environment_of(name: str) -> str:
+    """Name of a setting -> name of its environment variable."""
+    return f"EVERSLIDE_{name.upper()}"
+
+
+def flag_of(name: str) -> str:
+    """Name of a setting -> its flag."""
+    return f"--{name.replace('_', '-')}"
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a click command a flag for every setting, and call it with `settings` in their place."""
+    names = [each.name for each in fields(Settings)]
+
+    @wraps(command)
+    def called(**values: Any) -> None:
+        command(settings=Settings(**{name: values.pop(name) for name in names}), **values)
+
+    flagged: Callable[..., None] = called
+    for each in reversed(fields(Settings)):
+        flagged = _flag(each)(flagged)
+    return flagged
+
+
+def _flag(setting: Field[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    default = None if setting.name == "cache" else setting.default
+    return click.option(
+        flag_of(setting.name),
+        type=setting.metadata["kind"],
+        default=default,
+        show_default=setting.metadata["shown"] or default is not None,
+        envvar=environment_of(setting.name),
+        help=setting.metadata["help"],
+    )
 
 
 def default_cache() -> Path:
     """The user's folder for such things: $XDG_CACHE_HOME/everslide, else ~/.cache/everslide."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if base else Path.home() / ".cache") / "everslide"
+
+
+def default_data() -> Path:
+    """The user's folder for what must not be lost: $XDG_DATA_HOME/everslide, else ~/.local/share/everslide."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "everslide"

@@ -5,31 +5,35 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from everslide.model.errors import SlideError
+from everslide.model.errors import EverslideError, SlideError
+from everslide.model.geometry import TILE_PX
 from everslide.model.slide import Slide
+from everslide.model.top import ImageTop, read_top
 from everslide.server.errors import NotFoundError
 
 DEMO_SEED = 7
 ENDLESS_SEED = 11
 ENDLESS_EXTENT_PX = 2**31
 _SPEC = re.compile(r"(?P<name>[^:]*):(?P<seed>\d{1,20})(?::(?:(?P<w>\d{1,13})x(?P<h>\d{1,13})|(?P<un>unbounded)))?")
-_FIELDS = {field.name: field.type for field in fields(Slide)} | {"title": "str"}
+_FIELDS = {one.name: one.type for one in fields(Slide)} | {"title": "str", "parent": "str", "mpp": "float"}
 _TYPES: dict[object, tuple[type, str]] = {
     "str": (str, "a text"),
     "int": (int, "a whole number"),
     "bool": (bool, "true or false"),
+    "float": (float, "a number with a point, such as 2.0"),
 }
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A slide and its title for people."""
+    """A slide and its title for people. top: the picture that it is painted from, instead of a sketch."""
 
     slide: Slide
     title: str
+    top: ImageTop | None = field(default=None, compare=False)
 
 
 def demo_entries(model: str) -> tuple[Entry, ...]:
@@ -54,7 +58,8 @@ def parse_spec(spec: str, model: str) -> Entry:
 
 def read_slides(path: Path, model: str) -> list[Entry]:
     """The slides of a TOML file: tables `[[slide]]` with name and seed, and if need be title, width_px, height_px,
-    unbounded, model. Raises SlideError, which names the file and the field."""
+    unbounded, model; or parent, a picture to zoom into, with mpp, its um per pixel, which give the size. Raises
+    SlideError, which names the file and the field."""
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -64,10 +69,12 @@ def read_slides(path: Path, model: str) -> list[Entry]:
         raise SlideError(f"{path}: unknown field {min(document)!r}: expected tables [[slide]] only")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         raise SlideError(f"{path}: missing field 'slide': expected one or more tables [[slide]]")
-    return [_entry(f"{path}: slide {number}", table, model) for number, table in enumerate(tables, start=1)]
+    return [
+        _entry(f"{path}: slide {number}", path.parent, table, model) for number, table in enumerate(tables, start=1)
+    ]
 
 
-def _entry(where: str, table: dict[str, object], model: str) -> Entry:
+def _entry(where: str, folder: Path, table: dict[str, object], model: str) -> Entry:
     for name, value in table.items():
         if name not in _FIELDS:
             raise SlideError(f"{where}: unknown field {name!r}: expected {', '.join(_FIELDS)}")
@@ -78,10 +85,21 @@ def _entry(where: str, table: dict[str, object], model: str) -> Entry:
         if name not in table:
             raise SlideError(f"{where}: missing field {name!r}")
     values = {"model": model} | table
-    title = str(values.pop("title", table["name"]))
+    title, parent, um_per_px = (
+        str(values.pop("title", table["name"])),
+        values.pop("parent", None),
+        values.pop("mpp", None),
+    )
+    if (parent is None) != (um_per_px is None):
+        raise SlideError(f"{where}: expected both of the fields parent and mpp, or none")
     try:
-        return Entry(Slide(**values), title)  # type: ignore[arg-type]  # names and types were checked above
-    except SlideError as error:
+        if parent is None:
+            return Entry(Slide(**values), title)  # type: ignore[arg-type]  # names and types were checked above
+        top = read_top(folder / str(parent), float(str(um_per_px)))
+        width, height = (max(side * 2**top.s, TILE_PX) for side in top.size)
+        sized = values | {"width_px": width, "height_px": height, "unbounded": False}
+        return Entry(Slide(**sized), title, top)  # type: ignore[arg-type]
+    except EverslideError as error:
         raise SlideError(f"{where}: {error}") from error
 
 
@@ -96,7 +114,12 @@ class Catalogue:
             raise SlideError(f"two slides are named {double!r}: give each slide its own name")
 
     def __iter__(self) -> Iterator[Entry]:
-        return iter(self._entries.values())
+        return iter(tuple(self._entries.values()))
+
+    def add(self, entry: Entry) -> None:
+        """Raises SlideError where the name is taken."""
+        if self._entries.setdefault(entry.slide.name, entry) is not entry:
+            raise SlideError(f"two slides are named {entry.slide.name!r}: give each slide its own name")
 
     def __getitem__(self, name: str) -> Entry:
         """Raises NotFoundError."""

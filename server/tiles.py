@@ -7,23 +7,26 @@ in files; JPEG and WebP are made from them in a millisecond and kept in memory o
 from __future__ import annotations
 
 import hashlib
+import queue
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from everslide.cache.files import FileStore
-from everslide.cache.memory import MemoryStore
+from everslide.cache.shared_flight import SharedFlight
 from everslide.cache.single_flight import SingleFlight
 from everslide.cache.store import ByteStore, Key
-from everslide.cache.tiered import TieredStore
-from everslide.model.geometry import TILE_PX
+from everslide.model.geometry import TILE_PX, TileIndex
+from everslide.model.watched import Watch
 from everslide.server.deepzoom import DeepZoom, TileAddress
 from everslide.server.encode import PNG, Format, Pixels, encode, encoders_fingerprint, mark_of
-from everslide.server.painters import Painters, TilePainter
+from everslide.server.errors import BusyError, ClosingError, GoneError
+from everslide.server.metrics import Metrics
+from everslide.server.painters import NoTiles, Painters, TilePainter, TileStore
 from everslide.server.pixels import PixelTiles, rank_of
 from everslide.server.preview import preview
 from everslide.server.queue import PaintQueue
-from everslide.server.settings import Settings
 from everslide.server.slides import Catalogue, Entry
 
 State = Literal["final", "preview"]
@@ -31,11 +34,30 @@ State = Literal["final", "preview"]
 
 @dataclass(frozen=True)
 class Tile:
-    """An encoded tile. state: "final" is what it will always be, "preview" stands in for it."""
+    """An encoded tile. state: "final" is what it will always be, "preview" stands in for it. ancestor: the tile that a
+    preview was enlarged from, None where it is but glass."""
 
     data: bytes
     fmt: Format
     state: State
+    ancestor: TileAddress | None = None
+
+
+class PainterPool:
+    """Painters of one slide, of which each paints for one thread at a time."""
+
+    def __init__(self, painters: list[TilePainter]) -> None:
+        self._free: queue.SimpleQueue[TilePainter] = queue.SimpleQueue()
+        for painter in painters:
+            self._free.put(painter)
+
+    def tile(self, tile: TileIndex) -> Pixels:
+        """See `TilePainter.tile`; waits while all painters are at work."""
+        painter = self._free.get()
+        try:
+            return painter.tile(tile)
+        finally:
+            self._free.put(painter)
 
 
 @dataclass(frozen=True)
@@ -44,7 +66,7 @@ class ServedSlide:
 
     entry: Entry
     zoom: DeepZoom
-    painter: TilePainter
+    painters: PainterPool
     tiles: PixelTiles
     fingerprint: str
     mark: str
@@ -64,27 +86,39 @@ class Stores:
     raw: ByteStore
 
 
-def make_stores(settings: Settings) -> Stores:
-    """Half of the memory for each of the first two; files behind it where there is a folder. Raises StoreError."""
-    half = settings.memory_size // 2
-    lossless: ByteStore = MemoryStore(half)
-    if settings.cache is not None:
-        lossless = TieredStore(lossless, FileStore(settings.cache, settings.cache_size))
-    return Stores(lossless, MemoryStore(half), MemoryStore(settings.raw_size))
+@dataclass(frozen=True)
+class Check:
+    """A part of a running service. passes: asks whether it is there. needed: whether nothing can be painted without."""
+
+    name: str
+    passes: Callable[[], bool]
+    needed: bool
 
 
 class TileService:
     """Serves the tiles of all slides of a catalogue; safe to use from several threads.
 
-    models: painters for every model that a slide names.
+    models: painters for every model that a slide names. paint_queue: paints; closed with the service.
+    flight: lets one of several processes paint a tile, where there are several.
     """
 
     def __init__(
-        self, catalogue: Catalogue, models: Mapping[str, Painters], stores: Stores, max_waiting: int = 64
+        self,
+        catalogue: Catalogue,
+        models: Mapping[str, Painters],
+        stores: Stores,
+        paint_queue: PaintQueue,
+        flight: SharedFlight | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.catalogue = catalogue
+        self.models = models
         self.stores = stores
-        self.queue = PaintQueue(max_waiting)
+        self.queue = paint_queue
+        self.metrics = metrics or Metrics()
+        self.checks: list[Check] = []
+        self._flight = flight
+        self._seats = threading.BoundedSemaphore(paint_queue.max_waiting)
         self._flights: SingleFlight[bytes] = SingleFlight()
         self._slides = {entry.slide.name: self._serve(entry, models[entry.slide.model]) for entry in catalogue}
 
@@ -92,26 +126,77 @@ class TileService:
         """Raises NotFoundError."""
         return self._slides[self.catalogue[name].slide.name]
 
-    def final(self, slide: ServedSlide, address: TileAddress, fmt: Format, gone: Callable[[], bool]) -> Tile:
-        """The tile, painted if need be. `address` must have been checked. Raises what `PaintQueue.paint` raises."""
-        data = self._cached(slide, address, fmt)
+    def add(self, entry: Entry) -> None:
+        """Put a slide more on offer. Raises SlideError where its name is taken."""
+        served = self._serve(entry, self.models[entry.slide.model])
+        self.catalogue.add(entry)
+        self._slides[entry.slide.name] = served
+
+    def painter_of(self, entry: Entry, tiles: TileStore | None = None, watch: Watch | None = None) -> TilePainter:
+        """A painter that remembers nothing; `tiles` are all that it knows of the slide, else it knows none. watch: is
+        told of every window, where the model can be watched."""
+        painters = self.models[entry.slide.model]
+        tiles = tiles or NoTiles()
+        if watch is not None and painters.watched is not None:
+            return painters.watched(entry.slide, tiles, entry.top, watch)
+        return painters.make(entry.slide, tiles, entry.top)
+
+    def encoded(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> bytes | None:
+        """The final tile where its file is kept: nothing is decoded, encoded or painted."""
+        if _is_stored(slide, address, fmt):
+            return slide.tiles.file(slide.zoom.tile_index(address))
+        return self.stores.encoded.get(self._key(slide, address, fmt))
+
+    def encoded_in_memory(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> bytes | None:
+        """As `encoded`, where it asks neither a disk nor a server: not for lossless tiles."""
+        if _is_stored(slide, address, fmt):
+            return None
+        return self.stores.encoded.get(self._key(slide, address, fmt))
+
+    def cached(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> Tile | None:
+        """The final tile where it need not be painted."""
+        data = self.encoded(slide, address, fmt)
         if data is None:
-            pixels = self._pixels(slide, address, gone)
-            key = self._key(slide, address, fmt)
-            data = self._flights.run(key.name, lambda: self._encode(slide, address, fmt, pixels))
+            pixels = slide.tiles.get(slide.zoom.tile_index(address))
+            if pixels is None:
+                return None
+            data = self._encode_once(slide, address, fmt, pixels)
+        return Tile(data, fmt, "final")
+
+    def final(
+        self, slide: ServedSlide, address: TileAddress, fmt: Format, gone: Callable[[], bool], viewer: str = ""
+    ) -> Tile:
+        """The tile, painted if need be. `address` must have been checked. Raises what `PaintQueue.paint` raises."""
+        data = self.encoded(slide, address, fmt)
+        if data is None:
+            data = self._encode_once(slide, address, fmt, self.pixels(slide, address, gone, viewer))
         return Tile(data, fmt, "final")
 
     def preview(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> Tile:
         """The tile if it is cached, else its nearest cached ancestor enlarged, else glass. Never paints."""
-        data = self._cached(slide, address, fmt)
-        if data is not None:
-            return Tile(data, fmt, "final")
+        final = self.cached(slide, address, fmt)
+        if final is not None:
+            return final
+        tile = slide.zoom.tile_index(address)
+        enlarged = preview(slide.tiles, tile, slide.zoom.scale(slide.zoom.min_level))
+        ancestor = slide.zoom.address(enlarged.ancestor) if enlarged.ancestor is not None else None
+        data = encode(_cut(enlarged.pixels, slide.zoom, address), fmt, slide.mark)
+        return Tile(data, fmt, "preview", ancestor)
+
+    def pixels(self, slide: ServedSlide, address: TileAddress, gone: Callable[[], bool], viewer: str = "") -> Pixels:
+        """The whole tile, (256, 256, 3), remembered or painted. Raises what `PaintQueue.paint` raises."""
         tile = slide.zoom.tile_index(address)
         pixels = slide.tiles.get(tile)
         if pixels is not None:
-            return Tile(self._encode(slide, address, fmt, pixels), fmt, "final")
-        enlarged = preview(slide.tiles, tile, slide.zoom.scale(slide.zoom.min_level))
-        return Tile(encode(_cut(enlarged, slide.zoom, address), fmt, slide.mark), fmt, "preview")
+            return pixels
+        name = slide.entry.slide.name
+
+        def paint() -> Pixels:
+            return self.queue.paint(name, address, tile.s, lambda: self._paint(slide, tile), gone, viewer)
+
+        if self._flight is None or self.queue.has(name, address):
+            return paint()
+        return self._fly(slide, tile, paint, gone)
 
     def close(self) -> None:
         self.queue.close()
@@ -119,12 +204,12 @@ class TileService:
     def _serve(self, entry: Entry, painters: Painters) -> ServedSlide:
         slide, mark = entry.slide, mark_of(entry.slide)
         extent = f"{slide.width_px}x{slide.height_px}{' unbounded' if slide.unbounded else ''}"
-        content = f"{painters.fingerprint}|{mark}|{extent}"
+        content = f"{painters.fingerprint}|{mark}|{extent}" + (f"|{entry.top.fingerprint}" if entry.top else "")
         tiles = PixelTiles(self.stores.lossless, self.stores.raw, _short_hash(content), mark)
         return ServedSlide(
             entry=entry,
-            zoom=DeepZoom(slide, painters.top_scale),
-            painter=painters.make(slide, tiles),
+            zoom=DeepZoom(slide, entry.top.s if entry.top else painters.top_scale),
+            painters=PainterPool([painters.make(slide, tiles, entry.top) for _ in range(self.queue.threads)]),
             tiles=tiles,
             fingerprint=_short_hash(f"{content}|{encoders_fingerprint()}"),
             mark=mark,
@@ -134,19 +219,36 @@ class TileService:
         name = f"{fmt.suffix}-1/{slide.fingerprint}/{address.level}/{address.col}_{address.row}"
         return Key(name, rank_of(slide.zoom.scale(address.level)))
 
-    def _cached(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> bytes | None:
-        """The encoded tile, without decoding anything."""
-        if _is_stored(slide, address, fmt):
-            return slide.tiles.file(slide.zoom.tile_index(address))
-        return self.stores.encoded.get(self._key(slide, address, fmt))
+    def _fly(
+        self, slide: ServedSlide, tile: TileIndex, paint: Callable[[], Pixels], gone: Callable[[], bool]
+    ) -> Pixels:
+        """Paint here, or wait for the process that does. Raises what `PaintQueue.paint` raises."""
+        assert self._flight is not None
 
-    def _pixels(self, slide: ServedSlide, address: TileAddress, gone: Callable[[], bool]) -> Pixels:
-        """The whole tile, remembered or painted."""
-        tile = slide.zoom.tile_index(address)
-        pixels = slide.tiles.get(tile)
-        if pixels is not None:
-            return pixels
-        return self.queue.paint(slide.entry.slide.name, address, tile.s, lambda: slide.painter.tile(tile), gone)
+        def still_wanted() -> None:
+            if gone():
+                raise GoneError("a client that waits for its tile", "a closed connection", "ask again")
+            if self.queue.closing:
+                raise ClosingError("a running server", "one that is stopping", "ask again when it runs")
+
+        if not self._seats.acquire(blocking=False):
+            raise BusyError(f"at most {self.queue.max_waiting} requests that wait", "more", "ask again in a second")
+        try:
+            key = slide.tiles.key(tile)
+            return self._flight.run(key.name, lambda: slide.tiles.get(tile), paint, still_wanted)
+        finally:
+            self._seats.release()
+
+    def _paint(self, slide: ServedSlide, tile: TileIndex) -> Pixels:
+        """In a painter's thread."""
+        started = time.perf_counter()
+        pixels = slide.painters.tile(tile)
+        self.metrics.painted(slide.entry.slide.name, slide.zoom.level(tile.s), time.perf_counter() - started)
+        return pixels
+
+    def _encode_once(self, slide: ServedSlide, address: TileAddress, fmt: Format, pixels: Pixels) -> bytes:
+        key = self._key(slide, address, fmt)
+        return self._flights.run(key.name, lambda: self._encode(slide, address, fmt, pixels))
 
     def _encode(self, slide: ServedSlide, address: TileAddress, fmt: Format, pixels: Pixels) -> bytes:
         data = encode(_cut(pixels, slide.zoom, address), fmt, slide.mark)

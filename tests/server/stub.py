@@ -11,9 +11,10 @@ from everslide.cache.files import FileStore
 from everslide.cache.memory import MemoryStore
 from everslide.model.geometry import TileIndex
 from everslide.model.slide import Slide
+from everslide.model.top import TopPlane
 from everslide.server.encode import Pixels
-from everslide.server.painters import Painters
-from everslide.server.pixels import PixelTiles
+from everslide.server.painters import Painters, TileStore
+from everslide.server.queue import PaintQueue
 from everslide.server.slides import Catalogue, Entry
 from everslide.server.tiles import Stores, TileService
 
@@ -45,12 +46,12 @@ class Studio:
         self.failing: set[TileIndex] = set()
         self.models = {"stub": Painters(TOP_SCALE, fingerprint, self._make)}
 
-    def _make(self, slide: Slide, tiles: PixelTiles) -> StubPainter:
+    def _make(self, slide: Slide, tiles: TileStore, _top: TopPlane | None = None) -> StubPainter:
         return StubPainter(self, slide, tiles)
 
 
 class StubPainter:
-    def __init__(self, studio: Studio, slide: Slide, tiles: PixelTiles) -> None:
+    def __init__(self, studio: Studio, slide: Slide, tiles: TileStore) -> None:
         self._studio = studio
         self._slide = slide
         self._tiles = tiles
@@ -75,4 +76,4 @@ def memory_stores(lossless: MemoryStore | FileStore | None = None) -> Stores:
 
 def make_service(studio: Studio, stores: Stores | None = None, max_waiting: int = 64) -> TileService:
     catalogue = Catalogue(tuple(Entry(slide, slide.name.title()) for slide in (DEMO, SMALL, ENDLESS)))
-    return TileService(catalogue, studio.models, stores or memory_stores(), max_waiting)
+    return TileService(catalogue, studio.models, stores or memory_stores(), PaintQueue(max_waiting))

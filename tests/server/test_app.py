@@ -75,6 +75,7 @@ def test_metadata(client: FlaskClient, service: TileService) -> None:
         "notice": "SYNTHETIC - not for diagnosis",
         "dzi": "/slides/demo.dzi",
         "tiles": "/slides/demo_files/{level}/{col}_{row}.jpeg",
+        "iiif": "/iiif/3/demo",
     }
     assert client.get("/api/slides/demo").json == demo
     listed = client.get("/api/slides").json

@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from everslide import version
-from everslide.server.cli import ByteSize, main
-
-COMMAND = [sys.executable, "-m", "everslide.server"]
-
-
-@contextmanager
-def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server of its own process with the model that needs no weights, and its address."""
-    command = [*COMMAND, "serve", "--port", "0", "--model", "speckle", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        match = re.fullmatch(r"Everslide is at (http://127\.0\.0\.1:\d+)/\n", line)
-        try:
-            assert match is not None, line
-            yield process, match[1]
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=60) as answer:
-        data: bytes = answer.read()
-        return data
+from everslide.server.cli import main
+from everslide.server.settings import ByteSize
+from tests.server.processes import COMMAND, fetch, serving
 
 
 def test_help_is_quick() -> None:

@@ -16,10 +16,12 @@ from PIL import Image
 
 from everslide.model.slide import Slide
 from everslide.server.app import create_app
+from everslide.server.assembly import make_stores
 from everslide.server.painters import Painters, load_painters
+from everslide.server.queue import PaintQueue
 from everslide.server.settings import Settings
 from everslide.server.slides import Catalogue, Entry
-from everslide.server.tiles import TileService, make_stores
+from everslide.server.tiles import TileService
 
 SMALL = Slide("small", 5, 3000, 2100, model="speckle")
 ENDLESS = Slide("endless", 6, 2**31, 2**31, unbounded=True, model="speckle")
@@ -35,7 +37,7 @@ def services(speckle: dict[str, Painters], tmp_path: Path) -> Iterator[list[Tile
     """Two services of the same slides that share nothing, one with files and one without."""
     catalogue = Catalogue(tuple(Entry(slide, slide.name) for slide in (SMALL, ENDLESS)))
     settings = Settings(cache=tmp_path), Settings(cache=None, memory_size=0, raw_size=0)
-    services = [TileService(catalogue, speckle, make_stores(each)) for each in settings]
+    services = [TileService(catalogue, speckle, make_stores(each), PaintQueue()) for each in settings]
     yield services
     for service in services:
         service.close()

@@ -13,11 +13,12 @@ import pytest
 from everslide.cache.files import FileStore
 from everslide.cache.memory import MemoryStore
 from everslide.model.geometry import TileIndex
+from everslide.server.assembly import make_stores
 from everslide.server.deepzoom import TileAddress
 from everslide.server.encode import JPEG, PNG, WEBP, Format, decode
 from everslide.server.pixels import PixelTiles
 from everslide.server.settings import Settings
-from everslide.server.tiles import Stores, TileService, make_stores
+from everslide.server.tiles import Stores, TileService
 from tests.server.stub import Studio, make_service, memory_stores, stub_pixels
 
 ADDRESS = TileAddress(17, 300, 200)

@@ -1,0 +1,59 @@
+"""Who a request is from, and whether it may let the server work. Flask's side of `everslide.server.guards`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Response, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from everslide.server.guards import Guard
+
+COOKIE = "everslide_token"
+VIEWER_HEADER = "X-Everslide-Viewer"
+
+
+class Access:
+    """Reads tokens and viewers' names from the request at hand."""
+
+    def __init__(self, token: str | None, rate: float) -> None:
+        self._guard = Guard(token, rate)
+
+    def admit(self) -> None:
+        """Call before anything that changes or costs. Raises DeniedError, RateError."""
+        self._guard.admit(request.remote_addr or "", _given())
+
+    def allowed(self) -> bool:
+        """Whether the request carries the token, or none is needed."""
+        return self._guard.knows(_given())
+
+    def sign_in(self, token: str, response: BaseResponse) -> None:
+        """Remember the right token in the browser, where scripts cannot read it."""
+        if self._guard.knows(token):
+            response.set_cookie(COOKIE, token, httponly=True, samesite="Strict", secure=request.is_secure)
+
+
+def _given() -> str | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token else request.cookies.get(COOKIE)
+
+
+def viewer_name() -> str:
+    """Who asks: the name that a viewer gives itself, else the client's address."""
+    return request.headers.get(VIEWER_HEADER, "")[:64] or f"at {request.remote_addr}"
+
+
+def client_gone() -> Callable[[], bool]:
+    """How to find out whether the client went away; waitress can tell, other servers never do."""
+    gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
+    return gone
+
+
+def revalidated(response: Response) -> Response:
+    """To be kept, and asked about every time: with a tag of its content, and 304 where the client has it."""
+    response.headers["Cache-Control"] = "no-cache"
+    if response.status_code == 200:
+        if not response.direct_passthrough:
+            response.add_etag()
+        response.make_conditional(request)
+    return response

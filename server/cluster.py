@@ -1,0 +1,220 @@
+"""A Dask cluster as the engine: windows as named pure tasks on workers of one numeric fingerprint.
+
+The members of a cluster trust each other: Dask's own protocol carries pickles between them. Keep it on a network of
+its own, or use its TLS. What Everslide itself sends and keeps are bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from distributed import Client, Future, Worker, WorkerPlugin, get_worker
+from distributed.comm.core import CommClosedError
+
+from everslide.model.errors import EverslideError
+from everslide.model.gathered import GatheredWindows
+from everslide.model.geometry import WindowGrid, WindowIndex
+from everslide.model.windows import Bands, Counts, Parent
+from everslide.server.windows import bands_from, window_name
+
+log = logging.getLogger(__name__)
+
+_RETRIES = 3
+"""How often a window is tried again after its task failed; one that a dying worker took along is tried anyhow."""
+_POLL_SECONDS = 0.2
+_PLUGIN = "everslide"
+
+
+class EngineError(EverslideError):
+    """The engine that should paint cannot be used; raised at start."""
+
+
+def resource_of(model: str, fingerprint: str) -> str:
+    """The Dask resource of workers that paint the same bytes: a task goes to no other worker."""
+    return f"everslide-{model}-{fingerprint[:16]}"
+
+
+class Brush(WorkerPlugin):
+    """A worker's model, which all its threads share; they gather their windows into micro-batches."""
+
+    def __init__(self, model: str, windows: GatheredWindows) -> None:
+        self.model, self.windows = model, windows
+        self.name = _PLUGIN
+
+    def teardown(self, worker: Worker) -> None:
+        self.windows.close()
+
+
+def paint_window(seed: int, s: int, col: int, row: int, parent: bytes) -> bytes:
+    """The task: one window on a worker. parent: (h, h, 3) uint8, h half a window -> bands float16, as bytes."""
+    brush: Any = get_worker().plugins[_PLUGIN]
+    grid: WindowGrid = brush.windows.grid
+    pixels = np.frombuffer(parent, np.uint8).reshape(grid.window_px // 2, grid.window_px // 2, 3)
+    (bands,) = brush.windows.paint(seed, [WindowIndex(s, col, row, grid)], [pixels])
+    data: bytes = bands.tobytes()
+    return data
+
+
+@dataclass(frozen=True)
+class WorkerModel:
+    """What a worker paints with: the name of its model, and the facts of `Windows`."""
+
+    name: str
+    fingerprint: str
+    grid: WindowGrid
+    scales: int
+
+
+def _models(dask_worker: Worker) -> WorkerModel | None:
+    """The model of a worker of Everslide."""
+    brush: Any = dask_worker.plugins.get(_PLUGIN)
+    if brush is None:
+        return None
+    return WorkerModel(brush.model, brush.windows.fingerprint, brush.windows.grid, brush.windows.scales)
+
+
+class Cluster:
+    """The workers behind a scheduler. Raises EngineError where it cannot be reached."""
+
+    def __init__(self, address: str, timeout: float = 30.0) -> None:
+        self.address = address
+        self._timeout = timeout
+        try:
+            self._client = Client(address, timeout=timeout, name="everslide", set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise EngineError(
+                f"scheduler {address}: cannot be reached: {error}; is `dask scheduler` running?"
+            ) from error
+
+    def workers(self) -> int:
+        """How many workers the scheduler knows now."""
+        try:
+            return len(self._client.scheduler_info(n_workers=-1)["workers"])
+        except (OSError, CommClosedError):
+            return 0
+
+    def windows(self, model: str) -> ClusterWindows:
+        """The engine for a model, once a worker that has it is there. Raises EngineError when none comes in time, or
+        where workers would paint different bytes."""
+        deadline = time.monotonic() + self._timeout
+        while not (found := self._painters_of(model)):
+            if time.monotonic() > deadline:
+                raise EngineError(
+                    f"scheduler {self.address}: expected a worker with the model {model!r}, found none; start "
+                    f"`everslide worker {self.address} --model {model}`"
+                )
+            time.sleep(_POLL_SECONDS)
+        if len(found) > 1:
+            raise EngineError(
+                f"scheduler {self.address}: its workers would paint different bytes of {model!r} (fingerprints "
+                f"{', '.join(sorted(each.fingerprint[:12] for each in found))}): run the same versions on one kind of "
+                "machine"
+            )
+        return ClusterWindows(self._client, found.pop())
+
+    def close(self) -> None:
+        with suppress(OSError, CommClosedError, TimeoutError):
+            self._client.close()
+
+    def _painters_of(self, model: str) -> set[WorkerModel]:
+        """What the workers that have the model paint with."""
+        known: dict[str, Any] = self._client.run(_models, on_error="ignore")
+        return {each for each in known.values() if isinstance(each, WorkerModel) and each.name == model}
+
+
+class ClusterWindows:
+    """Paints windows as tasks, named by all that they depend on: coarse ones first, and again where a worker dies.
+
+    still_wanted: called while waiting; what it raises cancels the tasks that nobody else
+    wants. Safe to use from several threads.
+    """
+
+    def __init__(self, client: Client, model: WorkerModel) -> None:
+        self._client, self._model = client, model.name
+        self.fingerprint, self.grid, self.scales = model.fingerprint, model.grid, model.scales
+        self.counts = Counts()
+        self.still_wanted: Callable[[], None] = lambda: None
+
+    def paint(self, seed: int, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
+        """See `Windows.paint`. Raises what a task raised on its last try."""
+        futures = [self._submit(seed, window, parent) for window, parent in zip(windows, parents, strict=True)]
+        done: queue.SimpleQueue[Future[bytes]] = queue.SimpleQueue()
+        for future in futures:
+            future.add_done_callback(done.put)
+        try:
+            for _ in futures:
+                self._wait(done)
+        except BaseException:
+            for future in futures:
+                future.release()  # the scheduler cancels what nobody else wants
+            raise
+        self.counts.windows += len(windows)
+        self.counts.batches += len(windows)
+        self.counts.places += len(windows)
+        return [bands_from(data, self.grid) for data in self._client.gather(futures)]
+
+    def _wait(self, done: queue.SimpleQueue[Future[bytes]]) -> None:
+        """Return when one more is done."""
+        while True:
+            self.still_wanted()
+            try:
+                done.get(timeout=_POLL_SECONDS)
+                return
+            except queue.Empty:
+                continue
+
+    def _submit(self, seed: int, window: WindowIndex, parent: Parent) -> Future[bytes]:
+        return self._client.submit(
+            paint_window,
+            seed,
+            window.s,
+            window.col,
+            window.row,
+            parent.tobytes(),
+            key=window_name(self.fingerprint, seed, window, parent),
+            priority=window.s,
+            retries=_RETRIES,
+            resources={resource_of(self._model, self.fingerprint): 1},
+            pure=True,
+        )
+
+
+def run_worker(scheduler: str, model: str, weights: Path | None, threads: int, name: str | None) -> None:
+    """Paint for a scheduler until a signal comes. threads: windows asked for at the same time; 0 takes the model's
+    batch. Raises EngineError."""
+    import asyncio
+    import signal
+
+    from everslide.server.painters import ModelFiles, load_model
+
+    windows = GatheredWindows(load_model(model, ModelFiles(weights)))
+    places = threads or windows.batch
+
+    async def paint() -> None:
+        try:
+            worker = await Worker(
+                scheduler,
+                nthreads=places,
+                name=name,
+                resources={resource_of(model, windows.fingerprint): places},
+                plugins=(Brush(model, windows),),
+                dashboard=False,
+            )
+        except (OSError, ValueError) as error:
+            raise EngineError(f"scheduler {scheduler}: cannot be reached: {error}") from error
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(
+                number, lambda: asyncio.ensure_future(worker.close_gracefully())
+            )
+        log.info("painting %s for %s as %s", model, scheduler, worker.address)
+        await worker.finished()
+
+    asyncio.run(paint())

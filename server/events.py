@@ -1,0 +1,91 @@
+"""What happens to tiles, told to whoever listens."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass
+from typing import Literal
+
+from everslide.server.deepzoom import TileAddress
+from everslide.server.errors import BusyError
+
+TileState = Literal["waiting", "painting", "final", "failed", "dropped"]
+BACKLOG = 1000
+"""Events kept for a listener that reads slowly; the oldest are lost, and it is told."""
+
+
+@dataclass(frozen=True)
+class TileEvent:
+    """A tile of a slide came into a state. dropped: nobody waits for it any more."""
+
+    slide: str
+    address: TileAddress
+    state: TileState
+
+
+class Listener:
+    """Events of one slide, in order. lost: how many were not kept since it was last read."""
+
+    def __init__(self, slide: str) -> None:
+        self.slide = slide
+        self.lost = 0
+        self._events: queue.Queue[TileEvent] = queue.Queue(BACKLOG)
+
+    def next(self, seconds: float) -> TileEvent | None:
+        """The next event, or None when none comes within `seconds`."""
+        try:
+            return self._events.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    def put(self, event: TileEvent) -> None:
+        """Never waits."""
+        while True:
+            try:
+                return self._events.put_nowait(event)
+            except queue.Full:
+                self._events.get_nowait()
+                self.lost += 1
+
+
+class Broker:
+    """Gives events to all listeners of their slide. max_listeners: at the same time."""
+
+    def __init__(self, max_listeners: int = 64) -> None:
+        self._max_listeners = max_listeners
+        self._lock = threading.Lock()
+        self._listeners: list[Listener] = []
+        self._closed = False
+
+    def listen(self, slide: str) -> Listener:
+        """A listener, until it leaves. Raises BusyError when there are too many."""
+        listener = Listener(slide)
+        with self._lock:
+            if len(self._listeners) >= self._max_listeners:
+                raise BusyError(f"at most {self._max_listeners} streams of events", "one more", "ask again later")
+            self._listeners.append(listener)
+        return listener
+
+    def leave(self, listener: Listener) -> None:
+        with self._lock:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+    def tell(self, event: TileEvent) -> None:
+        with self._lock:
+            for listener in self._listeners:
+                if listener.slide == event.slide:
+                    listener.put(event)
+
+    @property
+    def listeners(self) -> int:
+        return len(self._listeners)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        """Streams end at their next event or heartbeat."""
+        self._closed = True

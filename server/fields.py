@@ -1,0 +1,80 @@
+"""JSON that somebody sent, every field checked, errors that name it; and answers that no cache may keep."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+from flask import Request, Response, jsonify
+
+from everslide.server.errors import MalformedError
+
+MAX_BODY_BYTES = 16 * 2**20
+"""About 300,000 vertices of annotations."""
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+
+
+def json_body(request: Request) -> dict[str, Any]:
+    """The JSON object in a request. Raises MalformedError for anything else, and for more than MAX_BODY_BYTES."""
+    request.max_content_length = MAX_BODY_BYTES  # more than other requests may send
+    size = request.content_length
+    if size is None or size > MAX_BODY_BYTES:
+        found = "no length" if size is None else f"{size} bytes"
+        raise MalformedError(f"a body of at most {MAX_BODY_BYTES} bytes", found, "send less at a time")
+    try:
+        body = json.loads(request.get_data(), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise MalformedError("a JSON object", str(error)[:80] or type(error).__name__, "send valid JSON") from error
+    if not isinstance(body, dict):
+        raise MalformedError("a JSON object", type(body).__name__, "send a JSON object")
+    return body
+
+
+def fresh_json(content: dict[str, Any]) -> Response:
+    """An answer that is true only now."""
+    response = jsonify(content)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def identifier(value: object) -> str:
+    """An identifier such as a UUID."""
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise MalformedError("an id of 1 to 64 letters, digits and '-'", _short(value), "send a UUID")
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def text(fields: dict[str, Any], name: str, most: int, default: str | None = None) -> str:
+    """A text of at most `most` characters."""
+    value = fields.get(name, default)
+    if not isinstance(value, str) or len(value) > most:
+        raise MalformedError(f"field {name!r} as a text of at most {most} characters", _short(value), f"send {name!r}")
+    return value
+
+
+def number(fields: dict[str, Any], name: str, low: float, high: float, default: float | None = None) -> float:
+    """A finite number in low .. high."""
+    value = fields.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise MalformedError(f"field {name!r} as a number", _short(value), f"send {name!r}")
+    if not low <= value <= high:
+        raise MalformedError(f"field {name!r} in {low:g} .. {high:g}", _short(value), f"correct {name!r}")
+    return float(value)
+
+
+def items(fields: dict[str, Any], name: str, most: int) -> list[dict[str, Any]]:
+    """A list of at most `most` objects."""
+    value = fields.get(name)
+    if not isinstance(value, list) or len(value) > most or not all(isinstance(item, dict) for item in value):
+        raise MalformedError(f"field {name!r} as a list of at most {most} objects", _short(value), f"send {name!r}")
+    return value
+
+
+def _short(value: object) -> str:
+    return repr(value)[:60]

@@ -1,0 +1,47 @@
+"""How a window came about, as a few pictures: parent, noise, detail, window, and the tile that it was closed into."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+
+from everslide.model.watched import Floats, PaintedWindow
+from everslide.model.wavelet import merge
+from everslide.server.encode import JPEG, Pixels, encode
+
+_NOISE_CONTRAST = 40.0
+"""Grey levels of one standard deviation of noise."""
+
+
+def film(window: PaintedWindow, tile: Pixels, mark: str) -> list[dict[str, str]]:
+    """Titles, words and JPEG pictures as data addresses, in the order of painting."""
+    middle = np.full(window.parent.shape, 128, np.float32)
+    frames = [
+        ("Parent", "what is known: the tile above, enlarged", _enlarged(window.parent)),
+        ("Noise", "keyed by place: the same whenever it is painted", _enlarged(_grey(_noise(window)))),
+        ("Detail", "what the network adds to the parent", _grey(merge(middle, window.bands) - 128)),
+        ("Window", "parent and detail, before the exact step", window.unclosed),
+        ("Tile", "windows blended, and closed so that its box mean is the parent", tile),
+    ]
+    return [{"title": title, "words": words, "image": _address(pixels, mark)} for title, words, pixels in frames]
+
+
+def _noise(window: PaintedWindow) -> Floats:
+    """Three of the nine channels, (PARENT_PX, PARENT_PX, 3), in grey levels."""
+    return (window.noise[:3].transpose(1, 2, 0) * np.float32(_NOISE_CONTRAST)).astype(np.float32)
+
+
+def _grey(levels: Floats) -> Pixels:
+    """Grey levels about zero -> uint8 about 128."""
+    grey: Pixels = np.clip(np.floor(levels + np.float32(128.5)), 0, 255).astype(np.uint8)
+    return grey
+
+
+def _enlarged(pixels: Pixels) -> Pixels:
+    """Every pixel as 2 x 2."""
+    return np.repeat(np.repeat(pixels, 2, axis=0), 2, axis=1)
+
+
+def _address(pixels: Pixels, mark: str) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(encode(pixels, JPEG, mark)).decode()}"

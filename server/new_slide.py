@@ -1,0 +1,156 @@
+"""Slides that people make while the server runs: what it offers, how seeds look, and keeping what was made."""
+
+from __future__ import annotations
+
+import logging
+import re
+from functools import partial
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from everslide.model.errors import SlideError
+from everslide.model.geometry import TileIndex
+from everslide.model.slide import Slide
+from everslide.server.access import Access, client_gone
+from everslide.server.deepzoom import TileAddress
+from everslide.server.documents import Document, Documents, document_name
+from everslide.server.encode import JPEG, NOTICE, encode, mark_of
+from everslide.server.errors import ConflictError, MalformedError, NotFoundError
+from everslide.server.fields import fresh_json, json_body, number, text
+from everslide.server.picture import PICTURES, checked_picture, picture_of, picture_record
+from everslide.server.slides import ENDLESS_EXTENT_PX, Entry
+from everslide.server.tiles import TileService
+
+log = logging.getLogger(__name__)
+
+KIND = "slides"
+MADE = "made"
+MAX_MADE = 1000
+MAX_SEED = 2**64 - 1
+_SEED = re.compile(r"[0-9]{1,20}")
+
+
+def made_slide_routes(service: TileService, documents: Documents, access: Access) -> Blueprint:
+    """GET `/api/models`, GET `/api/gallery/<model>/<seed>.jpeg`, POST `/api/slides`. Slides made before are put on
+    offer again; those that cannot be (their model is not served) are logged and kept."""
+    _restore(service, documents)
+    routes = Blueprint("new_slides", __name__)
+
+    @routes.get("/api/models")
+    def models() -> Response:
+        """The models that slides can be made with."""
+        offered = [{"name": name, "top_scale": painters.top_scale} for name, painters in service.models.items()]
+        return fresh_json({"models": offered})
+
+    @routes.get("/api/gallery/<model>/<seed>.jpeg")
+    def gallery(model: str, seed: str) -> Response:
+        """The whole of a default slide in 256 x 192 px: the planes above what is painted, so it costs no window."""
+        if model not in service.models:
+            raise NotFoundError(f"one of the models {', '.join(service.models)}", repr(model[:40]), "see /api/models")
+        slide = Slide("gallery", _seed(seed), model=model)
+        data = _thumbnail(service, slide)
+        response = Response(data, mimetype=JPEG.mimetype)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+    @routes.post("/api/slides")
+    def make() -> Response:
+        """Make a slide from a seed, or below a picture."""
+        access.admit()
+        fields = json_body(request)
+        entry = _entry(service, fields)
+
+        if entry.top is not None:
+            documents.change(PICTURES, document_name(entry.slide), lambda kept: kept.update(picture_record(entry.top)))
+
+        def keep(kept: Document) -> None:
+            if len(kept) >= MAX_MADE:
+                raise ConflictError(
+                    f"at most {MAX_MADE} slides", str(len(kept)), "remove some from the server's folder"
+                )
+            service.add(entry)
+            kept[entry.slide.name] = _record(entry)
+
+        documents.change(KIND, MADE, keep)
+        response = fresh_json({"id": entry.slide.name, "notice": NOTICE})
+        response.status_code = 201
+        return response
+
+    return routes
+
+
+def _seed(value: object) -> int:
+    """A seed as text, since JavaScript's numbers end at 2^53."""
+    if not isinstance(value, str) or not _SEED.fullmatch(value) or int(value) > MAX_SEED:
+        raise MalformedError("a seed in 0 .. 2^64 - 1, as a text of digits", repr(value)[:40], "correct the seed")
+    return int(value)
+
+
+def _entry(service: TileService, fields: dict[str, Any]) -> Entry:
+    model = text(fields, "model", 64)
+    if model not in service.models:
+        raise MalformedError(f"one of the models {', '.join(service.models)}", repr(model), "see /api/models")
+    picture = checked_picture(fields["picture"]) if fields.get("picture") is not None else None
+    title = text(fields, "title", 80).strip()
+    if not title:
+        raise MalformedError("a title", "none", "give the slide a title")
+    unbounded = fields.get("unbounded", False)
+    if not isinstance(unbounded, bool):
+        raise MalformedError("field 'unbounded' as true or false", repr(unbounded)[:40], "correct it")
+    width, height = ENDLESS_EXTENT_PX, ENDLESS_EXTENT_PX
+    if picture is not None:
+        (width, height), unbounded = picture.size_px, False
+    elif not unbounded:
+        width, height = (int(number(fields, side, 256, 2**40)) for side in ("width", "height"))
+    name = _free_name(service, title)
+    slide = Slide(name, _seed(fields.get("seed")), width, height, unbounded, model)
+    return Entry(slide, title, picture.top if picture else None)
+
+
+def _free_name(service: TileService, title: str) -> str:
+    """ "My slide!" -> "my-slide", "my-slide-2" where that is taken."""
+    base = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:50] or "slide"
+    taken = {entry.slide.name for entry in service.catalogue}
+    return next(name for name in (base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))) if name not in taken)
+
+
+def _record(entry: Entry) -> dict[str, Any]:
+    slide = entry.slide
+    return {
+        "title": entry.title,
+        "seed": str(slide.seed),
+        "width": slide.width_px,
+        "height": slide.height_px,
+        "unbounded": slide.unbounded,
+        "model": slide.model,
+        "picture": entry.top is not None,
+    }
+
+
+def _restore(service: TileService, documents: Documents) -> None:
+    taken = {entry.slide.name for entry in service.catalogue}
+    for name, record in documents.get(KIND, MADE).items():
+        try:
+            if name in taken:
+                raise SlideError(f"another slide is named {name!r}")
+            if record["model"] not in service.models:
+                raise SlideError(f"its model {record['model']!r} is not served now")
+            size = (int(record["width"]), int(record["height"]))
+            slide = Slide(name, _seed(record["seed"]), *size, bool(record["unbounded"]), record["model"])
+            top = picture_of(documents.get(PICTURES, document_name(slide))) if record.get("picture") else None
+            service.add(Entry(slide, str(record["title"]), top))
+        except (KeyError, TypeError, ValueError, SlideError, MalformedError) as error:
+            log.warning("slide %r, made earlier, is not on offer: %s", name, error)
+
+
+def _thumbnail(service: TileService, slide: Slide) -> bytes:
+    top = service.models[slide.model].top_scale
+    painter = service.painter_of(Entry(slide, ""))
+    s = top + max(0, (max(slide.size_at(top)) - 1).bit_length() - 8)
+    width, height = slide.size_at(s)
+    # Not a tile of any slide: the seed stands in its address, so that equal wishes share the work.
+    address = TileAddress(0, slide.seed, 0)
+    work = partial(painter.tile, TileIndex(s, 0, 0))
+    pixels = service.queue.paint(f"gallery {slide.model}", address, s, work, client_gone())
+    return encode(pixels[:height, :width], JPEG, mark_of(slide))

@@ -1,0 +1,89 @@
+"""A real picture as the topmost plane of a slide: read, brought to one of the scales, kept, and found again."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from everslide.model.geometry import BASE_MPP, TILE_PX, mpp
+from everslide.model.top import ImageTop
+from everslide.server.encode import PNG, Pixels, decode, encode
+from everslide.server.errors import MalformedError
+from everslide.server.fields import number
+
+PICTURES = "pictures"
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
+MAX_SIDE_PX = 8192
+MAX_PIXELS = 16_000_000
+COARSEST = 8
+"""The coarsest scale below which the model paints: 128 um per pixel."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a topmost plane. size_px: (width, height) of its slide in 20x pixels."""
+
+    top: ImageTop
+    size_px: tuple[int, int]
+
+
+def checked_picture(fields: Any) -> Picture:
+    """{"data": base64 of a JPEG, PNG, WebP or TIFF file, "um_per_px": number} -> Picture. Raises MalformedError.
+
+    Its pixels are resampled to the nearest scale s, of 0.5 um x 2^s each: 1 <= s <= COARSEST.
+    """
+    if not isinstance(fields, dict):
+        raise MalformedError("a picture as an object", type(fields).__name__, "send data and um_per_px")
+    um_per_px = number(fields, "um_per_px", mpp(1) / math.sqrt(2), mpp(COARSEST) * math.sqrt(2))
+    pixels = _read(fields.get("data"))
+    s = min(max(round(math.log2(um_per_px / BASE_MPP)), 1), COARSEST)
+    pixels = _resampled(pixels, um_per_px / mpp(s))
+    height, width = pixels.shape[:2]
+    if min(width, height) << s < TILE_PX:
+        raise MalformedError("a picture of at least 128 um a side", f"{width} x {height} px", "send a larger one")
+    return Picture(ImageTop(pixels, s), (width << s, height << s))
+
+
+def picture_record(top: ImageTop | None) -> dict[str, Any]:
+    """What is kept of a picture, without loss."""
+    assert top is not None
+    return {
+        "s": top.s,
+        "png": base64.b64encode(encode(top.pixels, PNG, "a picture that somebody gave; not painted")).decode(),
+    }
+
+
+def picture_of(record: dict[str, Any]) -> ImageTop:
+    """The inverse of `picture_record`. Raises KeyError, ValueError."""
+    return ImageTop(decode(base64.b64decode(record["png"])), int(record["s"]))
+
+
+def _read(data: object) -> Pixels:
+    expected = f"a picture ({', '.join(FORMATS)}) as base64"
+    if not isinstance(data, str):
+        raise MalformedError(expected, type(data).__name__, "send the file's content")
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(data, validate=True)), formats=FORMATS) as image:
+            if max(image.size) > MAX_SIDE_PX or image.width * image.height > MAX_PIXELS:
+                found = f"{image.width} x {image.height} px"
+                raise MalformedError(
+                    f"at most {MAX_SIDE_PX} px a side and {MAX_PIXELS} px", found, "send a smaller one"
+                )
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, binascii.Error, Image.DecompressionBombError) as error:
+        raise MalformedError(expected, str(error)[:80], "choose another file") from error
+
+
+def _resampled(pixels: Pixels, factor: float) -> Pixels:
+    """factor: new pixels per old one; 1 changes nothing."""
+    if abs(factor - 1) < 1e-6:
+        return pixels
+    height, width = (max(2, round(side * factor)) for side in pixels.shape[:2])
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))

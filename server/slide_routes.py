@@ -1,0 +1,151 @@
+"""Routes of slides: facts, state of painting, events, viewports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from flask import Response, jsonify
+from flask_openapi3 import OpenAPI, Tag
+
+from everslide import version
+from everslide.model.geometry import BASE_MAGNIFICATION, BASE_MPP, TILE_PX
+from everslide.server.access import Access, client_gone, revalidated
+from everslide.server.encode import JPEG, NOTICE
+from everslide.server.events import Listener
+from everslide.server.shapes import (
+    ErrorAnswer,
+    ProgressAnswer,
+    SlideAnswer,
+    SlidePath,
+    SlidesAnswer,
+    ViewportAnswer,
+    ViewportPost,
+    content,
+)
+from everslide.server.tiles import ServedSlide, TileService
+from everslide.server.viewports import Viewport
+
+_TAG = [Tag(name="slides", description="Facts of slides, and what happens to them.")]
+HEARTBEAT_SECONDS = 5.0
+"""A stream that has nothing to tell sends a comment so often; else nobody would notice that its reader is gone."""
+
+
+def add(app: OpenAPI, service: TileService, access: Access) -> None:
+    _add_facts(app, service)
+    _add_live(app, service, access)
+
+
+def _add_facts(app: OpenAPI, service: TileService) -> None:
+    @app.get("/api/slides", tags=_TAG, responses={200: SlidesAnswer})
+    def slides() -> Response:
+        """All slides."""
+        listed = [metadata(service.slide(entry.slide.name)) for entry in service.catalogue]
+        return revalidated(jsonify({"slides": listed}))
+
+    @app.get("/api/slides/<name>", tags=_TAG, responses={200: SlideAnswer, 404: ErrorAnswer})
+    def slide(path: SlidePath) -> Response:
+        """One slide."""
+        return revalidated(jsonify(metadata(service.slide(path.name))))
+
+    @app.get("/api/slides/<name>/progress", tags=_TAG, responses={200: ProgressAnswer, 404: ErrorAnswer})
+    def progress(path: SlidePath) -> Response:
+        """The state of painting."""
+        response = jsonify(_progress(service, path.name))
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @app.get("/slides/<name>.dzi", tags=_TAG, responses={200: content("application/xml", "Deep Zoom descriptor.")})
+    def descriptor(path: SlidePath) -> Response:
+        """The slide as a Deep Zoom image."""
+        xml = service.slide(path.name).zoom.descriptor(JPEG.suffix)
+        return revalidated(Response(xml, mimetype="application/xml"))
+
+
+def _add_live(app: OpenAPI, service: TileService, access: Access) -> None:
+    @app.post(
+        "/slides/<name>/viewport",
+        tags=_TAG,
+        security=[{"token": []}],
+        responses={200: ViewportAnswer, 401: ErrorAnswer, 404: ErrorAnswer, 429: ErrorAnswer},
+    )
+    def viewport(path: SlidePath, body: ViewportPost) -> Response:
+        """Tell what a viewer shows: its tiles are painted first, the nearest to its centre before others."""
+        access.admit()
+        name = service.slide(path.name).entry.slide.name
+        service.queue.viewports.post(body.viewer, name, Viewport(body.level, body.x, body.y, body.width, body.height))
+        response = jsonify({"dropped": service.queue.look_again(body.viewer, name)})
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @app.get(
+        "/slides/<name>/events",
+        tags=_TAG,
+        responses={
+            200: content("text/event-stream", "Events `progress` and `tile`, each with JSON data, while it is open."),
+            404: ErrorAnswer,
+            503: ErrorAnswer,
+        },
+    )
+    def events(path: SlidePath) -> Response:
+        """States of tiles as they change in this process: waiting, painting, final, failed, dropped."""
+        name = service.slide(path.name).entry.slide.name
+        listener = service.queue.broker.listen(name)
+        gone = client_gone()
+
+        def told() -> Iterator[str]:
+            yield _event("progress", _progress(service, name))
+            while not service.queue.broker.closed and not gone():
+                yield _next(listener, service, name)
+
+        response = Response(told(), mimetype="text/event-stream")
+        response.call_on_close(lambda: service.queue.broker.leave(listener))
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Accel-Buffering"] = "no"
+        return response
+
+
+def _next(listener: Listener, service: TileService, name: str) -> str:
+    event = listener.next(HEARTBEAT_SECONDS)
+    if listener.lost:
+        listener.lost = 0
+        return _event("progress", _progress(service, name))
+    return ": nothing new\n\n" if event is None else _event("tile", asdict(event.address) | {"state": event.state})
+
+
+def _event(kind: str, data: dict[str, object]) -> str:
+    return f"event: {kind}\ndata: {json.dumps(data)}\n\n"
+
+
+def _progress(service: TileService, name: str) -> dict[str, object]:
+    return asdict(service.queue.progress(service.slide(name).entry.slide.name))
+
+
+def metadata(slide: ServedSlide) -> dict[str, object]:
+    """Facts of a slide, as JSON."""
+    is_slide = slide.entry.slide
+    return {
+        "id": is_slide.name,
+        "title": slide.entry.title,
+        "seed": is_slide.seed,
+        "model": is_slide.model,
+        "width": is_slide.width_px,
+        "height": is_slide.height_px,
+        "mpp": BASE_MPP,
+        "magnification": BASE_MAGNIFICATION,
+        "tile_size": TILE_PX,
+        "overlap": 0,
+        "min_level": slide.zoom.min_level,
+        "max_level": slide.zoom.max_level,
+        "root_level": slide.zoom.root_level,
+        "unbounded": is_slide.unbounded,
+        "format": JPEG.suffix,
+        "fingerprint": slide.fingerprint,
+        "version": version(),
+        "synthetic": True,
+        "notice": NOTICE,
+        "dzi": f"/slides/{is_slide.name}.dzi",
+        "tiles": f"/slides/{is_slide.name}_files/{{level}}/{{col}}_{{row}}.{JPEG.suffix}",
+        "iiif": f"/iiif/3/{is_slide.name}",
+    }

@@ -1,0 +1,63 @@
+"""A connection of waitress that answers for tiles in memory at once, in the thread that reads from the sockets.
+
+To hand a request to another thread, and to build a WSGI request for it, costs more than the answer. Whatever is not one
+whole, plain GET for a tile in memory goes waitress' usual way.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from email.utils import formatdate
+from functools import lru_cache
+
+from waitress.channel import HTTPChannel
+
+from everslide.server.fast_path import FastPath
+
+_REQUEST = re.compile(rb"GET (/slides/[!-~]{1,200}?)(?:\?([!-~]{0,100}))? HTTP/1\.1\r\n(.*\r\n)?\r\n", re.DOTALL)
+_LONG_WAY = re.compile(
+    rb"^(?:if-|origin:|range:|expect:|content-length:|transfer-encoding:|upgrade:|connection:[^\r]*close)",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A request with one of these headers needs the usual way."""
+_HOST = re.compile(rb"^host:", re.IGNORECASE | re.MULTILINE)
+
+
+class TileChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
+    """tiles: answers; set by a subclass, since waitress makes the channels itself."""
+
+    tiles: FastPath
+
+    def received(self, data: bytes) -> bool:
+        """See HTTPChannel. `data` is what was read from the socket in one go."""
+        idle = self.request is None and not self.requests and not self.total_outbufs_len
+        answer = self._answer(data) if idle and not self.will_close and not self.close_when_flushed else None
+        if answer is None:
+            return bool(super().received(data))
+        with self.outbuf_lock:
+            self.outbufs[-1].append(answer)
+            self.current_outbuf_count += len(answer)
+            self.total_outbufs_len += len(answer)
+            self._flush_exception(self._flush_some)
+        return True
+
+    def _answer(self, data: bytes) -> bytes | None:
+        """The bytes of a response."""
+        request = _REQUEST.fullmatch(data)
+        if request is None or b"\r\n\r\n" in data[:-4]:
+            return None
+        head = request[3] or b""
+        if _LONG_WAY.search(head) or not _HOST.search(head):
+            return None
+        answer = self.tiles.in_memory(request[1].decode("ascii"), (request[2] or b"").decode("ascii"))
+        if answer is None:
+            return None
+        lines = [f"{name}: {value}\r\n" for name, value in answer.headers]
+        start = f"HTTP/1.1 200 OK\r\n{''.join(lines)}Date: {_date(int(time.time()))}\r\nServer: everslide\r\n\r\n"
+        return start.encode("latin-1") + answer.data
+
+
+@lru_cache(maxsize=2)
+def _date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)

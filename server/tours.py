@@ -1,0 +1,79 @@
+"""Tours of a slide: bookmarks in an order, each with a text. Stored with the slide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from everslide.server.access import Access
+from everslide.server.documents import Document, Documents, document_name
+from everslide.server.errors import MalformedError, NotFoundError
+from everslide.server.fields import fresh_json, identifier, items, json_body, number, text
+from everslide.server.tiles import TileService
+
+KIND = "tours"
+MAX_TOURS = 200
+MAX_STOPS = 200
+
+
+def tour_routes(service: TileService, documents: Documents, access: Access) -> Blueprint:
+    """GET `/api/slides/<name>/tours`; PUT and DELETE one of them."""
+    routes = Blueprint(KIND, __name__)
+
+    def name_of(slide: str) -> str:
+        return document_name(service.slide(slide).entry.slide)
+
+    @routes.get("/api/slides/<slide>/tours")
+    def every(slide: str) -> Response:
+        """The tours of a slide."""
+        return fresh_json({"tours": list(documents.get(KIND, name_of(slide)).values())})
+
+    @routes.put("/api/slides/<slide>/tours/<key>")
+    def put(slide: str, key: str) -> Response:
+        """Keep a tour, new or changed."""
+        access.admit()
+        tour = checked_tour(json_body(request), key)
+
+        def keep(kept: Document) -> None:
+            kept[key] = tour
+            if len(kept) > MAX_TOURS:
+                raise MalformedError(f"at most {MAX_TOURS} tours a slide", str(len(kept)), "delete some")
+
+        documents.change(KIND, name_of(slide), keep)
+        return fresh_json(tour)
+
+    @routes.delete("/api/slides/<slide>/tours/<key>")
+    def delete(slide: str, key: str) -> Response:
+        """Delete a tour."""
+        access.admit()
+
+        def drop(kept: Document) -> None:
+            if kept.pop(key, None) is None:
+                raise NotFoundError("a tour of this slide", repr(key[:64]), "load the list anew")
+
+        documents.change(KIND, name_of(slide), drop)
+        return Response(status=204)
+
+    return routes
+
+
+def checked_tour(fields: dict[str, Any], key: str) -> dict[str, Any]:
+    """A tour with exactly the known fields: id, title, stops (title, text, x and y in 20x pixels, magnification,
+    rotation in degrees). Raises MalformedError."""
+    return {
+        "id": identifier(key),
+        "title": text(fields, "title", 200),
+        "stops": [_stop(stop) for stop in items(fields, "stops", MAX_STOPS)],
+    }
+
+
+def _stop(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "title": text(fields, "title", 200),
+        "text": text(fields, "text", 5000, ""),
+        "x": number(fields, "x", -(2.0**53), 2.0**53),
+        "y": number(fields, "y", -(2.0**53), 2.0**53),
+        "magnification": number(fields, "magnification", 1e-6, 80),
+        "rotation": number(fields, "rotation", -360, 360, 0),
+    }

@@ -1,0 +1,98 @@
+"""Windows painted once by several threads or processes that work side by side."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+import numpy as np
+
+from everslide.cache.local_leases import LeaseBook
+from everslide.cache.store import ByteStore, Key
+from everslide.model.geometry import WindowGrid, WindowIndex
+from everslide.model.windows import Bands, Counts, Parent, Windows
+
+_WAIT_SECONDS = 0.5
+
+
+def _nothing() -> None:
+    return
+
+
+def window_name(fingerprint: str, seed: int, window: WindowIndex, parent: Parent) -> str:
+    """Names a window by all that it depends on."""
+    below = hashlib.sha256(parent.tobytes()).hexdigest()[:24]
+    return f"window-1/{fingerprint}/{seed}/{window.s}/{window.col}_{window.row}/{below}"
+
+
+def bands_from(data: bytes, grid: WindowGrid) -> Bands:
+    """The bands of a window from their bytes."""
+    side = grid.window_px // 2
+    return np.frombuffer(data, np.float16).reshape(side, side, 3, 3)
+
+
+class SharedWindows:
+    """Looks for a window in `store`; paints it with `paints` where nobody else is at it, else waits for the other.
+
+    No thread waits while it holds a lease, so none waits for ever. still_wanted: called while waiting and before
+    painting; what it raises ends the work.
+    """
+
+    def __init__(
+        self, paints: Windows, store: ByteStore, leases: LeaseBook, still_wanted: Callable[[], None] = _nothing
+    ) -> None:
+        self._paints, self._store, self._leases, self._still_wanted = paints, store, leases, still_wanted
+
+    @property
+    def fingerprint(self) -> str:
+        return self._paints.fingerprint
+
+    @property
+    def grid(self) -> WindowGrid:
+        return self._paints.grid
+
+    @property
+    def scales(self) -> int:
+        return self._paints.scales
+
+    @property
+    def counts(self) -> Counts:
+        return self._paints.counts
+
+    def paint(self, seed: int, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
+        """See `Windows.paint`."""
+        names = [
+            window_name(self.fingerprint, seed, window, parent) for window, parent in zip(windows, parents, strict=True)
+        ]
+        found: dict[int, Bands] = {}
+        while True:
+            missing = [i for i in range(len(windows)) if i not in found and not self._look(names[i], i, found)]
+            if not missing:
+                return [found[i] for i in range(len(windows))]
+            self._still_wanted()
+            with ExitStack() as held:
+                mine = [i for i in missing if self._mine(names[i], i, found, held)]
+                if mine:
+                    bands = self._paints.paint(seed, [windows[i] for i in mine], [parents[i] for i in mine])
+                    for i, painted in zip(mine, bands, strict=True):
+                        found[i] = painted
+                        self._store.put(Key(names[i]), painted.tobytes())
+                    continue
+            if any(i not in found for i in missing):
+                self._leases.wait(next(names[i] for i in missing if i not in found), _WAIT_SECONDS)
+
+    def _look(self, name: str, i: int, found: dict[int, Bands]) -> bool:
+        data = self._store.get(Key(name))
+        if data is None:
+            return False
+        found[i] = bands_from(data, self.grid)
+        return True
+
+    def _mine(self, name: str, i: int, found: dict[int, Bands], held: ExitStack) -> bool:
+        """Whether this thread has to paint the window: it got the lease, and nobody was done in the meantime."""
+        lease = self._leases.acquire(name)
+        if lease is None:
+            return False
+        held.enter_context(lease)
+        return not self._look(name, i, found)

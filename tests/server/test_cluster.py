@@ -1,0 +1,198 @@
+"""A real Dask scheduler and real workers on loopback: the same bytes, whoever paints, and whoever dies."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from everslide.model.evaluate import MemoryTiles
+from everslide.model.fake import SpeckleDenoiser
+from everslide.model.geometry import TileIndex, WindowIndex
+from everslide.model.painter import Painter
+from everslide.model.slide import Slide
+from everslide.model.windows import LocalWindows
+from everslide.server.encode import decode
+from everslide.server.settings import Settings
+from everslide.server.slides import Catalogue, Entry
+from tests.server.processes import COMMAND
+
+if importlib.util.find_spec("distributed") is None:
+    REASON = "NOT TESTED: the package distributed is missing: pip install 'everslide[cluster]'"
+    if os.environ.get("CI") == "true":
+        pytest.fail(REASON)
+    pytest.skip(REASON, allow_module_level=True)
+
+from everslide.server.assembly import Assembly, assemble
+from everslide.server.cluster import Cluster, EngineError
+
+SLIDE = Slide("demo", 7, model="speckle")
+ENTRY = Entry(SLIDE, "Demo")
+
+
+@dataclass
+class RealCluster:
+    """A scheduler, and workers that a test starts and kills."""
+
+    address: str
+    scheduler: subprocess.Popen[bytes]
+    log: Path
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def hire(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [*COMMAND, "worker", self.address, "--model", "speckle", "--name", name, *arguments]
+        worker = subprocess.Popen(command, stderr=self.log.open("ab"))
+        self.workers.append(worker)
+        return worker
+
+    def close(self) -> None:
+        for process in [*self.workers, self.scheduler]:
+            if process.poll() is None:
+                process.kill()
+            process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    note = tmp_path_factory.mktemp("dask") / "scheduler.json"
+    flags = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(note)]
+    log = note.with_name("log.txt")
+    scheduler = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", *flags], stderr=log.open("ab")
+    )
+    until(lambda: note.exists() and note.stat().st_size > 0)
+    cluster = RealCluster(json.loads(note.read_text())["address"], scheduler, log)
+    for name in ("one", "two"):
+        cluster.hire(name)
+    yield cluster
+    cluster.close()
+
+
+def until(condition: Any, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def assembly(cluster: RealCluster) -> Iterator[Assembly]:
+    assembly = assemble(Settings(cache=None, scheduler=cluster.address, memory_size=10**7), Catalogue((ENTRY,)))
+    yield assembly
+    assembly.close()
+
+
+def paint(assembly: Assembly, tile: TileIndex) -> np.ndarray[Any, Any]:
+    slide = assembly.service.slide("demo")
+    return assembly.service.pixels(slide, slide.zoom.address(tile), lambda: False)
+
+
+@lru_cache
+def _painter() -> Painter:
+    return Painter(SLIDE, SpeckleDenoiser(), MemoryTiles())
+
+
+def painted_here(tile: TileIndex) -> np.ndarray[Any, Any]:
+    return _painter().tile(tile)
+
+
+def test_the_same_bytes_as_the_embedded_engine(assembly: Assembly) -> None:
+    tiles = [TileIndex(0, 300 + i % 2, 200 + i // 2) for i in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        painted = list(pool.map(lambda tile: paint(assembly, tile), tiles))
+    for tile, pixels in zip(tiles, painted, strict=True):
+        np.testing.assert_array_equal(pixels, painted_here(tile))
+    embedded = assemble(Settings(cache=None), Catalogue((ENTRY,)))
+    assert embedded.service.slide("demo").fingerprint == assembly.service.slide("demo").fingerprint
+    embedded.close()
+
+
+def test_both_workers_paint(cluster: RealCluster, assembly: Assembly) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: paint(assembly, TileIndex(0, 300 + i, 202)), range(6)))
+    client = Cluster(cluster.address)
+    done = client._client.run(lambda dask_worker: dask_worker.plugins["everslide"].windows.counts.windows)
+    client.close()
+    assert len(done) == 2
+    assert min(done.values()) > 0
+
+
+def test_a_worker_killed_while_it_paints_costs_nothing_but_time(cluster: RealCluster, assembly: Assembly) -> None:
+    tiles = [TileIndex(0, 302 + i, 205) for i in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(paint, assembly, tile) for tile in tiles]
+        until(lambda: assembly.service.queue.progress("demo").painting is not None)
+        time.sleep(0.3)
+        cluster.workers[0].send_signal(signal.SIGKILL)
+        painted = [answer.result(120) for answer in answers]
+    for tile, pixels in zip(tiles, painted, strict=True):
+        np.testing.assert_array_equal(pixels, painted_here(tile))
+    cluster.workers[0].wait(10)
+    cluster.hire("three")
+    until(lambda: assembly.service.checks[0].passes())
+
+
+def test_a_worker_that_is_stopped_finishes_its_windows(cluster: RealCluster, assembly: Assembly) -> None:
+    worker = cluster.hire("four")
+    client = Cluster(cluster.address)
+    until(lambda: client.workers() >= 3)
+    client.close()
+    worker.terminate()
+    assert worker.wait(60) == 0
+    pixels = paint(assembly, TileIndex(3, 9, 9))
+    np.testing.assert_array_equal(pixels, painted_here(TileIndex(3, 9, 9)))
+
+
+def test_windows_nobody_wants_are_cancelled(cluster: RealCluster) -> None:
+    class NotWantedError(Exception):
+        pass
+
+    def refuse() -> None:
+        raise NotWantedError
+
+    client = Cluster(cluster.address)
+    windows = client.windows("speckle")
+    windows.still_wanted = refuse
+    parents = [np.full((160, 160, 3), 200 + i % 40, np.uint8) for i in range(60)]
+    with pytest.raises(NotWantedError):
+        windows.paint(1, [WindowIndex(0, i, 0) for i in range(60)], parents)
+    windows.still_wanted = lambda: None
+    (bands,) = windows.paint(1, [WindowIndex(0, 5, 0)], [parents[5]])
+    (expected,) = LocalWindows(SpeckleDenoiser()).paint(1, [WindowIndex(0, 5, 0)], [parents[5]])
+    np.testing.assert_array_equal(bands, expected)
+    client.close()
+
+
+def test_no_scheduler_is_an_error_at_once() -> None:
+    with pytest.raises(EngineError, match="cannot be reached"):
+        Cluster("tcp://127.0.0.1:1", timeout=1)
+
+
+def test_no_worker_with_the_model_is_an_error_that_says_what_to_do(cluster: RealCluster) -> None:
+    client = Cluster(cluster.address, timeout=1)
+    with pytest.raises(EngineError, match="everslide worker"):
+        client.windows("mini")
+    client.close()
+
+
+def test_serve_paints_on_the_cluster(cluster: RealCluster, tmp_path: Path) -> None:
+    from tests.server.processes import fetch, metric, serving
+
+    with serving("--no-cache", "--scheduler", cluster.address) as (_, address):
+        tile = decode(fetch(f"{address}/slides/demo_files/17/306_206.png"))
+        assert b'"workers":true' in fetch(f"{address}/readyz")
+        assert metric(address, "everslide_windows_painted_total") > 0
+    np.testing.assert_array_equal(tile, painted_here(TileIndex(0, 306, 206)))

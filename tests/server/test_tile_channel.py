@@ -1,0 +1,136 @@
+"""The quick way to tiles in memory gives what the usual way gives, and leaves everything else to it."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from everslide.server.serving import Server
+from everslide.server.tile_channel import TileChannel
+from tests.server.test_http import server as server  # a fixture
+
+TILE = "/slides/demo_files/17/300_200.jpeg"
+
+
+class Wire:
+    """A connection, and which of its requests took the quick way."""
+
+    def __init__(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        self.quick: list[bool] = []
+        usual = TileChannel._answer
+
+        def watched(channel: TileChannel, data: bytes) -> bytes | None:
+            answer = usual(channel, data)
+            self.quick.append(answer is not None)
+            return answer
+
+        monkeypatch.setattr(TileChannel, "_answer", watched)
+
+    def ask(self, request: bytes) -> tuple[dict[str, str], bytes]:
+        """-> headers, among them the status line as "", and body."""
+        self.socket.sendall(request)
+        return self.read()
+
+    def ask_quickly(self, request: bytes) -> tuple[dict[str, str], bytes]:
+        """Ask until the answer came the quick way: not while the thread of the answer before it is being put away."""
+        for _ in range(1000):
+            answer = self.ask(request)
+            if self.quick and self.quick[-1]:
+                return answer
+        raise AssertionError("never quick")
+
+    def read(self) -> tuple[dict[str, str], bytes]:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            part = self.socket.recv(65536)
+            assert part, data
+            data += part
+        head, _, body = data.partition(b"\r\n\r\n")
+        status, *lines = head.decode().split("\r\n")
+        named = (line.split(": ", 1) for line in lines)
+        headers = {"": status} | {name.lower(): value for name, value in named}
+        while len(body) < int(headers["content-length"]):
+            body += self.socket.recv(65536)
+        return headers, body
+
+
+@pytest.fixture
+def wire(server: Server, monkeypatch: pytest.MonkeyPatch) -> Wire:
+    return Wire(server, monkeypatch)
+
+
+def get(path: str, *headers: str) -> bytes:
+    lines = "".join(f"{header}\r\n" for header in headers)
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n".encode()
+
+
+@pytest.mark.parametrize("query", ["", "?v=0123"])
+def test_the_quick_answer_is_the_usual_one(wire: Wire, query: str) -> None:
+    wire.ask(get(TILE))  # painted
+    quick = wire.ask_quickly(get(TILE + query, "Accept: image/*", "User-Agent: test"))
+    usual = wire.ask(get(TILE + query, 'If-None-Match: "other"'))
+    assert wire.quick[-1] is False
+    assert quick[1] == usual[1]
+    for headers in (quick[0], usual[0]):
+        headers.pop("date")
+    assert quick[0] == usual[0]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Origin: https://pages.example", "Range: bytes=0-9", "If-None-Match: *", "CONNECTION: keep-alive, Close"],
+)
+def test_requests_with_conditions_go_the_usual_way(wire: Wire, header: str) -> None:
+    wire.ask(get(TILE))
+    wire.ask(get("/healthz"))
+    wire.socket.sendall(get(TILE, header))
+    assert wire.socket.recv(100).startswith(b"HTTP/1.1 ")
+    assert not any(wire.quick)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        get("/slides/demo_files/17/300_200.png"),
+        get("/slides/demo_files/17/300_201.jpeg"),
+        get("/slides/demo_files/99/300_200.jpeg"),
+        get("/slides/nothing_files/17/300_200.jpeg"),
+        get(TILE + "?preview=1"),
+        get("/slides/demo.dzi"),
+        get(TILE).replace(b"Host", b"Toast"),
+        get(TILE).replace(b"GET", b"POST"),
+    ],
+)
+def test_everything_else_goes_the_usual_way(wire: Wire, request_: bytes) -> None:
+    wire.ask(get(TILE))
+    headers, _ = wire.ask(request_)
+    assert headers[""].startswith("HTTP/1.1 ")
+    assert not any(wire.quick)
+
+
+def test_a_request_in_pieces_and_two_in_one_are_answered(wire: Wire) -> None:
+    first = wire.ask(get(TILE))[1]
+    whole = get(TILE)
+    wire.socket.sendall(whole[:20])
+    wire.socket.sendall(whole[20:])
+    assert wire.read()[1] == first
+    wire.socket.sendall(get(TILE, "X: 1") + get(TILE, "X: 2"))
+    both = b""
+    while both.count(first) < 2:
+        both += wire.socket.recv(65536)
+    assert both.count(b"HTTP/1.1 200 OK") == 2
+    assert wire.ask(get(TILE))[1] == first
+
+
+def test_a_client_that_does_not_read_is_not_waited_for(wire: Wire, server: Server) -> None:
+    wire.ask(get(TILE))
+    for _ in range(300):
+        wire.socket.sendall(get(TILE))
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as other:
+        other.sendall(get("/healthz"))
+        assert other.recv(100).startswith(b"HTTP/1.1 200")
+    received = b""
+    while received.count(b"HTTP/1.1 200 OK") < 300:
+        received += wire.socket.recv(1 << 20)

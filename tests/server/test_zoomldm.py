@@ -1,0 +1,162 @@
+"""A ZoomLDM checkpoint and real pictures behind the service: what the painter promises arrives unchanged."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+from PIL import Image
+
+from everslide.model.errors import SlideError, WeightsError
+from everslide.server.app import create_app
+from everslide.server.assembly import make_stores
+from everslide.server.cli import main
+from everslide.server.painters import ModelFiles, Painters, load_painters
+from everslide.server.queue import PaintQueue
+from everslide.server.settings import Settings
+from everslide.server.slides import Catalogue, Entry, read_slides
+from everslide.server.tiles import TileService
+from tests.model.pictures import tissue
+from tests.model.zoomldm.tiny import write_checkpoint
+
+FAST = {"preset": "fast", "condition": "none"}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("brca"))
+
+
+def serving(entries: list[Entry], painters: Painters) -> TileService:
+    models = {entry.slide.model: painters for entry in entries}
+    return TileService(Catalogue(tuple(entries)), models, make_stores(Settings(cache=None)), PaintQueue(64))
+
+
+def picture(folder: Path, side: int = 64) -> Path:
+    Image.fromarray(tissue(side, side + 20, 2)).save(folder / "photo.png")
+    return folder / "photo.png"
+
+
+def slides_file(folder: Path, model: str, extra: str = "") -> Path:
+    file = folder / "slides.toml"
+    file.write_text(f'[[slide]]\nname = "photo"\nseed = 3\nmodel = "{model}"\nparent = "photo.png"\nmpp = 2.0\n{extra}')
+    return file
+
+
+def level(service: TileService, static: Path, number: int) -> NDArray[np.uint8]:
+    client, zoom = create_app(service, static).test_client(), service.slide("photo").zoom
+    t_cols, t_rows = zoom.grid(number)
+    rows = []
+    for row in range(t_rows):
+        answers = [client.get(f"/slides/photo_files/{number}/{col}_{row}.png") for col in range(t_cols)]
+        assert all(answer.status_code == 200 for answer in answers)
+        rows.append(np.concatenate([np.asarray(Image.open(io.BytesIO(answer.data))) for answer in answers], 1))
+    return np.concatenate(rows, 0)
+
+
+@pytest.mark.parametrize("model", ["zoomldm-brca", "speckle"])
+def test_zooming_into_a_picture_beyond_its_pixels(model: str, checkpoint: Path, tmp_path: Path) -> None:
+    image = picture(tmp_path)
+    entries = read_slides(slides_file(tmp_path, model), model)
+    assert entries[0].slide.width_px == 84 * 4 and entries[0].slide.height_px == 64 * 4
+    painters = load_painters(model, ModelFiles(checkpoint, FAST) if "zoom" in model else None)
+    service = serving(entries, painters)
+    try:
+        finest = service.slide("photo").zoom.max_level
+        images = [level(service, tmp_path, number) for number in range(finest - 3, finest + 1)]
+        np.testing.assert_array_equal(images[1], np.asarray(Image.open(image)), err_msg="the picture itself")
+        for coarse, fine in itertools.pairwise(images):
+            blocks = fine.astype(int).reshape(fine.shape[0] // 2, 2, fine.shape[1] // 2, 2, 3).sum((1, 3))
+            np.testing.assert_array_equal((blocks + 2) // 4, coarse)
+    finally:
+        service.close()
+
+
+def test_pictures_change_fingerprints(tmp_path: Path) -> None:
+    picture(tmp_path)
+    (entry,) = read_slides(slides_file(tmp_path, "speckle"), "speckle")
+    plain = Entry(entry.slide, entry.title)
+    services = [serving([each], load_painters("speckle")) for each in (entry, plain)]
+    assert services[0].slide("photo").fingerprint != services[1].slide("photo").fingerprint
+    for service in services:
+        service.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('parent = "nowhere.png"\nmpp = 2.0', "nowhere.png"),
+        ('parent = "photo.png"', "both of the fields parent and mpp"),
+        ('parent = "photo.png"\nmpp = 0.5', "nothing finer to paint"),
+        ('parent = "photo.png"\nmpp = 2', "a number with a point"),
+        ('parent = "grey.png"\nmpp = 2.0', "expected an RGB image of 8 bits, found mode L"),
+        ('parent = "thin.png"\nmpp = 2.0', "at least 2 x 2 px, found 1 x 30"),
+        ('parent = "text.png"\nmpp = 2.0', "expected a readable RGB image"),
+    ],
+)
+def test_bad_pictures_are_named(tmp_path: Path, line: str, words: str) -> None:
+    picture(tmp_path)
+    Image.new("L", (30, 30)).save(tmp_path / "grey.png")
+    Image.new("RGB", (1, 30)).save(tmp_path / "thin.png")
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "slides.toml").write_text(f'[[slide]]\nname = "photo"\nseed = 3\n{line}\n')
+    with pytest.raises(SlideError, match=words):
+        read_slides(tmp_path / "slides.toml", "speckle")
+
+
+def test_a_picture_coarser_than_the_model_is_refused(tmp_path: Path) -> None:
+    picture(tmp_path)
+    file = slides_file(tmp_path, "speckle")
+    file.write_text(file.read_text().replace("mpp = 2.0", "mpp = 300.0"))
+    (entry,) = read_slides(file, "speckle")
+    with pytest.raises(SlideError, match="paints below scale 8 at most, found a picture of scale 10"):
+        serving([entry], load_painters("speckle"))
+
+
+def test_models_that_need_weights_and_options_say_so(checkpoint: Path) -> None:
+    with pytest.raises(WeightsError, match="expected --weights FOLDER"):
+        load_painters("zoomldm-brca")
+    with pytest.raises(SlideError, match="preset 'slow': expected one of faithful, fast"):
+        load_painters("zoomldm-brca", ModelFiles(checkpoint, {"preset": "slow"}))
+    with pytest.raises(SlideError, match="--with 'speed': expected one of preset"):
+        load_painters("zoomldm-brca", ModelFiles(checkpoint, {"speed": "1"}))
+    with pytest.raises(SlideError, match="condition 'cdm': expected --with cdm=PATH"):
+        load_painters("zoomldm-brca", ModelFiles(checkpoint, {"condition": "cdm"}))
+    with pytest.raises(SlideError, match="takes no options"):
+        load_painters("speckle", ModelFiles(None, {"preset": "fast"}))
+    with pytest.raises(WeightsError, match="expected a file of weights of mini, found a folder"):
+        load_painters("mini", ModelFiles(checkpoint))
+    painters = load_painters(
+        "zoomldm-brca", ModelFiles(checkpoint, {"condition": "cdm", "cdm": str(checkpoint / "cdm.ckpt")})
+    )
+    assert painters.top_scale == 8
+    assert painters.fingerprint != load_painters("zoomldm-brca", ModelFiles(checkpoint)).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--with", "preset"], "expected KEY=VALUE, found preset"),
+        (["--with", "preset=slow"], "preset 'slow'"),
+        (["--with", "condition=parent"], "expected NAME:PATH"),
+    ],
+)
+def test_serve_says_what_is_wrong_with_its_options(checkpoint: Path, arguments: list[str], words: str) -> None:
+    command = [
+        "serve",
+        "--no-cache",
+        "--port",
+        "0",
+        "--model",
+        "zoomldm-brca",
+        "--weights",
+        str(checkpoint),
+        *arguments,
+    ]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1 and words in result.output
