@@ -31,7 +31,9 @@ if (process.argv.includes("--tests")) {
   const to = join(root, "build", "viewer-tests");
   await rm(to, { recursive: true, force: true });
   await build({
-    entryPoints: (await readdir(from)).filter((name) => name.endsWith(".test.ts")).map((name) => join(from, name)),
+    entryPoints: (await readdir(from))
+      .filter((name) => name.endsWith(".test.ts") || name === "screenshots.ts")
+      .map((name) => join(from, name)),
     outdir: to,
     outExtension: { ".js": ".mjs" },
     bundle: true,

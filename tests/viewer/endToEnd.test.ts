@@ -2,43 +2,14 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import type { Browser, Page } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { artefact, launch, noBrowser, openPage, samplePixels, waitFor, waitPainted } from "./browser.js";
+import { randomPlaces } from "./places.js";
 import { noServer, RealServer } from "./realServer.js";
 
-const SEED = 20;
 const MODEL = process.env["EVERSLIDE_E2E_MODEL"] ?? "mini";
 /** A busy machine of two cores paints the first view of a slide in well under this. */
 const PAINT_MS = 180_000;
-
-/** Numbers in [0, 1) that are the same in every run (mulberry32). */
-function* randomNumbers(seed: number): Generator<number, never> {
-  for (let state = seed; ; ) {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed);
-    yield ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  }
-}
-
-/** Random places; those with tissue on the map of the slide first. */
-async function randomPlaces(page: Page, count: number): Promise<{ x: number; y: number }[]> {
-  const random = randomNumbers(SEED);
-  const shares = Array.from({ length: count }, () => ({ right: random.next().value, down: random.next().value }));
-  const greens = await page.evaluate((points) => {
-    const map = document.querySelector("#overview canvas") as HTMLCanvasElement;
-    const context = map.getContext("2d") as CanvasRenderingContext2D;
-    return points.map(({ right, down }) => context.getImageData(right * map.width, down * map.height, 1, 1).data[1] ?? 255);
-  }, shares);
-  const isTissue = (index: number): boolean => (greens[index] ?? 255) < 205;
-  return shares
-    .map(({ right, down }, index) => ({
-      x: Math.floor(right * 131072),
-      y: Math.floor(down * 98304),
-      tissue: isTissue(index),
-    }))
-    .sort((a, b) => Number(b.tissue) - Number(a.tissue));
-}
 
 describe("end to end", { skip: noBrowser() || noServer() }, () => {
   let browser: Browser;
@@ -51,7 +22,9 @@ describe("end to end", { skip: noBrowser() || noServer() }, () => {
     const server = new RealServer(MODEL);
     try {
       await server.start();
-      const { page, faults, foreign } = await openPage(browser, server.url, "", { viewport: { width: 1440, height: 900 } });
+      const { page, faults, foreign } = await openPage(browser, server.url, "", {
+        viewport: { width: 1440, height: 900 },
+      });
       const keep = async (name: string): Promise<void> => {
         const state = await waitPainted(page, PAINT_MS);
         assert.ok(state.tilesInView.length >= 4 && state.waiting === 0, JSON.stringify(state));
@@ -74,7 +47,9 @@ describe("end to end", { skip: noBrowser() || noServer() }, () => {
       await keep("viewer-20x.png");
       assert.equal((await samplePixels(page)).blank, 0);
       assert.equal(await page.textContent("#magnification"), "20x");
-      assert.equal(new URL(page.url()).hash, `#slide=demo&x=${place.x}&y=${place.y}&mag=20`);
+      assert.ok(
+        new URL(page.url()).hash.startsWith(`#slide=demo&x=${place.x}&y=${place.y}&mag=20&seed=7&model=${MODEL}&fp=`),
+      );
       assert.deepEqual(faults, []);
       assert.deepEqual(foreign, []);
       await page.context().close();

@@ -110,9 +110,12 @@ export class FakeServer {
     const api = /^\/api\/slides(?:\/([^/]+))?(\/progress)?$/.exec(url.pathname);
     const tile = /^\/slides\/([^/]+)_files\/(\d+)\/(\d+)_(\d+)\.jpeg$/.exec(url.pathname);
     if (url.pathname === "/" || url.pathname.startsWith("/static/")) await sendFile(url.pathname, response);
-    else if (api?.[2]) sendJson(response, { waiting: this.#waiting, painting: null, painted: 0, seconds_per_tile: 0.2 });
+    else if (api?.[2])
+      sendJson(response, { waiting: this.#waiting, painting: null, painted: 0, seconds_per_tile: 0.2 });
     else if (api?.[1]) sendJson(response, this.#metadata(SLIDES.find((slide) => slide.id === api[1]) as FakeSlide));
     else if (api) sendJson(response, { slides: SLIDES.map((slide) => this.#metadata(slide)) });
+    else if (/\/annotations$/.test(url.pathname)) sendJson(response, { type: "FeatureCollection", features: [] });
+    else if (/\/tours$/.test(url.pathname)) sendJson(response, { tours: [] });
     else if (tile) await this.#tile(tile, url.searchParams.has("preview"), response);
     else sendError(response, 404, url.pathname);
   }

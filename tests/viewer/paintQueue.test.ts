@@ -63,7 +63,10 @@ describe("paint queue", () => {
     queue.want([tile(1), tile(5)]);
     await settle();
     assert.deepEqual(keys(), ["9/0_0", "9/1_0", "9/5_0"]);
-    assert.deepEqual(asked.map((one) => one.signal.aborted), [true, false, false]);
+    assert.deepEqual(
+      asked.map((one) => one.signal.aborted),
+      [true, false, false],
+    );
     assert.equal(queue.running, 2);
   });
 
@@ -72,7 +75,10 @@ describe("paint queue", () => {
     queue.want([]);
     queue.want([tile(0)]);
     await settle();
-    assert.deepEqual(asked.map((one) => one.signal.aborted), [true, false]);
+    assert.deepEqual(
+      asked.map((one) => one.signal.aborted),
+      [true, false],
+    );
     asked[1]?.answer(BLOB);
     await settle();
     assert.deepEqual(finals, ["9/0_0"]);

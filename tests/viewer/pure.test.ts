@@ -1,6 +1,8 @@
 /** The arithmetic of the page. Expected values are written out. */
 
 import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { parseJson, tileUrl, type Slide } from "../../viewer/src/api.js";
 import { Finals } from "../../viewer/src/finals.js";
@@ -9,13 +11,14 @@ import {
   gridOf,
   isAncestor,
   levelAt,
+  meetsFrame,
   paintingOrder,
   parentOf,
   tileKey,
   tileRect,
   tilesMeeting,
 } from "../../viewer/src/geometry.js";
-import { actionOf, type Actions } from "../../viewer/src/keyboard.js";
+import { actionOf, type Actions, BINDINGS } from "../../viewer/src/keyboard.js";
 import {
   exactIndex,
   MAGNIFICATIONS,
@@ -23,7 +26,7 @@ import {
   shownMagnification,
   umPerPxLabel,
 } from "../../viewer/src/magnification.js";
-import { formatHash, parseHash, sameHash } from "../../viewer/src/permalink.js";
+import { differences, formatHash, parseHash, sameHash, type View } from "../../viewer/src/permalink.js";
 import { scaleBar } from "../../viewer/src/scalebar.js";
 import { paintingText } from "../../viewer/src/status.js";
 
@@ -41,6 +44,20 @@ describe("geometry", () => {
     assert.deepEqual(tiles.map(tileKey), ["17/0_2", "17/1_2"]);
     assert.deepEqual(tilesMeeting(SLIDE, 10, { x: -9e5, y: -9e5, width: 9e6, height: 9e6 }).length, 12);
     assert.deepEqual(tilesMeeting(SLIDE, 17, { x: -600, y: 0, width: 300, height: 300 }), []);
+  });
+
+  test("tiles of a turned view", () => {
+    const frame = { x: 1000, y: 1000, width: 400, height: 100 };
+    const box = { x: 1150, y: 1100, width: 50, height: 50 };
+    assert.ok(!meetsFrame(box, { ...frame, rotation: 0 }));
+    assert.ok(meetsFrame({ ...box, y: 1040 }, { ...frame, rotation: 0 }));
+    assert.ok(
+      !meetsFrame(box, { ...frame, rotation: 30 }),
+      "the slide turns clockwise: its right side is seen further up",
+    );
+    assert.ok(meetsFrame(box, { ...frame, rotation: -30 }));
+    assert.ok(meetsFrame({ ...box, x: 1000, y: 1150 }, { ...frame, rotation: 90 }), "wide becomes tall");
+    assert.ok(!meetsFrame(box, { ...frame, rotation: 90 }));
   });
 
   test("exact at 2^31", () => {
@@ -127,12 +144,34 @@ describe("scale bar", () => {
 });
 
 describe("permalink", () => {
+  const painted = { id: "demo", seed: "18446744073709551615", model: "mini", fingerprint: "f00d" };
+  const at = (x: number, y: number, magnification: number, rotation = 0): View => ({ x, y, magnification, rotation });
+
   test("round trip, exact at 2^31 and beyond", () => {
     for (const x of [0, 65536, 2 ** 31 + 1, 2 ** 40 - 1]) {
-      const hash = formatHash("demo", { x, y: x + 2, magnification: 20 });
-      assert.deepEqual(parseHash(hash), { slide: "demo", view: { x, y: x + 2, magnification: 20 } });
+      const { slide, view, painted: by } = parseHash(formatHash(painted, at(x, x + 2, 20, 90)));
+      assert.deepEqual({ slide, view }, { slide: "demo", view: at(x, x + 2, 20, 90) });
+      assert.deepEqual(by, { seed: "18446744073709551615", model: "mini", fingerprint: "f00d" });
     }
-    assert.equal(formatHash("demo", { x: 1.4, y: 2.6, magnification: 0.15625 }), "#slide=demo&x=1&y=3&mag=0.15625");
+    const provenance = "&seed=18446744073709551615&model=mini&fp=f00d";
+    assert.equal(formatHash(painted, at(1.4, 2.6, 0.15625)), `#slide=demo&x=1&y=3&mag=0.15625${provenance}`);
+    assert.equal(formatHash(painted, at(1, 3, 5, 45)), `#slide=demo&x=1&y=3&mag=5&rot=45${provenance}`);
+  });
+
+  test("a link tells what differs from the slide that is there", () => {
+    const link = parseHash("#slide=demo&x=1&y=2&mag=5&seed=7&model=mini&fp=beef").painted;
+    assert.deepEqual(differences(link, painted), [
+      "seed 18446744073709551615 instead of 7",
+      "fingerprint f00d instead of beef",
+    ]);
+    assert.deepEqual(differences(parseHash(formatHash(painted, at(1, 2, 5))).painted, painted), []);
+    assert.deepEqual(differences(parseHash("#slide=demo").painted, painted), [], "a short link promises nothing");
+  });
+
+  test("any turn is one between 0 and 360 degrees", () => {
+    assert.equal(parseHash("#x=1&y=2&mag=5&rot=-90").view?.rotation, 270);
+    assert.equal(parseHash("#x=1&y=2&mag=5&rot=725").view?.rotation, 5);
+    assert.equal(parseHash("#x=1&y=2&mag=5&rot=oops").view?.rotation, 0);
   });
 
   test("impossible views are no views", () => {
@@ -155,18 +194,23 @@ describe("permalink", () => {
   });
 
   test("names are escaped", () => {
-    assert.equal(parseHash(formatHash("a&b=c #", { x: 1, y: 1, magnification: 1 })).slide, "a&b=c #");
+    assert.equal(parseHash(formatHash({ ...painted, id: "a&b=c #" }, at(1, 1, 1))).slide, "a&b=c #");
   });
 
   test("the same link", () => {
     assert.ok(sameHash("#slide=a&x=1&y=2&mag=5", "#mag=5.0&x=1&y=2&slide=a"));
     assert.ok(!sameHash("#slide=a&x=1&y=2&mag=5", "#slide=a&x=1&y=3&mag=5"));
+    assert.ok(!sameHash("#slide=a&x=1&y=2&mag=5", "#slide=a&x=1&y=2&mag=5&rot=10"));
+    assert.ok(!sameHash("#slide=a&x=1&y=2&mag=5&fp=1", "#slide=a&x=1&y=2&mag=5&fp=2"));
   });
 });
 
 describe("interface to the server", () => {
   test("seeds keep all their digits", () => {
-    assert.deepEqual(parseJson('{"seed": 18446744073709551615, "width": 3}'), { seed: "18446744073709551615", width: 3 });
+    assert.deepEqual(parseJson('{"seed": 18446744073709551615, "width": 3}'), {
+      seed: "18446744073709551615",
+      width: 3,
+    });
     assert.deepEqual(parseJson('{"seed": "12"}'), { seed: "12" });
   });
 
@@ -183,27 +227,69 @@ test("finals: the least recently used go first", () => {
   finals.put("b", blob);
   assert.ok(finals.get("a"));
   finals.put("c", blob);
-  assert.deepEqual(["a", "b", "c"].filter((key) => finals.has(key)), ["a", "c"]);
+  assert.deepEqual(
+    ["a", "b", "c"].filter((key) => finals.has(key)),
+    ["a", "c"],
+  );
   finals.put("a", blob);
   assert.equal(finals.count, 2);
 });
 
-test("keys", () => {
+describe("keys", () => {
   const done: string[] = [];
-  const actions: Actions = {
-    pan: (right, down) => done.push(`pan ${right} ${down}`),
-    zoom: (factor) => done.push(`zoom ${factor}`),
-    magnify: (magnification) => done.push(`magnify ${magnification}`),
-    home: () => done.push("home"),
-    fullscreen: () => done.push("fullscreen"),
-    help: () => done.push("help"),
-  };
-  for (const key of ["ArrowLeft", "+", "1", "8", "9", "0", "h", "f", "?", "x"]) actionOf(key, actions)?.();
-  assert.deepEqual(done, ["pan -0.2 0", "zoom 1.5", "magnify 0.15625", "magnify 20", "home", "fullscreen", "help"]);
+  // Every action notes its name and what it was given.
+  const actions = new Proxy({} as Actions, {
+    get:
+      (_, name) =>
+      (...given: unknown[]) =>
+        void done.push([String(name), ...given].join(" ")),
+  });
+
+  test("what they do", () => {
+    for (const key of ["ArrowLeft", "+", "1", "8", "9", "0", "h", "H", "f", "?", "r", "R", "m", "Ctrl+z", "PageUp"]) {
+      actionOf(key, actions)?.();
+    }
+    const moves = ["pan -0.2 0", "zoom 1.5", "magnify 0.15625", "magnify 20", "magnify 40", "upright", "home", "home"];
+    assert.deepEqual(done, [
+      ...moves,
+      "fullscreen",
+      "help",
+      "rotate 15",
+      "rotate -15",
+      "tool measure",
+      "undo",
+      "step -1",
+    ]);
+    for (const key of ["x", "F1", "Ctrl+a", "Shift", "z"]) assert.equal(actionOf(key, actions), null, key);
+  });
+
+  test("no key does two things, and the help tells of each", () => {
+    const keys = BINDINGS.flatMap((binding) => binding.keys);
+    assert.equal(new Set(keys).size, keys.length);
+    const told = BINDINGS.filter(({ words }) => words)
+      .map(({ keys, shown }) => shown ?? keys[0])
+      .join(" ");
+    for (const key of ["M", "A", "B", "C", "I", "T", "E", "N", "L", "S", "P", "F", "H", "R", "0", "?"]) {
+      assert.ok(told.toUpperCase().includes(key), key);
+    }
+  });
 });
 
 test("the state of painting in words", () => {
   assert.equal(paintingText(1, null), "1 tile to paint");
   assert.equal(paintingText(12, 0.05), "12 tiles to paint");
   assert.equal(paintingText(12, 0.3), "12 tiles to paint, about 4 s");
+});
+
+test("each row of the README's table of features names a test that exists", async () => {
+  const readme = await readFile("README.md", "utf8");
+  const rows = readme.split("\n").filter((line) => /^\|.*\| `[^`]+` \|$/.test(line));
+  const folder = join("tests", "viewer");
+  const files = (await readdir(folder)).filter((name) => name.endsWith(".test.ts"));
+  const sources = (await Promise.all(files.map((name) => readFile(join(folder, name), "utf8")))).join("\n");
+  assert.ok(rows.length >= 16, `${rows.length} rows`);
+  for (const row of rows) {
+    const title = /`([^`]+)` \|$/.exec(row)?.[1] ?? "";
+    assert.ok(sources.includes(`test("${title}"`), `no test is named ${title}`);
+  }
 });

@@ -26,12 +26,16 @@ export function noServer(): string | false {
 }
 
 export class RealServer {
-  readonly #cache = mkdtempSync(join(tmpdir(), "everslide-viewer-test-"));
+  readonly #folder = mkdtempSync(join(tmpdir(), "everslide-viewer-test-"));
   #port = 0;
   #process: ChildProcess | null = null;
   #log = "";
 
-  constructor(readonly model: string) {}
+  /** flags: further ones of `everslide serve`. */
+  constructor(
+    readonly model: string,
+    readonly flags: readonly string[] = [],
+  ) {}
 
   get url(): string {
     return `http://127.0.0.1:${this.#port}`;
@@ -41,14 +45,18 @@ export class RealServer {
   async start(timeoutMs = 90_000): Promise<void> {
     this.#port ||= await freePort();
     const [program = "", ...args] = command();
-    const flags = ["serve", "--port", String(this.#port), "--cache", this.#cache, "--model", this.model];
+    const folders = ["--cache", join(this.#folder, "cache"), "--data", join(this.#folder, "data")];
+    const flags = ["serve", "--port", String(this.#port), ...folders, "--model", this.model, ...this.flags];
     const child = spawn(program, [...args, ...flags], { stdio: ["ignore", "pipe", "pipe"] });
     const log = (text: Buffer): void => void (this.#log = (this.#log + String(text)).slice(-4000));
     child.stdout.on("data", log);
     child.stderr.on("data", log);
     this.#process = child;
-    for (const end = Date.now() + timeoutMs; Date.now() < end && child.exitCode === null; ) {
-      const up = await fetch(`${this.url}/healthz`).then((response) => response.ok, () => false);
+    for (const end = Date.now() + timeoutMs; Date.now() < end && child.exitCode === null;) {
+      const up = await fetch(`${this.url}/healthz`).then(
+        (response) => response.ok,
+        () => false,
+      );
       if (up) return;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
@@ -71,7 +79,7 @@ export class RealServer {
   /** Ends the server and forgets what it painted. */
   async close(): Promise<void> {
     await this.stop();
-    rmSync(this.#cache, { recursive: true, force: true });
+    rmSync(this.#folder, { recursive: true, force: true });
   }
 }
 

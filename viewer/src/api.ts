@@ -15,6 +15,9 @@ export interface Slide extends Extent {
   readonly tiles: string;
 }
 
+/** What a link and an exported picture say of the slide they come from. */
+export type Provenance = Pick<Slide, "id" | "seed" | "model" | "fingerprint">;
+
 /** What the server is painting, for whomever. */
 export interface Progress {
   readonly waiting: number;
@@ -91,9 +94,18 @@ async function fetchTile(url: string, signal: AbortSignal): Promise<TileAnswer> 
   return { blob: await body(response.blob()), final: response.headers.get("X-Everslide-State") !== "preview" };
 }
 
-async function fetchJson(url: string): Promise<unknown> {
-  const response = await answer(url, { headers: { Accept: "application/json" } });
+/** An answer in JSON. */
+export async function fetchJson(url: string, init: RequestInit = {}): Promise<unknown> {
+  const response = await answer(url, { headers: { Accept: "application/json" }, ...init });
   return parseJson(await body(response.text()));
+}
+
+/** Sends JSON (null sends nothing) and reads the answer; null where there is none. */
+export async function sendJson(method: "POST" | "PUT" | "DELETE", url: string, content: unknown): Promise<unknown> {
+  const headers = { Accept: "application/json", "Content-Type": "application/json" };
+  const response = await answer(url, { method, headers, body: content === null ? null : JSON.stringify(content) });
+  const text = await body(response.text());
+  return text ? parseJson(text) : null;
 }
 
 /** JSON whose seeds, integers up to 2^64, are kept as text: a number would lose their last digits. */

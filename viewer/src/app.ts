@@ -1,52 +1,71 @@
 /** One open page: which slide is shown, where, and what the parts of the page say about it. */
 
-import OpenSeadragon from "openseadragon";
 import { fetchSlide, fetchSlides, ServerError, type Slide } from "./api.js";
-import { Connection, pause } from "./connection.js";
+import { drawBackdrop } from "./backdrop.js";
+import { Connection } from "./connection.js";
+import { part } from "./dom.js";
+import { helpDialog } from "./help.js";
 import type { Actions } from "./keyboard.js";
-import { BASE_MAGNIFICATION } from "./magnification.js";
+import { NewSlide } from "./newSlide.js";
 import { Notices } from "./notices.js";
 import { Overview } from "./overview.js";
-import { type Look, Painting } from "./painting.js";
-import { formatHash, parseHash, sameHash } from "./permalink.js";
+import { Pane } from "./pane.js";
+import { differences, formatHash, type Link, parseHash, sameHash } from "./permalink.js";
 import { Readout } from "./readout.js";
-import { coarsestMagnification, createViewer, Stage } from "./stage.js";
+import { coarsestMagnification, type Stage } from "./stage.js";
 import { Status } from "./status.js";
-import { tileSourceOf } from "./tileSource.js";
+import { Tools } from "./tools.js";
 
 const WRITE_LINK_AFTER_MS = 250;
 /** A hiccup shorter than this is not worth a message. */
 const COMPLAIN_AFTER_MS = 700;
 
 export class App {
-  readonly stage: Stage;
   readonly connection = new Connection();
-  painting: Painting | null = null;
-  readonly #page: Document;
-  readonly #notices: Notices;
-  readonly #overview: Overview;
+  readonly pane: Pane;
+  readonly tools: Tools;
+  readonly #notices = new Notices(part("notices"));
+  readonly #overview = new Overview(part("overview"));
+  readonly #status = new Status(part("status"), part("progress-line"), part("painting-spoken"));
+  readonly #picker = part("picker") as HTMLSelectElement;
+  readonly #help = helpDialog();
+  readonly #newSlide = new NewSlide((id) => this.#slideMade(id));
   readonly #readout: Readout;
-  readonly #status: Status;
-  readonly #picker: HTMLSelectElement;
   #slides: Slide[] = [];
   #linkTimer: ReturnType<typeof setTimeout> | null = null;
   #newEntry = false;
 
-  constructor(page: Document) {
-    const part = (id: string): HTMLElement => page.getElementById(id) as HTMLElement;
-    this.#page = page;
-    this.stage = new Stage(createViewer(part("slide")));
-    this.#notices = new Notices(part("notices"));
-    this.#overview = new Overview(part("overview"));
-    this.#readout = new Readout(page, (magnification) => this.actions.magnify(magnification));
-    this.#status = new Status(part("status"), part("progress-line"));
-    this.#picker = part("picker") as HTMLSelectElement;
+  constructor() {
+    this.pane = new Pane({
+      element: part("slide"),
+      connection: this.connection,
+      onView: () => this.#viewChanged(),
+      onPainting: () => this.#paintingChanged(),
+      onRefused: (error) => this.#notices.showError(error),
+    });
+    drawBackdrop(this.pane, () => this.#overview.picture);
+    this.#readout = new Readout(
+      document,
+      (magnification) => this.actions.magnify(magnification),
+      () => this.actions.upright(),
+    );
+    this.tools = new Tools({
+      pane: this.pane,
+      connection: this.connection,
+      notices: this.#notices,
+      slides: () => this.#slides,
+      present: () => this.actions.present(),
+    });
+    document.body.append(this.#help, this.#newSlide.element);
     this.#overview.onPoint = (x, y) => this.#moveTo(x, y);
-    this.#picker.addEventListener("change", () => this.#goToLink(formatLink(this.#picker.value)));
-    this.stage.viewer.addHandler("viewport-change", () => this.#viewChanged());
-    this.stage.viewer.addHandler("resize", () => this.#viewChanged());
+    this.#picker.addEventListener("change", () => this.#goToSlide(this.#picker.value));
     this.connection.onChange = (up) => this.#connectionChanged(up);
-    addEventListener("hashchange", () => void this.#followLink());
+    // The event's own address: by now the page may have written another one over it.
+    addEventListener("hashchange", (event) => void this.#followLink(new URL(event.newURL).hash));
+  }
+
+  get stage(): Stage {
+    return this.pane.stage;
   }
 
   /** What keys and buttons do. A jump gets an entry in the browser's history. */
@@ -54,97 +73,130 @@ export class App {
     pan: (right, down) => this.stage.panBy(right, down),
     zoom: (factor) => this.stage.zoomBy(factor),
     magnify: (magnification) => this.#jump(() => this.stage.magnify(magnification)),
+    rotate: (degrees) => this.stage.rotateBy(degrees),
+    upright: () => this.stage.upright(),
     home: () => this.#jump(() => this.stage.home(false)),
     fullscreen: () => void this.#toggleFullscreen(),
-    help: () => (this.#page.getElementById("help-dialog") as HTMLDialogElement).showModal(),
+    help: () => this.#help.showModal(),
+    tool: (id) => this.tools.dock.toggle(id),
+    newSlide: () => void this.#newSlide.show(),
+    copyLink: () => void this.tools.sharing.copyLink(),
+    screenshot: () => void this.tools.sharing.screenshot(),
+    present: () => this.#present(!document.body.classList.contains("presenting")),
+    putCorner: () => this.tools.annotating.putCorner(),
+    remove: () => this.#removeChosen(),
+    undo: () => this.tools.annotating.undo(),
+    cancel: () => this.#cancel(),
+    step: (by) => this.tools.teaching.step(by),
   };
 
   /** Loads the list of slides, however long the server takes to be there, and opens the one of the link. */
   async start(): Promise<void> {
-    this.#slides = await this.#insist(fetchSlides);
-    this.#picker.replaceChildren(
-      ...this.#slides.map((slide) => new Option(slide.title || slide.id, slide.id)),
-    );
-    this.#picker.disabled = this.#slides.length < 2;
+    this.#slides = await this.#loadSlides();
+    this.#listSlides();
     if (this.#slides.length === 0) {
-      this.#notices.show("no-slides", "This server has no slides.", "Start it with a slide, for example the demo slide.");
+      this.#notices.show(
+        "no-slides",
+        "This server has no slides.",
+        "Start it with a slide, for example the demo slide.",
+      );
       return;
     }
-    await this.#followLink();
+    await this.#followLink(location.hash);
   }
 
-  async #followLink(): Promise<void> {
-    const link = parseHash(location.hash);
+  async #loadSlides(): Promise<Slide[]> {
+    try {
+      return await this.connection.insist(fetchSlides);
+    } catch (error) {
+      this.#notices.showError(error);
+      throw error;
+    }
+  }
+
+  #listSlides(): void {
+    this.#picker.replaceChildren(...this.#slides.map((slide) => new Option(slide.title || slide.id, slide.id)));
+    this.#picker.disabled = this.#slides.length < 2;
+    if (this.stage.slide) this.#picker.value = this.stage.slide.id;
+    this.tools.comparison.refresh();
+  }
+
+  async #followLink(hash: string): Promise<void> {
+    if (this.#linkTimer !== null) clearTimeout(this.#linkTimer);
+    const link = parseHash(hash);
     const known = this.#slides.find((slide) => slide.id === link.slide);
     if (link.slide !== null && !known) {
       const there = this.#slides.map((slide) => slide.id).join(", ");
-      this.#notices.show("unknown-slide", `There is no slide "${link.slide}".`, `Choose one of: ${there}.`);
+      this.#notices.show(
+        "unknown-slide",
+        `There is no slide "${link.slide}".`,
+        `Choose one of: ${there}.${howToMake(link)}`,
+      );
     }
     const slide = known ?? this.stage.slide ?? this.#slides[0];
     if (!slide) return;
     if (slide.id !== this.stage.slide?.id) await this.#open(slide);
+    if (known) this.#warnIfDifferent(link, known);
     if (known && link.view) this.stage.show(link.view, true);
     else if (known || !this.stage.view()) this.stage.home(true);
     this.#viewChanged();
   }
 
+  /** A link promises pixels: where another painter stands behind the slide's name, they are others. */
+  #warnIfDifferent(link: Link, slide: Slide): void {
+    this.#notices.dismiss("differs");
+    const found = differences(link.painted, slide);
+    if (found.length === 0) return;
+    this.#notices.show(
+      "differs",
+      "These are not the pixels of the link.",
+      `This server paints with ${found.join(", ")}.`,
+    );
+  }
+
   async #open(slide: Slide): Promise<void> {
-    this.painting?.close();
-    this.painting = new Painting({
-      viewer: this.stage.viewer,
-      slide,
-      connection: this.connection,
-      look: () => this.#look(),
-      onChange: () => this.#paintingChanged(),
-      onRefused: (error) => this.#notices.showError(error),
-    });
     this.#picker.value = slide.id;
     this.#describe(slide);
     this.#status.open(slide.id);
-    this.#overview.open(slide, this.connection, () => this.painting?.isViewFinal() ?? false);
-    await this.stage.open(slide, tileSourceOf(slide, this.painting.previews));
+    this.#overview.open(slide, this.connection, () => this.pane.painting?.isViewFinal() ?? false);
+    await this.pane.open(slide);
     this.#readout.limit(slide.unbounded ? coarsestMagnification(slide) : 0);
     this.stage.home(true);
+    this.tools.opened(slide);
   }
 
   /** Who painted this: beside the title, on the badge and in the window's title. */
   #describe(slide: Slide): void {
     const origin = `model ${slide.model}, seed ${slide.seed}`;
-    const about = this.#page.getElementById("about");
+    const about = document.getElementById("about");
     if (about) about.textContent = origin;
-    const badge = this.#page.getElementById("badge");
+    const badge = document.getElementById("badge");
     const never = `This tissue never existed: it was painted by ${origin}, version ${slide.version}.`;
     if (badge) badge.title = `${slide.notice}. ${never}`;
-    this.#page.title = `${slide.title || slide.id} · Everslide`;
-  }
-
-  #look(): Look | null {
-    const view = this.stage.area();
-    const magnification = this.stage.view()?.magnification;
-    if (!view || !magnification) return null;
-    return { view, devicePxPerL0Px: (magnification / BASE_MAGNIFICATION) * OpenSeadragon.pixelDensityRatio };
+    document.title = `${slide.title || slide.id} · Everslide`;
   }
 
   #viewChanged(): void {
     const now = this.stage.view(false);
     const area = this.stage.area();
     if (!now || !area) return;
-    this.#readout.show(now.magnification);
+    this.#readout.show(now.magnification, now.rotation);
     this.#overview.show(area);
-    this.painting?.update();
+    this.tools.moved();
     if (this.#linkTimer !== null) clearTimeout(this.#linkTimer);
     this.#linkTimer = setTimeout(() => this.#writeLink(), WRITE_LINK_AFTER_MS);
   }
 
   #paintingChanged(): void {
-    const painting = this.painting;
+    const { painting } = this.pane;
     if (painting) this.#status.show(painting.queue.waiting, painting.counts().done);
+    this.tools.painted();
   }
 
   #writeLink(): void {
     const view = this.stage.view(true);
     if (!view || !this.stage.slide) return;
-    const hash = formatHash(this.stage.slide.id, view);
+    const hash = formatHash(this.stage.slide, view);
     if (sameHash(hash, location.hash)) return;
     // Neither call raises `hashchange`, so writing a link never moves the view.
     if (this.#newEntry) history.pushState(null, "", hash);
@@ -163,16 +215,47 @@ export class App {
     if (view) this.stage.show({ ...view, x, y }, false);
   }
 
-  #goToLink(hash: string): void {
+  #goToSlide(id: string): void {
     this.#writeLink();
-    location.hash = hash;
+    location.hash = `#slide=${encodeURIComponent(id)}`;
+  }
+
+  /** A slide was made on the server: shows it. */
+  async #slideMade(id: string): Promise<void> {
+    this.#slides = await this.#loadSlides();
+    this.#listSlides();
+    this.#goToSlide(id);
+  }
+
+  /** Without controls; the badge stays. */
+  #present(on: boolean): void {
+    document.body.classList.toggle("presenting", on);
+    if (!on) return;
+    this.tools.dock.close();
+    this.#notices.show("presenting", "Presentation.", "Escape brings the controls back.", 3000);
+  }
+
+  #removeChosen(): boolean {
+    if (!this.tools.annotating.selected) return false;
+    this.tools.annotating.remove();
+    return true;
+  }
+
+  /** Escape: one thing at a time, the innermost first. */
+  #cancel(): boolean {
+    const { annotating, teaching, dock } = this.tools;
+    if (annotating.cancel()) return true;
+    if (document.body.classList.contains("presenting")) this.#present(false);
+    else if (teaching.card.shown) teaching.card.close();
+    else return dock.close();
+    return true;
   }
 
   async #toggleFullscreen(): Promise<void> {
     try {
-      if (this.#page.fullscreenElement) await this.#page.exitFullscreen();
+      if (document.fullscreenElement) await document.exitFullscreen();
       // The whole page, so that the badge stays in sight.
-      else await this.#page.documentElement.requestFullscreen();
+      else await document.documentElement.requestFullscreen();
     } catch {
       this.#notices.show("fullscreen", "This browser does not allow full screen here.", "Use its own key, often F11.");
     }
@@ -184,7 +267,7 @@ export class App {
       return;
     }
     this.#notices.dismiss("connection");
-    this.painting?.update();
+    for (const pane of this.tools.comparison.panes) pane.painting?.update();
     void this.#reopenIfChanged();
   }
 
@@ -199,7 +282,7 @@ export class App {
   async #reopenIfChanged(): Promise<void> {
     const open = this.stage.slide;
     if (!open) return;
-    const slide = await this.#insist(() => fetchSlide(open.id)).catch(() => null);
+    const slide = await this.connection.insist(() => fetchSlide(open.id)).catch(() => null);
     if (!slide || slide.fingerprint === open.fingerprint || this.stage.slide !== open) return;
     const view = this.stage.view(true);
     this.#slides = this.#slides.map((other) => (other.id === slide.id ? slide : other));
@@ -207,25 +290,11 @@ export class App {
     if (view) this.stage.show(view, true);
     this.#notices.show("changed", "The server now paints with another model.", "The slide was opened anew.");
   }
-
-  /** Repeats a question until the server answers it. */
-  async #insist<T>(question: () => Promise<T>): Promise<T> {
-    for (;;) {
-      try {
-        const answer = await question();
-        this.connection.answered();
-        return answer;
-      } catch (error) {
-        if (!this.connection.failed(error)) {
-          this.#notices.showError(error);
-          throw error;
-        }
-        await pause(this.connection.waitMs, new AbortController().signal);
-      }
-    }
-  }
 }
 
-function formatLink(slide: string): string {
-  return `#slide=${encodeURIComponent(slide)}`;
+/** What to do for a slide that this server does not have, where the link says how it was painted. */
+function howToMake({ painted: { seed, model } }: Link): string {
+  return seed && model
+    ? ` New slide with seed ${seed} and model ${model} would paint the same, if the weights are the same.`
+    : "";
 }

@@ -1,9 +1,10 @@
 /** Whether the server answers. Everybody who talks to it reports here; waits grow while it is gone. */
 
-import { ConnectionError, ServerError } from "./api.js";
+import { ConnectionError, isAbort, ServerError } from "./api.js";
 
 const FIRST_WAIT_MS = 400;
 const LONGEST_WAIT_MS = 5000;
+const NEVER = new AbortController().signal;
 
 export class Connection {
   #failures = 0;
@@ -25,6 +26,23 @@ export class Connection {
     const wasUp = this.up;
     this.#failures = 0;
     if (!wasUp) this.onChange(true);
+  }
+
+  /**
+   * Repeats a question until the server answers it. Throws what the server refuses for good, and an AbortError when
+   * `signal` comes first.
+   */
+  async insist<T>(question: () => Promise<T>, signal: AbortSignal = NEVER): Promise<T> {
+    for (;;) {
+      try {
+        const answer = await question();
+        this.answered();
+        return answer;
+      } catch (error) {
+        if (isAbort(error) || !this.failed(error)) throw error;
+        await pause(this.waitMs, signal);
+      }
+    }
   }
 
   /** Counts a failure that asking again may cure; returns whether this was one. */

@@ -4,6 +4,9 @@
  * Names carry their plane: `l0` is a pixel of 20x (0.5 um/px), `level` a Deep Zoom level, whose finest is `max_level`.
  */
 
+/** A level is drawn while one of its pixels covers at least this many device pixels. */
+export const MIN_PIXEL_RATIO = 0.7;
+
 /** What the arithmetic needs to know of a slide; sizes in 20x pixels. */
 export interface Extent {
   readonly width: number;
@@ -56,6 +59,27 @@ export function meets(a: L0Rect, b: L0Rect): boolean {
   return a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
 }
 
+/** A view that may be turned: x, y is its middle; width and height are as on the screen, in 20x pixels. */
+export interface Frame extends L0Rect {
+  /** Degrees by which the slide is turned clockwise on the screen. */
+  readonly rotation: number;
+}
+
+/** Whether a rectangle shares an area with a turned view: no line along a side of either lies between them. */
+export function meetsFrame(rect: L0Rect, frame: Frame): boolean {
+  const turn = (frame.rotation * Math.PI) / 180;
+  const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
+  const right = rect.x + rect.width / 2 - frame.x;
+  const down = rect.y + rect.height / 2 - frame.y;
+  const reach = (a: number, b: number): number => (a * Math.abs(cos) + b * Math.abs(sin)) / 2;
+  return (
+    Math.abs(right) < rect.width / 2 + reach(frame.width, frame.height) &&
+    Math.abs(down) < rect.height / 2 + reach(frame.height, frame.width) &&
+    Math.abs(right * cos - down * sin) < frame.width / 2 + reach(rect.width, rect.height) &&
+    Math.abs(right * sin + down * cos) < frame.height / 2 + reach(rect.height, rect.width)
+  );
+}
+
 /** The tiles of a level that meet `view`, row by row. */
 export function tilesMeeting(slide: Extent, level: number, view: L0Rect): TileAddress[] {
   const l0PerTile = slide.tile_size * l0PerLevelPx(slide, level);
@@ -69,6 +93,13 @@ export function tilesMeeting(slide: Extent, level: number, view: L0Rect): TileAd
     for (let col = firstCol; col <= lastCol; col++) tiles.push({ level, col, row });
   }
   return tiles;
+}
+
+/** The tile of a level that holds a 20x pixel, or null beyond the slide. */
+export function tileAt(slide: Extent, level: number, x: number, y: number): TileAddress | null {
+  const l0PerTile = slide.tile_size * l0PerLevelPx(slide, level);
+  const inside = x >= 0 && y >= 0 && x < slide.width && y < slide.height;
+  return inside ? { level, col: Math.floor(x / l0PerTile), row: Math.floor(y / l0PerTile) } : null;
 }
 
 /** The tile one level coarser that holds this one. */

@@ -6,9 +6,10 @@
  */
 
 import type OpenSeadragon from "openseadragon";
-import type { Painting } from "./painting.js";
+import type { Feature } from "./annotate/feature.js";
+import type { App } from "./app.js";
+import { tileKey } from "./geometry.js";
 import type { View } from "./permalink.js";
-import type { Stage } from "./stage.js";
 
 export interface State {
   /** The open slide, null while none is. */
@@ -27,29 +28,43 @@ export interface State {
   readonly tilesInView: readonly string[];
   /** Whether there are tiles in view and all of them are shown as painted. */
   readonly tilesInViewFinal: boolean;
+  /** Every slide on the page, the main one first. */
+  readonly panes: readonly { slide: string | null; view: View | null; tilesInViewFinal: boolean }[];
+  readonly annotations: readonly Feature[];
+  /** Annotations that the server does not have yet. */
+  readonly unsaved: number;
   /** Whether the server answers. */
   readonly connected: boolean;
 }
 
 export interface Inspection {
   readonly viewer: OpenSeadragon.Viewer;
+  /** All of a comparison, the main one first. */
+  viewers(): OpenSeadragon.Viewer[];
   state(): State;
 }
 
 /** The state of a page. */
-export function stateOf(stage: Stage, painting: Painting | null, connected: boolean): State {
+export function stateOf({ stage, pane: { painting }, connection, tools }: App): State {
   const tiles = painting?.tilesInView() ?? [];
   const now = stage.view(false);
   const target = stage.view(true);
   return {
     slide: stage.slide?.id ?? null,
     view: target,
-    moving: now?.x !== target?.x || now?.y !== target?.y || now?.magnification !== target?.magnification,
+    moving: JSON.stringify(now) !== JSON.stringify(target),
     waiting: painting?.queue.waiting ?? 0,
     painting: painting?.queue.running ?? 0,
     shownFinals: painting?.counts().shownFinals ?? 0,
-    tilesInView: tiles.map((tile) => `${tile.level}/${tile.col}_${tile.row}`),
+    tilesInView: tiles.map(tileKey),
     tilesInViewFinal: painting?.isViewFinal() ?? false,
-    connected,
+    panes: tools.comparison.panes.map((pane) => ({
+      slide: pane.stage.slide?.id ?? null,
+      view: pane.stage.view(true),
+      tilesInViewFinal: pane.painting?.isViewFinal() ?? false,
+    })),
+    annotations: tools.annotating.features,
+    unsaved: tools.annotating.unsaved,
+    connected: connection.up,
   };
 }

@@ -1,59 +1,106 @@
-/** Keys of the page. Fields that take text, and open dialogs, keep theirs. */
+/** Keys of the page, in one table: what listens, and what the help shows. Text fields and open dialogs keep theirs. */
 
-import { MAGNIFICATIONS } from "./magnification.js";
+import { MAGNIFICATIONS, MAX_MAGNIFICATION, magnificationLabel } from "./magnification.js";
 
+/** What keys and buttons do. Those that answer false did nothing: the key goes on to the browser. */
 export interface Actions {
   pan(right: number, down: number): void;
   zoom(factor: number): void;
   magnify(magnification: number): void;
+  rotate(degrees: number): void;
+  upright(): void;
   home(): void;
   fullscreen(): void;
   help(): void;
+  tool(id: string): void;
+  newSlide(): void;
+  copyLink(): void;
+  screenshot(): void;
+  present(): void;
+  putCorner(): boolean;
+  remove(): boolean;
+  undo(): void;
+  cancel(): boolean;
+  step(by: number): boolean;
+}
+
+export interface Binding {
+  /** `event.key`, in lower case where it is a letter. */
+  readonly keys: readonly string[];
+  /** How the help writes the keys; the keys themselves unless given. */
+  readonly shown?: string;
+  /** What the help says; empty where another line says it too. */
+  readonly words: string;
+  readonly act: (actions: Actions) => boolean | void;
 }
 
 const STEP = 0.2;
 const ZOOM = 1.5;
+const TURN = 15;
+const STEPS = [...MAGNIFICATIONS, MAX_MAGNIFICATION];
 
-/** What a key does, or null. */
-export function actionOf(key: string, actions: Actions): (() => void) | null {
-  switch (key) {
-    case "ArrowLeft":
-      return () => actions.pan(-STEP, 0);
-    case "ArrowRight":
-      return () => actions.pan(STEP, 0);
-    case "ArrowUp":
-      return () => actions.pan(0, -STEP);
-    case "ArrowDown":
-      return () => actions.pan(0, STEP);
-    case "+":
-    case "=":
-      return () => actions.zoom(ZOOM);
-    case "-":
-    case "_":
-      return () => actions.zoom(1 / ZOOM);
-    case "h":
-    case "H":
-      return () => actions.home();
-    case "f":
-    case "F":
-      return () => actions.fullscreen();
-    case "?":
-      return () => actions.help();
-    default: {
-      const magnification = /^[1-8]$/.test(key) ? MAGNIFICATIONS[Number(key) - 1] : undefined;
-      return magnification === undefined ? null : () => actions.magnify(magnification);
-    }
-  }
+export const BINDINGS: readonly Binding[] = [
+  { keys: ["ArrowLeft"], shown: "← ↑ → ↓", words: "move", act: (to) => to.pan(-STEP, 0) },
+  { keys: ["ArrowRight"], words: "", act: (to) => to.pan(STEP, 0) },
+  { keys: ["ArrowUp"], words: "", act: (to) => to.pan(0, -STEP) },
+  { keys: ["ArrowDown"], words: "", act: (to) => to.pan(0, STEP) },
+  { keys: ["+", "="], shown: "+ -", words: "zoom in, zoom out", act: (to) => to.zoom(ZOOM) },
+  { keys: ["-", "_"], words: "", act: (to) => to.zoom(1 / ZOOM) },
+  ...STEPS.map((magnification, index) => ({
+    keys: [String(index + 1)],
+    shown: "1 to 9",
+    words: index > 0 ? "" : `${MAGNIFICATIONS.map(magnificationLabel).join(", ")}, and 40x (20x enlarged)`,
+    act: (to: Actions) => to.magnify(magnification),
+  })),
+  { keys: ["h"], words: "whole slide", act: (to) => to.home() },
+  { keys: ["r"], shown: "R, Shift R", words: "turn right, turn left", act: (to) => to.rotate(TURN) },
+  { keys: ["R"], words: "", act: (to) => to.rotate(-TURN) },
+  { keys: ["0"], words: "upright again", act: (to) => to.upright() },
+  { keys: ["m"], words: "measure", act: (to) => to.tool("measure") },
+  { keys: ["a"], words: "annotate", act: (to) => to.tool("annotate") },
+  { keys: ["b"], words: "brightness, contrast, stains", act: (to) => to.tool("adjust") },
+  { keys: ["c"], words: "compare slides", act: (to) => to.tool("compare") },
+  { keys: ["i"], words: "inspect tiles", act: (to) => to.tool("inspect") },
+  { keys: ["t"], words: "tours", act: (to) => to.tool("tours") },
+  { keys: ["e"], words: "export and link", act: (to) => to.tool("share") },
+  { keys: ["n"], words: "new slide", act: (to) => to.newSlide() },
+  { keys: ["l"], words: "copy the link to this view", act: (to) => to.copyLink() },
+  { keys: ["s"], words: "save a screenshot", act: (to) => to.screenshot() },
+  { keys: ["p"], words: "presentation, without controls", act: (to) => to.present() },
+  { keys: ["f"], words: "full screen", act: (to) => to.fullscreen() },
+  {
+    keys: ["Enter"],
+    words: "while drawing: a corner in the middle of the view; twice finishes",
+    act: (to) => to.putCorner(),
+  },
+  { keys: ["Delete", "Backspace"], shown: "Delete", words: "delete the chosen annotation", act: (to) => to.remove() },
+  { keys: ["Ctrl+z"], shown: "Ctrl Z", words: "undo the last change of annotations", act: (to) => to.undo() },
+  { keys: ["PageDown"], shown: "PgDn, PgUp", words: "next stop of a tour, the one before", act: (to) => to.step(1) },
+  { keys: ["PageUp"], words: "", act: (to) => to.step(-1) },
+  { keys: ["Escape"], shown: "Esc", words: "give up, close, leave", act: (to) => to.cancel() },
+  { keys: ["?"], words: "this help", act: (to) => to.help() },
+];
+
+/** What a key does, or null. Letters are the same with and without capitals, unless the table says otherwise. */
+export function actionOf(key: string, actions: Actions): (() => boolean | void) | null {
+  const find = (name: string): Binding | undefined => BINDINGS.find(({ keys }) => keys.includes(name));
+  const binding = find(key) ?? find(key.length === 1 ? key.toLowerCase() : key);
+  return binding ? () => binding.act(actions) : null;
 }
 
 /** Listens to the keys of the whole page. */
 export function listenToKeys(actions: Actions): void {
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-    if (event.target instanceof HTMLElement && event.target.matches("input, select, textarea")) return;
-    const action = actionOf(event.key, actions);
-    if (!action) return;
-    event.preventDefault();
-    action();
+    const command = event.ctrlKey || event.metaKey;
+    if (event.altKey || document.querySelector("dialog[open]")) return;
+    const { target } = event;
+    if (target instanceof HTMLElement && target.matches("input, select, textarea")) {
+      // Escape leaves the field, and nothing else.
+      if (event.key === "Escape") target.blur();
+      return;
+    }
+    if (event.key === "Enter" && target instanceof HTMLElement && target.matches("button, a")) return;
+    const action = actionOf(command ? `Ctrl+${event.key.toLowerCase()}` : event.key, actions);
+    if (action && action() !== false) event.preventDefault();
   });
 }

@@ -32,7 +32,7 @@ export function umPerPxLabel(magnification: number): string {
   return `${Number(um.toPrecision(um >= 1 ? 3 : 2))} µm/px`;
 }
 
-/** The index in MAGNIFICATIONS of the one shown, or -1 between two of them. */
+/** The index in MAGNIFICATIONS of the one shown, one more for the enlarged one, or -1 between two of them. */
 export function exactIndex(magnification: number): number {
-  return MAGNIFICATIONS.findIndex((step) => Math.abs(magnification / step - 1) < 0.005);
+  return [...MAGNIFICATIONS, MAX_MAGNIFICATION].findIndex((step) => Math.abs(magnification / step - 1) < 0.005);
 }

@@ -1,26 +1,28 @@
-/** The page: wires the slide, the painting, the controls and the link together. */
+/** The page: wires buttons, keys and the app together. */
 
 import { App } from "./app.js";
+import { part } from "./dom.js";
+import { type Inspection, stateOf } from "./inspection.js";
 import { listenToKeys } from "./keyboard.js";
-import { stateOf, type Inspection } from "./inspection.js";
 
-const app = new App(document);
+const app = new App();
 const buttons: Record<string, () => void> = {
-  "zoom-in": app.actions.zoom.bind(app.actions, 2),
-  "zoom-out": app.actions.zoom.bind(app.actions, 0.5),
+  "zoom-in": () => app.actions.zoom(2),
+  "zoom-out": () => app.actions.zoom(0.5),
+  rotate: () => app.actions.rotate(15),
   home: app.actions.home,
   fullscreen: app.actions.fullscreen,
   help: app.actions.help,
-  "help-close": () => (document.getElementById("help-dialog") as HTMLDialogElement).close(),
+  "new-slide": app.actions.newSlide,
+  "copy-link": app.actions.copyLink,
 };
-for (const [id, action] of Object.entries(buttons)) {
-  document.getElementById(id)?.addEventListener("click", () => action());
-}
+for (const [id, action] of Object.entries(buttons)) part(id).addEventListener("click", () => action());
 listenToKeys(app.actions);
 
 const inspection: Inspection = {
   viewer: app.stage.viewer,
-  state: () => stateOf(app.stage, app.painting, app.connection.up),
+  viewers: () => app.tools.comparison.panes.map((pane) => pane.stage.viewer),
+  state: () => stateOf(app),
 };
 Object.assign(window, { everslide: inspection });
 void app.start();

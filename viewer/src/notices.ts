@@ -10,8 +10,8 @@ export class Notices {
     this.#list = list;
   }
 
-  /** Shows a message; `id` names it for `dismiss`. */
-  show(id: string, text: string, remedy = ""): void {
+  /** Shows a message; `id` names it for `dismiss`. forMs: it goes by itself after so long; 0 stays. */
+  show(id: string, text: string, remedy = "", forMs = 0): void {
     if (this.#shown.has(id)) return;
     const notice = document.createElement("div");
     notice.className = "notice";
@@ -28,6 +28,7 @@ export class Notices {
     notice.append(words, close);
     this.#shown.set(id, notice);
     this.#list.append(notice);
+    if (forMs > 0) setTimeout(() => this.dismiss(id), forMs);
   }
 
   /** Shows what the server refused. */

@@ -29,6 +29,11 @@ export class Overview {
     });
   }
 
+  /** The map; one pixel wide until it is there. */
+  get picture(): HTMLCanvasElement {
+    return this.#picture;
+  }
+
   /** Shows another slide. idle: whether the view is painted; the map, which costs many coarse tiles, waits for that. */
   open(slide: Slide, connection: Connection, idle: () => boolean): void {
     this.#loading.abort();
@@ -37,7 +42,7 @@ export class Overview {
     this.#element.hidden = slide.unbounded;
     if (slide.unbounded) return;
     this.#element.style.aspectRatio = `${slide.width} / ${slide.height}`;
-    this.#picture.getContext("2d")?.clearRect(0, 0, this.#picture.width, this.#picture.height);
+    this.#picture.width = 1;
     void this.#load(slide, connection, idle, this.#loading.signal);
   }
 
@@ -75,7 +80,13 @@ export class Overview {
         } catch (error) {
           // A server that refuses the overview leaves the map empty; the slide itself reports what is wrong.
           if (isAbort(error) || !connection.failed(error)) return;
-          if (await pause(connection.waitMs, signal).then(() => false, () => true)) return;
+          if (
+            await pause(connection.waitMs, signal).then(
+              () => false,
+              () => true,
+            )
+          )
+            return;
         }
       }
     }

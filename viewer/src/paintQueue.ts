@@ -39,6 +39,10 @@ export class PaintQueue {
     return this.#running.size;
   }
 
+  isWaiting(tile: TileAddress): boolean {
+    return this.#wanted.some((wanted) => tileKey(wanted) === tileKey(tile));
+  }
+
   /** Replaces what is wanted, most urgent first. */
   want(tiles: readonly TileAddress[]): void {
     this.#wanted = tiles.filter((tile) => !this.#refused.has(tileKey(tile)));

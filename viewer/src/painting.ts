@@ -10,19 +10,23 @@ import OpenSeadragon from "openseadragon";
 import { fetchFinal, type Slide } from "./api.js";
 import type { Connection } from "./connection.js";
 import { Finals } from "./finals.js";
-import { isAncestor, type L0Rect, levelAt, meets, paintingOrder, parentOf } from "./geometry.js";
-import { type TileAddress, tileKey, tileRect, tilesMeeting } from "./geometry.js";
+import { type Frame, isAncestor, type L0Rect, levelAt, meets, meetsFrame, MIN_PIXEL_RATIO } from "./geometry.js";
+import { paintingOrder, parentOf, type TileAddress, tileKey, tileRect, tilesMeeting } from "./geometry.js";
 import { PaintQueue } from "./paintQueue.js";
 import { addressOf, Previews } from "./previews.js";
 
-/** A level is drawn while one of its pixels covers at least this many device pixels. */
-export const MIN_PIXEL_RATIO = 0.7;
 const FINALS_BYTES = 96 * 2 ** 20;
 const PAINT_REQUESTS = 4;
 
+/** What OpenSeadragon shows of a tile: painted while it was looked at, painted before, asked for, or enlarged only. */
+export type TileState = "painted" | "cached" | "waiting" | "preview";
+
 /** What is on the screen now. */
 export interface Look {
+  /** The box around what is seen. */
   readonly view: L0Rect;
+  /** What is seen; less than the box where the view is turned. */
+  readonly frame: Frame;
   readonly devicePxPerL0Px: number;
 }
 
@@ -97,12 +101,27 @@ export class Painting {
     if (!look) return [];
     const { slide } = this.#options;
     const level = levelAt(slide, look.devicePxPerL0Px, MIN_PIXEL_RATIO);
-    return tilesMeeting(slide, level, look.view).sort(paintingOrder(slide, look.view));
+    const tiles = tilesMeeting(slide, level, look.view);
+    const seen =
+      look.frame.rotation === 0 ? tiles : tiles.filter((tile) => meetsFrame(tileRect(slide, tile), look.frame));
+    return seen.sort(paintingOrder(slide, look.view));
   }
 
   /** Whether OpenSeadragon shows this tile as painted. */
   isShownFinal(tile: TileAddress): boolean {
     return this.#held.get(tileKey(tile))?.shownFinal ?? false;
+  }
+
+  /** Whether there is something to draw for every tile in view: at least its preview. */
+  isViewHeld(): boolean {
+    const tiles = this.tilesInView();
+    return tiles.length > 0 && tiles.every((tile) => this.#held.get(tileKey(tile))?.tile.loaded ?? false);
+  }
+
+  stateOf(tile: TileAddress): TileState {
+    const held = this.#held.get(tileKey(tile));
+    if (held?.shownFinal) return held.originalIsFinal ? "cached" : "painted";
+    return this.queue.isWaiting(tile) ? "waiting" : "preview";
   }
 
   /** Whether there are tiles in view and all of them are shown as painted. */

@@ -1,24 +1,37 @@
-/** The view as the URL's hash: `#slide=demo&x=65536&y=49152&mag=5`. */
+/** The view as the URL's hash: `#slide=demo&x=65536&y=49152&mag=5&seed=7&model=mini&fp=1f0c`. */
 
+import type { Provenance } from "./api.js";
 import { MAX_MAGNIFICATION } from "./magnification.js";
 
-/** What a link shows. x, y: the view's centre in 20x pixels. */
+/** What a link shows. x, y: the view's centre in 20x pixels; rotation: degrees clockwise, 0 .. 360. */
 export interface View {
   readonly x: number;
   readonly y: number;
   readonly magnification: number;
+  readonly rotation: number;
 }
 
-/** A link: which slide, and where in it; each part may be missing. */
+/** Who painted what a link shows; each part may be missing. */
+export interface Painted {
+  readonly seed: string | null;
+  readonly model: string | null;
+  readonly fingerprint: string | null;
+}
+
+/** A link: which slide, where in it, and who painted it; each part may be missing. */
 export interface Link {
   readonly slide: string | null;
   readonly view: View | null;
+  readonly painted: Painted;
 }
 
 /** The hash of a view, without rounding beyond whole 20x pixels and six digits of magnification. */
-export function formatHash(slide: string, view: View): string {
+export function formatHash(slide: Provenance, view: View): string {
   const mag = Number(view.magnification.toPrecision(6));
-  return `#slide=${encodeURIComponent(slide)}&x=${Math.round(view.x)}&y=${Math.round(view.y)}&mag=${mag}`;
+  const turn = Number(view.rotation.toFixed(2));
+  const place = `x=${Math.round(view.x)}&y=${Math.round(view.y)}&mag=${mag}${turn ? `&rot=${turn}` : ""}`;
+  const [id, model, fingerprint] = [slide.id, slide.model, slide.fingerprint].map(encodeURIComponent);
+  return `#slide=${id}&${place}&seed=${slide.seed}&model=${model}&fp=${fingerprint}`;
 }
 
 /** Reads a hash. A view with a missing or impossible number is no view: (null), never a guess. */
@@ -27,11 +40,28 @@ export function parseHash(hash: string): Link {
   const x = numberIn(fields.get("x"));
   const y = numberIn(fields.get("y"));
   const magnification = numberIn(fields.get("mag"));
+  const rotation = (((numberIn(fields.get("rot") ?? "0") ?? 0) % 360) + 360) % 360;
   const usable = x !== null && y !== null && magnification !== null && magnification > 0;
   return {
     slide: fields.get("slide") || null,
-    view: usable ? { x, y, magnification: Math.min(magnification, MAX_MAGNIFICATION) } : null,
+    view: usable ? { x, y, magnification: Math.min(magnification, MAX_MAGNIFICATION), rotation } : null,
+    painted: {
+      seed: fields.get("seed") || null,
+      model: fields.get("model") || null,
+      fingerprint: fields.get("fp") || null,
+    },
   };
+}
+
+/**
+ * What differs between the painter of a link and that of a slide, in words; empty where the pixels are the same.
+ * The fingerprint changes with the weights, the sampler, the library and the machine.
+ */
+export function differences(painted: Painted, slide: Provenance): string[] {
+  const names = { seed: "seed", model: "model", fingerprint: "fingerprint" } as const;
+  return (Object.keys(names) as (keyof typeof names)[])
+    .filter((key) => painted[key] !== null && painted[key] !== slide[key])
+    .map((key) => `${names[key]} ${slide[key]} instead of ${painted[key]}`);
 }
 
 function numberIn(text: string | null): number | null {
@@ -47,6 +77,8 @@ export function sameHash(a: string, b: string): boolean {
     left.slide === right.slide &&
     left.view?.x === right.view?.x &&
     left.view?.y === right.view?.y &&
-    left.view?.magnification === right.view?.magnification
+    left.view?.magnification === right.view?.magnification &&
+    left.view?.rotation === right.view?.rotation &&
+    left.painted.fingerprint === right.painted.fingerprint
   );
 }

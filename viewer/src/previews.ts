@@ -88,7 +88,13 @@ export class Previews {
           job.fail(String(error), null);
           return;
         }
-        if (await pause(connection.waitMs, signal).then(() => false, () => true)) return;
+        if (
+          await pause(connection.waitMs, signal).then(
+            () => false,
+            () => true,
+          )
+        )
+          return;
       }
     }
   }

@@ -2,13 +2,13 @@
 
 import OpenSeadragon from "openseadragon";
 import type { Slide } from "./api.js";
-import type { L0Rect } from "./geometry.js";
+import type { Position } from "./annotate/shapes.js";
+import { type Frame, type L0Rect, MIN_PIXEL_RATIO } from "./geometry.js";
 import { BASE_MAGNIFICATION, MAX_MAGNIFICATION } from "./magnification.js";
-import { MIN_PIXEL_RATIO } from "./painting.js";
 import type { View } from "./permalink.js";
 
 /** Colour of clean glass: what is seen where nothing has arrived yet. */
-const GLASS = "#f3f2f3";
+export const GLASS = "#f3f2f3";
 /** An unbounded slide has no overview: it opens here. */
 const UNBOUNDED_MAGNIFICATION = 1.25;
 /** Room around a slide that is shown whole, in CSS pixels. */
@@ -16,7 +16,7 @@ const MARGIN_PX = 20;
 const FOOT_PX = 84;
 
 /** An OpenSeadragon viewer in `element`, without controls of its own. */
-export function createViewer(element: HTMLElement): OpenSeadragon.Viewer {
+export function createViewer(element: HTMLElement, tilesInMemory = 600): OpenSeadragon.Viewer {
   keepStyleSheetOut();
   const viewer = OpenSeadragon({
     element,
@@ -27,7 +27,7 @@ export function createViewer(element: HTMLElement): OpenSeadragon.Viewer {
     immediateRender: true,
     imageLoaderLimit: 6,
     timeout: 120_000,
-    maxImageCacheCount: 600,
+    maxImageCacheCount: tilesInMemory,
     minPixelRatio: MIN_PIXEL_RATIO,
     placeholderFillStyle: GLASS,
     blendTime: 0,
@@ -41,6 +41,9 @@ export function createViewer(element: HTMLElement): OpenSeadragon.Viewer {
     gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true, flickEnabled: true },
     gestureSettingsTouch: { pinchRotate: false },
   } as OpenSeadragon.Options);
+  // What is focused is what carries the name.
+  viewer.canvas.setAttribute("role", "application");
+  viewer.canvas.setAttribute("aria-label", element.getAttribute("aria-label") ?? "Slide");
   // The page has its own keys.
   Object.assign((viewer as unknown as { innerTracker: object }).innerTracker, {
     keyHandler: null,
@@ -58,6 +61,16 @@ function keepStyleSheetOut(): void {
   const marker = document.createElementNS(null, "style");
   marker.setAttribute("data-openseadragon-mobile-css", "");
   document.head.append(marker);
+}
+
+/** Where 20x pixels are on the screen at this moment, in CSS pixels of the viewer. */
+export interface Projection {
+  /** CSS pixels per 20x pixel. */
+  readonly scale: number;
+  /** Degrees, clockwise. */
+  readonly rotation: number;
+  toScreen(at: Position): Position;
+  fromScreen(at: Position): Position;
 }
 
 /** The open slide and where the person looks. Without a slide every question answers null and every move does nothing. */
@@ -93,13 +106,72 @@ export class Stage {
     const { viewport } = this.viewer;
     const centre = image.viewportToImageCoordinates(viewport.getCenter(!target));
     const zoom = image.viewportToImageZoom(viewport.getZoom(!target));
-    return { x: centre.x, y: centre.y, magnification: zoom * BASE_MAGNIFICATION };
+    const rotation = ((viewport.getRotation(!target) % 360) + 360) % 360;
+    return { x: centre.x, y: centre.y, magnification: zoom * BASE_MAGNIFICATION, rotation };
   }
 
-  /** The visible area, where the view is going. */
+  /** The visible area, where the view is going; of a turned view the box around it. */
   area(): L0Rect | null {
     const image = this.#image();
-    return image ? image.viewportToImageRectangle(this.viewer.viewport.getBounds(false)) : null;
+    return image ? image.viewportToImageRectangle(this.viewer.viewport.getBounds(false).getBoundingBox()) : null;
+  }
+
+  /** What is seen, where the view is going. */
+  frame(): Frame | null {
+    const view = this.view(true);
+    if (!view) return null;
+    const { x: width, y: height } = this.viewer.viewport.getContainerSize();
+    const l0PerPx = BASE_MAGNIFICATION / view.magnification;
+    // Half a pixel less on each side: there OpenSeadragon may see a tile or not.
+    return { ...view, width: (width - 1) * l0PerPx, height: (height - 1) * l0PerPx };
+  }
+
+  /** How 20x pixels lie on the screen in this frame. In doubles, so exact also beyond 2^31. */
+  projection(): Projection | null {
+    const view = this.view(false);
+    if (!view) return null;
+    const { x: width, y: height } = this.viewer.viewport.getContainerSize();
+    const scale = view.magnification / BASE_MAGNIFICATION;
+    const turn = (view.rotation * Math.PI) / 180;
+    const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
+    return {
+      scale,
+      rotation: view.rotation,
+      toScreen: ([x, y]) => {
+        const [right, down] = [(x - view.x) * scale, (y - view.y) * scale];
+        return [width / 2 + right * cos - down * sin, height / 2 + right * sin + down * cos];
+      },
+      fromScreen: ([x, y]) => {
+        const [right, down] = [x - width / 2, y - height / 2];
+        return [view.x + (right * cos + down * sin) / scale, view.y + (down * cos - right * sin) / scale];
+      },
+    };
+  }
+
+  /** The 20x pixel at a point of the viewer. */
+  fromScreen(at: Position): Position | null {
+    return this.projection()?.fromScreen(at) ?? null;
+  }
+
+  /** Shows an area with room around it; a point keeps the magnification. */
+  showArea(area: L0Rect): void {
+    const view = this.view(true);
+    if (!view) return;
+    const { x: width, y: height } = this.viewer.viewport.getContainerSize();
+    const fit = Math.min(width / Math.max(area.width, 1), height / Math.max(area.height, 1)) * 0.5;
+    const magnification =
+      area.width + area.height > 0 ? Math.min(fit * BASE_MAGNIFICATION, BASE_MAGNIFICATION) : view.magnification;
+    this.show({ ...view, x: area.x + area.width / 2, y: area.y + area.height / 2, magnification }, false);
+  }
+
+  /** Turns the view back, the short way. */
+  upright(): void {
+    const view = this.view(true);
+    if (view) this.show({ ...view, rotation: 0 }, false);
+  }
+
+  rotateBy(degrees: number): void {
+    if (this.#image()) this.viewer.viewport.rotateBy(degrees);
   }
 
   /** Shows a view, at once or in motion. */
@@ -109,6 +181,9 @@ export class Stage {
     const { viewport } = this.viewer;
     viewport.zoomTo(this.#zoomOf(view.magnification), undefined, immediately);
     viewport.panTo(image.imageToViewportCoordinates(view.x, view.y), immediately);
+    const turn = view.rotation - (((viewport.getRotation(false) % 360) + 360) % 360);
+    if (turn !== 0)
+      viewport.rotateBy(turn > 180 ? turn - 360 : turn < -180 ? turn + 360 : turn, undefined, immediately);
     viewport.applyConstraints(immediately);
   }
 
@@ -130,8 +205,9 @@ export class Stage {
   panBy(right: number, down: number): void {
     if (!this.#image()) return;
     const { viewport } = this.viewer;
-    const bounds = viewport.getBounds(false);
-    viewport.panBy(new OpenSeadragon.Point(right * bounds.width, down * bounds.height));
+    const bounds = viewport.getBoundsNoRotate(false);
+    const step = new OpenSeadragon.Point(right * bounds.width, down * bounds.height);
+    viewport.panBy(step.rotate(-viewport.getRotation(false)));
     viewport.applyConstraints();
   }
 
@@ -141,14 +217,14 @@ export class Stage {
     if (!slide) return;
     const middle = { x: slide.width / 2, y: slide.height / 2 };
     if (slide.unbounded) {
-      this.show({ ...middle, magnification: UNBOUNDED_MAGNIFICATION }, immediately);
+      this.show({ ...middle, magnification: UNBOUNDED_MAGNIFICATION, rotation: 0 }, immediately);
       return;
     }
     const { x: width, y: height } = this.viewer.viewport.getContainerSize();
     const fit = Math.min((width - 2 * MARGIN_PX) / slide.width, (height - MARGIN_PX - FOOT_PX) / slide.height);
     // The panels at the foot of the page do not cover the slide.
     const y = middle.y + (FOOT_PX - MARGIN_PX) / 2 / fit;
-    this.show({ x: middle.x, y, magnification: fit * BASE_MAGNIFICATION }, immediately);
+    this.show({ x: middle.x, y, magnification: fit * BASE_MAGNIFICATION, rotation: 0 }, immediately);
   }
 
   #zoomOf(magnification: number): number {

@@ -14,15 +14,18 @@ export function paintingText(waiting: number, secondsPerTile: number | null): st
 export class Status {
   readonly #text: HTMLElement;
   readonly #line: HTMLElement;
+  readonly #spoken: HTMLElement;
   #slide: string | null = null;
   #waiting = 0;
   #secondsPerTile: number | null = null;
   #elsewhere = 0;
   #timer: ReturnType<typeof setTimeout> | null = null;
 
-  constructor(text: HTMLElement, line: HTMLElement) {
+  /** text, line: seen; spoken: a live region, which is told the beginning and the end only. */
+  constructor(text: HTMLElement, line: HTMLElement, spoken: HTMLElement) {
     this.#text = text;
     this.#line = line;
+    this.#spoken = spoken;
   }
 
   open(slide: string): void {
@@ -34,6 +37,8 @@ export class Status {
   show(waiting: number, done: number): void {
     this.#waiting = waiting;
     this.#write();
+    const spoken = waiting > 0 ? "Painting" : "Painted";
+    if (this.#spoken.textContent !== spoken) this.#spoken.textContent = spoken;
     this.#line.classList.toggle("busy", waiting > 0);
     this.#line.style.setProperty("--done", String(waiting > 0 ? done / (done + waiting) : 1));
     if (waiting > 0 && this.#timer === null) this.#timer = setTimeout(() => void this.#poll(), POLL_MS);

@@ -1,0 +1,76 @@
+/** Pages of the real server with the model speckle: one server for a file of tests, one page for a test. */
+
+import assert from "node:assert/strict";
+import { after, afterEach, before } from "node:test";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import type { Feature } from "../../viewer/src/annotate/feature.js";
+import { launch, type Opened, openPage, waitFor, waitPainted } from "./browser.js";
+import { RealServer } from "./realServer.js";
+
+/** A place with tissue. */
+export const PLACE = "#slide=demo&x=66000&y=20000&mag=5";
+
+export class RealPages {
+  readonly server = new RealServer("speckle", ["--slide", "other:8"]);
+  #browser: Browser | null = null;
+  #opened: Opened | null = null;
+
+  /** Call inside `describe`: starts and ends what the tests need, and checks what no test may cause. */
+  constructor() {
+    before(async () => {
+      this.#browser = await launch();
+      await this.server.start();
+    });
+    after(async () => {
+      await this.#browser?.close();
+      await this.server.close();
+    });
+    afterEach(async () => {
+      const opened = this.#opened;
+      this.#opened = null;
+      await opened?.page.context().close();
+      assert.deepEqual(opened?.faults ?? [], [], "no script errors, no violations of the content security policy");
+      assert.deepEqual(opened?.foreign ?? [], [], "no request leaves the server");
+    });
+  }
+
+  /** A painted page. */
+  async open(hash = PLACE, options: BrowserContextOptions = {}): Promise<Page> {
+    this.#opened = await openPage(this.#browser as Browser, this.server.url, hash, options);
+    await waitPainted(this.#opened.page, 60_000);
+    return this.#opened.page;
+  }
+
+  /** The annotations that the server keeps. */
+  async kept(slide = "demo"): Promise<Feature[]> {
+    const answer = await fetch(`${this.server.url}/api/slides/${slide}/annotations`);
+    return ((await answer.json()) as { features: Feature[] }).features;
+  }
+
+  async forget(slide = "demo"): Promise<void> {
+    for (const { id } of await this.kept(slide)) {
+      await fetch(`${this.server.url}/api/slides/${slide}/annotations/${id}`, { method: "DELETE" });
+    }
+  }
+}
+
+export async function drag(page: Page, ...points: (readonly [number, number])[]): Promise<void> {
+  const [first, ...rest] = points;
+  await page.mouse.move(...(first as [number, number]));
+  await page.mouse.down();
+  for (const [x, y] of rest) await page.mouse.move(x, y, { steps: 5 });
+  await page.mouse.up();
+}
+
+/** Clicks far enough apart in time to be no double click. */
+export async function clicks(page: Page, ...points: (readonly [number, number])[]): Promise<void> {
+  for (const [x, y] of points) {
+    await page.mouse.click(x, y);
+    await page.waitForTimeout(350);
+  }
+}
+
+/** Until so many annotations are there and on the server. */
+export async function saved(page: Page, count: number): Promise<void> {
+  await waitFor(page, "saved", (state) => state.annotations.length === count && state.unsaved === 0);
+}

@@ -1,0 +1,164 @@
+/** Tours, questions, new slides and links, done as a person does it, on the real server. */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { noBrowser, waitFor, waitPainted } from "./browser.js";
+import { decode } from "./pictures.js";
+import { PLACE, RealPages } from "./realPages.js";
+import { noServer } from "./realServer.js";
+
+describe("for teachers, and for everybody", { skip: noBrowser() || noServer() }, () => {
+  const pages = new RealPages();
+
+  test("makes a tour, paints it ahead, gives it, without controls", async () => {
+    const page = await pages.open();
+    await page.getByRole("button", { name: "Tours" }).click();
+    await page.getByRole("button", { name: "New tour" }).click();
+    await page.getByLabel("Title of the tour").fill("First look");
+    await page.getByRole("button", { name: "Add this view" }).click();
+    await page.locator("#slide .openseadragon-canvas").focus();
+    await page.keyboard.press("7");
+    await page.keyboard.press("ArrowRight");
+    await page.getByRole("button", { name: "Add this view" }).click();
+    await page.getByLabel("Title of stop 2").fill("The rim");
+    await page.getByLabel("Text of stop 2").fill("Look at the border.");
+    await page.getByRole("button", { name: "Paint ahead" }).click();
+    await page.getByText(/^All \d+ tiles of "First look" are painted\.$/).waitFor({ timeout: 60_000 });
+    await page.waitForTimeout(300);
+    const { tours } = (await (await fetch(`${pages.server.url}/api/slides/demo/tours`)).json()) as { tours: any[] };
+    assert.deepEqual(
+      tours.map((tour) => [tour.title, tour.stops.length, tour.stops[1].text]),
+      [["First look", 2, "Look at the border."]],
+    );
+
+    await page.reload();
+    await waitPainted(page, 60_000);
+    await page.keyboard.press("t");
+    await page.getByRole("button", { name: "Play First look" }).click();
+    await page.locator(".card").getByText("1 of 2").waitFor();
+    await page.keyboard.press("p");
+    assert.ok(await page.locator("#rail").isHidden());
+    assert.ok(await page.locator("#badge").isVisible(), "the badge stays");
+    await page.keyboard.press("PageDown");
+    await page.locator(".card").getByText("Look at the border.").waitFor();
+    await waitFor(page, "the second stop", (state) => Math.abs((state.view?.magnification ?? 0) - 10) < 1e-6);
+    await page.keyboard.press("Escape");
+    assert.ok(await page.locator("#rail").isVisible());
+    await page.keyboard.press("Escape");
+    assert.ok(await page.locator(".card").isHidden());
+  });
+
+  test("asks which tissue it is, labels hidden", async () => {
+    await pages.forget();
+    const at = (id: string, x: number, name: string): object => ({
+      type: "Feature",
+      id,
+      geometry: { type: "Point", coordinates: [x, 20000] },
+      properties: { classification: { name, color: [1, 2, 3] } },
+    });
+    const features = [at("a", 66000, "Gland"), at("b", 67000, "Stroma")];
+    const body = JSON.stringify({ type: "FeatureCollection", features });
+    await fetch(`${pages.server.url}/api/slides/demo/annotations`, { method: "POST", body });
+    const page = await pages.open();
+    await waitFor(page, "both are there", (state) => state.annotations.length === 2);
+    await page.keyboard.press("t");
+    await page.getByRole("button", { name: "Guess the tissue" }).click();
+    await page.getByText("What is this?").waitFor();
+    assert.equal(await page.locator(".words:visible").count(), 0);
+    const answer = async (): Promise<string> => {
+      const x = (await waitFor(page, "there", (state) => !state.moving)).view?.x ?? 0;
+      return Math.abs(x - 66000) < 10 ? "Gland" : "Stroma";
+    };
+    await page
+      .locator(".card")
+      .getByRole("button", { name: await answer(), exact: true })
+      .click();
+    await page.getByText("Right.").waitFor();
+    await page.locator(".card").getByRole("button", { name: "Next" }).click();
+    const other = (await answer()) === "Gland" ? "Stroma" : "Gland";
+    await page.locator(".card").getByRole("button", { name: other, exact: true }).click();
+    await page.getByText(/^No: it is labelled/).waitFor();
+    await page.locator(".card").getByRole("button", { name: "Next" }).click();
+    await page.getByText("1 of 2 right.").waitFor();
+    await page.keyboard.press("Escape");
+    assert.ok((await page.locator(".words:visible").count()) > 0, "the labels are back");
+  });
+
+  test("makes a new slide from the gallery of seeds", async () => {
+    const page = await pages.open();
+    await page.getByRole("button", { name: "New slide" }).click();
+    const seeds = page.locator(".seed");
+    const loaded = (): boolean =>
+      [...document.querySelectorAll<HTMLImageElement>(".seed img")].filter((image) => image.naturalWidth === 256)
+        .length === 6;
+    await page.waitForFunction(loaded, null, { timeout: 120_000 });
+    const seed = (await seeds.nth(2).getAttribute("data-seed")) ?? "";
+    await seeds.nth(2).click();
+    assert.deepEqual(
+      await page.getByLabel("Model").locator("option").allTextContents(),
+      ["speckle"],
+      "only what is served",
+    );
+    await page.getByLabel("Title").fill("Third of six");
+    await page.getByLabel("Size").selectOption({ label: "One section, 16 x 12 mm" });
+    await page.getByRole("button", { name: "Make slide" }).click();
+    await waitFor(page, "it is open", (state) => state.slide === "third-of-six");
+    await waitPainted(page, 60_000);
+    assert.equal(await page.textContent("#about"), `model speckle, seed ${seed}`);
+    await page.keyboard.press("n");
+    await page.getByLabel("Seed", { exact: true }).fill("99999999999999999999");
+    await page.getByRole("button", { name: "Make slide" }).click();
+    await page
+      .getByRole("alert")
+      .getByText(/expected a seed/)
+      .waitFor();
+  });
+
+  test("zooms into a picture of one's own", async () => {
+    const page = await pages.open();
+    const answer = await fetch(`${pages.server.url}/slides/demo_files/9/0_0.png`);
+    const buffer = Buffer.from(await answer.arrayBuffer());
+    await page.keyboard.press("n");
+    await page.locator("dialog").getByLabel("Title").fill("My picture");
+    await page
+      .getByLabel("Or zoom into a picture of your own")
+      .setInputFiles({ name: "own.png", mimeType: "image/png", buffer });
+    assert.ok(await page.getByLabel("Size").isDisabled(), "a picture brings its own size");
+    await page.getByLabel("Its µm per pixel").fill("8");
+    await page.getByRole("button", { name: "Make slide" }).click();
+    await waitFor(page, "it is open", (state) => state.slide === "my-picture");
+    await waitPainted(page, 60_000);
+    const slide = (await (await fetch(`${pages.server.url}/api/slides/my-picture`)).json()) as {
+      width: number;
+      max_level: number;
+    };
+    const own = await decode(page, buffer);
+    assert.equal(slide.width, own.width * 16);
+    const tile = await fetch(`${pages.server.url}/slides/my-picture_files/${slide.max_level - 4}/0_0.png`);
+    const shown = await decode(page, Buffer.from(await tile.arrayBuffer()));
+    for (let i = 3; i < 150; i += 7) assert.deepEqual(shown.at(i, i), own.at(i, i), `pixel ${i}`);
+    await page.keyboard.press("8");
+    await waitFor(page, "at 20x", (state) => !state.moving && (state.view?.magnification ?? 0) > 19.9);
+    await waitPainted(page, 60_000);
+  });
+
+  test("a link carries who painted it, and warns where that differs", async () => {
+    const page = await pages.open();
+    const { fingerprint } = (await (await fetch(`${pages.server.url}/api/slides/demo`)).json()) as {
+      fingerprint: string;
+    };
+    await page.waitForFunction(() => location.hash.includes("fp="));
+    assert.equal(new URL(page.url()).hash, `${PLACE}&seed=7&model=speckle&fp=${fingerprint}`);
+    assert.equal(await page.locator(".notice").count(), 0);
+    await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+    await page.getByRole("button", { name: "Copy link to this view" }).first().click();
+    await page.getByText("The link is copied.").waitFor();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), page.url());
+    await page.evaluate(() => (location.hash = "#slide=demo&x=66000&y=20000&mag=5&seed=7&model=mini&fp=beef"));
+    await page.getByText("These are not the pixels of the link.").waitFor();
+    const words = (await page.locator(".notice", { hasText: "not the pixels" }).textContent()) ?? "";
+    assert.match(words, new RegExp(`model speckle instead of mini, fingerprint ${fingerprint} instead of beef`));
+    await page.evaluate(() => (location.hash = "#slide=gone&x=1&y=2&mag=5&seed=12&model=speckle&fp=1"));
+    await page.getByText(/New slide with seed 12 and model speckle/).waitFor();
+  });
+});

@@ -1,0 +1,60 @@
+/** The annotations as a list: what each is called and measures; go there, or delete it. */
+
+import { icon, make } from "../dom.js";
+import { ICONS } from "../icons.js";
+import { colorOf, cssColor, type Feature, labelOf } from "./feature.js";
+import { measureWords } from "./shapes.js";
+
+/** More would make the page slow, and nobody reads them. */
+const MOST_SHOWN = 200;
+
+export interface ListActions {
+  go(feature: Feature): void;
+  remove(feature: Feature): void;
+}
+
+export class AnnotationList {
+  readonly element = make("ol", { class: "list", "aria-label": "Annotations of this slide" });
+  readonly #empty: string;
+  readonly #actions: ListActions;
+
+  constructor(empty: string, actions: ListActions) {
+    this.#empty = empty;
+    this.#actions = actions;
+  }
+
+  show(features: readonly Feature[], selected: string | null): void {
+    const newest = [...features].reverse();
+    const rows = newest.slice(0, MOST_SHOWN).map((feature) => this.#row(feature, feature.id === selected));
+    const rest = newest.length - rows.length;
+    const last = rest > 0 ? [make("li", { class: "hint" }, `and ${rest} more`)] : [];
+    this.element.replaceChildren(
+      ...(rows.length > 0 ? [...rows, ...last] : [make("li", { class: "hint" }, this.#empty)]),
+    );
+  }
+
+  #row(feature: Feature, selected: boolean): HTMLLIElement {
+    const dot = make("i", { class: "dot" });
+    dot.style.background = cssColor(colorOf(feature));
+    const name = labelOf(feature) || kindOf(feature);
+    const go = make(
+      "button",
+      { type: "button", class: "row", "aria-pressed": String(selected), click: () => this.#actions.go(feature) },
+      dot,
+      make("span", {}, name),
+      make("small", {}, measureWords(feature.geometry)),
+    );
+    const remove = make(
+      "button",
+      { type: "button", class: "icon-button small", "aria-label": `Delete ${name}`, title: "Delete" },
+      icon(ICONS.trash),
+    );
+    remove.addEventListener("click", () => this.#actions.remove(feature));
+    return make("li", {}, go, remove);
+  }
+}
+
+function kindOf({ geometry }: Feature): string {
+  if (geometry.type.endsWith("Point")) return "Point";
+  return geometry.type.endsWith("LineString") ? "Length" : "Area";
+}

@@ -1,0 +1,42 @@
+/** The help: what the page is, and every key, from the table that the keys themselves obey. */
+
+import { button, make } from "./dom.js";
+import { BINDINGS } from "./keyboard.js";
+
+export function helpDialog(): HTMLDialogElement {
+  const rows = BINDINGS.filter(({ words }) => words !== "").map(({ keys, shown, words }) =>
+    make("div", {}, make("dt", {}, ...keysOf(shown ?? keys[0] ?? "")), make("dd", {}, words)),
+  );
+  const dialog = make(
+    "dialog",
+    { id: "help-dialog", class: "wide", "aria-labelledby": "help-title" },
+    make("h2", { id: "help-title" }, "Looking around"),
+    make(
+      "p",
+      {},
+      "Drag to move, turn the wheel or pinch to zoom. Everslide paints the tissue at the moment you look at it: it appears " +
+        "blurred at first and sharpens, and the same place always looks the same. The address of this page is a link to " +
+        "what you see.",
+    ),
+    make("dl", {}, ...rows),
+    make(
+      "p",
+      { class: "warning" },
+      "Every slide here is synthetic. No patient is shown, and nothing may be concluded from it about any patient.",
+    ),
+    button("Close", () => dialog.close(), { class: "button primary" }),
+  );
+  return dialog;
+}
+
+/** "R, Shift R" -> two keys with a comma between them. */
+function keysOf(shown: string): (Node | string)[] {
+  return shown.split(", ").flatMap((one, index) => {
+    const keys = /to/.test(one) ? [one] : one.split(" ");
+    return [index > 0 ? ", " : "", ...keys.flatMap((key) => [make("kbd", {}, upper(key)), " "])];
+  });
+}
+
+function upper(key: string): string {
+  return key.length === 1 ? key.toUpperCase() : key;
+}

@@ -1,0 +1,174 @@
+/** The dialog that makes a new slide: a seed chosen from a gallery or typed, a model of those served, a size. */
+
+import { fetchJson, sendJson, ServerError } from "./api.js";
+import { button, field, make } from "./dom.js";
+
+const GALLERY = 6;
+const SIZES: readonly (readonly [string, { width: number; height: number } | null])[] = [
+  ["Whole glass, 65 x 49 mm", { width: 131072, height: 98304 }],
+  ["One section, 16 x 12 mm", { width: 32768, height: 24576 }],
+  ["Endless", null],
+];
+
+/** A seed that any model takes: 48 bits, so that it can be read out loud. */
+export function randomSeed(): string {
+  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
+  return String((high % 2 ** 16) * 2 ** 32 + low);
+}
+
+export class NewSlide {
+  readonly element: HTMLDialogElement;
+  readonly #title = make("input", { type: "text", required: true, maxlength: 80, value: "My slide" });
+  readonly #seed = make("input", {
+    type: "text",
+    required: true,
+    inputmode: "numeric",
+    pattern: "[0-9]{1,20}",
+    maxlength: 20,
+  });
+  readonly #model = make("select");
+  readonly #size = make("select");
+  readonly #picture = make("input", { type: "file", accept: "image/jpeg,image/png,image/webp,image/tiff" });
+  readonly #scale = make("input", { type: "text", inputmode: "decimal", value: "4", maxlength: 8, disabled: true });
+  readonly #gallery = make("div", { class: "gallery", role: "group", "aria-label": "Seeds to choose from" });
+  readonly #error = make("p", { class: "verdict", role: "alert" });
+  readonly #make: HTMLButtonElement;
+
+  /** made: called with the id of the slide that was made. */
+  constructor(readonly made: (id: string) => Promise<void>) {
+    this.#size.append(...SIZES.map(([words], index) => make("option", { value: index }, words)));
+    this.#seed.addEventListener("input", () => this.#showChosen());
+    this.#model.addEventListener("change", () => this.#fill());
+    this.#picture.addEventListener("change", () => this.#pictureChosen());
+    this.#make = make("button", { type: "submit", class: "button primary" }, "Make slide");
+    const form = make(
+      "form",
+      { method: "dialog" },
+      make("h2", { id: "new-slide-title" }, "New slide"),
+      make(
+        "p",
+        { class: "hint" },
+        "A seed is a slide: the same seed and model paint the same tissue, whenever you come back.",
+      ),
+      this.#gallery,
+      make(
+        "div",
+        { class: "buttons" },
+        button("Other seeds", () => this.#fill()),
+      ),
+      make(
+        "div",
+        { class: "two" },
+        field("Title", this.#title),
+        field("Seed", this.#seed),
+        field("Model", this.#model),
+        field("Size", this.#size),
+        field("Or zoom into a picture of your own", this.#picture),
+        field("Its µm per pixel", this.#scale),
+      ),
+      make(
+        "p",
+        { class: "hint" },
+        "Below a picture's own pixels all detail is painted: it is synthetic, and not that of the specimen.",
+      ),
+      this.#error,
+      make(
+        "div",
+        { class: "buttons end" },
+        button("Cancel", () => this.element.close()),
+        this.#make,
+      ),
+    );
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#submit();
+    });
+    this.element = make("dialog", { "aria-labelledby": "new-slide-title" }, form);
+  }
+
+  async show(): Promise<void> {
+    this.#error.textContent = "";
+    this.element.showModal();
+    try {
+      const { models } = (await fetchJson("/api/models")) as { models: { name: string }[] };
+      this.#model.replaceChildren(...models.map(({ name }) => make("option", { value: name }, name)));
+      this.#fill();
+    } catch (error) {
+      this.#error.textContent = wordsOf(error);
+    }
+  }
+
+  /** Shows other seeds to choose from, and takes the first. */
+  #fill(): void {
+    const seeds = Array.from({ length: GALLERY }, randomSeed);
+    const model = encodeURIComponent(this.#model.value);
+    this.#gallery.replaceChildren(
+      ...seeds.map((seed) => {
+        const one = make("button", { type: "button", class: "seed", "data-seed": seed, "aria-label": `Seed ${seed}` });
+        one.append(make("img", { src: `/api/gallery/${model}/${seed}.jpeg`, alt: "", width: 144, height: 108 }));
+        one.addEventListener("click", () => this.#choose(seed));
+        return one;
+      }),
+    );
+    this.#choose(seeds[0] as string);
+  }
+
+  #choose(seed: string): void {
+    this.#seed.value = seed;
+    this.#showChosen();
+  }
+
+  #showChosen(): void {
+    for (const one of this.#gallery.querySelectorAll("button")) {
+      one.setAttribute("aria-pressed", String(one.dataset["seed"] === this.#seed.value));
+    }
+  }
+
+  /** A picture brings its own size. */
+  #pictureChosen(): void {
+    const chosen = (this.#picture.files?.length ?? 0) > 0;
+    this.#scale.disabled = !chosen;
+    this.#size.disabled = chosen;
+  }
+
+  /** The chosen picture as the server takes it, or null. */
+  async #pictureWish(): Promise<{ data: string; um_per_px: number } | null> {
+    const file = this.#picture.files?.[0];
+    return file ? { data: await base64Of(file), um_per_px: Number(this.#scale.value.replace(",", ".")) } : null;
+  }
+
+  async #submit(): Promise<void> {
+    const size = SIZES[Number(this.#size.value)]?.[1] ?? null;
+    const wish = {
+      title: this.#title.value,
+      seed: this.#seed.value,
+      model: this.#model.value,
+      unbounded: size === null,
+    };
+    this.#make.disabled = true;
+    try {
+      const picture = await this.#pictureWish();
+      const { id } = (await sendJson("POST", "/api/slides", { ...wish, ...size, picture })) as { id: string };
+      this.element.close();
+      await this.made(id);
+    } catch (error) {
+      this.#error.textContent = wordsOf(error);
+    } finally {
+      this.#make.disabled = false;
+    }
+  }
+}
+
+/** The content of a file in base64. */
+function base64Of(file: File): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => resolve(String(reader.result).split(",", 2)[1] ?? ""));
+    reader.addEventListener("error", () => reject(new Error(`${file.name} cannot be read.`)));
+    reader.readAsDataURL(file);
+  });
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof ServerError ? `${error.message} ${error.remedy}`.trim() : (error as Error).message;
+}

@@ -1,0 +1,201 @@
+/** Making tours: titles, stops, texts, their order; giving them; painting them ahead. */
+
+import { button, field, icon, make } from "../dom.js";
+import { ICONS } from "../icons.js";
+import { magnificationLabel } from "../magnification.js";
+import type { View } from "../permalink.js";
+import { shifted, type Stop, type Tour } from "./tour.js";
+
+export interface ToursActions {
+  /** What is looked at now. */
+  view(): View | null;
+  save(tour: Tour): void;
+  remove(tour: Tour): void;
+  play(tour: Tour): void;
+  go(stop: Stop): void;
+  paintAhead(tour: Tour): void;
+  cancelAhead(): void;
+  quiz(): void;
+  present(): void;
+}
+
+export class ToursPanel {
+  readonly element: HTMLElement;
+  readonly #actions: ToursActions;
+  readonly #body = make("div", { class: "stack" });
+  readonly #progress = make("progress", { "aria-label": "Tiles painted ahead", hidden: true });
+  readonly #words = make("p", { class: "hint", "aria-live": "polite" });
+  readonly #cancel: HTMLButtonElement;
+  #tours: Tour[] = [];
+  #open: string | null = null;
+
+  constructor(actions: ToursActions) {
+    this.#actions = actions;
+    this.#cancel = button("Stop", actions.cancelAhead, { hidden: true });
+    this.element = make(
+      "div",
+      { class: "stack" },
+      this.#body,
+      this.#progress,
+      this.#words,
+      this.#cancel,
+      make("h3", {}, "For the class"),
+      make(
+        "div",
+        { class: "buttons" },
+        button("Guess the tissue", actions.quiz, { title: "Asks about the labelled annotations, their labels hidden" }),
+        button("Presentation", actions.present, { title: "Without controls (P)" }),
+      ),
+    );
+    this.#draw();
+  }
+
+  show(tours: readonly Tour[]): void {
+    this.#tours = [...tours];
+    this.#open = null;
+    this.#draw();
+  }
+
+  progress(done: number, all: number): void {
+    this.#progress.hidden = false;
+    this.#cancel.hidden = false;
+    this.#progress.max = Math.max(all, 1);
+    this.#progress.value = done;
+    this.#words.textContent = `${done} of ${all} tiles painted`;
+  }
+
+  ended(words: string): void {
+    this.#progress.hidden = true;
+    this.#cancel.hidden = true;
+    this.#words.textContent = words;
+  }
+
+  #draw(): void {
+    const open = this.#tours.find((tour) => tour.id === this.#open);
+    this.#body.replaceChildren(...(open ? this.#editor(open) : this.#overview()));
+  }
+
+  #overview(): HTMLElement[] {
+    const rows = this.#tours.map((tour) => {
+      const name = tour.title || "Untitled tour";
+      const edit = make(
+        "button",
+        { type: "button", class: "row" },
+        make("span", {}, name),
+        make("small", {}, `${tour.stops.length} stops`),
+      );
+      edit.addEventListener("click", () => this.#edit(tour.id));
+      const play = button("Play", () => this.#actions.play(tour), { "aria-label": `Play ${name}` });
+      return make("li", {}, edit, play);
+    });
+    const none = make("li", { class: "hint" }, "No tours of this slide yet.");
+    const add = button("New tour", () => this.#add(), { class: "button primary" });
+    return [
+      make("ol", { class: "list", "aria-label": "Tours of this slide" }, ...(rows.length > 0 ? rows : [none])),
+      add,
+    ];
+  }
+
+  #editor(tour: Tour): HTMLElement[] {
+    const title = make("input", { type: "text", value: tour.title, maxlength: 200 });
+    title.addEventListener("change", () => this.#change({ ...tour, title: title.value }, false));
+    const stops = tour.stops.map((stop, index) => this.#stop(tour, stop, index));
+    const add = button("Add this view", () => this.#addStop(tour), { class: "button primary" });
+    const remove = button("Delete tour", () => this.#remove(tour));
+    return [
+      button("All tours", () => this.#edit(null)),
+      field("Title of the tour", title),
+      make("ol", { class: "stops", "aria-label": "Stops" }, ...stops),
+      make(
+        "div",
+        { class: "buttons" },
+        add,
+        button("Play", () => this.#actions.play(this.#now(tour))),
+      ),
+      make(
+        "div",
+        { class: "buttons" },
+        button("Paint ahead", () => this.#actions.paintAhead(this.#now(tour))),
+        remove,
+      ),
+    ];
+  }
+
+  #stop(tour: Tour, stop: Stop, index: number): HTMLLIElement {
+    const name = stop.title || `Stop ${index + 1}`;
+    const title = make("input", {
+      type: "text",
+      value: stop.title,
+      maxlength: 200,
+      "aria-label": `Title of stop ${index + 1}`,
+    });
+    const text = make("textarea", { rows: 2, maxlength: 5000, "aria-label": `Text of stop ${index + 1}` }, stop.text);
+    const put = (change: Partial<Stop>): void => {
+      const now = this.#now(tour);
+      const stops = now.stops.map((old, at) => (at === index ? { ...old, ...change } : old));
+      this.#change({ ...now, stops }, false);
+    };
+    title.addEventListener("change", () => put({ title: title.value }));
+    text.addEventListener("change", () => put({ text: text.value }));
+    const small = (words: string, shape: string, act: () => void): HTMLElement =>
+      make(
+        "button",
+        { type: "button", class: "icon-button small", "aria-label": `${words} ${name}`, title: words, click: act },
+        icon(shape),
+      );
+    const arrange = (by: number): void =>
+      this.#change({ ...this.#now(tour), stops: shifted(this.#now(tour).stops, index, by) });
+    const drop = (): void =>
+      this.#change({ ...this.#now(tour), stops: this.#now(tour).stops.filter((_, at) => at !== index) });
+    return make(
+      "li",
+      {},
+      title,
+      text,
+      make(
+        "div",
+        { class: "buttons" },
+        button(`Go (${magnificationLabel(stop.magnification)})`, () => this.#actions.go(stop)),
+        small("Earlier:", "M12 18V6M6.5 11.5 12 6l5.5 5.5", () => arrange(-1)),
+        small("Later:", "M12 6v12M6.5 12.5 12 18l5.5-5.5", () => arrange(1)),
+        small("Delete", ICONS.trash, drop),
+      ),
+    );
+  }
+
+  #edit(id: string | null): void {
+    this.#open = id;
+    this.#draw();
+  }
+
+  #add(): void {
+    const tour = { id: crypto.randomUUID(), title: `Tour ${this.#tours.length + 1}`, stops: [] };
+    this.#tours.push(tour);
+    this.#edit(tour.id);
+    this.#actions.save(tour);
+  }
+
+  #addStop(tour: Tour): void {
+    const view = this.#actions.view();
+    const now = this.#now(tour);
+    if (view)
+      this.#change({ ...now, stops: [...now.stops, { ...view, title: `Stop ${now.stops.length + 1}`, text: "" }] });
+  }
+
+  #remove(tour: Tour): void {
+    this.#tours = this.#tours.filter(({ id }) => id !== tour.id);
+    this.#edit(null);
+    this.#actions.remove(tour);
+  }
+
+  /** A text field keeps its focus: then nothing is drawn anew. */
+  #change(tour: Tour, draw = true): void {
+    this.#tours = this.#tours.map((old) => (old.id === tour.id ? tour : old));
+    if (draw) this.#draw();
+    this.#actions.save(tour);
+  }
+
+  #now(tour: Tour): Tour {
+    return this.#tours.find(({ id }) => id === tour.id) ?? tour;
+  }
+}
