@@ -65,7 +65,7 @@ clean:
 	@touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/python
-	$(PIP) --editable '.[data,dev]'
+	$(PIP) --editable '.[cluster,data,dev]'
 	$(BIN)/python -m pip check
 	@touch .venv/installed $@
 
