@@ -31,6 +31,7 @@ from everslide.model.bands import (
 from everslide.model.critic import Critic, Judge, critic_input, relative_loss, slope_penalty
 from everslide.model.dataset import SCALE_SHARES, Examples
 from everslide.model.painted import Origin, PaintedParents
+from everslide.model.patches import patch_distance, with_relief
 from everslide.model.sampler import Sampler
 from everslide.model.score import energy_score
 from everslide.model.wavelet import box_mean, details, merge
@@ -39,8 +40,8 @@ from everslide.model.weights import Weights, save_weights
 log = logging.getLogger(__name__)
 Pixels = NDArray[np.uint8]
 CHECKPOINT = "adversarial.pt"
-KINDS: tuple[Origin | None, ...] = (None, None, "real", "sketch", "sketch", "sketch")
-"""Examples of a step: on two real parents (painted twice), on one painted from a real one, on three from a sketch."""
+KINDS: tuple[Origin | None, ...] = (None, None, "real", "real", "sketch", "sketch")
+"""Examples of a step: on two real parents (painted twice), on two painted from real ones, on two from a sketch."""
 CHAIN_SHARES = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.8, 0.7, 0.6])
 """How often each scale below a sketch is painted, finest first."""
 
@@ -49,7 +50,7 @@ CHAIN_SHARES = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.8, 0.7, 0.6])
 class AdversarialPlan:
     """minutes: total over all sittings; both rates fall to zero over the last `decay` of it.
 
-    weight: of the critic's verdict against the energy score. penalty: of the critic's slope, applied every
+    weight: of the critic's verdict against the energy score. patches: of the distance of patches. penalty: of the critic's slope, applied every
     `penalty_every` steps. average: decay of the moving average that is shipped. grain: noise on the parent. sketches:
     how many sketched tiles are painted upon.
     """
@@ -59,6 +60,7 @@ class AdversarialPlan:
     critic_rate: float = 4e-4
     decay: float = 0.4
     weight: float = 3.0
+    patches: float = 3.0
     penalty: float = 0.3
     penalty_every: int = 4
     average: float = 0.998
@@ -198,12 +200,16 @@ class AdversarialTrainer:
             fake = critic_input(shown.smooth + detail, shown.parent)
             real = critic_input(shown.truth, shown.means)
             verdict = relative_loss(self.judge(fake, shown.s), [x.detach() for x in self.judge(real, shown.s)])
+            patches = patch_distance(
+                with_relief(shown.smooth + detail, shown.parent), with_relief(shown.truth, shown.means)
+            )
             score = energy_score(detail[:pairs], detail[count:], (shown.truth - shown.smooth)[:pairs])
         self.critic.requires_grad_(True)
         ramp = self.plan.weight * min(1.0, self.step / (4 * self.plan.warmup))
-        self._descend(0, score + ramp * verdict)
+        self._descend(0, score + ramp * verdict + self.plan.patches * patches)
         self._log("score", float(score.detach()))
         self._log("verdict", float(verdict.detach()))
+        self._log("patches", float(patches.detach()))
         return detail.detach()
 
     def _teach_critic(self, shown: _Shown, painted: Tensor) -> None:

@@ -21,7 +21,7 @@ Floats = NDArray[np.float32]
 CROP_PX = 128
 SCALE_SHARES = {0: 0.14, 1: 0.20, 2: 0.21, 3: 0.19, 4: 0.12, 5: 0.06, 6: 0.05, 7: 0.03}
 """How often each child scale is drawn: most where a parent pixel hides whole nuclei, at 2 to 8 um per pixel."""
-LIKE_OF = 8
+LIKE_OF = 16
 """Crops drawn to find one that is like a painted one."""
 FADED_SHARE = 0.4
 """How often the parent's own finest detail is faded, as that of a painted parent may be."""
@@ -76,10 +76,10 @@ class Examples:
         return augment(child, rng) if vary else child
 
     def like(self, s: int, parent: Pixels, rng: np.random.Generator) -> Pixels:
-        """Of several child crops (crop_px, crop_px, 3) of scale s, the one nearest in mean colour to a `parent`."""
-        colour = parent.mean((0, 1))
+        """Of several child crops (crop_px, crop_px, 3) of scale s, the one nearest in colours to a `parent`."""
+        colours = _colours(parent[::2, ::2])
         found = [self._cut(s, rng) for _ in range(LIKE_OF)]
-        far = [float(np.abs(child[::4, ::4].mean((0, 1)) - colour).sum()) for child in found]
+        far = [float(np.abs(_colours(child[::4, ::4]) - colours).sum()) for child in found]
         return turn(found[int(np.argmin(far))], rng)
 
     def _cut(self, s: int, rng: np.random.Generator) -> Pixels:
@@ -127,6 +127,12 @@ class Examples:
         for s in range(max(self.scales) + 1, 12):
             out[s] = out[max(self.scales)]
         return out
+
+
+def _colours(pixels: Pixels) -> Floats:
+    """Mean and half the deviation of each colour of (H, W, 3) uint8, (2, 3)."""
+    flat = pixels.reshape(-1, 3).astype(np.float32)
+    return np.stack([flat.mean(0), 0.5 * flat.std(0)])
 
 
 def _fade(parent: Pixels, keep: float) -> Pixels:

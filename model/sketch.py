@@ -22,7 +22,7 @@ Pixels = NDArray[np.uint8]
 Doubles = NDArray[np.float64]
 TOP_SCALE = 8
 """The plane that is sketched: 128 um per pixel, twice as coarse as the coarsest magnification."""
-SKETCH_FORMAT = 2
+SKETCH_FORMAT = 3
 """Part of every fingerprint: raise it when the same seed would give another sketch."""
 CELL_UM = 22_000.0
 """About the distance of neighbouring sections."""
@@ -30,17 +30,17 @@ FINE = 2
 """Sub-samples a side in each pixel."""
 PALETTES = np.array(
     [
-        [[178, 118, 154], [190, 133, 166], [197, 145, 176], [204, 162, 188], [220, 198, 212]],  # breast, cellular
-        [[164, 78, 110], [176, 109, 147], [187, 128, 165], [197, 159, 186], [222, 206, 219]],  # breast, dense stroma
-        [[205, 164, 191], [211, 173, 197], [215, 180, 201], [219, 188, 207], [225, 204, 217]],  # breast, pale
-        [[111, 60, 112], [124, 72, 122], [136, 82, 130], [147, 105, 147], [210, 201, 213]],  # prostate, dark
-        [[154, 88, 130], [167, 102, 142], [174, 108, 147], [182, 115, 153], [199, 146, 174]],  # kidney
-        [[199, 77, 109], [212, 164, 188], [222, 182, 202], [228, 192, 209], [231, 204, 216]],  # artery
-        [[96, 55, 97], [138, 92, 134], [182, 121, 156], [196, 142, 173], [211, 192, 207]],  # skin
+        [[183, 125, 160], [193, 138, 170], [198, 147, 177], [203, 159, 185], [215, 187, 204]],  # breast, dense
+        [[173, 93, 127], [181, 118, 155], [187, 131, 167], [196, 153, 181], [215, 194, 210]],  # breast, fat and muscle
+        [[209, 168, 194], [212, 175, 199], [215, 181, 202], [218, 186, 205], [222, 197, 213]],  # breast, pale
+        [[212, 150, 176], [222, 177, 196], [224, 192, 207], [226, 200, 212], [229, 207, 218]],  # prostate, muscle
+        [[122, 69, 120], [131, 79, 128], [138, 86, 133], [146, 105, 146], [189, 171, 191]],  # prostate, glands
+        [[123, 79, 120], [160, 112, 149], [182, 129, 162], [192, 144, 172], [209, 187, 203]],  # skin
     ],
     dtype=np.float64,
 )
-"""Mean colours (red, green, blue) of the darkest to the palest tissue at 32 um per pixel, a row per training slide."""
+"""Mean colours (red, green, blue) of the darkest to the palest tissue at 64 um per pixel, a row per training slide
+that is sharp at 20x."""
 
 
 @dataclass(frozen=True)
@@ -137,21 +137,21 @@ class Sketch:
         cleft = np.abs(_fractal(seed, salt + 3, gx + 900 * warp_x, gy + 900 * warp_y, 5200.0, 3))
         depth = (edge - distance) * section.radius_um  # um inside the outline
         torn = (cleft < 0.012) & (_fractal(seed, salt + 4, gx, gy, 4000.0, 2) > 0.1)
-        lumen = _fractal(seed, salt + 5, gx + 700 * warp_y, gy - 700 * warp_x, 1600.0, 3) > 0.74
+        lumen = _fractal(seed, salt + 5, gx + 700 * warp_y, gy - 700 * warp_x, 1600.0, 3) > 0.80
         cover = np.clip(depth / 60.0 + 0.5, 0, 1) * ~(torn | lumen)
         image[part] += (self._tissue(section, gx, gy, warp_x, warp_y) - image[part]) * cover[..., None]
 
     def _tissue(self, section: _Section, gx: Doubles, gy: Doubles, warp_x: Doubles, warp_y: Doubles) -> Doubles:
-        """Colours (H, W, 3): a warped patchwork of the section's kinds of tissue, with a grain of 200 um and more."""
+        """Colours (H, W, 3): a warped patchwork of the section's kinds of tissue, with a grain of 100 um and more."""
         seed, salt = self.slide.seed, section.salt
         fields = [
-            _fractal(seed, salt + 10 + i, gx + 900 * warp_x, gy + 900 * warp_y, 3600.0, 6)
+            _fractal(seed, salt + 10 + i, gx + 900 * warp_x, gy + 900 * warp_y, 3600.0, 6, 0.75)
             for i in range(len(section.kinds))
         ]
         score = np.stack(fields, axis=-1)
-        weight = np.exp(9.0 * (score - score.max(-1, keepdims=True)))
+        weight = np.exp(7.0 * (score - score.max(-1, keepdims=True)))
         weight /= weight.sum(-1, keepdims=True)
-        density = 1.0 + 0.12 * _fractal(seed, salt + 30, gx, gy, 900.0, 3)[..., None]
+        density = 1.0 + 0.22 * _fractal(seed, salt + 30, gx, gy, 1600.0, 5, 0.95)[..., None]
         colours: Doubles = 243.0 - (243.0 - weight @ section.kinds) * density
         return colours
 
@@ -162,13 +162,16 @@ def _uniform(seed: int, stream: str, x: int, y: int, count: int) -> Doubles:
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def _fractal(seed: int, salt: int, x: Doubles, y: Doubles, size: float, octaves: int) -> Doubles:
-    """Value noise of `octaves` octaves, about -1 to 1, its largest features `size` um wide."""
+def _fractal(
+    seed: int, salt: int, x: Doubles, y: Doubles, size: float, octaves: int, keep: float = 0.5
+) -> Doubles:
+    """Value noise of `octaves` octaves, about -1 to 1: its largest features `size` um wide, each finer octave `keep`
+    times as strong as the one above it."""
     total, weight, norm = np.zeros_like(x), 1.0, 0.0
     for octave in range(octaves):
         total += weight * _value_noise(seed, salt * 8 + octave, x / size, y / size)
         norm += weight
-        weight, size = weight * 0.5, size * 0.5
+        weight, size = weight * keep, size * 0.5
     return total / norm * 1.6
 
 
