@@ -39,9 +39,7 @@ def prepare(images: Path, out: Path, hold_out: tuple[str, ...], seed: int) -> No
 @click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Training time over all sittings.")
 @click.option("--batch", default=8, show_default=True, help="Crops a step.")
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
-@click.option(
-    "--objective", type=click.Choice(["velocity", "score", "adversarial"]), default="score", show_default=True
-)
+@click.option("--objective", type=click.Choice(["velocity", "chain"]), default="velocity", show_default=True)
 @click.option("--start", type=_FILE, help="Weights to start a new run from; random ones by default.")
 @click.option("--compile/--no-compile", default=True, show_default=True, help="Fuse operations with torch.compile.")
 def train(
@@ -50,28 +48,28 @@ def train(
     minutes: float,
     batch: int,
     threads: int,
-    objective: Literal["velocity", "score", "adversarial"],
+    objective: Literal["velocity", "chain"],
     start: Path | None,
     compile: bool,
 ) -> None:
     """Train `mini` on a PREPARED folder, on a GPU where there is one.
 
-    A new model is trained for `velocity`, then, from those weights, for `score`, then `adversarial` on what it paints
-    itself. The averaged weights are written to RUN/mini.safetensors every few minutes, the curve to RUN/curve.jsonl.
+    A new model is trained for `velocity`, then, from those weights, on the `chain` of what it paints itself. The
+    averaged weights are written to RUN/mini.safetensors every few minutes, the curve to RUN/curve.jsonl.
     """
-    from everslide.model.adversarial import AdversarialPlan, AdversarialTrainer
+    from everslide.model.chain import ChainPlan, ChainTrainer
     from everslide.model.network import NetworkConfig
     from everslide.model.train import Trainer, TrainingPlan
     from everslide.model.weights import load_weights
 
     with speaking():
         given = load_weights(start) if start else None
-        if objective == "adversarial":
+        if objective == "chain":
             if given is None:
-                raise click.UsageError("--objective adversarial: expected --start WEIGHTS, trained for `score` before")
-            AdversarialTrainer(prepared, folder, AdversarialPlan(minutes, compile=compile), given, threads).run()
+                raise click.UsageError("--objective chain: expected --start WEIGHTS, trained for `velocity` before")
+            ChainTrainer(prepared, folder, ChainPlan(minutes, compile=compile), given, threads).run()
         else:
-            plan = TrainingPlan(minutes=minutes, batch=batch, objective=objective, compile=compile)
+            plan = TrainingPlan(minutes=minutes, batch=batch, compile=compile)
             Trainer(prepared, folder, plan, given.config if given else NetworkConfig(), threads, given).run()
     click.echo(f"weights: {folder / 'mini.safetensors'}")
 

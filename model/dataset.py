@@ -19,7 +19,7 @@ from everslide.model.wavelet import box_mean, details
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 CROP_PX = 128
-SCALE_SHARES = {0: 0.14, 1: 0.20, 2: 0.21, 3: 0.19, 4: 0.12, 5: 0.06, 6: 0.05, 7: 0.03}
+SCALE_SHARES = {0: 0.20, 1: 0.20, 2: 0.19, 3: 0.16, 4: 0.10, 5: 0.06, 6: 0.05, 7: 0.04}
 """How often each child scale is drawn: most where a parent pixel hides whole nuclei, at 2 to 8 um per pixel."""
 LIKE_OF = 16
 """Crops drawn to find one that is like a painted one."""

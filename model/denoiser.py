@@ -44,6 +44,17 @@ class Denoiser(Protocol):
 
 
 @runtime_checkable
+class Stepwise(Protocol):
+    """A denoiser that shows what it takes for the detail at each of its steps."""
+
+    def steps(
+        self, s: int, parents: NDArray[np.uint8], noise: NDArray[np.float32], grain: NDArray[np.float32]
+    ) -> list[NDArray[np.float32]]:
+        """Haar bands as `Denoiser.detail` gives them, as they are expected at each step; the last are those painted."""
+        ...
+
+
+@runtime_checkable
 class WindowModel(Protocol):
     """A model that is told which windows of which slide it paints, and keys its noise and conditions by itself.
 
@@ -85,10 +96,23 @@ class KeyedDenoiser:
 
     def bands(self, seed: int, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `WindowModel.bands`."""
-        s, rects = windows[0].s, [window.parent_rect for window in windows]
-        noise = np.stack([keyed.normals(seed, "detail", s, rect, 9) for rect in rects])
-        grain = np.stack([keyed.normals(seed, "grain", s, rect, 3) for rect in rects])
-        return self._denoiser.detail(s, parents, noise, grain)
+        return self._denoiser.detail(windows[0].s, parents, *_noise(seed, windows))
+
+    def steps(
+        self, seed: int, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]
+    ) -> list[NDArray[np.float32]]:
+        """See `Stepwise.steps`; none where the denoiser does not show them."""
+        if not isinstance(self._denoiser, Stepwise):
+            return []
+        return self._denoiser.steps(windows[0].s, parents, *_noise(seed, windows))
+
+
+def _noise(seed: int, windows: Sequence[WindowIndex]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Noise (batch, 9, h, h) and grain (batch, 3, h, h) of windows of one scale, keyed by place."""
+    s, rects = windows[0].s, [window.parent_rect for window in windows]
+    noise = np.stack([keyed.normals(seed, "detail", s, rect, 9) for rect in rects])
+    grain = np.stack([keyed.normals(seed, "grain", s, rect, 3) for rect in rects])
+    return noise, grain
 
 
 def as_window_model(model: Denoiser | WindowModel) -> WindowModel:

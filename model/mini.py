@@ -43,10 +43,25 @@ class MiniDenoiser:
         self, s: int, parents: NDArray[np.uint8], noise: NDArray[np.float32], grain: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """See `Denoiser.detail`."""
-        given = torch.stack([parent_input(parent) for parent in parents])
-        given = given + self._sampler.strength * torch.from_numpy(grain)
-        painted = self._sample(s, given, torch.from_numpy(noise)).cpu().numpy()
-        return np.stack([self._bands(s, parent, channels) for parent, channels in zip(parents, painted, strict=True)])
+        painted = self._sample(s, self._given(parents, grain), torch.from_numpy(noise))
+        return self._all_bands(s, parents, painted)
+
+    def steps(
+        self, s: int, parents: NDArray[np.uint8], noise: NDArray[np.float32], grain: NDArray[np.float32]
+    ) -> list[NDArray[np.float32]]:
+        """See `Stepwise.steps`."""
+        expected: list[Tensor] = []
+        painted = self._sample(s, self._given(parents, grain), torch.from_numpy(noise), expected)
+        return [self._all_bands(s, parents, channels) for channels in [*expected[:-1], painted]]
+
+    def _given(self, parents: NDArray[np.uint8], grain: NDArray[np.float32]) -> Tensor:
+        """What the network is told of the parents, (B, 3, H, W)."""
+        clean = torch.stack([parent_input(parent) for parent in parents])
+        return clean + self._sampler.strength * torch.from_numpy(grain)
+
+    def _all_bands(self, s: int, parents: NDArray[np.uint8], painted: Tensor) -> NDArray[np.float32]:
+        channels = painted.cpu().numpy()
+        return np.stack([self._bands(s, parent, one) for parent, one in zip(parents, channels, strict=True)])
 
     def _bands(self, s: int, parent: NDArray[np.uint8], channels: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's channels (9, H, W) -> bands (H, W, 3, RGB) in grey levels, with the smooth part they lack."""
@@ -58,20 +73,26 @@ class MiniDenoiser:
         return unrotate_colours(smooth + bands)
 
     @torch.inference_mode()
-    def _sample(self, s: int, parent: Tensor, noise: Tensor) -> Tensor:
-        """Normalised detail (B, 9, H, W) float32 from noise (B, 9, H, W), given the parent (B, 3, H, W)."""
+    def _sample(self, s: int, parent: Tensor, noise: Tensor, expected: list[Tensor] | None = None) -> Tensor:
+        """Normalised detail (B, 9, H, W) float32 from noise (B, 9, H, W), given the parent (B, 3, H, W).
+
+        What the network takes for the detail at each step is added to `expected`.
+        """
         count = noise.shape[0]
         assert count == self.batch and noise.shape[1] == DETAIL_CHANNELS and parent.shape[1] == PARENT_CHANNELS
         layout = {"device": self._device, "dtype": self._dtype, "memory_format": torch.channels_last}
         given = parent.to(**layout)  # type: ignore[call-overload]
         scale = torch.full((count,), s, device=self._device)
         strength = torch.full((count,), self._sampler.strength, device=self._device)
-        z_t = noise.to(self._device)
-        for t, t_next in zip(self._sampler.times, self._sampler.times[1:], strict=False):
+
+        def velocity(z_t: Tensor, t: float) -> Tensor:
             now = torch.full((count,), t, device=self._device)
-            velocity = self._network(z_t.to(**layout), given, now, scale, strength)  # type: ignore[call-overload]
-            z_t = z_t + (t_next - t) * velocity.float()
-        return z_t
+            out: Tensor = self._network(z_t, given, now, scale, strength).float()
+            if expected is not None:
+                expected.append(z_t - t * out)
+            return out
+
+        return self._sampler.walk(velocity, noise.to(self._device, memory_format=torch.channels_last))
 
     def _measure_fingerprint(self, digest: str, threads: int) -> str:
         """Hash of everything that may change a bit: weights, sampler, device, library, and a probe's own output."""

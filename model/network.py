@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +21,6 @@ FOLD = 2
 """Pixels of the parent plane are folded 2x2 into channels before the first convolution."""
 
 
-SMALLEST_TIME = 0.02
-"""Predicted detail is turned into a velocity by division by the time, at least this."""
-
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -34,16 +30,13 @@ class NetworkConfig:
     blocks: residual blocks per resolution, on the way down and again on the way up.
     scales: number of scales with an embedding of their own.
     context: length of the optional context vector (Summarizer or CDM output).
-    predicts: what the last layer gives, the velocity itself or the detail from which it follows. A network that paints
-    in one step need not learn to carry the noise through.
     """
 
-    channels: tuple[int, ...] = (96, 192, 288)
-    blocks: int = 2
+    channels: tuple[int, ...] = (96, 160, 224)
+    blocks: int = 1
     embedding: int = 256
     scales: int = 12
     context: int = 512
-    predicts: Literal["velocity", "detail"] = "velocity"
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -77,7 +70,10 @@ def pixel_norm(x: Tensor) -> Tensor:
 class DetailUNet(nn.Module):
     """Predicts the velocity of the straight path between detail and noise.
 
-    z_t = (1 - t) detail + t noise, velocity = noise - detail (Liu et al., "Flow straight and fast", 2022, Eq. 1).
+    z_t = (1 - t) detail + t noise, velocity = noise - detail (Liu et al., "Flow straight and fast", 2022, Eq. 1). What
+    the layers see and give has about unit deviation at every time (Karras et al., "Elucidating the design space of
+    diffusion-based generative models", 2022, section 5, on this path): at t = 1 they give the detail itself, at t = 0
+    the noise that is left.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -119,11 +115,13 @@ class DetailUNet(nn.Module):
         assert z_t.shape[1] == DETAIL_CHANNELS and parent.shape[1] == PARENT_CHANNELS
         assert z_t.shape[2] % self.multiple == 0 and z_t.shape[3] % self.multiple == 0
         dtype = self.enter.weight.dtype
+        at = t.float()[:, None, None, None]
+        length = (at.square() + (1 - at).square()).sqrt()  # deviation of z_t, whose parts have unit deviation
         e = self.time(_fourier(t).to(dtype)) + self.augmentation(_fourier(strength * 4).to(dtype)) + self.scale(s)
         if context is not None:
             e = e + self.context(context.to(dtype))
         e = F.silu(e)
-        x = self.enter(F.pixel_unshuffle(torch.cat([z_t, parent], 1), FOLD))  # (B, C0, H/2, W/2)
+        x = self.enter(F.pixel_unshuffle(torch.cat([(z_t / length).to(dtype), parent.to(dtype)], 1), FOLD))  # (B, C0, H/2, W/2)
         skips: list[Tensor] = []
         for stage in self.down:
             x = stage["shrink"](x)  # type: ignore[index]
@@ -140,9 +138,8 @@ class DetailUNet(nn.Module):
             if level:
                 x = F.pixel_shuffle(stage["grow"](x), 2)  # type: ignore[index]
         out = F.pixel_shuffle(self.leave(F.silu(pixel_norm(x))), FOLD)  # (B, 9, H, W)
-        if self.config.predicts == "velocity":
-            return out
-        return (z_t - out) / t.clamp(min=SMALLEST_TIME)[:, None, None, None].to(out.dtype)
+        velocity: Tensor = z_t * ((2 * at - 1) / length.square()) - out / length
+        return velocity
 
 
 def _fourier(x: Tensor) -> Tensor:

@@ -1,26 +1,20 @@
-"""What the network is trained for: first to walk from noise to detail, then to get there in one step.
+"""What the network is trained for: to walk from noise to detail.
 
-`velocity_loss`: the velocity of the straight path between detail and noise (Liu et al., "Flow straight and fast",
-2022), t from a logit-normal (Esser et al., "Scaling rectified flow transformers", 2024, section 3.1).
-`score_loss`: the energy score of two samples painted in one step from pure noise (`everslide.model.score`). A young
-network that walks in few steps paints too little detail; one trained by a proper score paints as much as there is.
-Both put noise of a random strength on the parent (Ho et al., "Cascaded diffusion models", 2022).
+The velocity of the straight path between detail and noise (Liu et al., "Flow straight and fast", 2022), t from a
+logit-normal (Esser et al., "Scaling rectified flow transformers", 2024, section 3.1), with noise of a random strength
+on the parent (Ho et al., "Cascaded diffusion models", 2022).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from everslide.model.dataset import Batch
-from everslide.model.score import energy_score
 
 Forward = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
-Loss = Callable[[Batch, Forward, torch.Generator | None], Tensor]
-Objective = Literal["velocity", "score"]
 COLOUR_SHARES = (2.0, 0.5, 0.5)
 """Weight of brightness and of the two colour differences in the velocity loss."""
 TIME_SHIFT = 0.5
@@ -39,20 +33,6 @@ def velocity_loss(batch: Batch, forward: Forward, generator: torch.Generator | N
     velocity = forward(z_t, seen, t, batch.s, strength)
     error = (velocity.float() - (noise - batch.detail)).square().mean((0, 2, 3))  # (9,)
     return (error * torch.tensor(COLOUR_SHARES * 3, device=device)).mean()
-
-
-def score_loss(batch: Batch, forward: Forward, generator: torch.Generator | None) -> Tensor:
-    """Energy score of two samples painted in one step from pure noise, a scalar."""
-    seen, strength = _augmented(batch, generator)
-    count, device = len(batch.s), batch.detail.device
-    noise = torch.randn((2 * count, *batch.detail.shape[1:]), generator=generator).to(device)
-    start = torch.ones(2 * count, device=device)
-    velocity = forward(noise, seen.repeat(2, 1, 1, 1), start, batch.s.repeat(2), strength.repeat(2))
-    first, second = (noise - velocity.float()).chunk(2)
-    return energy_score(first, second, batch.detail)
-
-
-OBJECTIVES: dict[Objective, Loss] = {"velocity": velocity_loss, "score": score_loss}
 
 
 def _augmented(batch: Batch, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,8 @@
 
 A network that saw only real parents takes its own small faults for structure and makes them grow, octave after octave.
 So most of its examples are its own work: crops of what it painted one scale up, from real parents or all the way down
-from a sketch. They have no true child; a critic judges what is painted on them.
+from a sketch. They have no true child; what is painted on them is held against real tissue of
+about the same colours.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""A distance between the distributions of patches of painted and real detail: it needs no critic and never dies out.
+"""A distance between the distributions of patches of painted and of real detail.
 
 Patches are compared through random filters: for each, the sorted answers of the painted field are held against the
 sorted answers of a real one (the sliced Wasserstein distance; Heitz et al., "A sliced Wasserstein loss for neural
 texture synthesis", 2021, Eq. 4; filters drawn anew each time as in Elnekave and Weiss, "Generating natural images with
-direct patch distribution matching", 2022, Alg. 1). Contrast, colours and specks are put right by it in a few hundred
-steps; what hangs together over more than a patch is the business of the critic.
+direct patch distribution matching", 2022, Alg. 1). It puts contrast, colours and specks right in a few hundred
+steps; what hangs together over more than a patch is beyond it.
 """
 
 from __future__ import annotations

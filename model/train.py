@@ -1,6 +1,6 @@
 """Training of the denoiser: `everslide train`. Resumable, bounded by minutes, on a GPU where there is one.
 
-What is shipped is an exponential moving average of the weights. See `everslide.model.objectives` for the losses.
+What is shipped is an exponential moving average of the weights. See `everslide.model.objectives` for the loss.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from tqdm import tqdm
 from everslide.model.dataset import Batch, Examples
 from everslide.model.errors import DataError
 from everslide.model.network import DetailUNet, NetworkConfig
-from everslide.model.objectives import OBJECTIVES, Forward, Objective
+from everslide.model.objectives import Forward, velocity_loss
 from everslide.model.sampler import Sampler
 from everslide.model.weights import Weights, save_weights
 
 log = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
-SAMPLER_STEPS: dict[Objective, int] = {"velocity": 8, "score": 1}
+SAMPLER_STEPS = 4
 LONGEST_STEP_S = 5.0
 """A step that took longer was compiling or stopped; only this much of it counts as training."""
 
@@ -41,11 +41,10 @@ class TrainingPlan:
 
     minutes: float
     batch: int = 8
-    peak_rate: float = 8e-4
+    peak_rate: float = 1e-3
     warmup: int = 200
     decay: float = 0.5
     average: float = 0.999
-    objective: Objective = "score"
     seed: int = 0
     save_every_s: float = 180.0
     compile: bool = True
@@ -77,7 +76,6 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=plan.peak_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
-        self.objective = OBJECTIVES[plan.objective]
         self.forward: Forward = torch.compile(self.network) if plan.compile else self.network
         self.step, self.seconds = 0, 0.0
         checkpoint = folder / CHECKPOINT
@@ -129,10 +127,10 @@ class Trainer:
         return float(loss.detach())
 
     def loss(self, batch: Batch, forward: Forward, generator: torch.Generator | None = None) -> Tensor:
-        """Loss of the plan's objective over the batch, a scalar."""
+        """Velocity loss over the batch, a scalar."""
         there = Batch(*(x.to(self.device) for x in (batch.detail, batch.parent, batch.s)))
         with torch.autocast(self.device.type, torch.bfloat16):
-            return self.objective(there, forward, generator)
+            return velocity_loss(there, forward, generator)
 
     def save(self, loss: float) -> None:
         """Write the checkpoint, the averaged weights, and a line of the training curve."""
@@ -147,7 +145,7 @@ class Trainer:
         partial = self.folder / (CHECKPOINT + ".part")
         torch.save(state, partial)
         partial.replace(self.folder / CHECKPOINT)
-        sampler = Sampler(Sampler.falling(SAMPLER_STEPS[self.plan.objective]))
+        sampler = Sampler(Sampler.falling(SAMPLER_STEPS))
         weights = Weights(self.network.config, self.average, self.deviation, sampler)
         save_weights(self.folder / "mini.safetensors", weights)
         point = {"step": self.step, "minutes": round(self.seconds / 60, 2), "loss": round(loss, 5), **self._validate()}

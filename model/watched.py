@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from everslide.model import noise as keyed
 from everslide.model.geometry import WindowGrid, WindowIndex
 from everslide.model.wavelet import box_mean, merge
-from everslide.model.windows import Bands, Counts, Parent, Windows
+from everslide.model.windows import Bands, Counts, Parent, ShowsSteps, Windows
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -24,7 +25,8 @@ NO_DIFFERENCE_DB = 99.0
 class PaintedWindow:
     """A window as the network left it, before blending and before the exact step.
 
-    parent: (h, h, 3) uint8, h half a window. noise: (9, h, h). bands: (h, h, 3, 3).
+    parent: (h, h, 3) uint8, h half a window. noise: (9, h, h). bands: (h, h, 3, 3). steps: walks again from noise to
+    detail, and gives the bands as they are expected at each step; none where the model does not show them.
     """
 
     s: int
@@ -32,11 +34,16 @@ class PaintedWindow:
     parent: Pixels
     noise: Floats
     bands: Floats
+    steps: Callable[[], Sequence[Bands]] = tuple
 
     @property
     def unclosed(self) -> Pixels:
         """(2h, 2h, 3): parent and detail, rounded, not yet nudged to agree with the parent."""
-        child = merge(self.parent.astype(np.float32), self.bands)
+        return self.with_detail(self.bands)
+
+    def with_detail(self, bands: Floats | Bands) -> Pixels:
+        """(2h, 2h, 3): the parent with other bands (h, h, 3, 3), rounded."""
+        child = merge(self.parent.astype(np.float32), bands.astype(np.float32))
         rounded: Pixels = np.clip(np.floor(child + np.float32(0.5)), 0, 255).astype(np.uint8)
         return rounded
 
@@ -83,7 +90,9 @@ class WatchedWindows:
         [bands] = self._windows.paint(seed, [window], [parent])
         seconds = time.perf_counter() - started
         noise = keyed.normals(seed, "detail", window.s, window.parent_rect, 9)
-        self._watch(PaintedWindow(window.s, seconds, parent.copy(), noise, bands.astype(np.float32)))
+        kept = parent.copy()
+        walk = partial(self._windows.steps, seed, window, kept) if isinstance(self._windows, ShowsSteps) else tuple
+        self._watch(PaintedWindow(window.s, seconds, kept, noise, bands.astype(np.float32), walk))
         # What others paint at the same time counts there too: the share of a window is the same for all.
         total = self._windows.counts
         self.counts.windows += 1

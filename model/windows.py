@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.denoiser import Denoiser, WindowModel, as_window_model
+from everslide.model.denoiser import Denoiser, KeyedDenoiser, WindowModel, as_window_model
 from everslide.model.geometry import WindowGrid, WindowIndex
 
 Bands = NDArray[np.float16]
@@ -46,6 +46,15 @@ class Windows(Protocol):
         ...
 
 
+@runtime_checkable
+class ShowsSteps(Protocol):
+    """Windows whose way from noise to detail can be shown."""
+
+    def steps(self, seed: int, window: WindowIndex, parent: Parent) -> list[Bands]:
+        """Detail of the window as it is expected at each step, the painted one last; none where there are no steps."""
+        ...
+
+
 class LocalWindows:
     """Paints windows with a model in this thread, in batches of its one shape. One thread at a time."""
 
@@ -62,6 +71,14 @@ class LocalWindows:
             out += paint_batch(self._model, seed, windows[part], parents[part])
             count_batch(self.counts, self._model, len(windows[part]))
         return out
+
+    def steps(self, seed: int, window: WindowIndex, parent: Parent) -> list[Bands]:
+        """See `ShowsSteps.steps`."""
+        if not isinstance(self._model, KeyedDenoiser):
+            return []
+        several = self._model.batch
+        walked = self._model.steps(seed, [window] * several, np.stack([parent] * several))
+        return [bands[0].astype(np.float16) for bands in walked]
 
 
 def count_batch(counts: Counts, model: WindowModel, windows: int) -> None:

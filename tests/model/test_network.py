@@ -135,7 +135,9 @@ def test_a_new_network_predicts_nearly_nothing() -> None:
     network = DetailUNet(DEEP)
     z_t, parent, t, s, strength = inputs(16)
     velocity = network(z_t.float(), parent.float(), t, s, strength)
-    assert 0 < float(velocity.detach().abs().max()) < 1
+    at, span = t[:, None, None, None], (t.square() + (1 - t).square())[:, None, None, None]
+    rest = velocity - z_t * (2 * at - 1) / span
+    assert 0 < float(rest.detach().abs().max()) < 1
 
 
 def test_pixel_norm() -> None:
@@ -152,14 +154,18 @@ def test_a_config_is_plain_values() -> None:
         "embedding": 16,
         "scales": 12,
         "context": 4,
-        "predicts": "velocity",
     }
 
 
-def test_predicted_detail_is_turned_into_the_velocity_that_leads_to_it() -> None:
-    network = made(replace(FLAT, predicts="detail"))
+@pytest.mark.parametrize("t", [0.0, 0.3, 1.0])
+def test_the_layers_give_the_detail_at_one_end_of_the_path_and_the_noise_at_the_other(t: float) -> None:
+    """velocity = (z_t - detail) / t, where detail = (1 - t) z_t / n^2 + t given / n and n^2 = t^2 + (1 - t)^2."""
+    network = made(FLAT)
     z_t, parent, _, s, strength = inputs(16, batch=2)
     last: list[Tensor] = []
     network.leave.register_forward_hook(lambda module, given, output: last.append(output))
-    velocity = network(z_t, parent, torch.ones(2), s, strength)
-    torch.testing.assert_close(z_t - velocity, F.pixel_shuffle(last[0], 2))
+    velocity = network(z_t, parent, torch.full((2,), t), s, strength)
+    given, norm = F.pixel_shuffle(last[0], 2), (t * t + (1 - t) ** 2) ** 0.5
+    detail, noise = z_t - t * velocity, z_t + (1 - t) * velocity
+    torch.testing.assert_close(detail, (1 - t) / norm**2 * z_t + t / norm * given, rtol=0, atol=1e-4)
+    torch.testing.assert_close(noise, t / norm**2 * z_t - (1 - t) / norm * given, rtol=0, atol=1e-4)

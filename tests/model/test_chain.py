@@ -1,4 +1,4 @@
-"""A few steps against a critic: both sides learn, the work is kept and painted upon, and a run goes on."""
+"""A few steps on painted parents: the network learns, its work is kept and painted upon, and a run goes on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from everslide.model.adversarial import AdversarialPlan, AdversarialTrainer
+from everslide.model.chain import ChainPlan, ChainTrainer
 from everslide.model.mini import load_mini
 from everslide.model.network import DetailUNet
 from everslide.model.prepare import prepare
@@ -19,12 +19,12 @@ from everslide.model.weights import Weights, load_weights
 from tests.model.networks import TINY
 from tests.model.pictures import tissue, write_images
 
-PLAN = AdversarialPlan(minutes=0.02, warmup=1, sketches=1, compile=False)
+PLAN = ChainPlan(minutes=0.02, warmup=1, sketches=1, compile=False)
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base = tmp_path_factory.mktemp("adversarial")
+    base = tmp_path_factory.mktemp("chain")
     fields = {"a.png": (tissue(512, 512, 1), 0.5), "b.png": (tissue(160, 160, 2), 0.5)}
     prepare(write_images(base / "images", fields), base / "out", ["b.png"])
     return base / "out"
@@ -41,17 +41,17 @@ def start() -> Weights:
     return Weights(TINY, DetailUNet(TINY).state_dict(), np.full((12, 3, 3), 4.0, np.float32))
 
 
-def trainer(prepared: Path, folder: Path, plan: AdversarialPlan = PLAN) -> AdversarialTrainer:
-    return AdversarialTrainer(prepared, folder, plan, start(), threads=1)
+def trainer(prepared: Path, folder: Path, plan: ChainPlan = PLAN) -> ChainTrainer:
+    return ChainTrainer(prepared, folder, plan, start(), threads=1)
 
 
 def test_a_run_writes_weights_that_paint(prepared: Path, tmp_path: Path) -> None:
     run = trainer(prepared, tmp_path)
     run.run()
     assert run.step >= 1 and run.seconds >= 1.2
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["adversarial.pt", "curve.jsonl", "mini.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["chain.pt", "curve.jsonl", "mini.safetensors"]
     (point,) = map(json.loads, (tmp_path / "curve.jsonl").read_text().splitlines())
-    assert point["step"] == run.step and all(math.isfinite(point[name]) for name in ("score", "verdict", "slope"))
+    assert point["step"] == run.step and all(math.isfinite(point[name]) for name in ("patches", "velocity"))
     denoiser = load_mini(tmp_path / "mini.safetensors", threads=1)
     noise = np.random.default_rng(1).standard_normal((denoiser.batch, 9, 160, 160), np.float32)
     parents = np.stack([tissue(160, 160, 4)] * denoiser.batch)
@@ -59,11 +59,11 @@ def test_a_run_writes_weights_that_paint(prepared: Path, tmp_path: Path) -> None
     assert bands.shape == (denoiser.batch, 160, 160, 3, 3) and np.isfinite(bands).all()
 
 
-def test_network_and_critic_both_change(prepared: Path, tmp_path: Path) -> None:
+def test_the_network_changes(prepared: Path, tmp_path: Path) -> None:
     run = trainer(prepared, tmp_path)
-    before = [p.detach().clone() for m in (run.network, run.critic) for p in m.parameters()]
+    before = [p.detach().clone() for p in run.network.parameters()]
     run.run()
-    after = [p for m in (run.network, run.critic) for p in m.parameters()]
+    after = list(run.network.parameters())
     moved = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
     assert sum(moved) > 0.8 * len(moved)
 
@@ -79,7 +79,7 @@ def test_a_run_goes_on_where_it_stopped(prepared: Path, tmp_path: Path) -> None:
     first.run()
     longer = trainer(prepared, tmp_path, replace(PLAN, minutes=first.seconds / 60 + 0.02))
     assert (longer.step, longer.seconds) == (first.step, first.seconds)
-    for a, b in zip(first.critic.parameters(), longer.critic.parameters(), strict=True):
+    for a, b in zip(first.network.parameters(), longer.network.parameters(), strict=True):
         assert torch.equal(a, b)
     longer.run()
     assert longer.step > first.step
