@@ -72,12 +72,12 @@ class Leases:
         """The lease, or None where somebody else holds it."""
         token = secrets.token_hex(16)
         try:
-            mine = self._link.call(
-                "lease", lambda client: client.set(_key(name), token, nx=True, px=self._milliseconds)
+            holder = self._link.call(
+                "lease", lambda client: client.set(_key(name), token, nx=True, px=self._milliseconds, get=True)
             )
         except RedisDownError:
             return Lease(self, name, None)
-        if not mine:
+        if holder not in (None, token.encode()):  # one's own: it was asked twice, because the first answer was lost
             return None
         lease = Lease(self, name, token)
         with self._lock:

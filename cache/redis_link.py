@@ -65,11 +65,14 @@ class RedisLink:
             raise RedisDownError from error
 
     def reachable(self) -> bool:
-        """Ask the server now whether it is there."""
+        """Ask the server now whether it is there; one that is needs no more rest."""
         try:
-            return bool(self.client.ping())
+            there = bool(self.client.ping())
         except redis.RedisError:
             return False
+        with self._lock:
+            self._down_until = self._clock()
+        return there
 
     def close(self) -> None:
         self.client.close()

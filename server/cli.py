@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import webbrowser
+from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from everslide.model.errors import EverslideError
-from everslide.server.painters import MODELS
+from everslide.server.painters import MODELS, ModelFiles
 from everslide.server.settings import Settings, default_cache, default_data, with_settings
 from everslide.viewer import STATIC_DIR
 
@@ -36,6 +38,47 @@ def _model_commands() -> dict[str, click.Command]:
     return {command.name: command for module in modules for command in module.COMMANDS}
 
 
+_MODEL_OPTIONS = (
+    click.option(
+        "--model",
+        type=click.Choice(MODELS),
+        default="mini",
+        show_default=True,
+        envvar="EVERSLIDE_MODEL",
+        help="Model that paints; speckle needs no weights.",
+    ),
+    click.option(
+        "--weights",
+        type=click.Path(exists=True, path_type=Path),
+        envvar="EVERSLIDE_WEIGHTS",
+        help="Weights of the model: a file, or the folder of a checkpoint.  [default: those that came with mini]",
+    ),
+    click.option(
+        "--with",
+        "options",
+        multiple=True,
+        envvar="EVERSLIDE_WITH",
+        metavar="KEY=VALUE",
+        help="An option of the model zoomldm-*: preset, condition, cdm, encoder, reference; repeatable.",
+    ),
+)
+
+
+def with_model(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a click command the flags of a model, and call it with `model` and `files` in their place."""
+
+    @wraps(command)
+    def called(weights: Path | None, options: tuple[str, ...], **values: Any) -> None:
+        if not all("=" in option for option in options):
+            raise click.ClickException(f"--with: expected KEY=VALUE, found {', '.join(options)}")
+        command(files=ModelFiles(weights, dict(option.split("=", 1) for option in options)), **values)
+
+    flagged: Callable[..., None] = called
+    for option in reversed(_MODEL_OPTIONS):
+        flagged = option(flagged)
+    return flagged
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="everslide", prog_name="everslide")
 def main() -> None:
@@ -46,28 +89,7 @@ def main() -> None:
 @main.command()
 @with_settings
 @click.option("--no-cache", is_flag=True, envvar="EVERSLIDE_NO_CACHE", help="Keep painted tiles in memory only.")
-@click.option(
-    "--model",
-    type=click.Choice(MODELS),
-    default="mini",
-    show_default=True,
-    envvar="EVERSLIDE_MODEL",
-    help="Model that paints; speckle needs no weights.",
-)
-@click.option(
-    "--weights",
-    type=click.Path(exists=True, path_type=Path),
-    envvar="EVERSLIDE_WEIGHTS",
-    help="Weights of the model: a file, or the folder of a checkpoint.  [default: those that came with mini]",
-)
-@click.option(
-    "--with",
-    "options",
-    multiple=True,
-    envvar="EVERSLIDE_WITH",
-    metavar="KEY=VALUE",
-    help="An option of the model zoomldm-*: preset, condition, cdm, encoder, reference; repeatable.",
-)
+@with_model
 @click.option(
     "--slide",
     "specs",
@@ -88,8 +110,7 @@ def serve(
     settings: Settings,
     no_cache: bool,
     model: str,
-    weights: Path | None,
-    options: tuple[str, ...],
+    files: ModelFiles,
     specs: tuple[str, ...],
     file: Path | None,
     open_browser: bool,
@@ -97,12 +118,8 @@ def serve(
     """Serve slides, and paint their tiles when somebody looks at them."""
     from everslide.cache.store import StoreError
     from everslide.server.assembly import assemble
-    from everslide.server.painters import ModelFiles
     from everslide.server.slides import Catalogue, demo_entries, parse_spec, read_slides
 
-    if not all("=" in option for option in options):
-        raise click.ClickException(f"--with: expected KEY=VALUE, found {', '.join(options)}")
-    chosen = dict(option.split("=", 1) for option in options)
     settings = replace(settings, data=settings.data or default_data())
     if no_cache:
         settings = replace(settings, cache=None)
@@ -111,7 +128,7 @@ def serve(
     try:
         own = [parse_spec(spec, model) for spec in specs] + (read_slides(file, model) if file else [])
         catalogue = Catalogue((*demo_entries(model), *own))
-        assembly = assemble(settings, catalogue, {model: ModelFiles(weights, chosen)})
+        assembly = assemble(settings, catalogue, {model: files})
     except (EverslideError, StoreError) as error:
         raise click.ClickException(str(error)) from error
     _serve(assembly, settings, open_browser)
@@ -141,15 +158,7 @@ def _serve(assembly: Assembly, settings: Settings, open_browser: bool) -> None:
 
 @main.command()
 @click.argument("scheduler", envvar="EVERSLIDE_SCHEDULER")
-@click.option(
-    "--model", type=click.Choice(MODELS), default="mini", show_default=True, envvar="EVERSLIDE_MODEL", help="To paint."
-)
-@click.option(
-    "--weights",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar="EVERSLIDE_WEIGHTS",
-    help="Weights of the model mini.  [default: those that came with it]",
-)
+@with_model
 @click.option(
     "--windows",
     type=click.IntRange(0, 256),
@@ -159,12 +168,12 @@ def _serve(assembly: Assembly, settings: Settings, open_browser: bool) -> None:
     help="Windows asked for at the same time; 0 takes the model's batch.",
 )
 @click.option("--name", envvar="EVERSLIDE_WORKER_NAME", help="Name of the worker, any one by default.")
-def worker(scheduler: str, model: str, weights: Path | None, windows: int, name: str | None) -> None:
+def worker(scheduler: str, model: str, files: ModelFiles, windows: int, name: str | None) -> None:
     """Paint windows for the Dask SCHEDULER, such as tcp://127.0.0.1:8786, until stopped."""
     from everslide.server.cluster import run_worker
 
     try:
-        run_worker(scheduler, model, weights, windows, name)
+        run_worker(scheduler, model, files, windows, name)
     except EverslideError as error:
         raise click.ClickException(str(error)) from error
 
@@ -178,8 +187,7 @@ def worker(scheduler: str, model: str, weights: Path | None, windows: int, name:
 @click.option("--region", metavar="X,Y,WIDTH,HEIGHT", help="In 20x pixels; the whole slide by default.")
 @click.option("--magnification", type=float, default=20.0, show_default=True, help="Of the finest pixels.")
 @click.option("--lossless", is_flag=True, help="For OME-TIFF: deflate instead of JPEG.")
-@click.option("--model", type=click.Choice(MODELS), default="mini", show_default=True, envvar="EVERSLIDE_MODEL")
-@click.option("--weights", type=click.Path(exists=True, dir_okay=False, path_type=Path), envvar="EVERSLIDE_WEIGHTS")
+@with_model
 def export(
     settings: Settings,
     slide: str,
@@ -188,7 +196,7 @@ def export(
     magnification: float,
     lossless: bool,
     model: str,
-    weights: Path | None,
+    files: ModelFiles,
 ) -> None:
     """Paint a region of SLIDE (demo, endless, or NAME:SEED[:WIDTHxHEIGHT|:unbounded]) into a file.
 
@@ -200,7 +208,7 @@ def export(
     if settings.cache is None and settings.redis is None:
         settings = replace(settings, cache=default_cache())
     try:
-        run_export(settings, slide, model, weights, out, region, magnification, lossless)
+        run_export(settings, slide, model, files, out, region, magnification, lossless)
     except (EverslideError, StoreError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{out}: {out.stat().st_size} bytes, SYNTHETIC - not for diagnosis")

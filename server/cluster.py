@@ -6,13 +6,14 @@ its own, or use its TLS. What Everslide itself sends and keeps are bytes.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import queue
+import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from everslide.model.errors import EverslideError
 from everslide.model.gathered import GatheredWindows
 from everslide.model.geometry import WindowGrid, WindowIndex
 from everslide.model.windows import Bands, Counts, Parent
+from everslide.server.painters import ModelFiles, load_model
 from everslide.server.windows import bands_from, window_name
 
 log = logging.getLogger(__name__)
@@ -187,15 +189,10 @@ class ClusterWindows:
         )
 
 
-def run_worker(scheduler: str, model: str, weights: Path | None, threads: int, name: str | None) -> None:
+def run_worker(scheduler: str, model: str, files: ModelFiles, threads: int, name: str | None) -> None:
     """Paint for a scheduler until a signal comes. threads: windows asked for at the same time; 0 takes the model's
     batch. Raises EngineError."""
-    import asyncio
-    import signal
-
-    from everslide.server.painters import ModelFiles, load_model
-
-    windows = GatheredWindows(load_model(model, ModelFiles(weights)))
+    windows = GatheredWindows(load_model(model, files))
     places = threads or windows.batch
 
     async def paint() -> None:

@@ -30,17 +30,17 @@ class Listener:
     def __init__(self, slide: str) -> None:
         self.slide = slide
         self.lost = 0
-        self._events: queue.Queue[TileEvent] = queue.Queue(BACKLOG)
+        self._events: queue.Queue[TileEvent | None] = queue.Queue(BACKLOG)
 
     def next(self, seconds: float) -> TileEvent | None:
-        """The next event, or None when none comes within `seconds`."""
+        """The next event, or None when none comes within `seconds` or the broker was closed."""
         try:
             return self._events.get(timeout=seconds)
         except queue.Empty:
             return None
 
-    def put(self, event: TileEvent) -> None:
-        """Never waits."""
+    def put(self, event: TileEvent | None) -> None:
+        """Never waits. None wakes who waits for an event."""
         while True:
             try:
                 return self._events.put_nowait(event)
@@ -87,5 +87,8 @@ class Broker:
         return self._closed
 
     def close(self) -> None:
-        """Streams end at their next event or heartbeat."""
+        """End the streams."""
         self._closed = True
+        with self._lock:
+            for listener in self._listeners:
+                listener.put(None)

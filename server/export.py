@@ -6,6 +6,7 @@ with it. What a stopped export had painted is not painted again.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,6 +17,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from everslide import version
 from everslide.model.geometry import TILE_PX, Rect, mpp
@@ -218,10 +220,6 @@ def export_field(pyramid: Pyramid, out: Path, fmt: Format, max_pixels: int) -> N
 
 
 def _png(image: Image.Image, region: Region, dpi: float) -> bytes:
-    import io
-
-    from PIL.PngImagePlugin import PngInfo
-
     text = PngInfo()
     text.add_text("Comment", region.description)
     out = io.BytesIO()

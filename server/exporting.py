@@ -31,7 +31,7 @@ def run_export(
     settings: Settings,
     spec: str,
     model: str,
-    weights: Path | None,
+    files: ModelFiles,
     out: Path,
     region: str | None,
     magnification: float,
@@ -47,7 +47,7 @@ def run_export(
         memory_size=min(settings.memory_size, MAX_MEMORY),
         raw_size=min(settings.raw_size, MAX_MEMORY),
     )
-    assembly = assemble(little, Catalogue((entry,)), {model: ModelFiles(weights)})
+    assembly = assemble(little, Catalogue((entry,)), {model: files})
     try:
         slide = assembly.service.slide(entry.slide.name)
         level = _level(slide, magnification)

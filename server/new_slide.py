@@ -46,6 +46,7 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
     @routes.get("/api/gallery/<model>/<seed>.jpeg")
     def gallery(model: str, seed: str) -> Response:
         """The whole of a default slide in 256 x 192 px: the planes above what is painted, so it costs no window."""
+        access.admit()
         if model not in service.models:
             raise NotFoundError(f"one of the models {', '.join(service.models)}", repr(model[:40]), "see /api/models")
         slide = Slide("gallery", _seed(seed), model=model)

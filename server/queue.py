@@ -1,7 +1,8 @@
 """The painter's queue: few threads paint, requests wait; who paints what next is decided when a thread is free.
 
-Tiles that somebody sees come before those that nobody does; then viewers take turns; then a viewer's coarse tiles come
-before its fine ones, those near the centre of its viewport before those at its edge, and the newest before older ones.
+Tiles that somebody sees come before those that nobody does; then viewers take turns, who waits longest first; then a
+viewer's coarse tiles come before its fine ones, those near the centre of its viewport before those at its edge, and the
+newest before older ones.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
 """How often a waiting request looks whether its client is still there."""
+_REMEMBERED_TURNS = 4096
+"""Viewers after whom a round ends, whoever had no turn yet."""
 _RECENT = 32
 """Number of tiles whose median time is `seconds_per_tile`."""
 
@@ -41,9 +44,10 @@ class Progress:
 
 @dataclass(eq=False)
 class _Waiter:
-    """A request that waits. dropped: its viewer looks elsewhere now."""
+    """A request that waits. number: of requests so far when it came. dropped: its viewer looks elsewhere now."""
 
     viewer: str
+    number: int
     dropped: bool = False
 
 
@@ -99,8 +103,7 @@ class PaintQueue:
         self._numbers = itertools.count()
         self._waiting = 0
         self._painting: dict[int, _Job] = {}  # by thread
-        self._turns: dict[str, int] = {}
-        self._turn = 0
+        self._had_turn: set[str] = set()  # viewers that were painted for in this round, whether they still wait or not
         self._tallies: dict[str, _Tally] = {}
         self._closing = False
         self._threads = [threading.Thread(target=self._run, name=f"painter {i}", daemon=True) for i in range(threads)]
@@ -128,9 +131,7 @@ class PaintQueue:
                 if gone():
                     raise GoneError("a client that waits for its tile", "a closed connection", "ask again")
                 if waiter.dropped:
-                    raise DroppedError(
-                        "a tile in view", "a viewport that has moved away", "ask again when it is in view"
-                    )
+                    raise _dropped()
         finally:
             self._leave(job, waiter)
         if job.error is not None:
@@ -208,9 +209,9 @@ class PaintQueue:
             if job is None:
                 job = self._jobs[slide, address] = _Job(slide, address, s, work)
                 self._tell(job, "waiting")
-            waiter = _Waiter(viewer)
-            job.waiters.append(waiter)
             job.number = next(self._numbers)
+            waiter = _Waiter(viewer, job.number)
+            job.waiters.append(waiter)
             self._waiting += 1
             self._changed.notify()
             return job, waiter
@@ -259,19 +260,20 @@ class PaintQueue:
                 self._changed.wait()
 
     def _choose(self, jobs: list[_Job]) -> _Job:
-        """The most urgent job, for the viewer whose turn it is."""
-        asked = [(job, waiter.viewer) for job in jobs for waiter in job.waiters]
-        viewers = {viewer for _, viewer in asked}
-        self._turns = {viewer: self._turns.get(viewer, self._turn) for viewer in viewers}  # newcomers begin now
-        job, viewer = min(asked, key=self._order)
-        self._turn = self._turns[viewer]
-        self._turns[viewer] += 1
+        """The most urgent job, for the viewer whose turn it is. The lock is held."""
+        asked = [(job, waiter) for job in jobs for waiter in job.waiters]
+        since: dict[str, int] = {}  # viewer -> number of its oldest request
+        for _, waiter in asked:
+            since[waiter.viewer] = min(waiter.number, since.get(waiter.viewer, waiter.number))
+        job, waiter = min(asked, key=lambda each: self._order(each[0], each[1].viewer, since[each[1].viewer]))
+        if waiter.viewer in self._had_turn or len(self._had_turn) >= _REMEMBERED_TURNS:
+            self._had_turn.clear()  # the next round
+        self._had_turn.add(waiter.viewer)
         return job
 
-    def _order(self, asked: tuple[_Job, str]) -> tuple[bool, int, int, float, int]:
-        job, viewer = asked
+    def _order(self, job: _Job, viewer: str, since: int) -> tuple[bool, bool, int, int, float, int]:
         urgency: Urgency = self.viewports.urgency(viewer, job.slide, job.tile)
-        return urgency.hidden, self._turns[viewer], -job.s, urgency.distance, -job.number
+        return urgency.hidden, viewer in self._had_turn, since, -job.s, urgency.distance, -job.number
 
     def _done(self, job: _Job, pixels: Pixels | None, error: Exception | None, seconds: float | None) -> None:
         with self._changed:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import waitress
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
 
 from everslide.server.fast_path import FastPath
 from everslide.server.tile_channel import TileChannel
@@ -22,53 +23,35 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 10.0
-"""How long a stopping server waits for answers that are being sent."""
-_FLUSH_SECONDS = 0.2
-"""After the last answer was handed to waitress: the time it may take to reach the socket."""
+"""How long a stopping server waits for clients to read their answers."""
 _LOOP_SECONDS = 2.0
 """waitress looks at its sockets every second, and ends when there are none."""
 
 
-class InFlight:
-    """WSGI middleware that counts requests being answered."""
+def _events_at_once(app: WSGIApplication) -> WSGIApplication:
+    """`app` with its streams of events sent as they come: of an answer that goes on, waitress keeps back what is less
+    than 18,000 bytes."""
 
-    def __init__(self, app: WSGIApplication) -> None:
-        self._app = app
-        self._lock = threading.Lock()
-        self.count = 0
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            channel = getattr(environ.get("waitress.client_disconnected"), "__self__", None)
+            if channel is not None and any(value.startswith("text/event-stream") for _, value in headers):
+                channel.adj = copy.copy(channel.adj)
+                channel.adj.send_bytes = 1
+            return start_response(status, headers, *error)
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        with self._lock:
-            self.count += 1
-        try:
-            return self._app(environ, _flushing(environ, start_response))
-        finally:
-            with self._lock:
-                self.count -= 1
+        return app(environ, start)
 
-
-def _flushing(environ: WSGIEnvironment, start_response: StartResponse) -> StartResponse:
-    """`start_response` that has streams of events sent at once: of a response that goes on, waitress keeps back what is
-    less than 18,000 bytes."""
-
-    def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-        channel = getattr(environ.get("waitress.client_disconnected"), "__self__", None)
-        if channel is not None and any(value.startswith("text/event-stream") for _, value in headers):
-            channel.adj = copy.copy(channel.adj)
-            channel.adj.send_bytes = 1
-        return start_response(status, headers, *error)
-
-    return start
+    return answer
 
 
 class Server:
     """A server that listens from its constructor on; port 0 takes any free one. Raises OSError when it cannot."""
 
     def __init__(self, app: WSGIApplication, host: str, port: int, threads: int) -> None:
-        self._app = InFlight(app)
         self._sockets: dict[int, Any] = {}
         self._server: Any = waitress.create_server(  # the package has no types
-            self._app,
+            _events_at_once(app),
             map=self._sockets,
             host=host,
             port=port,
@@ -92,6 +75,12 @@ class Server:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/"
 
+    @property
+    def in_flight(self) -> int:
+        """Connections that wait for an answer, or have not been sent all of it."""
+        channels = [each for each in list(self._sockets.values()) if isinstance(each, HTTPChannel)]
+        return sum(bool(channel.requests or channel.total_outbufs_len) for channel in channels)
+
     def start(self) -> None:
         """Answer requests, in other threads."""
         self._thread.start()
@@ -100,9 +89,8 @@ class Server:
         """Stop. refuse: lets requests that wait for something give up; called before waiting for their answers."""
         refuse()
         deadline = time.monotonic() + _DRAIN_SECONDS
-        while self._app.count and time.monotonic() < deadline:
+        while self.in_flight and time.monotonic() < deadline:
             time.sleep(0.02)
-        time.sleep(_FLUSH_SECONDS)
         wasyncore.close_all(self._sockets, ignore_all=True)
         self._thread.join(_LOOP_SECONDS)
 

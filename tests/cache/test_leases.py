@@ -22,7 +22,7 @@ KEY = Key("work")
 
 @pytest.fixture
 def leases(redis: RedisServer) -> Iterator[Leases]:
-    leases = Leases(RedisLink(redis.url), milliseconds=400)
+    leases = Leases(RedisLink(redis.url), milliseconds=6000)
     yield leases
     leases.close()
 
@@ -30,7 +30,7 @@ def leases(redis: RedisServer) -> Iterator[Leases]:
 @pytest.fixture
 def others(redis: RedisServer) -> Iterator[Leases]:
     """Leases of another process, as far as Redis can tell."""
-    leases = Leases(RedisLink(redis.url), milliseconds=400)
+    leases = Leases(RedisLink(redis.url), milliseconds=6000)
     yield leases
     leases.close()
 
@@ -46,9 +46,24 @@ def test_one_holds_a_lease_until_it_releases_it(leases: Leases, others: Leases) 
     assert others.acquire("a") is not None
 
 
-def test_a_lease_is_renewed_while_it_is_held(leases: Leases, others: Leases) -> None:
+def test_a_lease_asked_for_twice_because_an_answer_was_lost_is_ones_own(redis: RedisServer, others: Leases) -> None:
+    link = RedisLink(redis.url)
+    ask = link.client.set
+    link.client.set = lambda *place, **how: (ask(*place, **how), ask(*place, **how))[1]
+    leases = Leases(link)
+    assert leases.acquire("a") is not None
+    assert leases.acquire("a") is None
+    assert others.acquire("a") is None
+    leases.close()
+
+
+def test_a_lease_is_renewed_while_it_is_held(redis: RedisServer, leases: Leases, others: Leases) -> None:
     with leases.acquire("a") or pytest.fail("no lease"):
-        time.sleep(1.0)  # 2.5 lifetimes
+        left = redis.client().pttl("everslide/lease/a")
+        while (now := redis.client().pttl("everslide/lease/a")) <= left:
+            assert now > 0, "it ran out"
+            left = now
+            time.sleep(0.02)
         assert others.acquire("a") is None
     assert others.acquire("a") is not None
 
@@ -131,9 +146,9 @@ from everslide.cache.redis_link import RedisLink
 from everslide.cache.redis_store import RedisStore
 from everslide.cache.shared_flight import SharedFlight
 from everslide.cache.store import Key
-url, seconds = sys.argv[1], float(sys.argv[2])
+url, seconds, milliseconds = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
 link = RedisLink(url)
-leases, store = Leases(link, milliseconds=1000), RedisStore(link)
+leases, store = Leases(link, milliseconds), RedisStore(link)
 def work():
     link.client.incr("works")
     print("working", flush=True)
@@ -144,13 +159,13 @@ assert SharedFlight(leases).run("work", lambda: store.get(Key("work")), work) ==
 """
 
 
-def worker(redis: RedisServer, seconds: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", _WORKER, redis.url, str(seconds)]
+def worker(redis: RedisServer, seconds: float, milliseconds: int = 1000) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", _WORKER, redis.url, str(seconds), str(milliseconds)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def test_eight_processes_work_once(redis: RedisServer) -> None:
-    workers = [worker(redis, 1.5) for _ in range(8)]
+    workers = [worker(redis, 1.5, 60_000) for _ in range(8)]
     assert [process.wait(60) for process in workers] == [0] * 8
     for process in workers:
         process.communicate()

@@ -119,6 +119,19 @@ def test_a_server_that_dies_is_served_past_and_found_again(
     assert store.get(KEY) == b"again"
 
 
+def test_a_server_that_is_seen_again_is_used_at_once(own_redis: RedisServer) -> None:
+    store = RedisStore(RedisLink(own_redis.url, clock=lambda: 100.0))
+    own_redis.kill()
+    store.put(KEY, b"lost")
+    assert not store.link.reachable()
+    own_redis.start()
+    store.put(KEY, b"lost too")
+    assert store.link.reachable()
+    assert store.get(KEY) is None
+    store.put(KEY, b"kept")
+    assert store.get(KEY) == b"kept"
+
+
 def test_a_server_that_is_not_there_yet_is_waited_for(own_redis: RedisServer) -> None:
     own_redis.kill()
     now = [0.0]

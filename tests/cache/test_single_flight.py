@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 
 from everslide.cache.single_flight import SingleFlight
+
+T = TypeVar("T")
 
 
 def in_threads(count: int, work: Callable[[], object]) -> None:
@@ -18,17 +22,24 @@ def in_threads(count: int, work: Callable[[], object]) -> None:
         thread.join(timeout=30)
 
 
+def await_waiting(flights: SingleFlight[T], count: int) -> None:
+    """Return when so many threads wait for the tile."""
+    deadline = time.monotonic() + 30
+    while len(flights._flights["tile"]._condition._waiters) < count:  # type: ignore[attr-defined]  # a Future's own
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def test_one_works_and_the_others_wait() -> None:
     flights: SingleFlight[object] = SingleFlight()
-    together, calls, results = threading.Barrier(16), [], []
+    calls, results = [], []
 
     def work() -> object:
         calls.append(1)
-        threading.Event().wait(0.2)
+        await_waiting(flights, 15)
         return object()
 
     def ask() -> None:
-        together.wait()
         results.append(flights.run("tile", work))
 
     in_threads(16, ask)
@@ -39,14 +50,13 @@ def test_one_works_and_the_others_wait() -> None:
 
 def test_everybody_gets_the_exception() -> None:
     flights: SingleFlight[None] = SingleFlight()
-    together, caught = threading.Barrier(4), []
+    caught = []
 
     def fail() -> None:
-        threading.Event().wait(0.2)
+        await_waiting(flights, 3)
         raise OSError("no paint")
 
     def ask() -> None:
-        together.wait()
         try:
             flights.run("tile", fail)
         except OSError as error:

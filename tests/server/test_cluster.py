@@ -49,14 +49,19 @@ class RealCluster:
 
     address: str
     scheduler: subprocess.Popen[bytes]
-    log: Path
+    logs: Path
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def hire(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = [*COMMAND, "worker", self.address, "--model", "speckle", "--name", name, *arguments]
-        worker = subprocess.Popen(command, stderr=self.log.open("ab"))
+        worker = subprocess.Popen(command, stderr=(self.logs / name).open("wb"))
         self.workers.append(worker)
         return worker
+
+    def await_workers(self, *names: str) -> None:
+        """Return when they take windows, and listen to signals."""
+        for name in names:
+            until(lambda name=name: "painting speckle for" in (self.logs / name).read_text())
 
     def close(self) -> None:
         for process in [*self.workers, self.scheduler]:
@@ -67,16 +72,17 @@ class RealCluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
-    note = tmp_path_factory.mktemp("dask") / "scheduler.json"
+    logs = tmp_path_factory.mktemp("dask")
+    note = logs / "scheduler.json"
     flags = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(note)]
-    log = note.with_name("log.txt")
     scheduler = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", *flags], stderr=log.open("ab")
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", *flags], stderr=(logs / "scheduler").open("wb")
     )
     until(lambda: note.exists() and note.stat().st_size > 0)
-    cluster = RealCluster(json.loads(note.read_text())["address"], scheduler, log)
+    cluster = RealCluster(json.loads(note.read_text())["address"], scheduler, logs)
     for name in ("one", "two"):
         cluster.hire(name)
+    cluster.await_workers("one", "two")
     yield cluster
     cluster.close()
 
@@ -131,25 +137,29 @@ def test_both_workers_paint(cluster: RealCluster, assembly: Assembly) -> None:
 
 
 def test_a_worker_killed_while_it_paints_costs_nothing_but_time(cluster: RealCluster, assembly: Assembly) -> None:
+    """It is halted first, so that it surely has windows to paint when it dies."""
     tiles = [TileIndex(0, 302 + i, 205) for i in range(8)]
+    victim, client = cluster.workers[0], Cluster(cluster.address)
+    workers = client._client.scheduler_info(n_workers=-1)["workers"]
+    (address,) = (address for address, facts in workers.items() if facts["name"] == "one")
+    victim.send_signal(signal.SIGSTOP)
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(paint, assembly, tile) for tile in tiles]
-        until(lambda: assembly.service.queue.progress("demo").painting is not None)
-        time.sleep(0.3)
-        cluster.workers[0].send_signal(signal.SIGKILL)
+        until(lambda: client._client.processing()[address])
+        victim.send_signal(signal.SIGKILL)
         painted = [answer.result(120) for answer in answers]
     for tile, pixels in zip(tiles, painted, strict=True):
         np.testing.assert_array_equal(pixels, painted_here(tile))
-    cluster.workers[0].wait(10)
+    client.close()
+    victim.wait(10)
+    assert assembly.service.checks[0].passes(), "one worker is enough"
     cluster.hire("three")
-    until(lambda: assembly.service.checks[0].passes())
+    cluster.await_workers("three")
 
 
 def test_a_worker_that_is_stopped_finishes_its_windows(cluster: RealCluster, assembly: Assembly) -> None:
     worker = cluster.hire("four")
-    client = Cluster(cluster.address)
-    until(lambda: client.workers() >= 3)
-    client.close()
+    cluster.await_workers("four")
     worker.terminate()
     assert worker.wait(60) == 0
     pixels = paint(assembly, TileIndex(3, 9, 9))

@@ -174,6 +174,7 @@ def test_with_a_token_only_what_is_cached_is_free(service: TileService, static: 
     assert client.get(TILE, headers={"Authorization": "Bearer wrong"}).status_code == 401
     assert client.get("/iiif/3/demo/0,0,256,256/max/0/default.jpg").status_code == 401
     assert client.post("/slides/demo/viewport", json=VIEW).status_code == 401
+    assert client.get("/api/gallery/stub/5.jpeg").status_code == 401
     assert not studio.painted
     assert client.get(f"{TILE}?preview=1").status_code == 200
     assert client.get("/api/slides").status_code == 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from everslide.model.painter import Painter
 from everslide.model.slide import Slide
 from tests.redis_server import RedisServer
 from tests.server.processes import address_of, fetch, metric, start, stop
+from tests.server.test_queue import until
 
 LEVEL, COL, ROW = 17, 301, 203
 DEEP_LINK = f"/slides/demo_files/{LEVEL}/{COL}_{ROW}.png"
@@ -64,12 +64,11 @@ def test_redis_killed_and_restarted_is_served_past(own_redis: RedisServer) -> No
         assert b'"redis":false' in fetch(one + "/readyz")
         assert metric(one, "everslide_redis_up") == 0
         own_redis.start()
-        time.sleep(1.5)  # the rest that a lost server is given
+        until(lambda: all(b'"redis":true' in fetch(address + "/readyz") for address in (one, other)))
         third = fetch(one + VIEW[2])
         painted = metric(other, "everslide_tiles_painted_total")
         assert fetch(other + VIEW[2]) == third
         assert metric(other, "everslide_tiles_painted_total") == painted, "shared again"
-        assert b'"redis":true' in fetch(one + "/readyz")
 
 
 def test_a_process_killed_while_it_paints_is_followed_by_another(redis: RedisServer) -> None:
@@ -78,14 +77,13 @@ def test_a_process_killed_while_it_paints_is_followed_by_another(redis: RedisSer
     addresses = [address_of(process) for process in processes]
     with ThreadPoolExecutor(9) as pool:
         answers = [pool.submit(fetch, addresses[0] + path) for path in VIEW]
-        while metric(addresses[0], "everslide_windows_painted_total") < 1:
-            time.sleep(0.005)
+        until(lambda: metric(addresses[0], "everslide_windows_painted_total") >= 1)
         processes[0].send_signal(signal.SIGKILL)
         tiles = [fetch(addresses[1] + path) for path in VIEW]
         for answer in answers:
             answer.exception()
     assert len(set(tiles)) == 8
-    assert redis.client().keys("everslide/lease/*") == []
+    until(lambda: redis.client().keys("everslide/lease/*") == [])  # those that nobody had to wait for run out too
     processes[0].wait(10)
     processes[0].stdout.close()  # type: ignore[union-attr]
     stop(processes[1])

@@ -114,6 +114,38 @@ def test_a_newcomer_does_not_get_the_turns_it_missed(bench: Bench) -> None:
     assert order.index((0, 10, 0)) > 0, "otto does not have two turns in a row"
 
 
+def test_who_asks_again_and_again_does_not_overtake_who_waits() -> None:
+    """Otto and Emil ask for a tile each, turn by turn, as long as they are painted for; Anna for one at the edge of
+    her view. A viewer that waits for nothing for a moment is no newcomer when it asks again."""
+    queue, gate, threads, painted = PaintQueue(), threading.Event(), [], []
+    queue.viewports.post("anna", "demo", Viewport(MAX_LEVEL, 0, 0, 1024, 1024))
+
+    def work(viewer: str, col: int) -> Pixels:
+        assert gate.wait(10)
+        painted.append(viewer)
+        if viewer != "anna" and len(painted) < 12:
+            ask({"otto": "emil", "emil": "otto"}[viewer], col + 1)
+        return PIXELS
+
+    def ask(viewer: str, col: int) -> None:
+        address = TileAddress(MAX_LEVEL, col, 0)
+        arguments = ("demo", address, 0, lambda: work(viewer, col), lambda: False, viewer)
+        threads.append(threading.Thread(target=queue.paint, args=arguments))
+        threads[-1].start()
+        until(lambda: queue.has("demo", address))
+
+    ask("otto", 1000)
+    until(lambda: queue.progress("demo").painting is not None)
+    ask("anna", 0)
+    ask("emil", 2000)
+    gate.set()
+    until(lambda: len(painted) >= 12 and queue.waiting == 0)
+    for thread in threads:
+        thread.join(10)
+    queue.close()
+    assert painted.index("anna") == 1
+
+
 def test_a_tile_two_viewers_want_is_painted_once(bench: Bench) -> None:
     bench.ask("anna", 0, 1)
     bench.ask("otto", 0, 1)

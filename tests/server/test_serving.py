@@ -7,8 +7,9 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +17,9 @@ from everslide.server.app import create_app
 from everslide.server.serving import Server
 from everslide.server.tiles import TileService
 from tests.server.stub import Studio
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 TILE = "/slides/demo_files/17/300_200.jpeg"
 
@@ -96,6 +100,45 @@ def test_stopping_answers_everybody(service: TileService, static: Path, studio: 
     assert answers == {TILE: 200, "/slides/demo_files/17/1_1.jpeg": 503}
     with pytest.raises(OSError, match="refused"):
         get(server, "/healthz")
+
+
+def test_stopping_sends_answers_to_their_end() -> None:
+    body = bytes(12_000_000)  # more than sockets hold
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+
+    server = Server(app, "127.0.0.1", 0, threads=2)
+    server.start()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(1) == b"H"
+        stopping = threading.Thread(target=server.stop, args=(lambda: None,))
+        stopping.start()
+        stopping.join(0.5)  # the client is busy with something else
+        received = sum(len(part) for part in iter(lambda: client.recv(1 << 20), b""))
+    stopping.join(10)
+    assert received > len(body)
+
+
+def test_stopping_ends_streams_of_events(service: TileService, static: Path) -> None:
+    server = Server(create_app(service, static), "127.0.0.1", 0, threads=2)
+    server.start()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request("GET", "/slides/demo/events")
+    stream = connection.getresponse()
+    assert stream.readline() == b"event: progress\n"
+
+    def refuse() -> None:
+        service.queue.broker.close()
+        service.close()
+
+    server.stop(refuse)
+    assert server.in_flight == 0
+    assert stream.read().endswith(b"\n\n"), "ended by the server, not cut off"
 
 
 def wait_for_queue(service: TileService, waiting: int) -> None:

@@ -52,6 +52,10 @@ def test_every_flag_is_documented_with_its_variable(command: str) -> None:
         assert f"`{option.envvar}`" in row, row
 
 
+def test_every_flag_of_an_export_is_documented() -> None:
+    assert {option.opts[0] for option in options("export")} <= rows().keys()
+
+
 def test_nothing_is_documented_that_is_not_there() -> None:
     known = {option.opts[0] for command in ("serve", "worker", "export") for option in options(command)}
     assert rows().keys() <= known

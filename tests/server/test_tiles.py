@@ -12,6 +12,8 @@ import pytest
 
 from everslide.cache.files import FileStore
 from everslide.cache.memory import MemoryStore
+from everslide.cache.redis_link import RedisLink
+from everslide.cache.redis_store import RedisStore
 from everslide.model.geometry import TileIndex
 from everslide.server.assembly import make_stores
 from everslide.server.deepzoom import TileAddress
@@ -19,6 +21,7 @@ from everslide.server.encode import JPEG, PNG, WEBP, Format, decode
 from everslide.server.pixels import PixelTiles
 from everslide.server.settings import Settings
 from everslide.server.tiles import Stores, TileService
+from tests.redis_server import RedisServer
 from tests.server.stub import Studio, make_service, memory_stores, stub_pixels
 
 ADDRESS = TileAddress(17, 300, 200)
@@ -89,6 +92,18 @@ def test_a_corrupt_file_is_painted_anew(studio: Studio, tmp_path: Path) -> None:
     assert final(service) == first
     assert studio.painted[TileIndex(0, 300, 200)] == 2
     assert files.stats().corrupt == 1
+    service.close()
+
+
+def test_a_corrupt_entry_on_redis_is_painted_anew(studio: Studio, redis: RedisServer) -> None:
+    store = RedisStore(RedisLink(redis.url))
+    service = make_service(studio, Stores(store, MemoryStore(0), MemoryStore(0)))
+    first = final(service)
+    (name,) = redis.client().keys("everslide/*")
+    redis.client().setrange(name, 100, b"damage")
+    assert final(service) == first
+    assert studio.painted[TileIndex(0, 300, 200)] == 2
+    assert store.stats().corrupt == 1
     service.close()
 
 

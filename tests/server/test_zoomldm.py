@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from everslide.model.errors import SlideError, WeightsError
+from everslide.model.geometry import Rect, WindowGrid, windows_touching
+from everslide.model.wavelet import box_mean
 from everslide.server.app import create_app
 from everslide.server.assembly import make_stores
 from everslide.server.cli import main
@@ -23,6 +25,7 @@ from everslide.server.slides import Catalogue, Entry, read_slides
 from everslide.server.tiles import TileService
 from tests.model.pictures import tissue
 from tests.model.zoomldm.tiny import write_checkpoint
+from tests.server import processes
 
 FAST = {"preset": "fast", "condition": "none"}
 
@@ -55,7 +58,7 @@ def level(service: TileService, static: Path, number: int) -> NDArray[np.uint8]:
     for row in range(t_rows):
         answers = [client.get(f"/slides/photo_files/{number}/{col}_{row}.png") for col in range(t_cols)]
         assert all(answer.status_code == 200 for answer in answers)
-        rows.append(np.concatenate([np.asarray(Image.open(io.BytesIO(answer.data))) for answer in answers], 1))
+        rows.append(np.concatenate([pixels(answer.data) for answer in answers], 1))
     return np.concatenate(rows, 0)
 
 
@@ -71,10 +74,44 @@ def test_zooming_into_a_picture_beyond_its_pixels(model: str, checkpoint: Path, 
         images = [level(service, tmp_path, number) for number in range(finest - 3, finest + 1)]
         np.testing.assert_array_equal(images[1], np.asarray(Image.open(image)), err_msg="the picture itself")
         for coarse, fine in itertools.pairwise(images):
-            blocks = fine.astype(int).reshape(fine.shape[0] // 2, 2, fine.shape[1] // 2, 2, 3).sum((1, 3))
-            np.testing.assert_array_equal((blocks + 2) // 4, coarse)
+            np.testing.assert_array_equal(box_mean(fine), coarse)
     finally:
         service.close()
+
+
+def test_everslide_serve_keeps_its_promises_with_a_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
+    """Two servers, started as a user starts them, below an even picture, on which all lines are alike."""
+    Image.new("RGB", (144, 144), (150, 140, 150)).save(tmp_path / "photo.png")
+    file = slides_file(tmp_path, "zoomldm-brca")
+    file.write_text(file.read_text().replace("mpp = 2.0", "mpp = 1.0"))
+    options = ("--model", "zoomldm-brca", "--weights", str(checkpoint), "--no-cache", "--slides", str(file))
+    with processes.serving(*options) as (_, address), processes.serving(*options) as (_, other):
+        first = fetch_tile(address, 9, 0, 0)
+        most = len(list(windows_touching(0, Rect(0, 0, 256, 256), WindowGrid(64, 48))))
+        assert 0 < processes.metric(address, "everslide_windows_painted_total") <= most, "lazy and bounded"
+        places = [(8, 0, 0), *((9, col, row) for row in (0, 1) for col in (0, 1))]
+        here = {place: fetch_tile(address, *place) for place in places}
+        there = {place: fetch_tile(other, *place) for place in reversed(places)}
+        assert here == there and here[9, 0, 0] == first, "deterministic: other order, other process, same bytes"
+
+    finest = np.concatenate([np.concatenate([pixels(here[9, col, row]) for col in (0, 1)], 1) for row in (0, 1)])
+    given = pixels(here[8, 0, 0])
+    np.testing.assert_array_equal(given, np.asarray(Image.open(tmp_path / "photo.png")))
+    np.testing.assert_array_equal(box_mean(finest), given, err_msg="coherent")
+    for axis in (0, 1):
+        steps = np.abs(np.diff(finest.astype(float), axis=axis)).mean((1 - axis, 2))
+        others = [line for line in range(1, 287, 2) if line != 255]  # of the border's parity: between blocks of 2 x 2
+        assert steps[others].min() < steps[255] < steps[others].max(), "seamless"
+        assert steps.min() > 0.5, "detail was painted everywhere"
+
+
+def fetch_tile(address: str, level: int, col: int, row: int) -> bytes:
+    return processes.fetch(f"{address}/slides/photo_files/{level}/{col}_{row}.png")
+
+
+def pixels(png: bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image)
 
 
 def test_pictures_change_fingerprints(tmp_path: Path) -> None:
