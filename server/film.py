@@ -1,25 +1,32 @@
-"""How a window came about, as a few pictures: parent, noise, detail, window, and the tile that it was closed into."""
+"""How a window came about, in pictures: parent, noise, each step to detail, window, and the tile it was closed into."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
 import numpy as np
 
 from everslide.model.watched import Floats, PaintedWindow
 from everslide.model.wavelet import merge
+from everslide.model.windows import Bands
 from everslide.server.encode import JPEG, Pixels, encode
 
 _NOISE_CONTRAST = 40.0
 """Grey levels of one standard deviation of noise."""
 
 
-def film(window: PaintedWindow, tile: Pixels, mark: str) -> list[dict[str, str]]:
+def film(window: PaintedWindow, steps: Sequence[Bands], tile: Pixels, mark: str) -> list[dict[str, str]]:
     """Titles, words and JPEG pictures as data addresses, in the order of painting."""
     middle = np.full(window.parent.shape, 128, np.float32)
+    walk = [
+        (f"Step {number} of {len(steps)}", "what the network expects to see at this step", window.with_detail(bands))
+        for number, bands in enumerate(steps, start=1)
+    ]
     frames = [
         ("Parent", "what is known: the tile above, enlarged", _enlarged(window.parent)),
         ("Noise", "keyed by place: the same whenever it is painted", _enlarged(_grey(_noise(window)))),
+        *walk,
         ("Detail", "what the network adds to the parent", _grey(merge(middle, window.bands) - 128)),
         ("Window", "parent and detail, before the exact step", window.unclosed),
         ("Tile", "windows blended, and closed so that its box mean is the parent", tile),

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, request
 from everslide.model.geometry import TILE_PX, TileIndex, magnification, mpp
 from everslide.model.watched import PaintedWindow
 from everslide.model.wavelet import box_mean
+from everslide.model.windows import Bands
 from everslide.server.access import Access, client_gone
 from everslide.server.deepzoom import TileAddress, natural
 from everslide.server.encode import PNG, Pixels, encode
@@ -44,13 +45,14 @@ class Counting(Protocol):
 class Repainted:
     """A tile painted once more, without anything that was remembered of it.
 
-    windows: those painted for it, coarse first; none where the model cannot be watched. The counts are None where
-    nobody counts.
+    windows: those painted for it, coarse first; none where the model cannot be watched. steps: of the last one. The
+    counts are None where nobody counts.
     """
 
     pixels: Pixels
     seconds: float
     windows: list[PaintedWindow]
+    steps: list[Bands]
     window_count: int | None
     denoiser_calls: int | None
 
@@ -160,6 +162,7 @@ def _difference_to_parent(slide: ServedSlide, tile: TileIndex, pixels: Pixels) -
 def _repaint(service: TileService, slide: ServedSlide, tile: TileIndex) -> Repainted:
     """Paint with a painter that remembers nothing but the tiles above, in the painter's turn."""
     windows: list[PaintedWindow] = []
+    steps: list[Bands] = []
     painter = service.painter_of(slide.entry, _Without(slide, tile), windows.append)
     seconds = 0.0
 
@@ -168,6 +171,8 @@ def _repaint(service: TileService, slide: ServedSlide, tile: TileIndex) -> Repai
         started = time.monotonic()
         pixels = painter.tile(tile)
         seconds = time.monotonic() - started
+        if windows:
+            steps.extend(windows[-1].steps())
         return pixels
 
     # Under a name of its own, so that nobody who waits for the slide's tile shares this turn.
@@ -175,7 +180,7 @@ def _repaint(service: TileService, slide: ServedSlide, tile: TileIndex) -> Repai
     pixels = service.queue.paint(name, slide.zoom.address(tile), tile.s, work, client_gone())
     counts = painter.counts if isinstance(painter, Counting) else None
     window_count, denoiser_calls = (counts.windows, counts.denoiser_calls) if counts else (None, None)
-    return Repainted(pixels, seconds, windows, window_count, denoiser_calls)
+    return Repainted(pixels, seconds, windows, steps, window_count, denoiser_calls)
 
 
 def _comparison(slide: ServedSlide, first: Pixels, second: Repainted) -> dict[str, Any]:
@@ -188,7 +193,7 @@ def _comparison(slide: ServedSlide, first: Pixels, second: Repainted) -> dict[st
         "windows": second.window_count,
         "denoiser_calls": second.denoiser_calls,
         "work": [_work(window) for window in second.windows],
-        "film": film(second.windows[-1], second.pixels, slide.mark) if second.windows else [],
+        "film": film(second.windows[-1], second.steps, second.pixels, slide.mark) if second.windows else [],
     }
 
 

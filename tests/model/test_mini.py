@@ -68,6 +68,13 @@ def test_detail(tiny: MiniDenoiser) -> None:
     assert (tiny.name, tiny.calls_per_window) == ("mini", 4)
 
 
+def test_steps_end_in_what_is_painted(tiny: MiniDenoiser) -> None:
+    steps = tiny.steps(3, *given(tiny.batch))
+    assert len(steps) == tiny.calls_per_window
+    np.testing.assert_array_equal(steps[-1], tiny.detail(3, *given(tiny.batch)))
+    assert all(np.abs(a - b).max() > 1e-3 for a, b in zip(steps, steps[1:], strict=False))
+
+
 def test_the_same_window_is_the_same_bits(tiny: MiniDenoiser, path: Path) -> None:
     first = tiny.detail(3, *given(tiny.batch))
     tiny.detail(0, *given(tiny.batch, seed=2))

@@ -1,15 +1,25 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import TileIndex
+from everslide.model.mini import MiniDenoiser, load_mini
 from everslide.model.painter import Painter
 from everslide.model.slide import Slide
 from everslide.model.watched import NO_DIFFERENCE_DB, PaintedWindow, WatchedWindows
+from everslide.model.weights import save_weights
 from everslide.model.windows import LocalWindows
+from tests.model.networks import tiny_weights
 
 SLIDE = Slide("demo", 7, 8192, 8192, model="speckle")
+
+
+def tiny_mini(folder: Path) -> MiniDenoiser:
+    save_weights(folder / "mini.safetensors", tiny_weights())
+    return load_mini(folder / "mini.safetensors", threads=1)
 
 
 class NoTiles:
@@ -45,3 +55,19 @@ def test_agreement_is_that_of_rounding() -> None:
     bands[..., 1, :] = 200
     expected = 10 * np.log10(255**2 / 28**2)
     assert abs(PaintedWindow(0, 0.1, parent, noise, bands).agreement_db - expected) < 1e-9
+
+
+def test_the_steps_of_a_window_end_in_its_detail(tmp_path: Path) -> None:
+    seen: list[PaintedWindow] = []
+    windows = WatchedWindows(LocalWindows(tiny_mini(tmp_path)), seen.append)
+    Painter(SLIDE, windows, NoTiles()).tile(TileIndex(7, 0, 0))
+    steps = seen[-1].steps()
+    assert len(steps) == 4
+    assert np.array_equal(steps[-1].astype(np.float32), seen[-1].bands)
+    assert np.array_equal(seen[-1].with_detail(steps[-1]), seen[-1].unclosed)
+
+
+def test_a_model_without_steps_shows_none() -> None:
+    seen: list[PaintedWindow] = []
+    Painter(SLIDE, WatchedWindows(LocalWindows(SpeckleDenoiser()), seen.append), NoTiles()).tile(TileIndex(7, 0, 0))
+    assert list(seen[-1].steps()) == []
