@@ -13,41 +13,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from everslide.model.zoomldm.config import CDMConfig
+from everslide.model.zoomldm.transformer import Attention, Mlp
 
 FREQUENCIES = 256
-
-
-class _Attention(nn.Module):
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self._heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        count, length, width = x.shape
-        split = self.qkv(x).reshape(count, length, 3, self._heads, width // self._heads)
-        q, k, v = split.permute(2, 0, 3, 1, 4)  # each (B, heads, T, width / heads)
-        out: Tensor = self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape))
-        return out
-
-
-class _Mlp(nn.Module):
-    def __init__(self, width: int, inner: int) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = nn.Linear(width, inner), nn.Linear(inner, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
-        return out
 
 
 class _Block(nn.Module):
     def __init__(self, config: CDMConfig) -> None:
         super().__init__()
         width = config.hidden
-        self.attn = _Attention(width, config.heads)
-        self.mlp = _Mlp(width, int(width * config.mlp_ratio))
+        self.attn = Attention(width, config.heads)
+        self.mlp = Mlp(width, int(width * config.mlp_ratio), "tanh")
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))  # the authors' name
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:

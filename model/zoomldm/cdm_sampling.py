@@ -5,11 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from everslide.model.errors import WeightsError
 from everslide.model.zoomldm.cdm import CDM
+from everslide.model.zoomldm.config import ZoomLDMConfig
 from everslide.model.zoomldm.schedule import respaced
 
 STEPS = 200
 """The authors' number of steps."""
+
+
+def check_match(cdm: CDM, config: ZoomLDMConfig) -> None:
+    """Raise WeightsError where the CDM samples conditions of another shape than the checkpoint's denoiser takes."""
+    found = (cdm.config.tokens, cdm.config.channels)
+    if found != config.context_shape:
+        raise WeightsError(
+            f"the CDM samples {found[0]} vectors of {found[1]}, the checkpoint expects {config.context_shape[0]} of "
+            f"{config.context_shape[1]}: give the CDM that belongs to it"
+        )
 
 
 def sample_conditions(cdm: CDM, z: Tensor, magnification: Tensor, steps: int = STEPS) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -161,13 +162,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except UnpicklingError as error:
         raise WeightsError(
-            f"{path}: refused: expected tensors only, found a pickle that holds other objects or code "
-            f"({str(error).splitlines()[0]})"
+            f"{path}: refused: expected tensors only, found a pickle that holds other objects or code"
+            f"{_culprit(error)}; take the file from its authors"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise WeightsError(
             f"{path}: expected a whole PyTorch checkpoint (a .ckpt as published), found a truncated or other file "
-            f"({str(error).splitlines()[0]}); copy it again"
+            f"({str(error).split('.')[0].splitlines()[0]}); copy it again"
         ) from error
     for wrapper in ("ema", "teacher", "state_dict"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
@@ -175,6 +176,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(loaded, Mapping) or not loaded or not all(isinstance(t, Tensor) for t in loaded.values()):
         raise WeightsError(f"{path}: expected a state dict (tensors by name), found {type(loaded).__name__}")
     return dict(loaded)
+
+
+def _culprit(error: UnpicklingError) -> str:
+    """What the pickle wanted to call, without torch's advice to allow it."""
+    named = re.search(r"GLOBAL (\S+)", str(error))
+    return f" ({named[1]})" if named else ""
 
 
 def check_names(path: Path, expected: Iterable[str], found: Iterable[str], ignored: set[str]) -> None:

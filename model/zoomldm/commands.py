@@ -208,7 +208,8 @@ def new(name: str, parent: Path, mpp: float, model: str, seed: int, out: Path) -
                  f"parent = {json.dumps(str(parent.resolve()))}", f"mpp = {float(mpp)}"]  # fmt: skip
         out.write_text("\n".join(([before.rstrip(), ""] if before else []) + lines) + "\n", "utf-8")
     wide, high = (side * 2**top.s for side in top.size)
-    click.echo(f"{out}: slide {name}, {wide} x {high} px of 20x; see it with `everslide serve --slides {out}`")
+    serving = "" if model == "mini" else f" --model {model}" + " --weights FOLDER" * model.startswith("zoomldm-")
+    click.echo(f"{out}: slide {name}, {wide} x {high} px of 20x; see it with `everslide serve{serving} --slides {out}`")
 
 
 @click.command()

@@ -22,7 +22,7 @@ from everslide.model.errors import ImageError
 from everslide.model.geometry import Rect, WindowIndex
 from everslide.model.noise import normals_anywhere
 from everslide.model.zoomldm.cdm import CDM
-from everslide.model.zoomldm.cdm_sampling import STEPS, sample_conditions
+from everslide.model.zoomldm.cdm_sampling import STEPS, check_match, sample_conditions
 from everslide.model.zoomldm.encoders import Encoder
 from everslide.model.zoomldm.inversion import grid_side
 from everslide.model.zoomldm.zoomldm import ZoomLDM
@@ -62,6 +62,8 @@ class CDMConditions:
     guided = True
 
     def __init__(self, model: ZoomLDM, cdm: CDM, digest: str, steps: int = STEPS) -> None:
+        """Raises WeightsError where the CDM belongs to another checkpoint."""
+        check_match(cdm, model.config)
         self._model, self._cdm, self._steps = model, cdm, steps
         self._kept: OrderedDict[tuple[int, WindowIndex], Tensor] = OrderedDict()
         self.fingerprint = f"cdm {digest} {steps}"

@@ -74,6 +74,18 @@ def predict(model: ZoomLDM, z: Tensor, t: int, c: Tensor, w: float) -> Predictio
     return Prediction(z, eps, (z - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar))
 
 
+def with_clean(model: ZoomLDM, z: Tensor, t: int, z0: Tensor) -> Prediction:
+    """Noisy latents at time t taken for a noised z0: the eps that then remains."""
+    alpha_bar = model.schedule.alpha_bar[t - 1]
+    return Prediction(z, (z - torch.sqrt(alpha_bar) * z0) / torch.sqrt(1 - alpha_bar), z0)
+
+
+def noised(model: ZoomLDM, z0: Tensor, t: int, noise: Tensor) -> Tensor:
+    """The latents of time t that z0 becomes under standard normal noise."""
+    alpha_bar = model.schedule.alpha_bar[t - 1]
+    return torch.sqrt(alpha_bar) * z0 + torch.sqrt(1 - alpha_bar) * noise
+
+
 def correct(
     model: ZoomLDM, now: Prediction, t: int, c: Tensor, guide: Tensor, operator: Operator, settings: JointSettings
 ) -> Prediction:

@@ -22,7 +22,7 @@ from everslide.model.errors import SlideError
 from everslide.model.geometry import WindowIndex
 from everslide.model.wavelet import details
 from everslide.model.zoomldm.conditions import Conditions
-from everslide.model.zoomldm.joint import PAPER, JointSettings, Prediction, advance, correct, predict
+from everslide.model.zoomldm.joint import PAPER, JointSettings, advance, correct, noised, predict, with_clean
 from everslide.model.zoomldm.latents import to_grey_levels, to_image, window_grid, window_noise
 from everslide.model.zoomldm.resize import Bicubic, Box, OperatorName, make_operator
 from everslide.model.zoomldm.zoomldm import Calls, ZoomLDM
@@ -70,13 +70,15 @@ def paint(
 ) -> Tensor:
     """Images (B, 3, 2h, 2h) below parents y (B, 3, h, h), both in [-1, 1]; noise(stream): (B, 3, h / 2, h / 2)."""
     settings, operator = preset.settings, make_operator(preset.operator, 2)
-    z = _noised(model, Bicubic(2).up(y), settings.start, noise("start")) if preset.from_parent else noise("start")
+    z = noise("start")
+    if preset.from_parent:
+        z = noised(model, model.encode(Bicubic(2).up(y)), settings.start, z)
     for i, t in enumerate(settings.times):
         w = settings.w if guided and i < preset.guided_steps else 0.0
         now = predict(model, z, t, c, w)
         now = correct(model, now, t, c, y, operator, replace(settings, w=w))
         if i == preset.project_at:
-            now = _towards(model, now, t, model.encode(project(model.decode(now.z0), y)))
+            now = with_clean(model, now.z, t, model.encode(project(model.decode(now.z0), y)))
         z = advance(model, now, t, settings, noise(f"step {i}") if settings.noise else None)
     return back_project(model.decode(z), y, back)
 
@@ -143,15 +145,3 @@ class ZoomLDMWindows:
             torch.__version__, diffusers.__version__, threads, self.batch, str(model.dtype),
         ]  # fmt: skip
         return hashlib.sha256(repr(facts).encode() + output.float().cpu().numpy().tobytes()).hexdigest()
-
-
-def _noised(model: ZoomLDM, image: Tensor, t: int, noise: Tensor) -> Tensor:
-    """The encoded image at time t."""
-    alpha_bar = model.schedule.alpha_bar[t - 1]
-    return torch.sqrt(alpha_bar) * model.encode(image) + torch.sqrt(1 - alpha_bar) * noise
-
-
-def _towards(model: ZoomLDM, now: Prediction, t: int, z0: Tensor) -> Prediction:
-    """The same noisy latents with another clean prediction, and the noise that then remains."""
-    alpha_bar = model.schedule.alpha_bar[t - 1]
-    return Prediction(now.z, (now.z - torch.sqrt(alpha_bar) * z0) / torch.sqrt(1 - alpha_bar), z0)

@@ -18,7 +18,7 @@ from everslide.model.errors import WeightsError
 from everslide.model.geometry import Rect
 from everslide.model.noise import normals_anywhere
 from everslide.model.zoomldm.cdm import CDM
-from everslide.model.zoomldm.cdm_sampling import STEPS, sample_conditions
+from everslide.model.zoomldm.cdm_sampling import STEPS, check_match, sample_conditions
 from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 COUNT = 12
@@ -30,6 +30,7 @@ def find_prototypes(
     model: ZoomLDM, cdm: CDM, count: int = COUNT, steps: int = 80, cdm_steps: int = STEPS
 ) -> tuple[Tensor, float]:
     """Embeddings (count, C), and the root mean square error of what the Summarizer says of them."""
+    check_match(cdm, model.config)
     tokens, channels = model.config.context_shape
     z = torch.from_numpy(normals_anywhere(SEED, "prototypes", 0, Rect(0, 0, channels, tokens), count))
     z = z.transpose(1, 2).to(model.device, model.dtype)  # (count, channels, tokens)

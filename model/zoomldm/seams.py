@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from everslide.model.zoomldm.joint import predict
+from everslide.model.zoomldm.joint import JointSettings, advance, noised, predict, with_clean
 from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 KERNEL_SIGMA = 0.8
@@ -73,14 +73,11 @@ def seam_pass(
 ) -> Tensor:
     """Latents (1, 3, H, W) -> latents without seams. c: `window_conditions`; noise(i): (1, 3, H, W) of step i, the
     first one, -1, noises the image."""
-    alpha_bar, betas = model.schedule.alpha_bar, model.schedule.betas
-    first = alpha_bar[settings.start - 1]
-    x = torch.sqrt(first) * z + torch.sqrt(1 - first) * noise(-1)
+    step = JointSettings(settings.start, settings.stride, deduct_noise=True)
+    x = noised(model, z, settings.start, noise(-1))
     side = model.latent_side
     places = list(_places(x.shape[2], x.shape[3], side, settings.step))
     for index, t in enumerate(settings.times):
-        here, after = alpha_bar[t - 1], alpha_bar[max(t - 1 - settings.stride, 0)]
-        beta_tilde = betas[t - 1] * (1 - after) / (1 - here)
         total, count = torch.zeros_like(x), torch.zeros_like(x)
         for start in range(0, len(places), batch):
             group = places[start : start + batch]
@@ -89,9 +86,7 @@ def seam_pass(
             for (i, j), z0 in zip(group, clean, strict=True):
                 total[0, :, i : i + side, j : j + side] += z0
                 count[0, :, i : i + side, j : j + side] += 1
-        z0 = total / count
-        eps = (x - torch.sqrt(here) * z0) / torch.sqrt(1 - here)
-        x = torch.sqrt(after) * z0 + torch.sqrt(1 - after - beta_tilde) * eps + torch.sqrt(beta_tilde) * noise(index)
+        x = advance(model, with_clean(model, x, t, total / count), t, step, noise(index))
     return x
 
 

@@ -90,6 +90,7 @@ def sample_images(
     embeddings: a .npy grid of one image, or a folder of such, taken in turn.
     """
     model = _load(weights)
+    _check_scale(model, s)
     source: Conditions = CDMConditions(model, *load_cdm(cdm)) if cdm else NoCondition(model)
     grids = _grids(embeddings) if embeddings else []
     guided = source.guided or bool(grids)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from everslide.model.zoomldm.transformer import Attention, Mlp
+
 
 @dataclass(frozen=True)
 class ViTConfig:
@@ -25,29 +27,6 @@ class ViTConfig:
     grid: int
     layer_scale: bool
     offset: float = 0.0
-
-
-class _Attention(nn.Module):
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self._heads = heads
-        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        count, length, width = x.shape
-        q, k, v = self.qkv(x).reshape(count, length, 3, self._heads, width // self._heads).permute(2, 0, 3, 1, 4)
-        out: Tensor = self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape))
-        return out
-
-
-class _Mlp(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.fc2(F.gelu(self.fc1(x)))
-        return out
 
 
 class _Gate(nn.Module):
@@ -64,7 +43,7 @@ class _Block(nn.Module):
         super().__init__()
         width = config.width
         self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
-        self.attn, self.mlp = _Attention(width, config.heads), _Mlp(width)
+        self.attn, self.mlp = Attention(width, config.heads), Mlp(width, 4 * width, "none")
         self.ls1: nn.Module = _Gate(width) if config.layer_scale else nn.Identity()
         self.ls2: nn.Module = _Gate(width) if config.layer_scale else nn.Identity()
 

@@ -32,7 +32,7 @@ export function launch(): Promise<Browser> {
 /** An opened page and what went wrong in it. */
 export interface Opened {
   readonly page: Page;
-  /** Script errors and violations of the content security policy. */
+  /** Script errors, violations of the content security policy, and tiles that could not be drawn. */
   readonly faults: string[];
   /** Requests to other hosts. */
   readonly foreign: string[];
@@ -49,7 +49,8 @@ export async function openPage(
   const opened: Opened = { page, faults: [], foreign: [] };
   page.on("pageerror", (error) => opened.faults.push(String(error)));
   page.on("console", (message) => {
-    if (/Content Security Policy/i.test(message.text())) opened.faults.push(message.text());
+    // OpenSeadragon says so when a tile that it counts as loaded has no picture: that is a hole in the frame.
+    if (/Content Security Policy|Attempt(ing)? to draw/i.test(message.text())) opened.faults.push(message.text());
   });
   page.on("request", (request) => {
     const url = new URL(request.url());
@@ -120,31 +121,58 @@ export function samplePixels(page: Page): Promise<Pixels> {
   });
 }
 
-/** Looks at some pixels of every frame from now on; `blankFrames` tells how many frames showed nothing at one of them. */
+export interface Watch {
+  readonly frames: number;
+  /** Frames that showed nothing at one of the points looked at. */
+  readonly blank: number;
+  /** The first such points: number of the frame, and 20x pixel. */
+  readonly where: readonly (readonly [number, number, number])[];
+}
+
+/** Looks at some points of every frame from now on, those that lie on the slide: a flick may carry the view past its edge. */
 export function watchFrames(page: Page): Promise<void> {
   return page.evaluate(() => {
-    const watch = { frames: 0, blank: 0 };
+    const watch = { frames: 0, blank: 0, where: [] as [number, number, number][] };
     Object.assign(window, { watch });
+    const { viewer } = window.everslide;
+    const points = [1, 2, 3, 4, 5].flatMap((i) => [1, 2, 3].map((j) => [i / 6, j / 4] as const));
+    // Where the frame on the canvas was drawn; by the time it is looked at, the view may have moved on.
+    let corner = { x: 0, y: 0 };
+    let [right, down] = [corner, corner];
+    const drawn = (): void => {
+      const { viewport } = viewer;
+      const { x, y } = viewport.getContainerSize();
+      const at = (px: number, py: number): { x: number; y: number } => {
+        const place = viewport.getCenter(true); // any point, for its class
+        [place.x, place.y] = [px, py];
+        return viewer.world.getItemAt(0).viewportToImageCoordinates(viewport.pointFromPixel(place, true));
+      };
+      [corner, right, down] = [at(0, 0), at(x, 0), at(0, y)];
+    };
+    drawn();
+    viewer.addHandler("update-viewport", drawn);
     const look = (): void => {
       const canvas = document.querySelector("#slide canvas") as HTMLCanvasElement;
       const context = canvas.getContext("2d") as CanvasRenderingContext2D;
-      let blank = false;
-      for (let i = 1; i < 6; i++) {
-        for (let j = 1; j < 4; j++) {
-          const pixel = context.getImageData((canvas.width * i) / 6, (canvas.height * j) / 4, 1, 1).data;
-          blank ||= pixel[3] !== 255;
-        }
-      }
+      const slide = viewer.world.getItemAt(0).getContentSize();
+      const blanks = points
+        .map(([u, v]) => ({
+          x: corner.x + u * (right.x - corner.x) + v * (down.x - corner.x),
+          y: corner.y + u * (right.y - corner.y) + v * (down.y - corner.y),
+          alpha: context.getImageData(canvas.width * u, canvas.height * v, 1, 1).data[3],
+        }))
+        .filter(({ x, y, alpha }) => alpha !== 255 && x >= 0 && y >= 0 && x < slide.x && y < slide.y);
       watch.frames += 1;
-      watch.blank += Number(blank);
+      watch.blank += Number(blanks.length > 0);
+      for (const { x, y } of blanks) if (watch.where.length < 9) watch.where.push([watch.frames, x, y]);
       requestAnimationFrame(look);
     };
     requestAnimationFrame(look);
   });
 }
 
-export function blankFrames(page: Page): Promise<{ frames: number; blank: number }> {
-  return page.evaluate(() => (window as unknown as { watch: { frames: number; blank: number } }).watch);
+export function blankFrames(page: Page): Promise<Watch> {
+  return page.evaluate(() => (window as unknown as { watch: Watch }).watch);
 }
 
 /** Where pictures of the page are kept for people to look at. */

@@ -71,11 +71,14 @@ export class FakeServer {
   fingerprint = "f00d";
   /** Tiles to refuse with a JSON error, by `level/col_row`. */
   readonly refused = new Set<string>();
+  /** Tiles whose previews are not answered while they are listed here. */
+  readonly withheld = new Set<string>();
   #server: Server | null = null;
   readonly #sockets = new Set<Socket>();
   #port = 0;
   #painting: Promise<void> = Promise.resolve();
   #waiting = 0;
+  #now: { level: number } | null = null;
 
   constructor(readonly paintMs: number) {}
 
@@ -111,7 +114,7 @@ export class FakeServer {
     const tile = /^\/slides\/([^/]+)_files\/(\d+)\/(\d+)_(\d+)\.jpeg$/.exec(url.pathname);
     if (url.pathname === "/" || url.pathname.startsWith("/static/")) await sendFile(url.pathname, response);
     else if (api?.[2])
-      sendJson(response, { waiting: this.#waiting, painting: null, painted: 0, seconds_per_tile: 0.2 });
+      sendJson(response, { waiting: this.#waiting, painting: this.#now, painted: 0, seconds_per_tile: 0.2 });
     else if (api?.[1]) sendJson(response, this.#metadata(SLIDES.find((slide) => slide.id === api[1]) as FakeSlide));
     else if (api) sendJson(response, { slides: SLIDES.map((slide) => this.#metadata(slide)) });
     else if (/\/annotations$/.test(url.pathname)) sendJson(response, { type: "FeatureCollection", features: [] });
@@ -147,6 +150,7 @@ export class FakeServer {
     if (this.refused.has(`${level}/${col}_${row}`)) return sendError(response, 404, match[0]);
     let detail = level;
     if (preview) {
+      while (this.withheld.has(`${level}/${col}_${row}`) && !response.destroyed) await pause(20);
       while (detail > 0 && !this.painted.has(key(detail))) detail -= 1;
     } else {
       let gone = false;
@@ -166,13 +170,19 @@ export class FakeServer {
     this.#waiting += 1;
     const turn = this.#painting.then(async () => {
       if (gone() || this.painted.has(key)) return;
-      await new Promise((resolve) => setTimeout(resolve, this.paintMs));
+      this.#now = { level: Number(key.split("/")[1]) };
+      await pause(this.paintMs);
+      this.#now = null;
       this.painted.add(key);
     });
     this.#painting = turn;
     await turn;
     this.#waiting -= 1;
   }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 async function sendFile(path: string, response: ServerResponse): Promise<void> {

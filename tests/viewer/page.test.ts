@@ -36,7 +36,7 @@ describe("page", { skip: noBrowser() }, () => {
   afterEach(async () => {
     await opened?.page.context().close();
     await server.stop();
-    assert.deepEqual(opened?.faults, [], "no script errors, no violations of the content security policy");
+    assert.deepEqual(opened?.faults, [], "no script errors, no violations of the content security policy, no hole");
     assert.deepEqual(opened?.foreign, [], "no request leaves the server");
     opened = null;
   });
@@ -67,6 +67,9 @@ describe("page", { skip: noBrowser() }, () => {
     await page.evaluate((hash) => (location.hash = hash), DEEP);
     await waitFor(page, "painting", (state) => state.waiting > 0);
     assert.match((await page.textContent("#status")) ?? "", /^\d+ tiles? to paint/);
+    await page.waitForFunction(() =>
+      / to paint, now at [\d.]+x/.test(document.querySelector("#status")?.textContent ?? ""),
+    );
     let samples = 0;
     let first: number | null = null;
     while (!(await stateOf(page)).tilesInViewFinal) {
@@ -82,6 +85,62 @@ describe("page", { skip: noBrowser() }, () => {
     const seen = await blankFrames(page);
     assert.ok(seen.frames > 20 && seen.blank === 0, `no frame flashes: ${JSON.stringify(seen)}`);
     assert.ok(last > 1.5 * (first ?? 0), `sharpened: contrast ${first} became ${last}`);
+  });
+
+  test("between two painted places, over ground never seen, no frame is blank", async () => {
+    const { page } = await open("#slide=demo&x=20000&y=30000&mag=5");
+    await waitPainted(page);
+    const there = "#slide=demo&x=90000&y=70000&mag=5";
+    await page.evaluate((hash) => (location.hash = hash), there);
+    await waitFor(page, "there", (state) => state.view?.x === 90000);
+    await waitPainted(page);
+    const map = await page.locator("#overview").boundingBox();
+    assert.ok(map);
+    await watchFrames(page);
+    await page.mouse.click(map.x + (map.width * 20000) / 131072, map.y + (map.height * 30000) / 98304);
+    const moving = await stateOf(page);
+    assert.ok(moving.tilesInViewFinal, "where it goes is painted");
+    await waitFor(page, "back", (state) => !state.moving && Math.abs((state.view?.x ?? 0) - 20000) < 1000);
+    const seen = await blankFrames(page);
+    assert.ok(seen.frames > 5 && seen.blank === 0, JSON.stringify(seen));
+  });
+
+  test("while one preview is late, the swaps of the other tiles leave no hole where it is missing", async () => {
+    const late = "17/234_157"; // in the middle of the view
+    const { page } = await open("#slide=demo&x=30000&y=30000&mag=20");
+    await waitPainted(page);
+    server.withheld.add(late);
+    await watchFrames(page);
+    await page.evaluate((hash) => (location.hash = hash), DEEP);
+    const others = await waitFor(page, "the others are painted", ({ tilesInView, waiting, view }) => {
+      return view?.x === 60123 && tilesInView.length > 9 && waiting === 0 && server.painted.has("demo/17/235_157");
+    });
+    assert.ok(!others.tilesInViewFinal);
+    server.withheld.clear();
+    await waitPainted(page);
+    const seen = await blankFrames(page);
+    assert.ok(seen.frames > 5 && seen.blank === 0, JSON.stringify(seen));
+  });
+
+  test("a final tile that overtakes the decoding of its preview leaves no hole", async () => {
+    server = await restartedSlower(server, 1);
+    const { page } = await open();
+    await waitPainted(page);
+    await watchFrames(page);
+    await page.evaluate(() => {
+      const decode = window.createImageBitmap.bind(window) as (...given: unknown[]) => Promise<ImageBitmap>;
+      const slow = (...given: unknown[]): Promise<ImageBitmap> =>
+        new Promise((resolve) => setTimeout(resolve, 250)).then(() => decode(...given));
+      Object.assign(window, { createImageBitmap: slow });
+    });
+    for (const mag of [20, 10, 5]) {
+      await page.evaluate((hash) => (location.hash = hash), DEEP.replace("mag=20", `mag=${mag}`));
+      await waitFor(page, "there", (state) => Math.abs((state.view?.magnification ?? 0) - mag) < 1e-6);
+      await page.keyboard.press("ArrowRight");
+      await waitPainted(page);
+    }
+    const seen = await blankFrames(page);
+    assert.ok(seen.frames > 5 && seen.blank === 0, JSON.stringify(seen));
   });
 
   test("a deep link opens at the same place, exactly, also near 2^31", async () => {
@@ -160,6 +219,30 @@ describe("page", { skip: noBrowser() }, () => {
     for (const name of ["Zoom in", "Zoom out", "Show the whole slide", "Turn to the right", "Full screen", "Help"]) {
       assert.ok(await page.getByRole("button", { name, exact: true }).isVisible(), name);
     }
+  });
+
+  test("fingers move and pinch, and the page fills the screen and leaves it", async () => {
+    const { page } = await open("#slide=demo&x=50000&y=50000&mag=5", { hasTouch: true });
+    await waitPainted(page);
+    const session = await page.context().newCDPSession(page);
+    const touch = (type: string, ...points: [number, number][]): Promise<unknown> =>
+      session.send("Input.dispatchTouchEvent", {
+        type: type as "touchStart",
+        touchPoints: points.map(([x, y], id) => ({ x, y, id })),
+      });
+    await touch("touchStart", [700, 400]);
+    for (let i = 1; i <= 5; i++) await touch("touchMove", [700 - 20 * i, 400]);
+    await touch("touchEnd");
+    await waitFor(page, "moved to the right", (state) => !state.moving && (state.view?.x ?? 0) > 50000 + 300);
+    await touch("touchStart", [600, 400], [700, 400]);
+    for (let i = 1; i <= 5; i++) await touch("touchMove", [600 - 20 * i, 400], [700 + 20 * i, 400]);
+    await touch("touchEnd");
+    await waitFor(page, "nearer", (state) => !state.moving && (state.view?.magnification ?? 0) > 8);
+    await page.keyboard.press("f");
+    await page.waitForFunction(() => document.fullscreenElement === document.documentElement);
+    assert.ok(await page.locator("#badge").isVisible(), "the badge stays");
+    await page.keyboard.press("f");
+    await page.waitForFunction(() => document.fullscreenElement === null);
   });
 
   test("cannot be zoomed beyond 20x drawn double", async () => {

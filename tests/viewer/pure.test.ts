@@ -279,6 +279,7 @@ test("the state of painting in words", () => {
   assert.equal(paintingText(1, null), "1 tile to paint");
   assert.equal(paintingText(12, 0.05), "12 tiles to paint");
   assert.equal(paintingText(12, 0.3), "12 tiles to paint, about 4 s");
+  assert.equal(paintingText(12, 0.3, 1.25), "12 tiles to paint, now at 1.25x, about 4 s");
 });
 
 test("each row of the README's table of features names a test that exists", async () => {

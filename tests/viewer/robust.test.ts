@@ -145,7 +145,8 @@ describe("robust", { skip: noBrowser() || noServer() }, () => {
     const state = await waitPainted(page, 90_000);
     assert.ok(state.connected);
     await page.waitForFunction(() => document.querySelectorAll(".notice").length === 0);
-    assert.equal((await blankFrames(page)).blank, 0);
+    const seen = await blankFrames(page);
+    assert.ok(seen.frames > 10 && seen.blank === 0, JSON.stringify(seen));
   });
 
   test("over a slow line something is seen at once, and everything in the end", async () => {

@@ -21,6 +21,7 @@ export type Provenance = Pick<Slide, "id" | "seed" | "model" | "fingerprint">;
 /** What the server is painting, for whomever. */
 export interface Progress {
   readonly waiting: number;
+  readonly painting: TileAddress | null;
   readonly seconds_per_tile: number | null;
 }
 

@@ -157,7 +157,7 @@ export class App {
   async #open(slide: Slide): Promise<void> {
     this.#picker.value = slide.id;
     this.#describe(slide);
-    this.#status.open(slide.id);
+    this.#status.open(slide);
     this.#overview.open(slide, this.connection, () => this.pane.painting?.isViewFinal() ?? false);
     await this.pane.open(slide);
     this.#readout.limit(slide.unbounded ? coarsestMagnification(slide) : 0);
@@ -189,7 +189,7 @@ export class App {
 
   #paintingChanged(): void {
     const { painting } = this.pane;
-    if (painting) this.#status.show(painting.queue.waiting, painting.counts().done);
+    if (painting) this.#status.show(painting.queue.waiting, painting.done);
     this.tools.painted();
   }
 

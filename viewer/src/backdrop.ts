@@ -1,7 +1,8 @@
 /**
  * Below the tiles: glass, and the map of the slide enlarged, so that nothing is blank while a line is slow or a server gone.
  *
- * Drawn into OpenSeadragon's own canvas, behind what it drew, and only while a tile in view is missing.
+ * Drawn into OpenSeadragon's own canvas, behind what it drew, and only where a frame lacks a tile. Every frame raises
+ * `tiled-image-drawn`; `update-viewport` is not raised for those that follow the swap of a tile.
  */
 
 import type { Pane } from "./pane.js";
@@ -9,10 +10,10 @@ import { GLASS } from "./stage.js";
 
 /** map: a picture of the whole slide, one pixel wide while there is none. */
 export function drawBackdrop(pane: Pane, map: () => HTMLCanvasElement | null): void {
-  pane.stage.viewer.addHandler("update-viewport", () => {
+  pane.stage.viewer.addHandler("tiled-image-drawn", () => {
     const { slide, viewer } = pane.stage;
     const projection = pane.stage.projection();
-    if (!slide || !projection || pane.painting?.isViewHeld()) return;
+    if (!slide || !projection || pane.painting?.isFrameFull()) return;
     const { canvas } = viewer.drawer as unknown as { canvas: HTMLCanvasElement };
     const context = canvas.getContext("2d") as CanvasRenderingContext2D;
     const ratio = canvas.width / viewer.viewport.getContainerSize().x;

@@ -22,8 +22,6 @@ export interface State {
   readonly waiting: number;
   /** Paint requests under way. */
   readonly painting: number;
-  /** Tiles held by OpenSeadragon as painted, in view or not. */
-  readonly shownFinals: number;
   /** Addresses of the tiles in view, at the level that is drawn. */
   readonly tilesInView: readonly string[];
   /** Whether there are tiles in view and all of them are shown as painted. */
@@ -55,7 +53,6 @@ export function stateOf({ stage, pane: { painting }, connection, tools }: App): 
     moving: JSON.stringify(now) !== JSON.stringify(target),
     waiting: painting?.queue.waiting ?? 0,
     painting: painting?.queue.running ?? 0,
-    shownFinals: painting?.counts().shownFinals ?? 0,
     tilesInView: tiles.map(tileKey),
     tilesInViewFinal: painting?.isViewFinal() ?? false,
     panes: tools.comparison.panes.map((pane) => ({

@@ -1,6 +1,6 @@
 /** The small map of the whole slide: where the view is; a click or a drag moves it. Unbounded slides have none. */
 
-import { fetchPreview, isAbort, fetchFinal, type Slide } from "./api.js";
+import { fetchFinal, fetchPreview, type Slide } from "./api.js";
 import { type Connection, pause } from "./connection.js";
 import { l0PerLevelPx, type L0Rect } from "./geometry.js";
 
@@ -69,26 +69,15 @@ export class Overview {
   async #load(slide: Slide, connection: Connection, idle: () => boolean, signal: AbortSignal): Promise<void> {
     const level = Math.floor(slide.max_level - Math.log2(Math.max(slide.width, slide.height) / slide.tile_size));
     const tile = { level: Math.max(slide.min_level, level), col: 0, row: 0 };
-    for (const fetchIt of [fetchPreview, fetchFinal]) {
-      for (;;) {
-        try {
-          while (fetchIt === fetchFinal && !idle()) await pause(IDLE_POLL_MS, signal);
-          const answer = await fetchIt(slide, tile, signal);
-          await this.#draw(slide, tile.level, answer.blob);
-          if (answer.final) return;
-          break;
-        } catch (error) {
-          // A server that refuses the overview leaves the map empty; the slide itself reports what is wrong.
-          if (isAbort(error) || !connection.failed(error)) return;
-          if (
-            await pause(connection.waitMs, signal).then(
-              () => false,
-              () => true,
-            )
-          )
-            return;
-        }
+    try {
+      for (const fetchIt of [fetchPreview, fetchFinal]) {
+        while (fetchIt === fetchFinal && !idle()) await pause(IDLE_POLL_MS, signal);
+        const answer = await connection.insist(() => fetchIt(slide, tile, signal), signal);
+        await this.#draw(slide, tile.level, answer.blob);
+        if (answer.final) return;
       }
+    } catch {
+      // Given up for another slide, or refused: the map stays empty, and the slide itself reports what is wrong.
     }
   }
 

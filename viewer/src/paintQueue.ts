@@ -57,11 +57,6 @@ export class PaintQueue {
     this.#options.onChange();
   }
 
-  /** Tiles once refused may be asked for again: for a new slide or a new server. */
-  forgetRefusals(): void {
-    this.#refused.clear();
-  }
-
   #start(): void {
     // While the server is gone, one request asks for all.
     const limit = this.#options.connection.up ? this.#options.limit : 1;

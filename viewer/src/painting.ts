@@ -21,7 +21,7 @@ const PAINT_REQUESTS = 4;
 /** What OpenSeadragon shows of a tile: painted while it was looked at, painted before, asked for, or enlarged only. */
 export type TileState = "painted" | "cached" | "waiting" | "preview";
 
-/** What is on the screen now. */
+/** Where somebody looks. */
 export interface Look {
   /** The box around what is seen. */
   readonly view: L0Rect;
@@ -34,8 +34,8 @@ export interface PaintingOptions {
   readonly viewer: OpenSeadragon.Viewer;
   readonly slide: Slide;
   readonly connection: Connection;
-  /** Where the view is going, or null while no slide is open. */
-  readonly look: () => Look | null;
+  /** Where the view is going (target) or is at this moment, or null while no slide is open. */
+  readonly look: (target: boolean) => Look | null;
   readonly onChange: () => void;
   readonly onRefused: (error: unknown) => void;
 }
@@ -95,9 +95,9 @@ export class Painting {
     viewer.removeHandler("tile-load-failed", this.#onFailed);
   }
 
-  /** Tiles of the drawn level in view, in painting order. */
-  tilesInView(): TileAddress[] {
-    const look = this.#options.look();
+  /** Tiles of the drawn level in view, in painting order. target: where the view is going, else where it is now. */
+  tilesInView(target = true): TileAddress[] {
+    const look = this.#options.look(target);
     if (!look) return [];
     const { slide } = this.#options;
     const level = levelAt(slide, look.devicePxPerL0Px, MIN_PIXEL_RATIO);
@@ -112,10 +112,17 @@ export class Painting {
     return this.#held.get(tileKey(tile))?.shownFinal ?? false;
   }
 
-  /** Whether there is something to draw for every tile in view: at least its preview. */
-  isViewHeld(): boolean {
-    const tiles = this.tilesInView();
-    return tiles.length > 0 && tiles.every((tile) => this.#held.get(tileKey(tile))?.tile.loaded ?? false);
+  /** Whether the frame just drawn has something of every tile that it shows: at least its preview. */
+  isFrameFull(): boolean {
+    const held = this.tilesInView(false).map((tile) => this.#held.get(tileKey(tile)));
+    return held.length > 0 && held.every((one) => one !== undefined && this.#isDrawn(one.tile));
+  }
+
+  /** OpenSeadragon passes over a loaded tile whose picture is not decoded, without a word. */
+  #isDrawn(tile: OpenSeadragon.Tile): boolean {
+    if (!tile.loaded || !tile.beingDrawn) return false;
+    const picture = tile.getCache();
+    return picture?.loaded && this.#options.viewer.drawer.getSupportedDataFormats().includes(picture.type);
   }
 
   stateOf(tile: TileAddress): TileState {
@@ -130,15 +137,14 @@ export class Painting {
     return tiles.length > 0 && tiles.every((tile) => this.isShownFinal(tile));
   }
 
-  /** How many tiles are shown as painted, and how many arrived since nothing was waiting. */
-  counts(): { shownFinals: number; done: number } {
-    const shownFinals = [...this.#held.values()].filter((held) => held.shownFinal).length;
-    return { shownFinals, done: this.#done };
+  /** How many tiles arrived since nothing was waiting. */
+  get done(): number {
+    return this.#done;
   }
 
   /** Asks for what the view lacks and gives up what left it. Call after every change of the view. */
   update(): void {
-    const look = this.#options.look();
+    const look = this.#options.look(true);
     if (!look) return;
     const { slide } = this.#options;
     this.previews.keepOnly((tile) => meets(tileRect(slide, tile), look.view));
@@ -148,7 +154,7 @@ export class Painting {
       if (!held || held.shownFinal) continue;
       if (this.finals.has(tileKey(tile))) {
         // Its swap may have been overtaken by another one.
-        if (held.tile.loaded && !held.tile.processing) this.#swap(tileKey(tile));
+        if (!held.tile.processing) this.#swap(tileKey(tile));
         continue;
       }
       wanted.set(tileKey(tile), tile);
@@ -211,9 +217,11 @@ export class Painting {
     }
   }
 
+  /** Swaps in what is better than the tile's original. A tile that is being loaded is left alone: `#onLoaded` sees to it. */
   #swap(key: string): void {
     const held = this.#held.get(key);
-    if (!held || this.#end.signal.aborted) return;
+    // Overtaken by a swap, OpenSeadragon's first load would leave the tile loaded but without a picture: a hole.
+    if (!held?.tile.loaded || this.#end.signal.aborted) return;
     // OpenSeadragon ignores a second change with the same millisecond.
     this.#stamp = Math.max(this.#stamp + 1, OpenSeadragon.now());
     void this.#options.viewer.world.requestTileInvalidateEvent([held.tile], this.#stamp, true);
@@ -235,9 +243,8 @@ export class Painting {
   readonly #onLoaded = (event: OpenSeadragon.TileLoadedEvent): void => {
     const key = tileKey(addressOf(event.tile));
     void event.promise.then(() => {
-      // A final tile that came between loading and drawing found no tile to swap.
       const held = this.#held.get(key);
-      if (held && !held.shownFinal && this.finals.has(key)) this.#swap(key);
+      if (held && !held.shownFinal && (held.sharper || this.finals.has(key))) this.#swap(key);
       this.update();
     });
   };

@@ -41,7 +41,7 @@ export class Pane {
       viewer: this.stage.viewer,
       slide,
       connection: this.#options.connection,
-      look: () => this.#look(),
+      look: (target) => this.#look(target),
       onChange: this.#options.onPainting,
       onRefused: this.#options.onRefused,
     });
@@ -53,10 +53,10 @@ export class Pane {
     this.stage.viewer.destroy();
   }
 
-  #look(): Look | null {
-    const view = this.stage.area();
-    const frame = this.stage.frame();
-    const magnification = this.stage.view()?.magnification;
+  #look(target: boolean): Look | null {
+    const view = this.stage.area(target);
+    const frame = this.stage.frame(target);
+    const magnification = this.stage.view(target)?.magnification;
     if (!view || !frame || !magnification) return null;
     const devicePxPerL0Px = (magnification / BASE_MAGNIFICATION) * OpenSeadragon.pixelDensityRatio;
     return { view, frame, devicePxPerL0Px };

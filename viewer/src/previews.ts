@@ -5,8 +5,8 @@
  */
 
 import type OpenSeadragon from "openseadragon";
-import { fetchPreview, isAbort, type Slide } from "./api.js";
-import { type Connection, pause } from "./connection.js";
+import { fetchPreview, isAbort, type Slide, type TileAnswer } from "./api.js";
+import type { Connection } from "./connection.js";
 import type { Finals } from "./finals.js";
 import { type TileAddress, tileKey } from "./geometry.js";
 
@@ -58,7 +58,7 @@ export class Previews {
   }
 
   /** Asks anew for a preview, which may have become sharper or final since. */
-  async refresh(tile: TileAddress, signal: AbortSignal): Promise<{ blob: Blob; final: boolean }> {
+  async refresh(tile: TileAddress, signal: AbortSignal): Promise<TileAnswer> {
     const answer = await fetchPreview(this.#options.slide, tile, signal);
     if (answer.final) this.#options.finals.put(tileKey(tile), answer.blob);
     return answer;
@@ -73,29 +73,15 @@ export class Previews {
       job.finish(known, null, "rasterBlob");
       return;
     }
-    for (;;) {
-      try {
-        const answer = await this.refresh(tile, signal);
-        connection.answered();
-        onAnswer(job.tile, answer.final);
-        job.finish(answer.blob, null, "rasterBlob");
-        return;
-      } catch (error) {
-        if (isAbort(error)) return;
-        if (!connection.failed(error)) {
-          this.#refused.add(tileKey(tile));
-          onRefused(error);
-          job.fail(String(error), null);
-          return;
-        }
-        if (
-          await pause(connection.waitMs, signal).then(
-            () => false,
-            () => true,
-          )
-        )
-          return;
-      }
+    try {
+      const answer = await connection.insist(() => this.refresh(tile, signal), signal);
+      onAnswer(job.tile, answer.final);
+      job.finish(answer.blob, null, "rasterBlob");
+    } catch (error) {
+      if (isAbort(error)) return;
+      this.#refused.add(tileKey(tile));
+      onRefused(error);
+      job.fail(String(error), null);
     }
   }
 }

@@ -110,15 +110,15 @@ export class Stage {
     return { x: centre.x, y: centre.y, magnification: zoom * BASE_MAGNIFICATION, rotation };
   }
 
-  /** The visible area, where the view is going; of a turned view the box around it. */
-  area(): L0Rect | null {
+  /** The visible area, where the view is going, else at this moment; of a turned view the box around it. */
+  area(target = true): L0Rect | null {
     const image = this.#image();
-    return image ? image.viewportToImageRectangle(this.viewer.viewport.getBounds(false).getBoundingBox()) : null;
+    return image ? image.viewportToImageRectangle(this.viewer.viewport.getBounds(!target).getBoundingBox()) : null;
   }
 
-  /** What is seen, where the view is going. */
-  frame(): Frame | null {
-    const view = this.view(true);
+  /** What is seen, where the view is going, else at this moment. */
+  frame(target = true): Frame | null {
+    const view = this.view(target);
     if (!view) return null;
     const { x: width, y: height } = this.viewer.viewport.getContainerSize();
     const l0PerPx = BASE_MAGNIFICATION / view.magnification;

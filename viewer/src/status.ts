@@ -1,24 +1,29 @@
 /** The state of painting, in words and as a quiet line below the bar. */
 
-import { fetchProgress } from "./api.js";
+import { fetchProgress, type Slide } from "./api.js";
+import { l0PerLevelPx } from "./geometry.js";
+import { BASE_MAGNIFICATION, magnificationLabel } from "./magnification.js";
 
 const POLL_MS = 1000;
 
-/** "1 tile to paint", "12 tiles to paint, about 4 s". */
-export function paintingText(waiting: number, secondsPerTile: number | null): string {
+/** "1 tile to paint", "12 tiles to paint, now at 1.25x, about 4 s". now: the magnification that is being painted. */
+export function paintingText(waiting: number, secondsPerTile: number | null, now: number | null = null): string {
   const tiles = `${waiting} ${waiting === 1 ? "tile" : "tiles"} to paint`;
   const seconds = waiting * (secondsPerTile ?? 0);
-  return seconds >= 1.5 ? `${tiles}, about ${Math.round(seconds)} s` : tiles;
+  const where = now === null ? "" : `, now at ${magnificationLabel(now)}`;
+  return `${tiles}${where}${seconds >= 1.5 ? `, about ${Math.round(seconds)} s` : ""}`;
 }
 
 export class Status {
   readonly #text: HTMLElement;
   readonly #line: HTMLElement;
   readonly #spoken: HTMLElement;
-  #slide: string | null = null;
+  #slide: Slide | null = null;
   #waiting = 0;
   #secondsPerTile: number | null = null;
   #elsewhere = 0;
+  /** The magnification that the server paints now. */
+  #now: number | null = null;
   #timer: ReturnType<typeof setTimeout> | null = null;
 
   /** text, line: seen; spoken: a live region, which is told the beginning and the end only. */
@@ -28,9 +33,10 @@ export class Status {
     this.#spoken = spoken;
   }
 
-  open(slide: string): void {
+  open(slide: Slide): void {
     this.#slide = slide;
     this.#elsewhere = 0;
+    this.#now = null;
   }
 
   /** waiting: tiles this page waits for; done: how many of the same lot have arrived. */
@@ -48,21 +54,26 @@ export class Status {
     // The server may be busy for other pages too: what it has to do first decides how long this page waits.
     const seconds = this.#secondsPerTile;
     const queue = Math.max(1, this.#elsewhere / Math.max(1, this.#waiting));
-    const text = this.#waiting > 0 ? paintingText(this.#waiting, seconds === null ? null : seconds * queue) : "Painted";
+    const each = seconds === null ? null : seconds * queue;
+    const text = this.#waiting > 0 ? paintingText(this.#waiting, each, this.#now) : "Painted";
     if (this.#text.textContent !== text) this.#text.textContent = text;
     this.#text.classList.toggle("done", this.#waiting === 0);
   }
 
   async #poll(): Promise<void> {
     this.#timer = null;
-    if (this.#waiting === 0 || this.#slide === null) return;
+    const slide = this.#slide;
+    if (this.#waiting === 0 || slide === null) return;
     try {
-      const progress = await fetchProgress(this.#slide);
+      const progress = await fetchProgress(slide.id);
       this.#secondsPerTile = progress.seconds_per_tile;
       this.#elsewhere = progress.waiting;
+      const { painting } = progress;
+      this.#now = painting && BASE_MAGNIFICATION / l0PerLevelPx(slide, painting.level);
     } catch {
       // An estimate only: tile requests report a server that is gone.
       this.#secondsPerTile = null;
+      this.#now = null;
     }
     this.#write();
     this.#timer ??= setTimeout(() => void this.#poll(), POLL_MS);

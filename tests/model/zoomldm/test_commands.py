@@ -101,6 +101,9 @@ def test_sample(checkpoint: Path, tmp_path: Path) -> None:
         np.save(tmp_path / "grids" / f"{number}.npy", np.random.default_rng(number).standard_normal((24, 4, 4)))
     done(*common, tmp_path / "d", "--embeddings", tmp_path / "grids")
     assert (tmp_path / "d" / "00001.png").read_bytes() != (tmp_path / "a" / "00001.png").read_bytes()
+    for method in ("ddim", "dpm++"):
+        done(*common, tmp_path / method, "--method", method)
+        assert (tmp_path / method / "00001.png").read_bytes() != (tmp_path / "a" / "00001.png").read_bytes()
     done(*common, tmp_path / "c")
     assert (tmp_path / "c" / "00001.png").read_bytes() == (tmp_path / "a" / "00001.png").read_bytes()
 
@@ -154,10 +157,13 @@ def test_superres_with_mini_leads_back_to_the_picture(tmp_path: Path) -> None:
 def test_new_makes_a_slide_that_serve_reads(tmp_path: Path) -> None:
     image, out = photo(tmp_path), tmp_path / "slides.toml"
     for name in ("one", "two"):
-        assert "256 x 256 px of 20x" in done("new", name, "--parent", image, "--mpp", 2, "--out", out, "--seed", 9)
+        text = done("new", name, "--parent", image, "--mpp", 2, "--out", out, "--seed", 9)
+        assert "256 x 256 px of 20x" in text and f"`everslide serve --slides {out}`" in text
     first, second = read_slides(out, "mini")
     assert (first.slide.name, second.slide.name, first.slide.seed) == ("one", "two", 9)
     assert first.top is not None and first.top.s == 2
+    below = done("new", "three", "--parent", image, "--mpp", 2, "--out", tmp_path / "x", "--model", "zoomldm-naip")
+    assert "everslide serve --model zoomldm-naip --weights FOLDER --slides" in below
     assert "has a slide one already" in refused("new", "one", "--parent", image, "--mpp", 2, "--out", out)
     assert "nothing finer to paint" in refused("new", "three", "--parent", image, "--mpp", 0.25, "--out", out)
     assert "slide name" in refused("new", "Bad Name", "--parent", image, "--mpp", 2, "--out", out)
@@ -232,3 +238,5 @@ def test_bad_magnifications_are_named(checkpoint: Path, tmp_path: Path) -> None:
         assert "expected 20, 10, 5" in text
     fine = ("invert", image, "--weights", checkpoint, "--mag", 20 / 2**8, "--out", tmp_path / "x.npy")
     assert "this checkpoint knows 8" in refused(*fine)
+    sample = ("sample", "--weights", checkpoint, "--mag", 20 / 2**8, "--out", tmp_path / "x")
+    assert "this checkpoint knows 8" in refused(*sample)

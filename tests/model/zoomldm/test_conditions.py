@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from everslide.model.errors import ImageError
+from everslide.model.errors import ImageError, WeightsError
 from everslide.model.geometry import Rect, WindowGrid, WindowIndex
+from everslide.model.zoomldm.cdm import CDM
 from everslide.model.zoomldm.conditions import (
     CDMConditions,
     Conditions,
@@ -19,6 +21,7 @@ from everslide.model.zoomldm.conditions import (
     NoCondition,
     ParentConditions,
 )
+from everslide.model.zoomldm.config import CDMConfig
 from everslide.model.zoomldm.prototypes import find_prototypes, kept_prototypes
 from tests.model.pictures import tissue
 from tests.model.zoomldm.tiny import random_cdm, tiny
@@ -112,6 +115,13 @@ def test_bad_grids_are_refused() -> None:
         GridConditions(tiny(), torch.zeros(23, 4, 4))
     with pytest.raises(ImageError, match="finite"):
         GridConditions(tiny(), torch.full((24, 4, 4), float("nan")))
+
+
+def test_the_cdm_of_another_checkpoint_is_refused() -> None:
+    other = CDM(CDMConfig(65, 16, 48, 1, 4))
+    for take in (partial(CDMConditions, tiny(), other, "x"), partial(find_prototypes, tiny(), other)):
+        with pytest.raises(WeightsError, match="the CDM samples 65 vectors of 16, the checkpoint expects 65 of 32"):
+            take()
 
 
 def test_joint_sampling_has_no_parent_to_encode() -> None:
