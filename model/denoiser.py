@@ -98,9 +98,7 @@ class KeyedDenoiser:
         """See `WindowModel.bands`."""
         return self._denoiser.detail(windows[0].s, parents, *_noise(seed, windows))
 
-    def steps(
-        self, seed: int, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]
-    ) -> list[NDArray[np.float32]]:
+    def steps(self, seed: int, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """See `Stepwise.steps`; none where the denoiser does not show them."""
         if not isinstance(self._denoiser, Stepwise):
             return []

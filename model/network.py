@@ -21,7 +21,6 @@ FOLD = 2
 """Pixels of the parent plane are folded 2x2 into channels before the first convolution."""
 
 
-
 @dataclass(frozen=True)
 class NetworkConfig:
     """Sizes of the U-Net.
@@ -121,7 +120,9 @@ class DetailUNet(nn.Module):
         if context is not None:
             e = e + self.context(context.to(dtype))
         e = F.silu(e)
-        x = self.enter(F.pixel_unshuffle(torch.cat([(z_t / length).to(dtype), parent.to(dtype)], 1), FOLD))  # (B, C0, H/2, W/2)
+        x = self.enter(
+            F.pixel_unshuffle(torch.cat([(z_t / length).to(dtype), parent.to(dtype)], 1), FOLD)
+        )  # (B, C0, H/2, W/2)
         skips: list[Tensor] = []
         for stage in self.down:
             x = stage["shrink"](x)  # type: ignore[index]

@@ -162,9 +162,7 @@ def _uniform(seed: int, stream: str, x: int, y: int, count: int) -> Doubles:
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def _fractal(
-    seed: int, salt: int, x: Doubles, y: Doubles, size: float, octaves: int, keep: float = 0.5
-) -> Doubles:
+def _fractal(seed: int, salt: int, x: Doubles, y: Doubles, size: float, octaves: int, keep: float = 0.5) -> Doubles:
     """Value noise of `octaves` octaves, about -1 to 1: its largest features `size` um wide, each finer octave `keep`
     times as strong as the one above it."""
     total, weight, norm = np.zeros_like(x), 1.0, 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ def test_steps_end_in_what_is_painted(tiny: MiniDenoiser) -> None:
     steps = tiny.steps(3, *given(tiny.batch))
     assert len(steps) == tiny.calls_per_window
     np.testing.assert_array_equal(steps[-1], tiny.detail(3, *given(tiny.batch)))
-    assert all(np.abs(a - b).max() > 1e-3 for a, b in zip(steps, steps[1:], strict=False))
+    assert all(np.abs(a - b).max() > 1e-3 for a, b in pairwise(steps))
 
 
 def test_the_same_window_is_the_same_bits(tiny: MiniDenoiser, path: Path) -> None:

@@ -40,7 +40,7 @@ def test_structure_counts_where_each_pixel_looks_right() -> None:
 
 def test_it_leads_a_field_to_the_right_contrast() -> None:
     scale = torch.tensor(0.4, requires_grad=True)
-    patch_distance(scale * noise(1), noise(2)).backward()
+    patch_distance(scale * noise(1), noise(2)).backward()  # type: ignore[no-untyped-call]
     assert scale.grad is not None and float(scale.grad) < 0
 
 

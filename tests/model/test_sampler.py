@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -56,7 +57,7 @@ def test_four_steps_keep_the_power_of_gaussian_detail(deviation: float) -> None:
         return z_t * ((t - (1 - t) * power) / (t * t + (1 - t) ** 2 * power))
 
     walked = float(Sampler(Sampler.falling(4)).walk(velocity, torch.ones(1)))
-    euler, z_t = torch.ones(1), Sampler.falling(4)
-    for t, t_next in zip(z_t, z_t[1:], strict=False):
+    euler, times = torch.ones(1), Sampler.falling(4)
+    for t, t_next in pairwise(times):
         euler = euler + (t_next - t) * velocity(euler, t)
     assert abs(math.log(walked / deviation)) < 0.5 * abs(math.log(float(euler) / deviation))
