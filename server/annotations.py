@@ -11,7 +11,8 @@ from everslide.server.access import Access
 from everslide.server.documents import Document, Documents, document_name
 from everslide.server.encode import NOTICE
 from everslide.server.errors import MalformedError, NotFoundError
-from everslide.server.fields import fresh_json, identifier, json_body, text
+from everslide.server.fields import fresh_json, identifier, json_body, takes, text
+from everslide.server.shapes import AnnotationPut, AnnotationsPost
 from everslide.server.tiles import TileService
 
 KIND = "annotations"
@@ -36,6 +37,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         return _collection(documents.get(KIND, name_of(slide)))
 
     @routes.post("/api/slides/<slide>/annotations")
+    @takes(AnnotationsPost)
     def add(slide: str) -> Response:
         """Keep the annotations of a GeoJSON collection with a slide."""
         access.admit()
@@ -47,6 +49,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         return _collection(documents.change(KIND, name_of(slide), lambda kept: _keep(kept, found)))
 
     @routes.put("/api/slides/<slide>/annotations/<key>")
+    @takes(AnnotationPut)
     def put(slide: str, key: str) -> Response:
         """Keep one annotation, new or changed."""
         access.admit()

@@ -7,27 +7,63 @@ from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from typing import Any
 
-from werkzeug.routing import Map
+from pydantic import BaseModel
+from werkzeug.routing import Map, Rule
+
+from everslide.server.fields import Takes, taken_by
+from everslide.server.shapes import ErrorAnswer
+
+_REFERENCE = "#/components/schemas/"
 
 
 def described(spec: dict[str, Any], routes: Map, views: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
-    """The OpenAPI document `spec` with the routes of blueprints, which it lacks: summaries are their docstrings."""
+    """The OpenAPI document `spec` with the routes of blueprints, which it lacks: summaries are their docstrings, bodies
+    what `everslide.server.fields.takes` says."""
     paths: dict[str, Any] = {path: dict(item) for path, item in spec["paths"].items()}
+    schemas: dict[str, Any] = dict(spec["components"]["schemas"])
     for rule in routes.iter_rules():
         if "." not in rule.endpoint:
             continue  # a route of the application itself: described where it is written
         path = rule.rule.replace("<", "{").replace(">", "}")
-        words = inspect.getdoc(views[rule.endpoint])
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            paths.setdefault(path, {})[method.lower()] = {
-                "summary": words or "",
-                "parameters": [
-                    {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-                    for name in sorted(rule.arguments)
-                ],
-                "responses": {"200": {"description": "Done."}, "400": {"description": "What was expected instead."}},
-            }
-    return {**spec, "paths": paths}
+            paths.setdefault(path, {})[method.lower()] = _operation(rule, method, views[rule.endpoint], schemas)
+    return {**spec, "paths": paths, "components": {**spec["components"], "schemas": schemas}}
+
+
+def _operation(rule: Rule, method: str, view: Callable[..., Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    """schemas: those of shapes that are named here are added."""
+    told = taken_by(view)
+    statuses = ["400", *([] if method == "GET" else ["401", "429"])]
+    refusals: dict[str, Any] = {
+        status: {"description": "What was expected instead.", "content": _json(ErrorAnswer, schemas)}
+        for status in statuses
+    }
+    done = "204" if method == "DELETE" else str(told.status if told else 200)
+    operation: dict[str, Any] = {
+        "summary": inspect.getdoc(view) or "",
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in sorted(rule.arguments)
+        ],
+        "responses": {done: {"description": "Done."}, **refusals},
+    }
+    if method != "GET":
+        operation["security"] = [{"token": []}]
+    if told is not None:
+        operation["requestBody"] = _body(told, schemas)
+    return operation
+
+
+def _body(told: Takes, schemas: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": _json(told.shape, schemas)}
+
+
+def _json(shape: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
+    """JSON of a shape, which is added to `schemas` with the shapes that it is made of."""
+    schema = shape.model_json_schema(ref_template=_REFERENCE + "{model}")
+    schemas.update(schema.pop("$defs", {}))
+    schemas[shape.__name__] = schema
+    return {"application/json": {"schema": {"$ref": _REFERENCE + shape.__name__}}}
 
 
 def docs_page(spec: dict[str, Any]) -> str:
@@ -68,6 +104,15 @@ def _parameters(spec: dict[str, Any], operation: dict[str, Any]) -> Iterator[str
 
 
 def _row(name: str, place: str, schema: dict[str, Any], words: str) -> str:
-    kind = schema.get("type") or " or ".join(str(each.get("type", "")) for each in schema.get("anyOf", []))
-    cells = [f"<code>{escape(name)}</code>", escape(place), escape(str(kind)), escape(words)]
+    cells = [f"<code>{escape(name)}</code>", escape(place), escape(_kind(schema)), escape(words)]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """What a field is, in words: "integer or null", "array of StopBody"."""
+    if "anyOf" in schema:
+        return " or ".join(_kind(each) for each in schema["anyOf"])
+    if "$ref" in schema:
+        return str(schema["$ref"]).removeprefix(_REFERENCE)
+    kind = str(schema.get("type", ""))
+    return f"array of {_kind(schema['items'])}" if schema.get("items") else kind

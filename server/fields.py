@@ -5,15 +5,44 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, NoReturn
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
 
 from flask import Request, Response, jsonify
+from pydantic import BaseModel
 
 from everslide.server.errors import MalformedError
 
 MAX_BODY_BYTES = 16 * 2**20
 """About 300,000 vertices of annotations."""
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_TAKES = "_everslide_takes"
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Takes:
+    """What the documentation of the interface says of a view that reads a body. status: of its answer."""
+
+    shape: type[BaseModel]
+    status: int
+
+
+def takes(shape: type[BaseModel], status: int = 200) -> Callable[[View], View]:
+    """Describes the body that a view reads by `json_body`; the view itself checks it, field by field."""
+
+    def mark(view: View) -> View:
+        setattr(view, _TAKES, Takes(shape, status))
+        return view
+
+    return mark
+
+
+def taken_by(view: Callable[..., Any]) -> Takes | None:
+    """What `takes` was told of the view."""
+    told: Takes | None = getattr(view, _TAKES, None)
+    return told
 
 
 def json_body(request: Request) -> dict[str, Any]:

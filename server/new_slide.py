@@ -17,8 +17,9 @@ from everslide.server.deepzoom import TileAddress
 from everslide.server.documents import Document, Documents, document_name
 from everslide.server.encode import JPEG, NOTICE, encode, mark_of
 from everslide.server.errors import ConflictError, MalformedError, NotFoundError
-from everslide.server.fields import fresh_json, json_body, number, text
+from everslide.server.fields import fresh_json, json_body, number, takes, text
 from everslide.server.picture import PICTURES, checked_picture, picture_of, picture_record
+from everslide.server.shapes import SlidePost
 from everslide.server.slides import ENDLESS_EXTENT_PX, Entry
 from everslide.server.tiles import TileService
 
@@ -56,6 +57,7 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
         return response
 
     @routes.post("/api/slides")
+    @takes(SlidePost, 201)
     def make() -> Response:
         """Make a slide from a seed, or below a picture."""
         access.admit()

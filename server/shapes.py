@@ -6,8 +6,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+_PICTURE = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR4nGM8MW0LAwMDEwMDAwMDAwAZFgIW/oCSNwAAAABJRU5ErkJggg=="
+)
+"""A PNG file of 2 x 2 pixels."""
 
-def _shown(words: str, example: str) -> Any:
+
+def _shown(words: str, example: Any) -> Any:
     """A field with an example for the documentation."""
     return Field(description=words, json_schema_extra={"example": example})
 
@@ -60,6 +65,84 @@ class ExportPost(BaseModel):
     height: int = Field(description="Height in pixels of the level.", gt=0, le=2**31)
     format: Literal["png", "jpeg", "ome.tiff"] = Field("png", description="ome.tiff: pyramidal, JPEG or lossless.")
     lossless: bool = Field(False, description="For ome.tiff: deflate instead of JPEG.")
+
+
+class GeometryBody(BaseModel):
+    """A geometry of GeoJSON (RFC 7946), in 20x pixels."""
+
+    type: Literal["Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon"] = _shown(
+        "Its kind.", "Polygon"
+    )
+    coordinates: list[Any] = _shown(
+        "Positions [x, y], nested as the kind says; a polygon ends where it begins.",
+        [[[1000, 2000], [1500, 2000], [1500, 2600], [1000, 2000]]],
+    )
+
+
+class AnnotationPut(BaseModel):
+    """An annotation: a GeoJSON feature, as QuPath reads and writes it. Its id is the address's last part."""
+
+    type: Literal["Feature"] = _shown("Feature", "Feature")
+    geometry: GeometryBody
+    properties: dict[str, Any] | None = Field(
+        None,
+        description="name and classification.name have at most 200 characters; all else is kept as it is.",
+        json_schema_extra={"example": {"name": "gland", "classification": {"name": "Tumor", "color": [200, 0, 0]}}},
+    )
+
+
+class AnnotationBody(AnnotationPut):
+    """One annotation of several: a GeoJSON feature."""
+
+    id: str = _shown("1 to 64 letters, digits and '-'; one that is there is replaced.", "0b7a3e6a-6d5f-4a53")
+
+
+class AnnotationsPost(BaseModel):
+    """Annotations to be kept: a GeoJSON collection."""
+
+    type: Literal["FeatureCollection"] = _shown("FeatureCollection", "FeatureCollection")
+    features: list[AnnotationBody] = Field(description="Those that are there already, by id, are replaced.")
+
+
+class StopBody(BaseModel):
+    """A place of a tour."""
+
+    title: str = Field(max_length=200, json_schema_extra={"example": "A duct"})
+    text: str = Field("", max_length=5000, json_schema_extra={"example": "Look at the lumen."})
+    x: float = _shown("Of the view's centre, in 20x pixels.", 76000.5)
+    y: float = _shown("Of the view's centre, in 20x pixels.", 51000)
+    magnification: float = Field(ge=1e-6, le=80, json_schema_extra={"example": 10})
+    rotation: float = Field(0, ge=-360, le=360, description="Degrees.", json_schema_extra={"example": 90})
+
+
+class TourPut(BaseModel):
+    """A tour of a slide. Its id is the address's last part."""
+
+    title: str = Field(max_length=200, json_schema_extra={"example": "First look"})
+    stops: list[StopBody] = Field(description="In their order.", max_length=200)
+
+
+class PictureBody(BaseModel):
+    """A picture as a slide's topmost plane: its slide has its extent."""
+
+    data: str = _shown("A JPEG, PNG, WebP or TIFF file as base64, at least 128 um a side.", _PICTURE)
+    um_per_px: float = _shown("um per pixel of the picture, 0.71 to 181.", 128)
+
+
+class SlidePost(BaseModel):
+    """A slide to be made, from a seed or below a picture."""
+
+    title: str = Field(max_length=80, description="Its id is made from it.", json_schema_extra={"example": "My slide"})
+    seed: str = _shown("0 to 2^64 - 1 as a text of digits.", "42")
+    model: str = _shown("One of /api/models.", "mini")
+    unbounded: bool = Field(False, description="A slide without an end; width and height say nothing then.")
+    width: int | None = Field(
+        None,
+        description="20x pixels, 256 to 2^40; must be given unless unbounded or below a picture.",
+        json_schema_extra={"example": 4096},
+    )
+    height: int | None = Field(None, description="As width.", json_schema_extra={"example": 2048})
+    picture: PictureBody | None = None
 
 
 class IIIFInfoPath(BaseModel):

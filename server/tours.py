@@ -9,7 +9,8 @@ from flask import Blueprint, Response, request
 from everslide.server.access import Access
 from everslide.server.documents import Document, Documents, document_name
 from everslide.server.errors import MalformedError, NotFoundError
-from everslide.server.fields import fresh_json, identifier, items, json_body, number, text
+from everslide.server.fields import fresh_json, identifier, items, json_body, number, takes, text
+from everslide.server.shapes import TourPut
 from everslide.server.tiles import TileService
 
 KIND = "tours"
@@ -30,6 +31,7 @@ def tour_routes(service: TileService, documents: Documents, access: Access) -> B
         return fresh_json({"tours": list(documents.get(KIND, name_of(slide)).values())})
 
     @routes.put("/api/slides/<slide>/tours/<key>")
+    @takes(TourPut)
     def put(slide: str, key: str) -> Response:
         """Keep a tour, new or changed."""
         access.admit()
