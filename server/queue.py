@@ -182,6 +182,11 @@ class PaintQueue:
         return self._waiting
 
     @property
+    def full(self) -> bool:
+        """Whether nobody more may wait."""
+        return self._waiting >= self.max_waiting
+
+    @property
     def closing(self) -> bool:
         return self._closing
 
@@ -203,7 +208,7 @@ class PaintQueue:
         with self._changed:
             if self._closing:
                 raise _closing()
-            if self._waiting >= self.max_waiting:
+            if self.full:
                 raise BusyError(f"at most {self.max_waiting} requests that wait", "more", "ask again in a second")
             job = self._jobs.get((slide, address))
             if job is None:

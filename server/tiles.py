@@ -23,6 +23,7 @@ from everslide.server.deepzoom import DeepZoom, TileAddress
 from everslide.server.encode import PNG, Format, Pixels, encode, encoders_fingerprint, mark_of
 from everslide.server.errors import BusyError, ClosingError, GoneError
 from everslide.server.metrics import Metrics
+from everslide.server.pace import Pace
 from everslide.server.painters import NoTiles, Painters, TilePainter, TileStore
 from everslide.server.pixels import PixelTiles, rank_of
 from everslide.server.preview import preview
@@ -118,6 +119,7 @@ class TileService:
         self.metrics = metrics or Metrics()
         self.checks: list[Check] = []
         self._flight = flight
+        self._pace = Pace(lambda: paint_queue.full)
         self._seats = threading.BoundedSemaphore(paint_queue.max_waiting)
         self._flights: SingleFlight[bytes] = SingleFlight()
         self._slides = {entry.slide.name: self._serve(entry, models[entry.slide.model]) for entry in catalogue}
@@ -173,14 +175,16 @@ class TileService:
         return Tile(data, fmt, "final")
 
     def preview(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> Tile:
-        """The tile if it is cached, else its nearest cached ancestor enlarged, else glass. Never paints."""
+        """The tile if it is cached, else its nearest cached ancestor enlarged, else glass. Never paints, and
+        leaves the painter its time."""
         final = self.cached(slide, address, fmt)
         if final is not None:
             return final
         tile = slide.zoom.tile_index(address)
-        enlarged = preview(slide.tiles, tile, slide.zoom.scale(slide.zoom.min_level))
+        with self._pace.turn():
+            enlarged = preview(slide.tiles, tile, slide.zoom.scale(slide.zoom.min_level))
+            data = encode(_cut(enlarged.pixels, slide.zoom, address), fmt, slide.mark)
         ancestor = slide.zoom.address(enlarged.ancestor) if enlarged.ancestor is not None else None
-        data = encode(_cut(enlarged.pixels, slide.zoom, address), fmt, slide.mark)
         return Tile(data, fmt, "preview", ancestor)
 
     def pixels(self, slide: ServedSlide, address: TileAddress, gone: Callable[[], bool], viewer: str = "") -> Pixels:

@@ -103,10 +103,12 @@ def main() -> None:
         len(set[tuple[int, int]]().union(*each)) for each in ((v.asked for v in viewers), (v.finals for v in viewers))
     )
     previews = sum(viewer.previews for viewer in viewers)
-    painted = metric(address, "everslide_tiles_painted_total")
+    painted, windows = (metric(address, f"everslide_{what}_painted_total") for what in ("tiles", "windows"))
     stop(process)
     print(f"{VIEWERS} viewers, {seconds:.0f} s: statuses {dict(statuses)}, errors {errors[:3]}")
-    print(f"{tiles} different tiles asked for, {finals} of them got, {painted:.0f} painted, {previews} previews")
+    print(
+        f"{tiles} different tiles asked for, {finals} of them got, {painted:.0f} painted of {windows:.0f} windows, {previews} previews"
+    )
     print(f"MiB of memory {memory}")
     flat = max(memory[len(memory) // 2 :]) <= 1.1 * max(memory[: len(memory) // 2])
     sys.exit(bool(errors) or bool(statuses.keys() - {200, 429, 503}) or painted > finals or not flat)
