@@ -10,6 +10,7 @@ import asyncio
 import logging
 import queue
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,6 +27,7 @@ from everslide.model.geometry import WindowGrid, WindowIndex
 from everslide.model.windows import Bands, Counts, Parent
 from everslide.server.painters import ModelFiles, load_model
 from everslide.server.windows import bands_from, window_name
+from everslide.server.worked import WORK_BYTES, Told, add_work
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class Brush(WorkerPlugin):
     """A worker's model, which all its threads share; they gather their windows into micro-batches."""
 
     def __init__(self, model: str, windows: GatheredWindows) -> None:
-        self.model, self.windows = model, windows
+        self.model, self.windows, self.told = model, windows, Told(windows.counts)
         self.name = _PLUGIN
 
     def teardown(self, worker: Worker) -> None:
@@ -56,12 +58,13 @@ class Brush(WorkerPlugin):
 
 
 def paint_window(seed: int, s: int, col: int, row: int, parent: bytes) -> bytes:
-    """The task: one window on a worker. parent: (h, h, 3) uint8, h half a window -> bands float16, as bytes."""
+    """The task: one window on a worker. parent: (h, h, 3) uint8, h half a window -> what the worker did since it
+    last told (`everslide.server.worked`), then bands float16, as bytes."""
     brush: Any = get_worker().plugins[_PLUGIN]
     grid: WindowGrid = brush.windows.grid
     pixels = np.frombuffer(parent, np.uint8).reshape(grid.window_px // 2, grid.window_px // 2, 3)
     (bands,) = brush.windows.paint(seed, [WindowIndex(s, col, row, grid)], [pixels])
-    data: bytes = bands.tobytes()
+    data: bytes = brush.told.news() + bands.tobytes()
     return data
 
 
@@ -135,14 +138,16 @@ class Cluster:
 class ClusterWindows:
     """Paints windows as tasks, named by all that they depend on: coarse ones first, and again where a worker dies.
 
-    still_wanted: called while waiting; what it raises cancels the tasks that nobody else
-    wants. Safe to use from several threads.
+    counts: what the workers did in the batches that they gathered, as they tell it with their answers.
+    still_wanted: called while waiting; what it raises cancels the tasks that nobody else wants. Safe to use from
+    several threads.
     """
 
     def __init__(self, client: Client, model: WorkerModel) -> None:
         self._client, self._model = client, model.name
         self.fingerprint, self.grid, self.scales = model.fingerprint, model.grid, model.scales
         self.counts = Counts()
+        self._lock = threading.Lock()
         self.still_wanted: Callable[[], None] = lambda: None
 
     def paint(self, seed: int, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
@@ -158,10 +163,11 @@ class ClusterWindows:
             for future in futures:
                 future.release()  # the scheduler cancels what nobody else wants
             raise
-        self.counts.windows += len(windows)
-        self.counts.batches += len(windows)
-        self.counts.places += len(windows)
-        return [bands_from(data, self.grid) for data in self._client.gather(futures)]
+        answers: list[bytes] = self._client.gather(futures)
+        with self._lock:
+            for data in answers:
+                add_work(self.counts, data)
+        return [bands_from(data[WORK_BYTES:], self.grid) for data in answers]
 
     def _wait(self, done: queue.SimpleQueue[Future[bytes]]) -> None:
         """Return when one more is done."""

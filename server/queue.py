@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from everslide.server.deepzoom import TileAddress
+from everslide.server.elsewhere import Elsewhere
 from everslide.server.encode import Pixels
 from everslide.server.errors import BusyError, ClosingError, DroppedError, GoneError, PaintError
 from everslide.server.events import Broker, TileEvent, TileState
@@ -98,6 +99,7 @@ class PaintQueue:
         self.threads = threads
         self.viewports = viewports or Viewports()
         self.broker = broker or Broker()
+        self.elsewhere = Elsewhere(self.viewports)
         self._changed = threading.Condition()
         self._jobs: dict[tuple[str, TileAddress], _Job] = {}
         self._numbers = itertools.count()
@@ -131,7 +133,7 @@ class PaintQueue:
                 if gone():
                     raise GoneError("a client that waits for its tile", "a closed connection", "ask again")
                 if waiter.dropped:
-                    raise _dropped()
+                    raise moved_away()
         finally:
             self._leave(job, waiter)
         if job.error is not None:
@@ -156,8 +158,8 @@ class PaintQueue:
                     waiter.dropped = True
                     job.waiters.remove(waiter)
                 dropped += len(leaving)
-                self._drop_if_alone(job, _dropped())
-        return dropped
+                self._drop_if_alone(job, moved_away())
+        return dropped + self.elsewhere.look_again(viewer, slide)
 
     def abandoned(self) -> bool:
         """Whether nobody waits any more for the tile that the calling thread paints."""
@@ -196,7 +198,7 @@ class PaintQueue:
             self._closing = True
             for job in list(self._jobs.values()):
                 if job not in self._painting.values():
-                    self._finish(job, error=_closing())
+                    self._finish(job, error=stopping())
             self._changed.notify_all()
         deadline = time.monotonic() + timeout
         for thread in self._threads:
@@ -207,7 +209,7 @@ class PaintQueue:
     ) -> tuple[_Job, _Waiter]:
         with self._changed:
             if self._closing:
-                raise _closing()
+                raise stopping()
             if self.full:
                 raise BusyError(f"at most {self.max_waiting} requests that wait", "more", "ask again in a second")
             job = self._jobs.get((slide, address))
@@ -226,7 +228,7 @@ class PaintQueue:
             self._waiting -= 1
             if not waiter.dropped:
                 job.waiters.remove(waiter)
-            self._drop_if_alone(job, _closing())
+            self._drop_if_alone(job, stopping())
 
     def _drop_if_alone(self, job: _Job, error: Exception) -> None:
         """Forget a job that nobody waits for and nobody paints. The lock is held."""
@@ -303,9 +305,9 @@ class PaintQueue:
         self.broker.tell(TileEvent(job.slide, job.address, state))
 
 
-def _dropped() -> DroppedError:
+def moved_away() -> DroppedError:
     return DroppedError("a tile in view", "a viewport that has moved away", "ask again when it is in view")
 
 
-def _closing() -> ClosingError:
+def stopping() -> ClosingError:
     return ClosingError("a running server", "one that is stopping", "ask again when it runs")

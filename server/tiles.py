@@ -21,14 +21,15 @@ from everslide.model.geometry import TILE_PX, TileIndex
 from everslide.model.watched import Watch
 from everslide.server.deepzoom import DeepZoom, TileAddress
 from everslide.server.encode import PNG, Format, Pixels, encode, encoders_fingerprint, mark_of
-from everslide.server.errors import BusyError, ClosingError, GoneError
+from everslide.server.errors import BusyError, GoneError
 from everslide.server.metrics import Metrics
 from everslide.server.pace import Pace
 from everslide.server.painters import NoTiles, Painters, TilePainter, TileStore
 from everslide.server.pixels import PixelTiles, rank_of
 from everslide.server.preview import preview
-from everslide.server.queue import PaintQueue
+from everslide.server.queue import PaintQueue, moved_away, stopping
 from everslide.server.slides import Catalogue, Entry
+from everslide.server.viewports import l0_tile
 
 State = Literal["final", "preview"]
 
@@ -200,7 +201,7 @@ class TileService:
 
         if self._flight is None or self.queue.has(name, address):
             return paint()
-        return self._fly(slide, tile, paint, gone)
+        return self._fly(slide, tile, paint, gone, viewer)
 
     def close(self) -> None:
         self.queue.close()
@@ -224,7 +225,7 @@ class TileService:
         return Key(name, rank_of(slide.zoom.scale(address.level)))
 
     def _fly(
-        self, slide: ServedSlide, tile: TileIndex, paint: Callable[[], Pixels], gone: Callable[[], bool]
+        self, slide: ServedSlide, tile: TileIndex, paint: Callable[[], Pixels], gone: Callable[[], bool], viewer: str
     ) -> Pixels:
         """Paint here, or wait for the process that does. Raises what `PaintQueue.paint` raises."""
         assert self._flight is not None
@@ -232,15 +233,24 @@ class TileService:
         def still_wanted() -> None:
             if gone():
                 raise GoneError("a client that waits for its tile", "a closed connection", "ask again")
+            if waiter.dropped:
+                raise moved_away()
             if self.queue.closing:
-                raise ClosingError("a running server", "one that is stopping", "ask again when it runs")
+                raise stopping()
+
+        def paint_here() -> Pixels:
+            self.queue.elsewhere.leave(waiter)  # the queue knows of it now
+            return paint()
 
         if not self._seats.acquire(blocking=False):
             raise BusyError(f"at most {self.queue.max_waiting} requests that wait", "more", "ask again in a second")
+        place = l0_tile(slide.zoom.address(tile), tile.s)
+        waiter = self.queue.elsewhere.wait(viewer, slide.entry.slide.name, place)
         try:
             key = slide.tiles.key(tile)
-            return self._flight.run(key.name, lambda: slide.tiles.get(tile), paint, still_wanted)
+            return self._flight.run(key.name, lambda: slide.tiles.get(tile), paint_here, still_wanted)
         finally:
+            self.queue.elsewhere.leave(waiter)
             self._seats.release()
 
     def _paint(self, slide: ServedSlide, tile: TileIndex) -> Pixels:

@@ -106,9 +106,8 @@ def main() -> None:
     painted, windows = (metric(address, f"everslide_{what}_painted_total") for what in ("tiles", "windows"))
     stop(process)
     print(f"{VIEWERS} viewers, {seconds:.0f} s: statuses {dict(statuses)}, errors {errors[:3]}")
-    print(
-        f"{tiles} different tiles asked for, {finals} of them got, {painted:.0f} painted of {windows:.0f} windows, {previews} previews"
-    )
+    print(f"{tiles} different tiles asked for, {finals} of them got, {previews} previews")
+    print(f"{painted:.0f} tiles painted, {windows:.0f} windows")
     print(f"MiB of memory {memory}")
     flat = max(memory[len(memory) // 2 :]) <= 1.1 * max(memory[: len(memory) // 2])
     sys.exit(bool(errors) or bool(statuses.keys() - {200, 429, 503}) or painted > finals or not flat)

@@ -39,6 +39,20 @@ if importlib.util.find_spec("distributed") is None:
 from everslide.server.assembly import Assembly, assemble
 from everslide.server.cluster import Cluster, EngineError
 
+_OTHER_WORKER = """
+import logging, sys
+from functools import partial
+from everslide.model.fake import SpeckleDenoiser
+from everslide.server import cluster
+from everslide.server.painters import ModelFiles
+scheduler, name, model, fingerprint, batch = sys.argv[1:]
+logging.basicConfig(level=logging.INFO)
+denoiser = SpeckleDenoiser(int(batch))
+denoiser.fingerprint = fingerprint
+cluster.load_model = lambda *_: denoiser
+cluster.GatheredWindows = partial(cluster.GatheredWindows, seconds=60)  # a batch is painted when it is full
+cluster.run_worker(scheduler, model, ModelFiles(), 0, name)
+"""
 SLIDE = Slide("demo", 7, model="speckle")
 ENTRY = Entry(SLIDE, "Demo")
 
@@ -53,15 +67,22 @@ class RealCluster:
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def hire(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [*COMMAND, "worker", self.address, "--model", "speckle", "--name", name, *arguments]
+        return self._start(name, *COMMAND, "worker", self.address, "--model", "speckle", "--name", name, *arguments)
+
+    def hire_other(self, name: str, model: str, fingerprint: str, batch: int) -> subprocess.Popen[bytes]:
+        """A worker whose numbers are not those of the others."""
+        arguments = [self.address, name, model, fingerprint, str(batch)]
+        return self._start(name, sys.executable, "-c", _OTHER_WORKER, *arguments)
+
+    def await_workers(self, *names: str, model: str = "speckle") -> None:
+        """Return when they take windows, and listen to signals."""
+        for name in names:
+            until(lambda name=name: f"painting {model} for" in (self.logs / name).read_text())
+
+    def _start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
         worker = subprocess.Popen(command, stderr=(self.logs / name).open("wb"))
         self.workers.append(worker)
         return worker
-
-    def await_workers(self, *names: str) -> None:
-        """Return when they take windows, and listen to signals."""
-        for name in names:
-            until(lambda name=name: "painting speckle for" in (self.logs / name).read_text())
 
     def close(self) -> None:
         for process in [*self.workers, self.scheduler]:
@@ -184,6 +205,64 @@ def test_windows_nobody_wants_are_cancelled(cluster: RealCluster) -> None:
     (expected,) = LocalWindows(SpeckleDenoiser()).paint(1, [WindowIndex(0, 5, 0)], [parents[5]])
     np.testing.assert_array_equal(bands, expected)
     client.close()
+
+
+def test_a_worker_that_would_paint_other_bytes_gets_nothing_and_no_server_starts(
+    cluster: RealCluster, assembly: Assembly
+) -> None:
+    client = Cluster(cluster.address)
+    before = client.workers()
+    other = cluster.hire_other("other", "speckle", "5bec41e1", batch=1)
+    try:
+        cluster.await_workers("other")
+        assert client.workers() == before + 1
+        tiles = [TileIndex(0, 320 + i, 210) for i in range(3)]
+        for tile in tiles:
+            np.testing.assert_array_equal(paint(assembly, tile), painted_here(tile))
+        painted = client._client.run(
+            lambda dask_worker: (dask_worker.name, dask_worker.plugins["everslide"].windows.counts.windows)
+        )
+        assert dict(painted.values())["other"] == 0
+        assert sum(windows for _, windows in painted.values()) > 0
+        with pytest.raises(EngineError, match="different bytes of 'speckle'"):
+            client.windows("speckle")
+        command = [*COMMAND, "serve", "--port", "0", "--no-cache", "--model", "speckle", "--scheduler", cluster.address]
+        refused = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert refused.returncode != 0
+        assert "would paint different bytes" in refused.stderr
+        assert "run the same versions on one kind of machine" in refused.stderr
+    finally:
+        other.kill()
+        other.wait(20)
+    until(lambda: client.workers() == before)
+    assert client.windows("speckle").fingerprint
+    client.close()
+
+
+def test_the_batches_are_those_that_a_worker_gathers(cluster: RealCluster) -> None:
+    """Of two servers' windows: each batch is counted once, whoever is told."""
+    worker = cluster.hire_other("five", "speckle-of-four", "5bec41e0", batch=4)
+    clients = [Cluster(cluster.address), Cluster(cluster.address)]
+    try:
+        cluster.await_workers("five", model="speckle-of-four")
+        engines = [client.windows("speckle-of-four") for client in clients]
+        places = [WindowIndex(0, i, 0) for i in range(8)]
+        parents = [np.full((160, 160, 3), 200 + i, np.uint8) for i in range(8)]
+        with ThreadPoolExecutor(2) as pool:
+            halves = [
+                pool.submit(engine.paint, 1, places[half], parents[half])
+                for engine, half in zip(engines, (slice(0, 5), slice(5, 8)), strict=True)
+            ]
+            painted = [bands for half in halves for bands in half.result(120)]
+    finally:
+        worker.kill()
+        worker.wait(20)
+    for bands, expected in zip(painted, LocalWindows(SpeckleDenoiser(4)).paint(1, places, parents), strict=True):
+        np.testing.assert_array_equal(bands, expected)
+    for field_, most in (("windows", 8), ("denoiser_calls", 8), ("batches", 2), ("places", 8)):
+        assert sum(getattr(engine.counts, field_) for engine in engines) == most, field_
+    for client in clients:
+        client.close()
 
 
 def test_no_scheduler_is_an_error_at_once() -> None:
