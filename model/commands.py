@@ -80,14 +80,42 @@ def train(
 @click.option("--out", type=_FILE, help="Write the report (Markdown) here; the figures go beside it as .json.")
 @click.option("--seed", default=7, show_default=True, help="Seed of the slide of the root test.")
 @click.option("--places", default=3, show_default=True, help="Places of the root test.")
-def evaluate(prepared: Path, weights: Path | None, out: Path | None, seed: int, places: int) -> None:
-    """Measure painted against real tissue on the held-out images of a PREPARED folder."""
-    from everslide.model.evaluate import evaluate as run
+@click.option(
+    "--encoder", type=_FILE, help="Encoder whose features distances are measured in; the shipped one by default."
+)
+@click.option(
+    "--fields", type=click.IntRange(1), default=2, show_default=True, help="Fields painted of every 20x image."
+)
+@click.option(
+    "--field-px", type=click.IntRange(256), default=1024, show_default=True, help="Side of a field, at most this."
+)
+@click.option(
+    "--neighbours", type=click.IntRange(1), default=96, show_default=True, help="Squares looked for in training."
+)
+def evaluate(
+    prepared: Path,
+    weights: Path | None,
+    out: Path | None,
+    seed: int,
+    places: int,
+    encoder: Path | None,
+    fields: int,
+    field_px: int,
+    neighbours: int,
+) -> None:
+    """Measure painted against real tissue on the held-out images of a PREPARED folder.
+
+    Larger and more fields give narrower intervals, and take longer in proportion.
+    """
+    from everslide.model.conditions.encoder import load_encoder
+    from everslide.model.evaluate import Plan
+    from everslide.model.evaluation import evaluate as run
     from everslide.model.mini import load_mini
     from everslide.model.report import markdown
 
+    plan = Plan(seed=seed, places=places, fields=fields, field_px=field_px, neighbours=neighbours)
     with speaking():
-        figures = run(prepared, load_mini(weights), seed, places)
+        figures = run(prepared, load_mini(weights), load_encoder(encoder), plan)
     text = markdown(figures)
     if out:
         out.write_text(text)

@@ -1,44 +1,67 @@
-"""`everslide evaluate`: what a painted slide shows, measured on files that training never saw.
+"""Fields painted for measuring, on files that training never saw; `everslide.model.evaluation` measures them.
 
-Chain test: a real plane is taken as the topmost one and painted down octave by octave; at every scale the painted
-tissue is compared with the real tissue of the same place. Root test: a slide painted from its sketch is compared with
-real held-out tissue of each magnification. Agreement: how far the network's unclosed children are from their parent.
+Octave test: fields of every magnification are painted under their real parent, one octave and four octaves up, and
+compared with the real tissue of the same place. Chain test: the same, with every scale in between. Root test: a slide
+painted from its sketch is compared with real held-out tissue of each magnification. Agreement: how far the network's
+unclosed children are from their parent.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from everslide.model.denoiser import PARENT_PX, Denoiser
+from everslide.model.compared import SQUARE_PX, Comparison
+from everslide.model.denoiser import Denoiser, WindowModel, as_window_model
 from everslide.model.errors import DataError
-from everslide.model.geometry import TILE_PX, Rect, TileIndex, magnification, tiles_touching
-from everslide.model.measures import MIN_TISSUE, PATCH_PX, all_patches, ratios, texture, tissue_patches, tissue_share
+from everslide.model.geometry import TILE_PX, Rect, TileIndex, WindowIndex, magnification, tiles_touching
+from everslide.model.measures import tissue_share
 from everslide.model.painter import Painter
-from everslide.model.prepare import Prepared, plane, read_index
+from everslide.model.prepare import Prepared, plane
 from everslide.model.sketch import TOP_SCALE
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density
 from everslide.model.top import ImageTop
 from everslide.model.wavelet import box_mean, merge
 
+Model = Denoiser | WindowModel
 Pixels = NDArray[np.uint8]
-BOUNDS = (0.8, 1.25)
 FIELD_PX = 768
 """Side of the fields that are painted and compared in the chain test."""
 ROOT_FIELD_PX = 512
-"""The same in the root test."""
-MIN_PATCHES = 6
-CHAIN_IMAGES = 4
-CHAINS = ((4, 0, "field"), (6, 4, "field"), (8, 5, "scene"))
-"""(real start, last painted scale, kind of image): 1.25x to 20x, whole sections to 1.25x, scenes to 0.625x."""
-Row = dict[str, Any]
+"""The same in the root test, and of planes that no bound is set for."""
+MAX_IMAGES = 4
+MAX_COARSE_IMAGES = 2
+"""The same where no bound is set."""
+OCTAVES = (1, 4)
+"""How far above the painted fields of the octave tests their real parent lies."""
+BOUND_SCALES = range(5)
+"""20x to 1.25x: the magnifications that bounds are set for."""
+MEANING_OCTAVES = 3
+"""Painted 20x under a real 2.5x parent."""
+MIN_PARENT_PX = 8
+"""Shortest side of a real plane that anything is painted from."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    seed: of the slides that are painted. places: of the root test. fields: painted of every image at 20x, half as many
+    at other magnifications. field_px: their side. neighbours: squares whose nearest training square is looked for,
+    among `training_squares`.
+    """
+
+    seed: int = 7
+    places: int = 3
+    fields: int = 2
+    field_px: int = 1024
+    neighbours: int = 96
+    training_squares: int = 3000
 
 
 class MemoryTiles(dict[TileIndex, Pixels]):
@@ -47,27 +70,6 @@ class MemoryTiles(dict[TileIndex, Pixels]):
     def put(self, tile: TileIndex, pixels: Pixels) -> None:
         """See `TileStore.put`."""
         self[tile] = pixels
-
-
-@dataclass
-class Comparison:
-    """Painted and real fields by scale, and the plane above each painted field.
-
-    same_place: whether the real fields show the very places of the painted ones, one to one.
-    """
-
-    title: str
-    same_place: bool
-    painted: dict[int, list[Pixels]] = field(default_factory=dict)
-    real: dict[int, list[Pixels]] = field(default_factory=dict)
-    above: dict[int, list[Pixels]] = field(default_factory=dict)
-
-    def add(self, s: int, painted: Pixels, real: Pixels | None, above: Pixels) -> None:
-        """Add one painted field of scale s, the real field of the same place where there is one, and its parent."""
-        self.painted.setdefault(s, []).append(painted)
-        self.above.setdefault(s, []).append(above)
-        if real is not None:
-            self.real.setdefault(s, []).append(real)
 
 
 def field_of(painter: Painter, s: int, rect: Rect) -> Pixels:
@@ -82,7 +84,7 @@ def field_of(painter: Painter, s: int, rect: Rect) -> Pixels:
     return canvas[rect.y - top : rect.bottom - top, rect.x - left : rect.right - left]
 
 
-def chain_test(folder: Path, images: list[Prepared], denoiser: Denoiser, start: int, stop: int) -> Comparison:
+def chain_test(folder: Path, images: list[Prepared], denoiser: Model, start: int, stop: int) -> Comparison:
     """Paint every image from its real plane `start` down to plane `stop`, where its tissue is densest."""
     title = f"from real {magnification(start):g}x to {magnification(stop):g}x"
     out = Comparison(title, same_place=True)
@@ -95,12 +97,72 @@ def chain_test(folder: Path, images: list[Prepared], denoiser: Denoiser, start: 
         for s in range(start - 1, stop - 1, -1):
             rect = _densest(real[s], rect.children())
             truth = real[s][rect.y : rect.bottom, rect.x : rect.right]
-            out.add(s, field_of(painter, s, rect), truth, field_of(painter, s + 1, rect.parent()))
+            out.add(s, field_of(painter, s, rect), truth, field_of(painter, s + 1, rect.parent()), image.name)
     return out
 
 
+def octave_test(folder: Path, images: list[Prepared], denoiser: Model, s: int, octaves: int, plan: Plan) -> Comparison:
+    """Paint fields of plane s of every image from its real plane `octaves` above, where its tissue is densest."""
+    title = f"{magnification(s):g}x from real {magnification(s + octaves):g}x"
+    out = Comparison(title, same_place=True)
+    count = plan.fields if s == 0 else max(1, plan.fields // 2)
+    field_px = plan.field_px if s in BOUND_SCALES else min(plan.field_px, ROOT_FIELD_PX)
+    for image in tqdm(images, desc=title, unit="image"):
+        parent = real_plane(folder, image, s + octaves)
+        real = plane(folder, image, s)
+        high, wide = (min(a * 2**octaves, b) // 2 * 2 for a, b in zip(parent.shape[:2], real.shape[:2], strict=True))
+        size = (max(side * 2 ** (s + octaves), TILE_PX) for side in (parent.shape[1], parent.shape[0]))
+        painter = Painter(Slide("real", plan.seed, *size), denoiser, MemoryTiles(), ImageTop(parent, s + octaves))
+        for rect in _dense_fields(real, Rect(0, 0, wide, high), field_px, count):
+            truth = np.array(real[rect.y : rect.bottom, rect.x : rect.right])
+            out.add(s, field_of(painter, s, rect), truth, field_of(painter, s + 1, rect.parent()), image.name)
+    return out
+
+
+def real_plane(folder: Path, image: Prepared, s: int) -> Pixels:
+    """Plane s of a prepared image, a box mean of its coarsest plane where s lies above it."""
+    pixels = np.array(plane(folder, image, min(s, image.coarsest)))
+    for _ in range(image.coarsest, s):
+        high, wide = (side // 2 * 2 for side in pixels.shape[:2])
+        pixels = box_mean(pixels[:high, :wide])
+    return pixels
+
+
+def spanning(folder: Path, images: list[Prepared], s: int, octaves: int) -> list[Prepared]:
+    """A few of the images that show plane s and are large enough for a parent so many octaves above.
+
+    Images of tissue that fills them come first; scenes only below 1.25x.
+    """
+    found = []
+    for image in sorted(images, key=lambda x: x.kind != "field"):
+        if image.finest <= s <= image.coarsest and (image.kind == "field" or s not in BOUND_SCALES):
+            side = min(plane(folder, image, s).shape[:2])
+            if side >> octaves >= MIN_PARENT_PX and side >= SQUARE_PX:
+                found.append(image)
+    return found[: MAX_IMAGES if s in BOUND_SCALES else MAX_COARSE_IMAGES]
+
+
+def _dense_fields(pixels: Pixels, area: Rect, field_px: int, count: int) -> list[Rect]:
+    """At most `count` rectangles of field_px (or all there is) on the grid of tiles, densest in tissue, none touching
+    another."""
+    wide, high = min(field_px, area.width), min(field_px, area.height)
+    spots = sorted(
+        (
+            (-tissue_share(pixels[y : y + high : 8, x : x + wide : 8]), y, x)
+            for y in range(area.y, area.bottom - high + 1, TILE_PX)
+            for x in range(area.x, area.right - wide + 1, TILE_PX)
+        ),
+    )
+    chosen: list[Rect] = []
+    for _, y, x in spots:
+        rect = Rect(x, y, wide, high)
+        if len(chosen) < count and not any(rect.intersection(other) for other in chosen):
+            chosen.append(rect)
+    return chosen
+
+
 def root_test(
-    folder: Path, images: list[Prepared], denoiser: Denoiser, seed: int, places: int, stop: int = 0
+    folder: Path, images: list[Prepared], denoiser: Model, seed: int, places: int, stop: int = 0
 ) -> Comparison:
     """Paint a slide from its sketch down to plane `stop` at `places` places; real fields are those of `images`."""
     slide = Slide("evaluated", seed)
@@ -151,82 +213,24 @@ def _densest_painted(painter: Painter, s: int, area: Rect) -> Rect:
     return Rect(area.x + (area.width - wide) // 4 * 2, area.y + (area.height - high) // 4 * 2, wide, high)
 
 
-def agreement_db(denoiser: Denoiser, parent: Pixels, s: int) -> float:
+def agreement_db(denoiser: Model, parent: Pixels, s: int) -> float:
     """PSNR between a parent window and the box mean of its painted children before the exact step, in dB."""
-    window = np.ascontiguousarray(parent[:PARENT_PX, :PARENT_PX])
-    rng = np.random.default_rng(5)
-    noise = rng.standard_normal((denoiser.batch, 9, PARENT_PX, PARENT_PX), np.float32)
-    grain = rng.standard_normal((denoiser.batch, 3, PARENT_PX, PARENT_PX), np.float32)
-    bands = denoiser.detail(s, np.stack([window] * denoiser.batch), noise, grain)[0]
+    model = as_window_model(denoiser)
+    side = model.grid.window_px // 2
+    window = np.ascontiguousarray(parent[:side, :side])
+    bands = model.bands(5, [WindowIndex(s, 0, 0, model.grid)] * model.batch, np.stack([window] * model.batch))[0]
     child = np.clip(np.floor(merge(window.astype(np.float32), bands) + 0.5), 0, 255).astype(np.uint8)
     error = np.square(box_mean(child).astype(float) - window.astype(float)).mean()
     return float(10 * np.log10(255.0**2 / max(error, 1e-9)))
 
 
-def rows_of(compared: Comparison) -> list[Row]:
-    """One row of figures per scale, coarse to fine; scales with fewer than MIN_PATCHES tissue patches are left out."""
-    rows: list[Row] = []
-    for s in sorted(compared.painted, reverse=True):
-        painted, real = (_patches(compared, which, s) for which in (compared.painted, compared.real))
-        if min(len(painted), len(real)) < MIN_PATCHES:
-            continue
-        a, b = texture(painted), texture(real)
-        above = texture([p for pixels in compared.above[s] for p in tissue_patches(pixels, PATCH_PX // 2)])
-        row: Row = {"magnification": magnification(s), "patches": [a.patches, b.patches], **ratios(a, b)}
-        row["stain_mean_over_real"] = [x / y for x, y in zip(a.stain_mean, b.stain_mean, strict=True)]
-        row["stain_mean_over_parent"] = [x / y for x, y in zip(a.stain_mean, above.stain_mean, strict=True)]
-        rows.append(row)
-    return rows
+def seeds(denoiser: Model, parent: Pixels, s: int) -> dict[str, bool]:
+    """Whether two seeds paint other pixels under one parent of plane s + 1, and one seed the same bytes twice."""
 
+    def painted(seed: int) -> bytes:
+        size = (max(side * 2 ** (s + 1), TILE_PX) for side in (parent.shape[1], parent.shape[0]))
+        painter = Painter(Slide("seeded", seed, *size), denoiser, MemoryTiles(), ImageTop(parent, s + 1))
+        return painter.tile(TileIndex(s, 0, 0)).tobytes()
 
-def _patches(compared: Comparison, which: dict[int, list[Pixels]], s: int) -> list[Pixels]:
-    """Tissue patches of a scale; where both fields show the same place, the real one decides what is tissue."""
-    if not compared.same_place:
-        return [patch for pixels in which.get(s, []) for patch in tissue_patches(pixels)]
-    return [
-        patch
-        for pixels, real in zip(which[s], compared.real[s], strict=True)
-        for patch, truth in zip(all_patches(pixels), all_patches(real), strict=True)
-        if tissue_share(truth) >= MIN_TISSUE
-    ]
-
-
-def evaluate(folder: Path, denoiser: Denoiser, seed: int, places: int) -> dict[str, Any]:
-    """All tests on the held-out images of a prepared folder; figures ready for JSON. Raises DataError."""
-    held_out = [image for image in read_index(folder) if image.split == "held-out"]
-    chains = []
-    for start, stop, kind in CHAINS:
-        images = [x for x in held_out if x.kind == kind and x.finest <= stop and x.coarsest >= start]
-        if images:
-            chains.append(chain_test(folder, images[:CHAIN_IMAGES], denoiser, start, stop))
-    if not chains:
-        raise DataError(f"{folder}: no held-out image spans one of the chains {CHAINS}; hold out a 20x image")
-    agreement = {
-        f"{magnification(s):g}x": agreement_db(denoiser, pixels, s)
-        for chain in chains
-        for s, (pixels, *_) in chain.above.items()
-        if min(pixels.shape[:2]) >= PARENT_PX
-    }
-    started, painter = time.perf_counter(), Painter(Slide("timed", seed), denoiser, MemoryTiles())
-    painter.tile(TileIndex(0, 200, 150))
-    cold, seconds = painter.counts.windows, time.perf_counter() - started
-    panning = []
-    for col in range(199, 209):  # the row above, so that the next one is what a viewer meets while panning
-        painter.tile(TileIndex(0, col, 150))
-    for col in range(200, 209):
-        started, before = time.perf_counter(), painter.counts.windows
-        painter.tile(TileIndex(0, col, 151))
-        panning.append((time.perf_counter() - started, painter.counts.windows - before))
-    return {
-        "weights": denoiser.fingerprint[:16],
-        "calls_per_window": denoiser.calls_per_window,
-        "held_out": sorted(image.name for image in held_out if image.kind == "field"),
-        "tests": [{"title": x.title, "rows": rows_of(x)} for x in chains]
-        + [{"title": (root := root_test(folder, held_out, denoiser, seed, places)).title, "rows": rows_of(root)}],
-        "agreement_db": agreement,
-        "cold_deep_link": {"windows": cold, "seconds": seconds},
-        "panning": {
-            "seconds_per_tile": float(np.median([x for x, _ in panning])),
-            "windows_per_tile": float(np.mean([x for _, x in panning])),
-        },
-    }
+    first = painted(1)
+    return {"two_seeds_differ": painted(2) != first, "one_seed_repeats": painted(1) == first}

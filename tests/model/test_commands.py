@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
 from everslide.model import evaluate as evaluation
 from everslide.model.commands import COMMANDS, calibrate, evaluate, prepare, sheet, train
+from everslide.model.conditions.encoder import EncoderConfig, PatchEncoder, save_encoder
 from everslide.model.weights import load_weights, save_weights
 from tests.model.networks import TINY, tiny_weights
 from tests.model.pictures import tissue, write_images
@@ -73,13 +75,25 @@ def test_train(prepared: Path, tmp_path: Path) -> None:
     assert steps and steps[-1] >= 1
 
 
-def test_evaluate(prepared: Path, weights: Path, tmp_path: Path) -> None:
-    out = tmp_path / "report.md"
-    result = run(evaluate, prepared, "--weights", weights, "--out", out, "--places", 2)
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    save_encoder(tmp_path / "encoder.safetensors", PatchEncoder(EncoderConfig((4, 6), 8)))
+    return tmp_path / "encoder.safetensors"
+
+
+def test_evaluate(prepared: Path, weights: Path, encoder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results.md"
+    less = ("--places", 1, "--fields", 1, "--field-px", 512, "--neighbours", 2, "--encoder", encoder)
+    result = run(evaluate, prepared, "--weights", weights, "--out", out, *less)
     assert result.exit_code == 0, result.output
-    assert out.read_text() in result.output and "### Painted from real 1.25x to 20x" in out.read_text()
+    assert out.read_text() in result.output and "### Painted one octave down, from real parents" in out.read_text()
     figures = json.loads(out.with_suffix(".json").read_text())
     assert figures["calls_per_window"] == 4 and figures["held_out"] == ["b"]
+    assert figures["plan"] == {
+        "seed": 7, "places": 1, "fields": 1, "field_px": 512, "neighbours": 2, "training_squares": 3000,
+    }  # fmt: skip
+    assert figures["memorisation"]["squares"] == 2 and len(figures["distances"]) == 6
     assert min(figures["agreement_db"].values()) > 30
 
 
@@ -111,6 +125,7 @@ def test_errors_are_messages(prepared: Path, images: Path, weights: Path, tmp_pa
         (evaluate, (prepared, "--weights", tmp_path / "none.safetensors"), "no such file"),
         (evaluate, (prepared, "--weights", damaged), "not a whole safetensors file"),
         (evaluate, (images, "--weights", weights), "no index.json"),
+        (evaluate, (prepared, "--weights", weights, "--encoder", tmp_path / "none.safetensors"), "no such file"),
         (sheet, (images, "--weights", weights, "--out", tmp_path / "s.png"), "no index.json"),
         (calibrate, (images, "--weights", weights), "no index.json"),
     ):

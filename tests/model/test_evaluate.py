@@ -1,30 +1,29 @@
-"""Evaluation, its report and the sheet, on drawn tissue painted with speckle."""
+"""Fields painted for measuring, and the sheet, on drawn tissue painted with speckle."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from everslide.model import evaluate as module
-from everslide.model.errors import DataError
 from everslide.model.evaluate import (
-    Comparison,
     MemoryTiles,
+    Plan,
     agreement_db,
     chain_test,
-    evaluate,
     field_of,
-    rows_of,
+    octave_test,
+    real_plane,
+    seeds,
+    spanning,
 )
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import Rect, TileIndex
-from everslide.model.prepare import prepare, read_index
-from everslide.model.report import draw_sheet, markdown
+from everslide.model.prepare import plane, prepare, read_index
+from everslide.model.report import draw_sheet
 from everslide.model.wavelet import box_mean
 from tests.model.painting import speckle
 from tests.model.pictures import tissue, write_images
@@ -81,53 +80,45 @@ def test_the_chain_compares_the_same_places(folder: Path) -> None:
     np.testing.assert_array_equal(box_mean(chain.real[3][0]), chain.above[3][0])
 
 
-def compared(painted: NDArray[np.uint8], real: NDArray[np.uint8]) -> Comparison:
-    out = Comparison("drawn", same_place=True)
-    out.add(0, painted, real, box_mean(painted))
-    return out
+@pytest.mark.parametrize("octaves", [1, 3, 4])
+def test_fields_are_painted_from_the_real_plane_so_many_octaves_above(folder: Path, octaves: int) -> None:
+    (image,) = [image for image in read_index(folder) if image.split == "held-out"]
+    painted = octave_test(folder, [image], SpeckleDenoiser(), 0, octaves, Plan(fields=2, field_px=512))
+    assert painted.images[0] == ["a", "a"] and list(painted.painted) == [0]
+    for field, real, above in zip(painted.painted[0], painted.real[0], painted.above[0], strict=True):
+        assert field.shape == real.shape == (512, 512, 3)
+        np.testing.assert_array_equal(box_mean(field), above)
+        ours, truth = field, real
+        for _ in range(octaves):
+            ours, truth = box_mean(ours), box_mean(truth)
+        np.testing.assert_array_equal(ours, truth)
+    assert not np.array_equal(painted.real[0][0], painted.real[0][1]), "two places, not one twice"
 
 
-def test_rows_of_perfect_and_of_blurred_paintings() -> None:
-    real = tissue(256, 256)
-    (row,) = rows_of(compared(real, real))
-    assert row["magnification"] == 20 and row["patches"] == [16, 16]
-    assert row["laplacian"] == 1 and row["spectrum"] == [1, 1, 1, 1] and row["stain_mean_over_real"] == [1, 1]
-    flat = ndimage.gaussian_filter(real, (0.8, 0.8, 0))
-    (row,) = rows_of(compared(flat, real))
-    assert row["laplacian"] < 0.8 and row["spectrum"][0] < 0.8
+def test_planes_coarser_than_the_prepared_ones_are_box_means(folder: Path) -> None:
+    image = read_index(folder)[0]
+    assert image.coarsest == 4
+    np.testing.assert_array_equal(real_plane(folder, image, 3), plane(folder, image, 3))
+    np.testing.assert_array_equal(real_plane(folder, image, 6), box_mean(box_mean(np.array(plane(folder, image, 4)))))
 
 
-def test_scales_with_little_tissue_are_left_out() -> None:
-    real = tissue(128, 128)
-    assert rows_of(compared(real, real)) == []
+def test_images_too_small_for_a_parent_are_passed_over(folder: Path) -> None:
+    images = read_index(folder)
+    assert [x.name for x in spanning(folder, images, 0, 4)] == ["a", "b"]
+    assert [x.name for x in spanning(folder, images, 0, 6)] == ["a"], "b would be 4 px there"
+    assert [x.name for x in spanning(folder, images, 3, 1)] == ["a"], "b is 32 px at 2.5x"
+    assert spanning(folder, images, 4, 1) == [], "no square of 128 px at 1.25x"
+
+
+def test_seeds_are_tested() -> None:
+    assert seeds(SpeckleDenoiser(), tissue(128, 128), 0) == {"two_seeds_differ": True, "one_seed_repeats": True}
+    assert seeds(Perfect(), tissue(128, 128), 0) == {"two_seeds_differ": False, "one_seed_repeats": True}
 
 
 def test_agreement() -> None:
     parent = tissue(160, 160)
     assert agreement_db(SpeckleDenoiser(), parent, 0) > 40
     assert agreement_db(Perfect(), parent, 0) > 100
-
-
-def test_an_evaluation_and_its_report(folder: Path) -> None:
-    figures = evaluate(folder, SpeckleDenoiser(), seed=7, places=1)
-    figures = json.loads(json.dumps(figures))
-    assert figures["held_out"] == ["a"] and figures["calls_per_window"] == 1
-    assert [test["title"] for test in figures["tests"]] == ["from real 1.25x to 20x", "from the sketch to 20x"]
-    assert [row["magnification"] for row in figures["tests"][0]["rows"]] == [5, 10, 20]
-    assert 4 <= figures["cold_deep_link"]["windows"] <= 67
-    assert figures["panning"]["windows_per_tile"] > 0
-    text = markdown(figures)
-    assert "### Painted from real 1.25x to 20x" in text and "| 20x | 16 / 16 |" in text
-    assert "**" in text, "speckle is out of bounds, and says so"
-    assert "Cold deep link to 20x" in text and "denoiser calls per window" in text
-
-
-def test_nothing_to_evaluate(folder: Path, tmp_path: Path) -> None:
-    prepare(write_images(tmp_path / "images", {"a.png": (tissue(128, 128), 0.5)}), tmp_path / "out", ["a.png"])
-    with pytest.raises(DataError, match="no held-out image spans one of the chains"):
-        evaluate(tmp_path / "out", SpeckleDenoiser(), 7, 1)
-    with pytest.raises(DataError, match=r"no index\.json"):
-        evaluate(tmp_path, SpeckleDenoiser(), 7, 1)
 
 
 def test_the_sheet(folder: Path) -> None:
