@@ -113,6 +113,33 @@ describe("for teachers, and for everybody", { skip: noBrowser() || noServer() },
       .waitFor();
   });
 
+  test("a seed typed before the models are known is kept", async () => {
+    const page = await pages.open();
+    // Held in the page: a route set now may miss a request made at once.
+    await page.evaluate(() => {
+      const ask = window.fetch.bind(window);
+      const held = new Promise<void>((resolve) => Object.assign(window, { answerModels: resolve }));
+      window.fetch = async (url, init) => {
+        if (url === "/api/models") await held;
+        return ask(url, init);
+      };
+    });
+    await page.keyboard.press("n");
+    const seed = page.getByLabel("Seed", { exact: true });
+    await seed.fill("99999999999999999999");
+    assert.ok(await page.getByRole("button", { name: "Make slide" }).isDisabled(), "no model to make it with yet");
+    await page.evaluate(() => (window as unknown as { answerModels(): void }).answerModels());
+    await page.locator(".seed").nth(5).waitFor();
+    assert.equal(await seed.inputValue(), "99999999999999999999");
+    await page.getByRole("button", { name: "Make slide" }).click();
+    await page
+      .getByRole("alert")
+      .getByText(/expected a seed/)
+      .waitFor();
+    await page.getByRole("button", { name: "Other seeds" }).click();
+    assert.notEqual(await seed.inputValue(), "99999999999999999999", "other seeds were asked for");
+  });
+
   test("zooms into a picture of one's own", async () => {
     const page = await pages.open();
     const answer = await fetch(`${pages.server.url}/slides/demo_files/9/0_0.png`);

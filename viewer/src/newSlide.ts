@@ -33,14 +33,19 @@ export class NewSlide {
   readonly #gallery = make("div", { class: "gallery", role: "group", "aria-label": "Seeds to choose from" });
   readonly #error = make("p", { class: "verdict", role: "alert" });
   readonly #make: HTMLButtonElement;
+  /** Whether the seed in the field was typed or picked by the person, since the dialog was opened. */
+  #own = false;
 
   /** made: called with the id of the slide that was made. */
   constructor(readonly made: (id: string) => Promise<void>) {
     this.#size.append(...SIZES.map(([words], index) => make("option", { value: index }, words)));
-    this.#seed.addEventListener("input", () => this.#showChosen());
+    this.#seed.addEventListener("input", () => {
+      this.#own = true;
+      this.#showChosen();
+    });
     this.#model.addEventListener("change", () => this.#fill());
     this.#picture.addEventListener("change", () => this.#pictureChosen());
-    this.#make = make("button", { type: "submit", class: "button primary" }, "Make slide");
+    this.#make = make("button", { type: "submit", class: "button primary", disabled: true }, "Make slide");
     const form = make(
       "form",
       { method: "dialog" },
@@ -54,7 +59,10 @@ export class NewSlide {
       make(
         "div",
         { class: "buttons" },
-        button("Other seeds", () => this.#fill()),
+        button("Other seeds", () => {
+          this.#own = false;
+          this.#fill();
+        }),
       ),
       make(
         "div",
@@ -84,21 +92,35 @@ export class NewSlide {
       void this.#submit();
     });
     this.element = make("dialog", { "aria-labelledby": "new-slide-title" }, form);
+    this.element.addEventListener("close", () => this.#dropPictures());
   }
 
+  /** Opens the dialog. What the person enters while the models are still asked for is kept. */
   async show(): Promise<void> {
     this.#error.textContent = "";
+    this.#own = false;
     this.element.showModal();
+    if (this.#model.options.length > 0) this.#fill();
     try {
       const { models } = (await fetchJson("/api/models")) as { models: { name: string }[] };
-      this.#model.replaceChildren(...models.map(({ name }) => make("option", { value: name }, name)));
-      this.#fill();
+      this.#offer(models.map(({ name }) => name));
     } catch (error) {
       this.#error.textContent = wordsOf(error);
     }
   }
 
-  /** Shows other seeds to choose from, and takes the first. */
+  /** Offers the models that are served; nothing changes when they are those already offered. */
+  #offer(names: readonly string[]): void {
+    const before = [...this.#model.options].map((option) => option.value);
+    if (names.join("\n") === before.join("\n")) return;
+    const chosen = this.#model.value;
+    this.#model.replaceChildren(...names.map((name) => make("option", { value: name }, name)));
+    if (names.includes(chosen)) this.#model.value = chosen;
+    else this.#fill();
+    this.#make.disabled = false;
+  }
+
+  /** Shows other seeds to choose from, and takes the first unless the person has one. */
   #fill(): void {
     const seeds = Array.from({ length: GALLERY }, randomSeed);
     const model = encodeURIComponent(this.#model.value);
@@ -106,11 +128,20 @@ export class NewSlide {
       ...seeds.map((seed) => {
         const one = make("button", { type: "button", class: "seed", "data-seed": seed, "aria-label": `Seed ${seed}` });
         one.append(make("img", { src: `/api/gallery/${model}/${seed}.jpeg`, alt: "", width: 144, height: 108 }));
-        one.addEventListener("click", () => this.#choose(seed));
+        one.addEventListener("click", () => {
+          this.#own = true;
+          this.#choose(seed);
+        });
         return one;
       }),
     );
-    this.#choose(seeds[0] as string);
+    if (this.#own) this.#showChosen();
+    else this.#choose(seeds[0] as string);
+  }
+
+  /** Gives up pictures that are still being painted: nobody looks, and the new slide's tiles need the connections. */
+  #dropPictures(): void {
+    for (const picture of this.#gallery.querySelectorAll("img")) if (!picture.complete) picture.removeAttribute("src");
   }
 
   #choose(seed: string): void {
