@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from everslide.server.deepzoom import TileAddress
 from everslide.server.encode import FORMATS, Format
+from everslide.server.errors import NotFoundError
 from everslide.server.tiles import ServedSlide, TileService
 
 Find = Callable[[ServedSlide, TileAddress, Format], bytes | None]
@@ -28,12 +29,21 @@ _LONG_WAY = ("HTTP_IF_NONE_MATCH", "HTTP_ORIGIN", "HTTP_IF_MODIFIED_SINCE", "HTT
 """Requests with one of these headers need Flask's answer."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A final tile as it is sent."""
+_REMEMBERED = 4096
+"""Addresses whose answers' headers are kept, about a kilobyte each."""
 
+
+@dataclass(frozen=True)
+class Asked:
+    """A tile as an address names it, and what is said of it whenever it is sent. head: the same, as it is sent. count:
+    counts that it was sent."""
+
+    slide: ServedSlide
+    address: TileAddress
+    fmt: Format
     headers: list[tuple[str, str]]
-    data: bytes
+    head: bytes
+    count: Callable[[], None]
 
 
 class FastPath:
@@ -47,52 +57,61 @@ class FastPath:
         hour: str,
         forever: str,
     ) -> None:
-        self._app, self._service = app, service
-        self._forever = forever
-        self._slides: dict[str, tuple[ServedSlide, list[tuple[str, str]]]] = {}
-        for entry in service.catalogue:
-            is_slide = entry.slide
-            headers = [
-                ("X-Everslide-State", "final"),
-                ("X-Everslide-Model", is_slide.model),
-                ("X-Everslide-Seed", str(is_slide.seed)),
-                *common,
-            ]
-            self._slides[is_slide.name] = service.slide(is_slide.name), headers
-        self._hour = hour
+        self._app, self._service, self._common = app, service, common
+        self._hour, self._forever = hour, forever
+        self._asked: dict[tuple[str, str], Asked] = {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         return self._cached(environ, start_response) or self._app(environ, start_response)
 
-    def in_memory(self, path: str, query: str) -> Answer | None:
-        """The answer to GET, where it takes neither disk nor network."""
-        return self._answer(path, query, self._service.encoded_in_memory)
+    def in_memory(self, path: str, query: str) -> tuple[bytes, bytes] | None:
+        """The answer to GET, where it takes neither disk nor network: headers, but for the length, and body."""
+        found = self._find(path, query, self._service.encoded_in_memory)
+        return None if found is None else (found[0].head, found[1])
 
     def _cached(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
         method = environ["REQUEST_METHOD"]
         if method not in ("GET", "HEAD") or any(map(environ.__contains__, _LONG_WAY)):
             return None
-        answer = self._answer(environ["PATH_INFO"], environ.get("QUERY_STRING", ""), self._service.encoded)
-        if answer is None:
+        found = self._find(environ["PATH_INFO"], environ.get("QUERY_STRING", ""), self._service.encoded)
+        if found is None:
             return None
-        start_response("200 OK", answer.headers)
-        return [answer.data if method == "GET" else b""]
+        asked, data = found
+        start_response("200 OK", [("Content-Length", str(len(data))), *asked.headers])
+        return [data if method == "GET" else b""]
 
-    def _answer(self, path: str, query: str, find: Find) -> Answer | None:
-        where, version = _PATH.fullmatch(path), _QUERY.fullmatch(query)
-        known = self._slides.get(where[1]) if where is not None else None
-        if where is None or version is None or known is None:
+    def _find(self, path: str, query: str, find: Find) -> tuple[Asked, bytes] | None:
+        asked = self._asked.get((path, query)) or self._read(path, query)
+        if asked is None or (data := find(asked.slide, asked.address, asked.fmt)) is None:
             return None
-        slide, headers = known
+        asked.count()
+        return asked, data
+
+    def _read(self, path: str, query: str) -> Asked | None:
+        """What an address asks for; remembered where there is such a tile."""
+        where, version = _PATH.fullmatch(path), _QUERY.fullmatch(query)
+        if where is None or version is None:
+            return None
+        try:
+            slide = self._service.slide(where[1])
+        except NotFoundError:
+            return None
         address = TileAddress(int(where[2]), int(where[3]), int(where[4]))
         fmt = FORMATS[where[5]]
-        if not slide.zoom.holds(address) or (data := find(slide, address, fmt)) is None:
+        if not slide.zoom.holds(address):
             return None
-        self._service.metrics.served(where[1], address.level, "final")
-        own = [
+        headers = [
             ("Content-Type", fmt.mimetype),
-            ("Content-Length", str(len(data))),
             ("ETag", f'"{slide.etag(address, fmt)}"'),
             ("Cache-Control", self._forever if version[1] == slide.fingerprint else self._hour),
+            ("X-Everslide-State", "final"),
+            ("X-Everslide-Model", slide.entry.slide.model),
+            ("X-Everslide-Seed", str(slide.entry.slide.seed)),
+            *self._common,
         ]
-        return Answer(own + headers, data)
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1")
+        count = self._service.metrics.serves(where[1], address.level, "final")
+        if len(self._asked) >= _REMEMBERED:
+            self._asked.clear()
+        self._asked[path, query] = asked = Asked(slide, address, fmt, headers, head, count)
+        return asked

@@ -36,10 +36,12 @@ class TileChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         if answer is None:
             return bool(super().received(data))
         with self.outbuf_lock:
-            self.outbufs[-1].append(answer)
-            self.current_outbuf_count += len(answer)
-            self.total_outbufs_len += len(answer)
-            self._flush_exception(self._flush_some)
+            sent, failed = self._flush_exception(lambda do_close: self.send(answer, do_close)) or (0, False)
+            if self.connected and not failed and sent < len(answer):
+                rest = answer[sent:]
+                self.outbufs[-1].append(rest)
+                self.current_outbuf_count += len(rest)
+                self.total_outbufs_len += len(rest)
         return True
 
     def _answer(self, data: bytes) -> bytes | None:
@@ -53,11 +55,10 @@ class TileChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         answer = self.tiles.in_memory(request[1].decode("ascii"), (request[2] or b"").decode("ascii"))
         if answer is None:
             return None
-        lines = [f"{name}: {value}\r\n" for name, value in answer.headers]
-        start = f"HTTP/1.1 200 OK\r\n{''.join(lines)}Date: {_date(int(time.time()))}\r\nServer: everslide\r\n\r\n"
-        return start.encode("latin-1") + answer.data
+        head, body = answer
+        return b"".join((_start(int(time.time())), head, b"Content-Length: %d\r\n\r\n" % len(body), body))
 
 
 @lru_cache(maxsize=2)
-def _date(seconds: int) -> str:
-    return formatdate(seconds, usegmt=True)
+def _start(seconds: int) -> bytes:
+    return f"HTTP/1.1 200 OK\r\nServer: everslide\r\nDate: {formatdate(seconds, usegmt=True)}\r\n".encode()

@@ -6,8 +6,13 @@ import socket
 
 import pytest
 
+from everslide.model.slide import Slide
+from everslide.server.deepzoom import TileAddress
+from everslide.server.encode import JPEG
 from everslide.server.serving import Server
+from everslide.server.slides import Entry
 from everslide.server.tile_channel import TileChannel
+from everslide.server.tiles import TileService
 from tests.server.test_http import server as server  # a fixture
 
 TILE = "/slides/demo_files/17/300_200.jpeg"
@@ -134,3 +139,31 @@ def test_a_client_that_does_not_read_is_not_waited_for(wire: Wire, server: Serve
     received = b""
     while received.count(b"HTTP/1.1 200 OK") < 300:
         received += wire.socket.recv(1 << 20)
+
+
+def test_a_slide_made_while_the_server_runs_is_answered_quickly_too(wire: Wire, service: TileService) -> None:
+    tile = "/slides/late_files/17/300_200.jpeg"
+    assert wire.ask(get(tile))[0][""].startswith("HTTP/1.1 404")
+    service.add(Entry(Slide("late", 9, model="stub"), "Late"))
+    wire.ask(get(tile))  # painted
+    quick = wire.ask_quickly(get(tile))
+    assert (quick[0][""], quick[0]["x-everslide-seed"]) == ("HTTP/1.1 200 OK", "9")
+
+
+def test_addresses_beyond_those_remembered_are_answered(
+    wire: Wire, service: TileService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("everslide.server.fast_path._REMEMBERED", 2)
+    paths = [f"/slides/demo_files/17/{col}_200.jpeg" for col in range(5)]
+    first = [wire.ask(get(path))[1] for path in paths]
+    assert [wire.ask_quickly(get(path))[1] for path in paths] == first
+    assert len(set(first)) == 5
+
+
+def test_a_tile_given_up_by_the_store_goes_the_usual_way(wire: Wire, service: TileService) -> None:
+    first = wire.ask(get(TILE))[1]
+    wire.ask_quickly(get(TILE))
+    slide = service.slide("demo")
+    service.stores.encoded.delete(service._key(slide, TileAddress(17, 300, 200), JPEG))
+    assert wire.ask(get(TILE))[1] == first
+    assert wire.quick[-1] is False
