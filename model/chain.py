@@ -29,6 +29,8 @@ from everslide.model.bands import (
     to_channels,
     unrotate_colours,
 )
+from everslide.model.conditions.cdm import SEEN_PX
+from everslide.model.conditions.encoder import PatchEncoder
 from everslide.model.dataset import SCALE_SHARES, Batch, Examples
 from everslide.model.objectives import Forward, velocity_loss
 from everslide.model.painted import Origin, PaintedParents
@@ -90,12 +92,21 @@ class _Shown:
 class ChainTrainer:
     """State of one run in `folder`; continues from its checkpoint where there is one, else from `start`."""
 
-    def __init__(self, prepared: Path, folder: Path, plan: ChainPlan, start: Weights, threads: int) -> None:
+    def __init__(
+        self,
+        prepared: Path,
+        folder: Path,
+        plan: ChainPlan,
+        start: Weights,
+        threads: int,
+        encoder: PatchEncoder | None = None,
+    ) -> None:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
         self.plan, self.folder = plan, folder
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.examples = Examples(prepared, "train")
+        self.given_cdm, self.cdm, self.encoder = start.cdm, start.build_cdm(), encoder
+        self.examples = Examples(prepared, "train", encoder=encoder)
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(plan.seed)
         self.network = start.build().to(self.device)
@@ -181,7 +192,7 @@ class ChainTrainer:
 
     def _batch(self) -> Batch:
         batch = self.examples.batch(self.plan.batch, self.rng, self.deviation)
-        return Batch(*(x.to(self.device) for x in (batch.detail, batch.parent, batch.s)))
+        return batch.to(self.device)
 
     def _tensors(self, examples: list[_Example]) -> _Shown:
         smooth = [to_channels(smooth_bands(e.parent.astype(np.float32)), self.deviation[e.s]) for e in examples]
@@ -200,13 +211,24 @@ class ChainTrainer:
         grain = self.sampler.strength
         given = parent + grain * torch.randn_like(parent)
         strength = torch.full((count,), grain, device=self.device)
+        cells, known = self._told(parent, s)
         last = self.sampler.times[-2]
 
         def velocity(z_t: Tensor, t: float) -> Tensor:
             with torch.set_grad_enabled(t == last):
-                return self.forward(z_t, given, torch.full((count,), t, device=self.device), s, strength).float()
+                return self.forward(
+                    z_t, given, torch.full((count,), t, device=self.device), s, strength, cells, known
+                ).float()
 
         return self.sampler.walk(velocity, torch.randn((count, 9, high, wide), device=self.device))
+
+    def _told(self, parent: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network is told when it paints: cells (B, E, k, k) that the CDM samples, known (B,)."""
+        count, cells = len(parent), parent.shape[2] // SEEN_PX
+        noise = torch.randn((count, self.network.config.cells, cells, cells), device=self.device)
+        if self.cdm is None or self.encoder is None:
+            return torch.zeros_like(noise), noise.new_zeros(count)
+        return self.cdm.sample(noise, s, self.encoder.quick(parent.float(), cells)), noise.new_ones(count)
 
     def _keep(self, examples: list[_Example], detail: NDArray[np.float32]) -> None:
         for example, channels in zip(examples, detail, strict=False):
@@ -233,7 +255,7 @@ class ChainTrainer:
         partial = self.folder / (CHECKPOINT + ".part")
         torch.save(state, partial)
         partial.replace(self.folder / CHECKPOINT)
-        weights = Weights(self.network.config, self.average, self.deviation, self.sampler)
+        weights = Weights(self.network.config, self.average, self.deviation, self.sampler, cdm=self.given_cdm)
         save_weights(self.folder / "mini.safetensors", weights)
         losses = {name: round(value, 4) for name, value in self.losses.items()}
         point = {"step": self.step, "minutes": round(self.seconds / 60, 2), **losses}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import click
 
 from everslide.model.speaking import speaking
 
+Objective = Literal["encoder", "velocity", "cdm", "chain"]
+OBJECTIVES = get_args(Objective)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -39,8 +41,9 @@ def prepare(images: Path, out: Path, hold_out: tuple[str, ...], seed: int) -> No
 @click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Training time over all sittings.")
 @click.option("--batch", default=8, show_default=True, help="Crops a step.")
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
-@click.option("--objective", type=click.Choice(["velocity", "chain"]), default="velocity", show_default=True)
+@click.option("--objective", type=click.Choice(OBJECTIVES), default="velocity", show_default=True)
 @click.option("--start", type=_FILE, help="Weights to start a new run from; random ones by default.")
+@click.option("--encoder", type=_FILE, help="The encoder of tissue; the shipped one by default.")
 @click.option("--compile/--no-compile", default=True, show_default=True, help="Fuse operations with torch.compile.")
 def train(
     prepared: Path,
@@ -48,30 +51,26 @@ def train(
     minutes: float,
     batch: int,
     threads: int,
-    objective: Literal["velocity", "chain"],
+    objective: Objective,
     start: Path | None,
+    encoder: Path | None,
     compile: bool,
 ) -> None:
     """Train `mini` on a PREPARED folder, on a GPU where there is one.
 
-    A new model is trained for `velocity`, then, from those weights, on the `chain` of what it paints itself. The
-    averaged weights are written to RUN/mini.safetensors every few minutes, the curve to RUN/curve.jsonl.
+    In this order: `encoder` learns without labels what 20x patches show (RUN/encoder.safetensors; --encoder gives it
+    to what follows). `velocity` trains the denoiser, from nothing or from --start. `cdm` adds to the weights of --start
+    the model that samples conditions. `chain` trains those weights on what they paint themselves. The averaged weights
+    are written to RUN/mini.safetensors every few minutes, the curve to RUN/curve.jsonl.
     """
-    from everslide.model.chain import ChainPlan, ChainTrainer
-    from everslide.model.network import NetworkConfig
-    from everslide.model.train import Trainer, TrainingPlan
-    from everslide.model.weights import load_weights
+    from everslide.model import training
 
+    if objective in ("cdm", "chain") and start is None:
+        raise click.UsageError(f"--objective {objective}: expected --start WEIGHTS, trained for `velocity` before")
     with speaking():
-        given = load_weights(start) if start else None
-        if objective == "chain":
-            if given is None:
-                raise click.UsageError("--objective chain: expected --start WEIGHTS, trained for `velocity` before")
-            ChainTrainer(prepared, folder, ChainPlan(minutes, compile=compile), given, threads).run()
-        else:
-            plan = TrainingPlan(minutes=minutes, batch=batch, compile=compile)
-            Trainer(prepared, folder, plan, given.config if given else NetworkConfig(), threads, given).run()
-    click.echo(f"weights: {folder / 'mini.safetensors'}")
+        given = training.Given(prepared, folder, minutes, threads, batch, compile, start, encoder)
+        written = getattr(training, objective)(given)
+    click.echo(f"weights: {written}")
 
 
 @click.command()
@@ -151,4 +150,42 @@ def calibrate(prepared: Path, weights: Path, crops: int) -> None:
     click.echo(f"{weights}: contrast fitted")
 
 
-COMMANDS = (prepare, train, calibrate, evaluate, sheet)
+@click.command()
+@click.argument("name")
+@click.option("--seed", default=1, show_default=True, help="Seed of what is painted.")
+@click.option("--model", default="mini", show_default=True, help="Model that paints it.")
+@click.option("--size", type=(int, int), metavar="WIDTH HEIGHT", help="In 20x pixels; 131072 98304 by default.")
+@click.option("--unbounded", is_flag=True, help="A slide without an end.")
+@click.option("--parent", type=_FILE, help="A real picture, RGB: zooming in paints beyond its pixels.")
+@click.option("--mpp", type=float, help="um per pixel of --parent.")
+@click.option("--like", type=_FILE, help="A picture of stained tissue: the slide gets its tissue and stain.")
+@click.option("--region", "regions", multiple=True, metavar="X,Y,W,H=PICTURE", help="Like a picture here, in um.")
+@click.option("--like-mpp", default=0.5, show_default=True, help="um per pixel of --like and of --region.")
+@click.option("--out", type=_FILE, default=Path("slides.toml"), show_default=True, help="File of slides to add it to.")
+def new(
+    name: str,
+    seed: int,
+    model: str,
+    size: tuple[int, int] | None,
+    unbounded: bool,
+    parent: Path | None,
+    mpp: float | None,
+    like: Path | None,
+    regions: tuple[str, ...],
+    like_mpp: float,
+    out: Path,
+) -> None:
+    """Make a slide NAME: from a seed, below a real picture, or in the tissue and stain of reference pictures.
+
+    Of reference pictures only what they look like is kept, never their pixels.
+    """
+    from everslide.model.new_slide import Wish, add_slide
+
+    with speaking():
+        wish = Wish(name, seed, model, size, unbounded, parent, mpp, like, regions, like_mpp)
+        extent = add_slide(wish, out)
+    serving = "" if model == "mini" else f" --model {model}" + " --weights FOLDER" * model.startswith("zoomldm-")
+    click.echo(f"{out}: slide {name}, {extent}; see it with `everslide serve{serving} --slides {out}`")
+
+
+COMMANDS = (prepare, train, calibrate, evaluate, sheet, new)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from everslide.model import noise as keyed
 from everslide.model.geometry import WINDOW_PX, WindowGrid, WindowIndex
 from everslide.model.sketch import TOP_SCALE
+
+if TYPE_CHECKING:
+    from everslide.model.conditions.reference import Reference
 
 PARENT_PX = WINDOW_PX // 2
 """Side of a window in the parent's plane."""
@@ -55,6 +58,48 @@ class Stepwise(Protocol):
 
 
 @runtime_checkable
+class Conditioned(Protocol):
+    """A denoiser that is told which tissue it paints: its `detail` and `steps` also take the `cells` of the windows."""
+
+    @property
+    def steerable(self) -> bool:
+        """Whether a reference has an effect."""
+        ...
+
+    def cells(
+        self,
+        seed: int,
+        windows: Sequence[WindowIndex],
+        parents: NDArray[np.uint8],
+        reference: Reference | None = None,
+    ) -> NDArray[np.float32] | None:
+        """Embeddings (B, E, k, k) of the cells of windows of one scale; None where nothing is told."""
+        ...
+
+    def detail(
+        self,
+        s: int,
+        parents: NDArray[np.uint8],
+        noise: NDArray[np.float32],
+        grain: NDArray[np.float32],
+        cells: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """See `Denoiser.detail`."""
+        ...
+
+    def steps(
+        self,
+        s: int,
+        parents: NDArray[np.uint8],
+        noise: NDArray[np.float32],
+        grain: NDArray[np.float32],
+        cells: NDArray[np.float32] | None = None,
+    ) -> list[NDArray[np.float32]]:
+        """See `Stepwise.steps`."""
+        ...
+
+
+@runtime_checkable
 class WindowModel(Protocol):
     """A model that is told which windows of which slide it paints, and keys its noise and conditions by itself.
 
@@ -94,15 +139,36 @@ class KeyedDenoiser:
         self.name, self.fingerprint = denoiser.name, denoiser.fingerprint
         self.batch, self.calls_per_window = denoiser.batch, denoiser.calls_per_window
 
-    def bands(self, seed: int, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See `WindowModel.bands`."""
-        return self._denoiser.detail(windows[0].s, parents, *_noise(seed, windows))
+    @property
+    def steerable(self) -> bool:
+        """Whether a reference has an effect."""
+        return isinstance(self._denoiser, Conditioned) and self._denoiser.steerable
 
-    def steps(self, seed: int, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    def bands(
+        self,
+        seed: int,
+        windows: Sequence[WindowIndex],
+        parents: NDArray[np.uint8],
+        reference: Reference | None = None,
+    ) -> NDArray[np.float32]:
+        """See `WindowModel.bands`."""
+        s, noise = windows[0].s, _noise(seed, windows)
+        if isinstance(self._denoiser, Conditioned):
+            return self._denoiser.detail(s, parents, *noise, self._denoiser.cells(seed, windows, parents, reference))
+        return self._denoiser.detail(s, parents, *noise)
+
+    def steps(
+        self,
+        seed: int,
+        windows: Sequence[WindowIndex],
+        parents: NDArray[np.uint8],
+        reference: Reference | None = None,
+    ) -> list[NDArray[np.float32]]:
         """See `Stepwise.steps`; none where the denoiser does not show them."""
-        if not isinstance(self._denoiser, Stepwise):
-            return []
-        return self._denoiser.steps(windows[0].s, parents, *_noise(seed, windows))
+        s, noise = windows[0].s, _noise(seed, windows)
+        if isinstance(self._denoiser, Conditioned):
+            return self._denoiser.steps(s, parents, *noise, self._denoiser.cells(seed, windows, parents, reference))
+        return self._denoiser.steps(s, parents, *noise) if isinstance(self._denoiser, Stepwise) else []
 
 
 def _noise(seed: int, windows: Sequence[WindowIndex]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

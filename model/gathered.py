@@ -8,10 +8,14 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from everslide.model.denoiser import Denoiser, WindowModel, as_window_model
 from everslide.model.geometry import WindowIndex
-from everslide.model.windows import Bands, Counts, Parent, count_batch, paint_batch
+from everslide.model.windows import Bands, Counts, Parent, count_batch, is_steerable, paint_batch
+
+if TYPE_CHECKING:
+    from everslide.model.conditions.reference import Reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +23,13 @@ class _Wish:
     seed: int
     window: WindowIndex
     parent: Parent
+    reference: Reference | None = None
     painted: Future[Bands] = field(default_factory=Future)
+
+    @property
+    def kind(self) -> tuple[int, int, str]:
+        """What the windows of a batch have in common."""
+        return self.seed, self.window.s, self.reference.digest if self.reference else ""
 
 
 class GatheredWindows:
@@ -32,6 +42,7 @@ class GatheredWindows:
     def __init__(self, model: Denoiser | WindowModel, seconds: float = 0.005) -> None:
         self._model = as_window_model(model)
         self.fingerprint, self.grid, self.scales = self._model.fingerprint, self._model.grid, self._model.scales
+        self.steerable = is_steerable(self._model)
         self._seconds = seconds if model.batch > 1 else 0.0
         self.counts = Counts()
         self._wishes: queue.SimpleQueue[_Wish | None] = queue.SimpleQueue()
@@ -44,9 +55,15 @@ class GatheredWindows:
         """Windows painted at the same time."""
         return self._model.batch
 
-    def paint(self, seed: int, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
+    def paint(
+        self,
+        seed: int,
+        windows: Sequence[WindowIndex],
+        parents: Sequence[Parent],
+        reference: Reference | None = None,
+    ) -> list[Bands]:
         """See `Windows.paint`; safe to call from several threads."""
-        wishes = [_Wish(seed, window, parent) for window, parent in zip(windows, parents, strict=True)]
+        wishes = [_Wish(seed, window, parent, reference) for window, parent in zip(windows, parents, strict=True)]
         for wish in wishes:
             self._wishes.put(wish)
         return [wish.painted.result() for wish in wishes]
@@ -64,6 +81,7 @@ class GatheredWindows:
                     batch[0].seed,
                     [wish.window for wish in batch],
                     [wish.parent for wish in batch],
+                    batch[0].reference,
                 )
             except Exception as error:  # it belongs to those who asked
                 for wish in batch:
@@ -78,8 +96,8 @@ class GatheredWindows:
         first = self._put_off.pop(0) if self._put_off else self._wishes.get()
         if first is None:
             return None
-        kind, size = (first.seed, first.window.s), self._model.batch
-        alike = [wish for wish in self._put_off if (wish.seed, wish.window.s) == kind][: size - 1]
+        kind, size = first.kind, self._model.batch
+        alike = [wish for wish in self._put_off if wish.kind == kind][: size - 1]
         self._put_off = [wish for wish in self._put_off if wish not in alike]
         batch = [first, *alike]
         deadline = time.monotonic() + self._seconds
@@ -91,5 +109,5 @@ class GatheredWindows:
             if wish is None:
                 self._wishes.put(None)  # the end comes after this batch
                 break
-            (batch if (wish.seed, wish.window.s) == kind else self._put_off).append(wish)
+            (batch if wish.kind == kind else self._put_off).append(wish)
         return batch

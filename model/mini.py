@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,11 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from everslide.model.bands import from_channels, parent_input, rotate_colours, smooth_bands, unrotate_colours
+from everslide.model.conditions.cells import cells_of
+from everslide.model.conditions.encoder import load_encoder
+from everslide.model.conditions.reference import Reference
+from everslide.model.conditions.sources import CDMConditions, Conditions, NoConditions
 from everslide.model.denoiser import PARENT_PX
+from everslide.model.geometry import WindowIndex
 from everslide.model.network import DETAIL_CHANNELS, PARENT_CHANNELS
+from everslide.model.precision import fast_bfloat16
 from everslide.model.sampler import Sampler
 from everslide.model.weights import Weights, load_weights
 
+Floats = NDArray[np.float32]
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "mini.safetensors"
 
 
@@ -26,44 +35,83 @@ class MiniDenoiser:
 
     name = "mini"
 
-    def __init__(self, weights: Weights, sampler: Sampler, device: torch.device, threads: int, batch: int) -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        sampler: Sampler,
+        device: torch.device,
+        threads: int,
+        batch: int,
+        conditions: Conditions | None = None,
+    ) -> None:
+        """conditions: told to the network; by default its conditioning diffusion model's, where it has one."""
         torch.set_num_threads(threads)
         self.batch, self._sampler, self._device = batch, sampler, device
-        self._dtype = torch.bfloat16 if _fast_bfloat16(device) else torch.float32
+        self._dtype = torch.bfloat16 if fast_bfloat16(device) else torch.float32
         network = weights.build().to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network = network.eval()
         self._deviation, self._contrast = weights.deviation, weights.contrast
-        self.fingerprint = self._measure_fingerprint(weights.digest, threads)
+        self._conditions = conditions or _own_conditions(weights, device)
+        self._numbers = self._measure_fingerprint(weights.digest, threads)
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(f"{self._numbers} {self._conditions.fingerprint}".encode()).hexdigest()
+
+    def told(self, conditions: Callable[[Conditions], Conditions]) -> MiniDenoiser:
+        """The same network with other conditions, made from its present ones."""
+        other = copy.copy(self)
+        other._conditions = conditions(self._conditions)
+        return other
 
     @property
     def calls_per_window(self) -> int:
         return self._sampler.steps
 
+    @property
+    def steerable(self) -> bool:
+        """See `Conditioned.steerable`: what the network is not told of tissue cannot be steered."""
+        return not isinstance(self._conditions, NoConditions)
+
+    def cells(
+        self,
+        seed: int,
+        windows: Sequence[WindowIndex],
+        parents: NDArray[np.uint8],
+        reference: Reference | None = None,
+    ) -> Floats | None:
+        """See `Conditioned.cells`."""
+        cells = self._conditions.of(seed, windows, parents)
+        if cells is None or reference is None:
+            return cells
+        places = [cells_of(window)[:2] for window in windows]
+        return np.stack([reference.steer(one, *at, windows[0].s) for one, at in zip(cells, places, strict=True)])
+
     def detail(
-        self, s: int, parents: NDArray[np.uint8], noise: NDArray[np.float32], grain: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """See `Denoiser.detail`."""
-        painted = self._sample(s, self._given(parents, grain), torch.from_numpy(noise))
+        self, s: int, parents: NDArray[np.uint8], noise: Floats, grain: Floats, cells: Floats | None = None
+    ) -> Floats:
+        """See `Denoiser.detail`. cells: (batch, E, k, k), what is told of the tissue."""
+        painted = self._sample(s, self._given(parents, grain), torch.from_numpy(noise), cells)
         return self._all_bands(s, parents, painted)
 
     def steps(
-        self, s: int, parents: NDArray[np.uint8], noise: NDArray[np.float32], grain: NDArray[np.float32]
-    ) -> list[NDArray[np.float32]]:
+        self, s: int, parents: NDArray[np.uint8], noise: Floats, grain: Floats, cells: Floats | None = None
+    ) -> list[Floats]:
         """See `Stepwise.steps`."""
         expected: list[Tensor] = []
-        painted = self._sample(s, self._given(parents, grain), torch.from_numpy(noise), expected)
+        painted = self._sample(s, self._given(parents, grain), torch.from_numpy(noise), cells, expected)
         return [self._all_bands(s, parents, channels) for channels in [*expected[:-1], painted]]
 
-    def _given(self, parents: NDArray[np.uint8], grain: NDArray[np.float32]) -> Tensor:
+    def _given(self, parents: NDArray[np.uint8], grain: Floats) -> Tensor:
         """What the network is told of the parents, (B, 3, H, W)."""
         clean = torch.stack([parent_input(parent) for parent in parents])
         return clean + self._sampler.strength * torch.from_numpy(grain)
 
-    def _all_bands(self, s: int, parents: NDArray[np.uint8], painted: Tensor) -> NDArray[np.float32]:
+    def _all_bands(self, s: int, parents: NDArray[np.uint8], painted: Tensor) -> Floats:
         channels = painted.cpu().numpy()
         return np.stack([self._bands(s, parent, one) for parent, one in zip(parents, channels, strict=True)])
 
-    def _bands(self, s: int, parent: NDArray[np.uint8], channels: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _bands(self, s: int, parent: NDArray[np.uint8], channels: Floats) -> Floats:
         """The network's channels (9, H, W) -> bands (H, W, 3, RGB) in grey levels, with the smooth part they lack."""
         given = parent.astype(np.float32)
         smooth = rotate_colours(smooth_bands(given))
@@ -73,7 +121,14 @@ class MiniDenoiser:
         return unrotate_colours(smooth + bands)
 
     @torch.inference_mode()
-    def _sample(self, s: int, parent: Tensor, noise: Tensor, expected: list[Tensor] | None = None) -> Tensor:
+    def _sample(
+        self,
+        s: int,
+        parent: Tensor,
+        noise: Tensor,
+        cells: Floats | None = None,
+        expected: list[Tensor] | None = None,
+    ) -> Tensor:
         """Normalised detail (B, 9, H, W) float32 from noise (B, 9, H, W), given the parent (B, 3, H, W).
 
         What the network takes for the detail at each step is added to `expected`.
@@ -84,10 +139,11 @@ class MiniDenoiser:
         given = parent.to(**layout)  # type: ignore[call-overload]
         scale = torch.full((count,), s, device=self._device)
         strength = torch.full((count,), self._sampler.strength, device=self._device)
+        told = None if cells is None else torch.from_numpy(cells).to(self._device)
 
         def velocity(z_t: Tensor, t: float) -> Tensor:
             now = torch.full((count,), t, device=self._device)
-            out: Tensor = self._network(z_t, given, now, scale, strength).float()
+            out: Tensor = self._network(z_t, given, now, scale, strength, told).float()
             if expected is not None:
                 expected.append(z_t - t * out)
             return out
@@ -105,6 +161,11 @@ class MiniDenoiser:
         return hashlib.sha256(repr(facts).encode() + painted.tobytes()).hexdigest()
 
 
+def _own_conditions(weights: Weights, device: torch.device) -> Conditions:
+    cdm = weights.build_cdm()
+    return CDMConditions(cdm.to(device), load_encoder().to(device)) if cdm else NoConditions()
+
+
 def load_mini(path: Path | None = None, *, threads: int | None = None, sampler: Sampler | None = None) -> MiniDenoiser:
     """`mini` with the weights at `path`, or with those shipped in this package.
 
@@ -114,8 +175,3 @@ def load_mini(path: Path | None = None, *, threads: int | None = None, sampler: 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     wanted = threads or min(len(os.sched_getaffinity(0)), 8)
     return MiniDenoiser(weights, sampler or weights.sampler, device, wanted, batch=8 if device.type == "cuda" else 1)
-
-
-def _fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 convolutions are faster than float32 ones here."""
-    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -1,9 +1,9 @@
 """The denoiser of `mini`: a convolutional U-Net that paints Haar detail given the parent's pixels.
 
 One network for all magnifications (ZoomLDM, CVPR 2025): the scale is an embedding, so is the strength of the noise put
-on the parent (conditioning augmentation), and the summarised embeddings of a reference have their place (`context`).
-There is no attention and no normalisation over space: a pixel depends on a bounded neighbourhood and never on how
-large its window is, which is what keeps the borders of windows invisible.
+on the parent (conditioning augmentation), and which tissue the cells of the image are is told by the Summarizer.
+Between pixels there is no attention and no normalisation over space: apart from those conditions a pixel depends on a
+bounded neighbourhood and never on how large its window is, which is what keeps the borders of windows invisible.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from everslide.model.conditions.encoder import EMBEDDING
+from everslide.model.conditions.summarizer import Summarizer
 
 DETAIL_CHANNELS = 9
 PARENT_CHANNELS = 3
@@ -28,14 +31,15 @@ class NetworkConfig:
     channels: width per resolution, finest first; each resolution halves the one before.
     blocks: residual blocks per resolution, on the way down and again on the way up.
     scales: number of scales with an embedding of their own.
-    context: length of the optional context vector (Summarizer or CDM output).
+    cells: length of the embedding of a cell. context: width of the Summarizer.
     """
 
     channels: tuple[int, ...] = (96, 160, 224)
     blocks: int = 1
     embedding: int = 256
     scales: int = 12
-    context: int = 512
+    cells: int = EMBEDDING
+    context: int = 128
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -84,7 +88,9 @@ class DetailUNet(nn.Module):
         self.time = nn.Sequential(nn.Linear(64, emb), nn.SiLU(), nn.Linear(emb, emb))
         self.augmentation = nn.Linear(64, emb)
         self.scale = nn.Embedding(config.scales, emb)
+        self.summarizer = Summarizer(config.cells, config.context, config.scales)
         self.context = nn.Linear(config.context, emb, bias=False)
+        self.context_map = nn.Conv2d(config.context, widths[-1], 1, bias=False)
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
         for level, width in enumerate(widths):
@@ -96,7 +102,8 @@ class DetailUNet(nn.Module):
             self.down.append(nn.ModuleDict({"shrink": shrink, "blocks": blocks}))
             self.up.append(nn.ModuleDict({"join": join, "blocks": mirror, "grow": grow}))
         self.leave = nn.Conv2d(widths[0], DETAIL_CHANNELS * folded, 3, padding=1)
-        nn.init.normal_(self.leave.weight, std=1e-3)
+        for layer in (self.leave, self.context, self.context_map):
+            nn.init.normal_(layer.weight, std=1e-3)
 
     @property
     def multiple(self) -> int:
@@ -104,21 +111,33 @@ class DetailUNet(nn.Module):
         return int(FOLD * 2 ** (len(self.config.channels) - 1))
 
     def forward(
-        self, z_t: Tensor, parent: Tensor, t: Tensor, s: Tensor, strength: Tensor, context: Tensor | None = None
+        self,
+        z_t: Tensor,
+        parent: Tensor,
+        t: Tensor,
+        s: Tensor,
+        strength: Tensor,
+        cells: Tensor | None = None,
+        known: Tensor | None = None,
     ) -> Tensor:
         """Velocity (B, 9, H, W) of detail z_t (B, 9, H, W) given its parent (B, 3, H, W) in [-1, 1].
 
         t: (B,) in [0, 1]; s: (B,) int64 scale of the child; strength: (B,) noise on the parent, in units of [-1, 1];
-        context: (B, config.context) or None for none. H and W are multiples of `multiple`.
+        cells: (B, config.cells, k, k), embeddings of the cells of the child, or None for none; known: (B,), 0 where
+        they are to be ignored. H and W are multiples of `multiple`.
         """
         assert z_t.shape[1] == DETAIL_CHANNELS and parent.shape[1] == PARENT_CHANNELS
         assert z_t.shape[2] % self.multiple == 0 and z_t.shape[3] % self.multiple == 0
         dtype = self.enter.weight.dtype
         at = t.float()[:, None, None, None]
         length = (at.square() + (1 - at).square()).sqrt()  # deviation of z_t, whose parts have unit deviation
-        e = self.time(_fourier(t).to(dtype)) + self.augmentation(_fourier(strength * 4).to(dtype)) + self.scale(s)
-        if context is not None:
-            e = e + self.context(context.to(dtype))
+        e = self.time(fourier(t).to(dtype)) + self.augmentation(fourier(strength * 4).to(dtype)) + self.scale(s)
+        tissue: Tensor | None = None
+        if cells is not None:
+            whole, tissue = self.summarizer(cells.to(dtype), s)
+            if known is not None:
+                whole, tissue = whole * known.to(dtype)[:, None], tissue * known.to(dtype)[:, None, None, None]
+            e = e + self.context(whole)
         e = F.silu(e)
         x = self.enter(
             F.pixel_unshuffle(torch.cat([(z_t / length).to(dtype), parent.to(dtype)], 1), FOLD)
@@ -126,6 +145,9 @@ class DetailUNet(nn.Module):
         skips: list[Tensor] = []
         for stage in self.down:
             x = stage["shrink"](x)  # type: ignore[index]
+            if tissue is not None and stage is self.down[-1]:
+                there = F.interpolate(tissue, x.shape[2:], mode="bilinear", align_corners=False)
+                x = x + self.context_map(there)
             for block in stage["blocks"]:  # type: ignore[index]
                 x = block(x, e)
             skips.append(x)
@@ -143,7 +165,7 @@ class DetailUNet(nn.Module):
         return velocity
 
 
-def _fourier(x: Tensor) -> Tensor:
+def fourier(x: Tensor) -> Tensor:
     """(B,) -> (B, 64): sines and cosines of 32 octave-spaced frequencies."""
     frequency = torch.exp(torch.arange(32, device=x.device) * (math.log(1000.0) / 31))
     angle = x.float()[:, None] * frequency

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from everslide.model.dataset import Batch
 
-Forward = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+Forward = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 COLOUR_SHARES = (2.0, 0.5, 0.5)
 """Weight of brightness and of the two colour differences in the velocity loss."""
 TIME_SHIFT = 0.5
@@ -30,7 +30,7 @@ def velocity_loss(batch: Batch, forward: Forward, generator: torch.Generator | N
     t = torch.sigmoid(torch.randn(count, generator=generator) + TIME_SHIFT).to(device)
     noise = torch.randn(batch.detail.shape, generator=generator).to(device)
     z_t = torch.lerp(batch.detail, noise, t[:, None, None, None])
-    velocity = forward(z_t, seen, t, batch.s, strength)
+    velocity = forward(z_t, seen, t, batch.s, strength, batch.cells, batch.known)
     error = (velocity.float() - (noise - batch.detail)).square().mean((0, 2, 3))  # (9,)
     return (error * torch.tensor(COLOUR_SHARES * 3, device=device)).mean()
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict, deque
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,9 @@ from everslide.model.slide import Slide
 from everslide.model.top import TopPlane
 from everslide.model.wavelet import box_mean, close, merge
 from everslide.model.windows import Bands, Counts, LocalWindows, Windows
+
+if TYPE_CHECKING:
+    from everslide.model.conditions.reference import Reference
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -63,16 +66,25 @@ class Painter:
     """
 
     def __init__(
-        self, slide: Slide, paints: Denoiser | WindowModel | Windows, tiles: TileStore, top: TopPlane | None = None
+        self,
+        slide: Slide,
+        paints: Denoiser | WindowModel | Windows,
+        tiles: TileStore,
+        top: TopPlane | None = None,
+        reference: Reference | None = None,
     ) -> None:
+        """reference: what the slide shall look like. Raises SlideError where the model cannot be told."""
         self.slide, self._tiles = slide, tiles
         self._paints = paints if isinstance(paints, Windows) else LocalWindows(paints)
         self._grid = self._paints.grid
-        self._top = top or Sketch(slide)
+        if reference and not self._paints.steerable:
+            raise SlideError(f"slide {slide.name}: its model {slide.model} takes no reference picture; leave it out")
+        self._top, self._reference = top or Sketch(slide, reference=reference), reference
         self._windows: OrderedDict[WindowIndex, Bands] = OrderedDict()
         self._regions: dict[int, deque[tuple[Rect, Pixels]]] = {}
         places = [self._grid.window_px, self._grid.stride_px]
         facts = [self._paints.fingerprint, self._top.fingerprint, self._top.s, keyed.SEED_FORMAT, *places]
+        facts += [reference.digest] if reference else []
         self.fingerprint = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
     @property
@@ -156,7 +168,7 @@ class Painter:
         if not missing:
             return {}
         parents = [np.ascontiguousarray(_crop(parent, parent_rect, window.parent_rect)) for window in missing]
-        out = dict(zip(missing, self._paints.paint(self.slide.seed, missing, parents), strict=True))
+        out = dict(zip(missing, self._paints.paint(self.slide.seed, missing, parents, self._reference), strict=True))
         for window, painted in out.items():
             self._windows[window] = painted
             while len(self._windows) > REMEMBERED_WINDOWS:

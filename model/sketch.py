@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 from everslide.model.geometry import TILE_PX, mpp
 from everslide.model.noise import raw_bits
 from everslide.model.slide import Slide
+
+if TYPE_CHECKING:
+    from everslide.model.conditions.reference import Reference
 
 Pixels = NDArray[np.uint8]
 Doubles = NDArray[np.float64]
@@ -62,8 +66,14 @@ class Sketch:
 
     fingerprint = f"sketch {SKETCH_FORMAT}"
 
-    def __init__(self, slide: Slide, s: int = TOP_SCALE) -> None:
+    def __init__(self, slide: Slide, s: int = TOP_SCALE, reference: Reference | None = None) -> None:
+        """reference: whose colours the tissue shall have."""
         self.slide, self.s = slide, s
+        self._regions = reference.regions if reference else ()
+        everywhere = reference.everywhere if reference else None
+        self._palette = everywhere.colours.astype(np.float64) if everywhere else None
+        if reference:
+            self.fingerprint = f"sketch {SKETCH_FORMAT} {reference.digest}"
         self.um_per_px = mpp(s)
         width_um, height_um = slide.width_px * mpp(0), slide.height_px * mpp(0)
         self._cell_x = width_um / max(1, round(width_um / CELL_UM))
@@ -110,7 +120,7 @@ class Sketch:
         amplitude = (u[10:16] - 0.5) * np.array([0.10, 0.18, 0.12, 0.08, 0.06, 0.04])
         harmonics = np.stack([amplitude, 2 * np.pi * u[16:22] * order], axis=1)
         stain = _uniform(self.slide.seed, "stain", 0, 0, 4)
-        palette = PALETTES[int(stain[0] * len(PALETTES))]
+        palette = PALETTES[int(stain[0] * len(PALETTES))] if self._palette is None else self._palette
         kinds = palette[np.sort(np.argsort(u[22:27])[: 3 + int(3 * u[4])])]
         kinds = 243.0 - (243.0 - kinds) * (0.95 + 0.1 * stain[1:4]) * (0.95 + 0.1 * u[28])
         main = _Section(*place, radius, 0.75 + 0.3 * u[5], np.pi * u[6], harmonics, kinds, int(u[7] * 2**31))
@@ -152,8 +162,19 @@ class Sketch:
         weight = np.exp(7.0 * (score - score.max(-1, keepdims=True)))
         weight /= weight.sum(-1, keepdims=True)
         density = 1.0 + 0.22 * _fractal(seed, salt + 30, gx, gy, 1600.0, 5, 0.95)[..., None]
-        colours: Doubles = 243.0 - (243.0 - weight @ section.kinds) * density
+        mixed: Doubles = np.asarray(weight @ section.kinds)
+        for region in self._regions:
+            cover = region.cover(gx, gy)
+            if cover.any():  # as dark among the region's colours as it was among the section's
+                own = weight @ _evenly(region.look.colours.astype(np.float64), len(section.kinds))
+                mixed = mixed + cover[..., None] * (own - mixed)
+        colours: Doubles = 243.0 - (243.0 - mixed) * density
         return colours
+
+
+def _evenly(colours: Doubles, count: int) -> Doubles:
+    """`count` of the colours (n, 3), evenly from first to last."""
+    return np.asarray(colours[np.round(np.linspace(0, len(colours) - 1, count)).astype(int)])
 
 
 def _uniform(seed: int, stream: str, x: int, y: int, count: int) -> Doubles:

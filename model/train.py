@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from everslide.model.conditions.encoder import PatchEncoder
 from everslide.model.dataset import Batch, Examples
 from everslide.model.errors import DataError
 from everslide.model.network import DetailUNet, NetworkConfig
@@ -61,13 +62,14 @@ class Trainer:
         config: NetworkConfig,
         threads: int,
         start: Weights | None = None,
+        encoder: PatchEncoder | None = None,
     ) -> None:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
         self.plan, self.folder = plan, folder
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.examples = Examples(prepared, "train")
-        self.held_out = _examples_or_none(prepared)
+        self.examples = Examples(prepared, "train", encoder=encoder)
+        self.held_out = _held_out(prepared, encoder)
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(plan.seed)
         network = start.build() if start else DetailUNet(config)
@@ -83,6 +85,7 @@ class Trainer:
             self._resume(checkpoint)
         else:
             self.deviation = start.deviation if start else self.examples.deviations()
+        self.cdm = start.cdm if start else None
 
     def _resume(self, path: Path) -> None:
         state = torch.load(path, weights_only=True, map_location=self.device)
@@ -128,9 +131,8 @@ class Trainer:
 
     def loss(self, batch: Batch, forward: Forward, generator: torch.Generator | None = None) -> Tensor:
         """Velocity loss over the batch, a scalar."""
-        there = Batch(*(x.to(self.device) for x in (batch.detail, batch.parent, batch.s)))
         with torch.autocast(self.device.type, torch.bfloat16):
-            return velocity_loss(there, forward, generator)
+            return velocity_loss(batch.to(self.device), forward, generator)
 
     def save(self, loss: float) -> None:
         """Write the checkpoint, the averaged weights, and a line of the training curve."""
@@ -146,7 +148,7 @@ class Trainer:
         torch.save(state, partial)
         partial.replace(self.folder / CHECKPOINT)
         sampler = Sampler(Sampler.falling(SAMPLER_STEPS))
-        weights = Weights(self.network.config, self.average, self.deviation, sampler)
+        weights = Weights(self.network.config, self.average, self.deviation, sampler, cdm=self.cdm)
         save_weights(self.folder / "mini.safetensors", weights)
         point = {"step": self.step, "minutes": round(self.seconds / 60, 2), "loss": round(loss, 5), **self._validate()}
         with (self.folder / "curve.jsonl").open("a") as curve:
@@ -171,9 +173,9 @@ class Trainer:
         return {"held_out": losses}
 
 
-def _examples_or_none(prepared: Path) -> Examples | None:
+def _held_out(prepared: Path, encoder: PatchEncoder | None) -> Examples | None:
     try:
-        return Examples(prepared, "held-out")
+        return Examples(prepared, "held-out", encoder=encoder)
     except DataError:
         log.warning("%s holds no held-out images: the curve will have no validation", prepared)
         return None

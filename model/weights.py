@@ -15,24 +15,27 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from everslide.model.conditions.cdm import CDM, CDMConfig
 from everslide.model.contrast import ContrastModel
 from everslide.model.errors import WeightsError
 from everslide.model.network import DetailUNet, NetworkConfig
 from everslide.model.sampler import Sampler
 
 FORMAT = "everslide-mini-1"
+CDM_PREFIX = "cdm."
 
 
 @dataclass(frozen=True)
 class Weights:
     """config, tensors by name (any float dtype), deviation (12, 3, 3) float32 (scale, band, colour), sampler, and the
-    contrast model where one was fitted."""
+    contrast model and the tensors of the conditioning diffusion model where there are."""
 
     config: NetworkConfig
     tensors: dict[str, Tensor]
     deviation: NDArray[np.float32]
     sampler: Sampler = field(default_factory=Sampler)
     contrast: ContrastModel | None = None
+    cdm: dict[str, Tensor] | None = None
 
     def build(self) -> DetailUNet:
         """The network with these weights, float32. Raises WeightsError where names or shapes do not fit."""
@@ -43,6 +46,18 @@ class Weights:
             raise WeightsError(f"the weights do not fit the network they describe: {error}") from error
         return network
 
+    def build_cdm(self) -> CDM | None:
+        """The conditioning diffusion model, float32, where there is one. Raises WeightsError where it does not fit."""
+        if self.cdm is None:
+            return None
+        width = self.cdm["leave.weight"].shape[1]
+        cdm = CDM(CDMConfig(embedding=self.config.cells, width=width, scales=self.config.scales))
+        try:
+            cdm.load_state_dict({name: tensor.float() for name, tensor in self.cdm.items()})
+        except RuntimeError as error:
+            raise WeightsError(f"the conditioning diffusion model does not fit: {error}") from error
+        return cdm.eval()
+
     @property
     def digest(self) -> str:
         """SHA-256 over every tensor, hex: part of the numeric fingerprint."""
@@ -50,15 +65,20 @@ class Weights:
         sha.update(self.deviation.tobytes())
         if self.contrast:
             sha.update(self.contrast.coefficients.tobytes())
-        for name in sorted(self.tensors):
+        for name, tensor in sorted(_together(self).items()):
             sha.update(name.encode())
-            sha.update(self.tensors[name].contiguous().view(torch.uint8).numpy().tobytes())
+            sha.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
         return sha.hexdigest()
+
+
+def _together(weights: Weights) -> dict[str, Tensor]:
+    """Every tensor under one name."""
+    return {**weights.tensors, **{CDM_PREFIX + name: tensor for name, tensor in (weights.cdm or {}).items()}}
 
 
 def save_weights(path: Path, weights: Weights) -> None:
     """Write `weights` in half precision, whole or not at all."""
-    tensors = {name: tensor.to(torch.float16).contiguous().cpu() for name, tensor in weights.tensors.items()}
+    tensors = {name: tensor.to(torch.float16).contiguous().cpu() for name, tensor in _together(weights).items()}
     tensors["deviation"] = torch.from_numpy(np.ascontiguousarray(weights.deviation))
     if weights.contrast:
         tensors["contrast"] = torch.from_numpy(weights.contrast.coefficients)
@@ -95,7 +115,8 @@ def load_weights(path: Path) -> Weights:
             f"{path}: expected a tensor 'deviation' and a header with the sizes of the network and its sampler, "
             f"found: {error!r}; the file is of another version of {FORMAT}: train or copy it again"
         ) from error
-    return Weights(config, tensors, deviation, sampler, contrast)
+    cdm = {name.removeprefix(CDM_PREFIX): tensors.pop(name) for name in list(tensors) if name.startswith(CDM_PREFIX)}
+    return Weights(config, tensors, deviation, sampler, contrast, cdm or None)
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ its own, or use its TLS. What Everslide itself sends and keeps are bytes.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import queue
 import signal
@@ -21,6 +22,7 @@ import numpy as np
 from distributed import Client, Future, Worker, WorkerPlugin, get_worker
 from distributed.comm.core import CommClosedError
 
+from everslide.model.conditions.reference import Reference
 from everslide.model.errors import EverslideError
 from everslide.model.gathered import GatheredWindows
 from everslide.model.geometry import WindowGrid, WindowIndex
@@ -57,13 +59,17 @@ class Brush(WorkerPlugin):
         self.windows.close()
 
 
-def paint_window(seed: int, s: int, col: int, row: int, parent: bytes) -> bytes:
+def paint_window(seed: int, s: int, col: int, row: int, parent: bytes, reference: str = "") -> bytes:
     """The task: one window on a worker. parent: (h, h, 3) uint8, h half a window -> what the worker did since it
-    last told (`everslide.server.worked`), then bands float16, as bytes."""
+    last told (`everslide.server.worked`), then bands float16, as bytes.
+
+    reference: what the slide shall look like, as JSON, or nothing.
+    """
     brush: Any = get_worker().plugins[_PLUGIN]
     grid: WindowGrid = brush.windows.grid
     pixels = np.frombuffer(parent, np.uint8).reshape(grid.window_px // 2, grid.window_px // 2, 3)
-    (bands,) = brush.windows.paint(seed, [WindowIndex(s, col, row, grid)], [pixels])
+    told = Reference.from_dict(json.loads(reference)) if reference else None
+    (bands,) = brush.windows.paint(seed, [WindowIndex(s, col, row, grid)], [pixels], told)
     data: bytes = brush.told.news() + bands.tobytes()
     return data
 
@@ -76,6 +82,7 @@ class WorkerModel:
     fingerprint: str
     grid: WindowGrid
     scales: int
+    steerable: bool
 
 
 def _models(dask_worker: Worker) -> WorkerModel | None:
@@ -83,7 +90,9 @@ def _models(dask_worker: Worker) -> WorkerModel | None:
     brush: Any = dask_worker.plugins.get(_PLUGIN)
     if brush is None:
         return None
-    return WorkerModel(brush.model, brush.windows.fingerprint, brush.windows.grid, brush.windows.scales)
+    return WorkerModel(
+        brush.model, brush.windows.fingerprint, brush.windows.grid, brush.windows.scales, brush.windows.steerable
+    )
 
 
 class Cluster:
@@ -146,13 +155,22 @@ class ClusterWindows:
     def __init__(self, client: Client, model: WorkerModel) -> None:
         self._client, self._model = client, model.name
         self.fingerprint, self.grid, self.scales = model.fingerprint, model.grid, model.scales
+        self.steerable = model.steerable
         self.counts = Counts()
         self._lock = threading.Lock()
         self.still_wanted: Callable[[], None] = lambda: None
 
-    def paint(self, seed: int, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
+    def paint(
+        self,
+        seed: int,
+        windows: Sequence[WindowIndex],
+        parents: Sequence[Parent],
+        reference: Reference | None = None,
+    ) -> list[Bands]:
         """See `Windows.paint`. Raises what a task raised on its last try."""
-        futures = [self._submit(seed, window, parent) for window, parent in zip(windows, parents, strict=True)]
+        futures = [
+            self._submit(seed, window, parent, reference) for window, parent in zip(windows, parents, strict=True)
+        ]
         done: queue.SimpleQueue[Future[bytes]] = queue.SimpleQueue()
         for future in futures:
             future.add_done_callback(done.put)
@@ -179,7 +197,7 @@ class ClusterWindows:
             except queue.Empty:
                 continue
 
-    def _submit(self, seed: int, window: WindowIndex, parent: Parent) -> Future[bytes]:
+    def _submit(self, seed: int, window: WindowIndex, parent: Parent, reference: Reference | None) -> Future[bytes]:
         return self._client.submit(
             paint_window,
             seed,
@@ -187,7 +205,8 @@ class ClusterWindows:
             window.col,
             window.row,
             parent.tobytes(),
-            key=window_name(self.fingerprint, seed, window, parent),
+            json.dumps(reference.as_dict()) if reference else "",
+            key=window_name(self.fingerprint, seed, window, parent, reference),
             priority=window.s,
             retries=_RETRIES,
             resources={resource_of(self._model, self.fingerprint): 1},

@@ -9,7 +9,8 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from everslide.model.errors import SlideError
+from everslide.model.conditions.reference import Reference
+from everslide.model.errors import EverslideError, ImageError, SlideError
 from everslide.model.geometry import TileIndex
 from everslide.model.slide import Slide
 from everslide.server.access import Access, client_gone
@@ -18,7 +19,7 @@ from everslide.server.documents import Document, Documents, document_name
 from everslide.server.encode import JPEG, NOTICE, encode, mark_of
 from everslide.server.errors import ConflictError, MalformedError, NotFoundError
 from everslide.server.fields import fresh_json, json_body, number, takes, text
-from everslide.server.picture import PICTURES, checked_picture, picture_of, picture_record
+from everslide.server.picture import PICTURES, checked_picture, picture_of, picture_record, reference_picture
 from everslide.server.shapes import SlidePost
 from everslide.server.slides import ENDLESS_EXTENT_PX, Entry
 from everslide.server.tiles import TileService
@@ -41,7 +42,10 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
     @routes.get("/api/models")
     def models() -> Response:
         """The models that slides can be made with."""
-        offered = [{"name": name, "top_scale": painters.top_scale} for name, painters in service.models.items()]
+        offered = [
+            {"name": name, "top_scale": painters.top_scale, "steerable": painters.steerable}
+            for name, painters in service.models.items()
+        ]
         return fresh_json({"models": offered})
 
     @routes.get("/api/gallery/<model>/<seed>.jpeg")
@@ -59,7 +63,7 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
     @routes.post("/api/slides")
     @takes(SlidePost, 201)
     def make() -> Response:
-        """Make a slide from a seed, or below a picture."""
+        """Make a slide from a seed, below a picture, or like one."""
         access.admit()
         fields = json_body(request)
         entry = _entry(service, fields)
@@ -106,9 +110,27 @@ def _entry(service: TileService, fields: dict[str, Any]) -> Entry:
         (width, height), unbounded = picture.size_px, False
     elif not unbounded:
         width, height = (int(number(fields, side, 256, 2**40)) for side in ("width", "height"))
+    reference = _reference(fields["like"], service, model) if fields.get("like") is not None else None
     name = _free_name(service, title)
     slide = Slide(name, _seed(fields.get("seed")), width, height, unbounded, model)
-    return Entry(slide, title, picture.top if picture else None)
+    return Entry(slide, title, picture.top if picture else None, reference)
+
+
+def _reference(like: Any, service: TileService, model: str) -> Reference:
+    """{"data": base64 of a picture, "um_per_px": number} -> what a slide like it is told. Raises MalformedError."""
+    if not service.models[model].steerable:
+        raise MalformedError(
+            f"no reference picture for the model {model}", "one", "leave it out, or take another model"
+        )
+    from everslide.model.conditions.looking import look_of
+
+    pixels, um_per_px = reference_picture(like)
+    try:
+        return Reference(look_of(pixels, um_per_px))
+    except ImageError as error:
+        raise MalformedError(
+            "a picture of stained tissue, 0.1 to 1.3 um per pixel", str(error), "choose another"
+        ) from error
 
 
 def _free_name(service: TileService, title: str) -> str:
@@ -128,6 +150,7 @@ def _record(entry: Entry) -> dict[str, Any]:
         "unbounded": slide.unbounded,
         "model": slide.model,
         "picture": entry.top is not None,
+        "reference": entry.reference.as_dict() if entry.reference else None,
     }
 
 
@@ -142,8 +165,9 @@ def _restore(service: TileService, documents: Documents) -> None:
             size = (int(record["width"]), int(record["height"]))
             slide = Slide(name, _seed(record["seed"]), *size, bool(record["unbounded"]), record["model"])
             top = picture_of(documents.get(PICTURES, document_name(slide))) if record.get("picture") else None
-            service.add(Entry(slide, str(record["title"]), top))
-        except (KeyError, TypeError, ValueError, SlideError, MalformedError) as error:
+            like = Reference.from_dict(record["reference"]) if record.get("reference") else None
+            service.add(Entry(slide, str(record["title"]), top, like))
+        except (KeyError, TypeError, ValueError, EverslideError) as error:
             log.warning("slide %r, made earlier, is not on offer: %s", name, error)
 
 

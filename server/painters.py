@@ -14,6 +14,7 @@ from everslide.model.top import TopPlane
 from everslide.server.encode import Pixels
 
 if TYPE_CHECKING:
+    from everslide.model.conditions.reference import Reference
     from everslide.model.denoiser import Denoiser, WindowModel
     from everslide.model.watched import Watch
     from everslide.model.windows import Windows
@@ -55,15 +56,17 @@ class Painters:
 
     top_scale: the coarsest scale that is painted; coarser ones are box means of it.
     fingerprint: hexadecimal; changes with whatever changes the pixels of a tile of the same slide.
-    make: makes the painter of a slide, which keeps its tiles where it is told; below a picture where one is given.
-    Raises SlideError where that is coarser than the model paints.
+    steerable: whether a slide may have a reference.
+    make: makes the painter of a slide, which keeps its tiles where it is told; below a picture where one is given, and
+    like a reference where one is given. Raises SlideError where the model cannot do that.
     watched: the same, and it tells of every window that it paints; None where a model cannot be watched.
     """
 
     top_scale: int
     fingerprint: str
-    make: Callable[[Slide, TileStore, TopPlane | None], TilePainter]
-    watched: Callable[[Slide, TileStore, TopPlane | None, Watch], TilePainter] | None = None
+    steerable: bool
+    make: Callable[[Slide, TileStore, TopPlane | None, Reference | None], TilePainter]
+    watched: Callable[[Slide, TileStore, TopPlane | None, Reference | None, Watch], TilePainter] | None = None
 
 
 class NoTiles:
@@ -94,16 +97,23 @@ def load_painters(
     brush = paints or LocalWindows(load_model(model, files))
     fresh = bare or brush
 
-    def make(slide: Slide, tiles: TileStore, top: TopPlane | None, windows: Windows = brush) -> TilePainter:
+    def make(
+        slide: Slide,
+        tiles: TileStore,
+        top: TopPlane | None,
+        reference: Reference | None,
+        windows: Windows = brush,
+    ) -> TilePainter:
         if top is not None and top.s > brush.scales:
             raise SlideError(f"{model} paints below scale {brush.scales} at most, found a picture of scale {top.s}")
-        return Painter(slide, windows, tiles, top or Sketch(slide, brush.scales))
+        return Painter(slide, windows, tiles, top or Sketch(slide, brush.scales, reference), reference)
 
     return Painters(
         brush.scales,
         Painter(Slide("any", 0), brush, NoTiles(), Sketch(Slide("any", 0), brush.scales)).fingerprint,
+        brush.steerable,
         make,
-        watched=lambda slide, tiles, top, watch: make(slide, tiles, top, WatchedWindows(fresh, watch)),
+        watched=lambda slide, tiles, top, like, watch: make(slide, tiles, top, like, WatchedWindows(fresh, watch)),
     )
 
 

@@ -51,6 +51,13 @@ def checked_picture(fields: Any) -> Picture:
     return Picture(ImageTop(pixels, s), (width << s, height << s))
 
 
+def reference_picture(fields: Any) -> tuple[Pixels, float]:
+    """{"data": base64 of a picture, "um_per_px": number} -> its pixels and um per pixel. Raises MalformedError."""
+    if not isinstance(fields, dict):
+        raise MalformedError("a picture as an object", type(fields).__name__, "send data and um_per_px")
+    return _read(fields.get("data")), number(fields, "um_per_px", 0.1, 1.3)
+
+
 def picture_record(top: ImageTop | None) -> dict[str, Any]:
     """What is kept of a picture, without loss."""
     assert top is not None

@@ -142,7 +142,10 @@ class SlidePost(BaseModel):
         json_schema_extra={"example": 4096},
     )
     height: int | None = Field(None, description="As width.", json_schema_extra={"example": 2048})
-    picture: PictureBody | None = None
+    picture: PictureBody | None = Field(None, description="A picture to zoom into.")
+    like: PictureBody | None = Field(
+        None, description="A picture of 0.1 to 1.3 um per pixel whose tissue and stain the slide shall have."
+    )
 
 
 class IIIFInfoPath(BaseModel):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from everslide.model.conditions.reference import Reference, read_reference
 from everslide.model.errors import EverslideError, SlideError
 from everslide.model.geometry import TILE_PX
 from everslide.model.slide import Slide
@@ -18,7 +19,12 @@ DEMO_SEED = 7
 ENDLESS_SEED = 11
 ENDLESS_EXTENT_PX = 2**31
 _SPEC = re.compile(r"(?P<name>[^:]*):(?P<seed>\d{1,20})(?::(?:(?P<w>\d{1,13})x(?P<h>\d{1,13})|(?P<un>unbounded)))?")
-_FIELDS = {one.name: one.type for one in fields(Slide)} | {"title": "str", "parent": "str", "mpp": "float"}
+_FIELDS = {one.name: one.type for one in fields(Slide)} | {
+    "title": "str",
+    "parent": "str",
+    "mpp": "float",
+    "reference": "str",
+}
 _TYPES: dict[object, tuple[type, str]] = {
     "str": (str, "a text"),
     "int": (int, "a whole number"),
@@ -29,11 +35,15 @@ _TYPES: dict[object, tuple[type, str]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A slide and its title for people. top: the picture that it is painted from, instead of a sketch."""
+    """A slide and its title for people.
+
+    top: the picture that it is painted from, instead of a sketch. reference: what it shall look like.
+    """
 
     slide: Slide
     title: str
     top: ImageTop | None = field(default=None, compare=False)
+    reference: Reference | None = field(default=None, compare=False)
 
 
 def demo_entries(model: str) -> tuple[Entry, ...]:
@@ -58,8 +68,8 @@ def parse_spec(spec: str, model: str) -> Entry:
 
 def read_slides(path: Path, model: str) -> list[Entry]:
     """The slides of a TOML file: tables `[[slide]]` with name and seed, and if need be title, width_px, height_px,
-    unbounded, model; or parent, a picture to zoom into, with mpp, its um per pixel, which give the size. Raises
-    SlideError, which names the file and the field."""
+    unbounded, model; or parent, a picture to zoom into, with mpp, its um per pixel, which give the size; reference, a
+    file of `everslide new --like`. Raises SlideError, which names the file and the field."""
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -85,20 +95,18 @@ def _entry(where: str, folder: Path, table: dict[str, object], model: str) -> En
         if name not in table:
             raise SlideError(f"{where}: missing field {name!r}")
     values = {"model": model} | table
-    title, parent, um_per_px = (
-        str(values.pop("title", table["name"])),
-        values.pop("parent", None),
-        values.pop("mpp", None),
-    )
+    title = str(values.pop("title", table["name"]))
+    parent, um_per_px, like = (values.pop(name, None) for name in ("parent", "mpp", "reference"))
     if (parent is None) != (um_per_px is None):
         raise SlideError(f"{where}: expected both of the fields parent and mpp, or none")
     try:
+        reference = read_reference(folder / str(like)) if like is not None else None
         if parent is None:
-            return Entry(Slide(**values), title)  # type: ignore[arg-type]  # names and types were checked above
+            return Entry(Slide(**values), title, None, reference)  # type: ignore[arg-type]  # names and types were checked above
         top = read_top(folder / str(parent), float(str(um_per_px)))
         width, height = (max(side * 2**top.s, TILE_PX) for side in top.size)
         sized = values | {"width_px": width, "height_px": height, "unbounded": False}
-        return Entry(Slide(**sized), title, top)  # type: ignore[arg-type]
+        return Entry(Slide(**sized), title, top, reference)  # type: ignore[arg-type]
     except EverslideError as error:
         raise SlideError(f"{where}: {error}") from error
 

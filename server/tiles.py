@@ -141,8 +141,8 @@ class TileService:
         painters = self.models[entry.slide.model]
         tiles = tiles or NoTiles()
         if watch is not None and painters.watched is not None:
-            return painters.watched(entry.slide, tiles, entry.top, watch)
-        return painters.make(entry.slide, tiles, entry.top)
+            return painters.watched(entry.slide, tiles, entry.top, entry.reference, watch)
+        return painters.make(entry.slide, tiles, entry.top, entry.reference)
 
     def encoded(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> bytes | None:
         """The final tile where its file is kept: nothing is decoded, encoded or painted."""
@@ -210,15 +210,20 @@ class TileService:
         slide, mark = entry.slide, mark_of(entry.slide)
         extent = f"{slide.width_px}x{slide.height_px}{' unbounded' if slide.unbounded else ''}"
         content = f"{painters.fingerprint}|{mark}|{extent}" + (f"|{entry.top.fingerprint}" if entry.top else "")
+        content += f"|{entry.reference.digest}" if entry.reference else ""
         tiles = PixelTiles(self.stores.lossless, self.stores.raw, _short_hash(content), mark)
         return ServedSlide(
             entry=entry,
             zoom=DeepZoom(slide, entry.top.s if entry.top else painters.top_scale),
-            painters=PainterPool([painters.make(slide, tiles, entry.top) for _ in range(self.queue.threads)]),
+            painters=PainterPool([self._painter(entry, painters, tiles) for _ in range(self.queue.threads)]),
             tiles=tiles,
             fingerprint=_short_hash(f"{content}|{encoders_fingerprint()}"),
             mark=mark,
         )
+
+    @staticmethod
+    def _painter(entry: Entry, painters: Painters, tiles: PixelTiles) -> TilePainter:
+        return painters.make(entry.slide, tiles, entry.top, entry.reference)
 
     def _key(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> Key:
         name = f"{fmt.suffix}-1/{slide.fingerprint}/{address.level}/{address.col}_{address.row}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from everslide.cache.store import ByteStore, Key
 from everslide.model.geometry import WindowGrid, WindowIndex
 from everslide.model.windows import Bands, Counts, Parent, Windows
 
+if TYPE_CHECKING:
+    from everslide.model.conditions.reference import Reference
+
 _WAIT_SECONDS = 0.5
 
 
@@ -20,10 +24,13 @@ def _nothing() -> None:
     return
 
 
-def window_name(fingerprint: str, seed: int, window: WindowIndex, parent: Parent) -> str:
+def window_name(
+    fingerprint: str, seed: int, window: WindowIndex, parent: Parent, reference: Reference | None = None
+) -> str:
     """Names a window by all that it depends on."""
+    told = "" if reference is None else f"/{reference.digest[:16]}"
     below = hashlib.sha256(parent.tobytes()).hexdigest()[:24]
-    return f"window-1/{fingerprint}/{seed}/{window.s}/{window.col}_{window.row}/{below}"
+    return f"window-1/{fingerprint}/{seed}/{window.s}/{window.col}_{window.row}/{below}{told}"
 
 
 def bands_from(data: bytes, grid: WindowGrid) -> Bands:
@@ -60,10 +67,21 @@ class SharedWindows:
     def counts(self) -> Counts:
         return self._paints.counts
 
-    def paint(self, seed: int, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
+    @property
+    def steerable(self) -> bool:
+        return self._paints.steerable
+
+    def paint(
+        self,
+        seed: int,
+        windows: Sequence[WindowIndex],
+        parents: Sequence[Parent],
+        reference: Reference | None = None,
+    ) -> list[Bands]:
         """See `Windows.paint`."""
         names = [
-            window_name(self.fingerprint, seed, window, parent) for window, parent in zip(windows, parents, strict=True)
+            window_name(self.fingerprint, seed, window, parent, reference)
+            for window, parent in zip(windows, parents, strict=True)
         ]
         found: dict[int, Bands] = {}
         while True:
@@ -74,7 +92,7 @@ class SharedWindows:
             with ExitStack() as held:
                 mine = [i for i in missing if self._mine(names[i], i, found, held)]
                 if mine:
-                    bands = self._paints.paint(seed, [windows[i] for i in mine], [parents[i] for i in mine])
+                    bands = self._paints.paint(seed, [windows[i] for i in mine], [parents[i] for i in mine], reference)
                     for i, painted in zip(mine, bands, strict=True):
                         found[i] = painted
                         self._store.put(Key(names[i]), painted.tobytes())

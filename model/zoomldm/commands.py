@@ -1,9 +1,8 @@
-"""Commands of ZoomLDM: `everslide models`, `sample`, `large`, `invert`, `superres`, `new`. They import when run."""
+"""Commands of ZoomLDM: `everslide models`, `sample`, `large`, `invert`, `superres`, `measure`. They import when run."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -186,33 +185,6 @@ def superres(
 
 
 @click.command()
-@click.argument("name")
-@click.option("--parent", type=_FILE, required=True, help="A real picture, RGB.")
-@click.option("--mpp", type=float, required=True, help="Its um per pixel.")
-@click.option("--model", default="mini", show_default=True, help="Model that paints below it.")
-@click.option("--seed", default=1, show_default=True, help="Seed of what is painted.")
-@click.option("--out", type=_FILE, default=Path("slides.toml"), show_default=True, help="File of slides to add it to.")
-def new(name: str, parent: Path, mpp: float, model: str, seed: int, out: Path) -> None:
-    """Make a slide NAME out of a real picture: zooming in paints beyond its pixels."""
-    from everslide.model.errors import SlideError
-    from everslide.model.slide import Slide
-    from everslide.model.top import read_top
-
-    with speaking():
-        top = read_top(parent, mpp)
-        Slide(name, seed)
-        before = out.read_text("utf-8") if out.exists() else ""
-        if re.search(rf'^name = "{name}"$', before, re.MULTILINE):
-            raise SlideError(f"{out}: has a slide {name} already; choose another name or file")
-        lines = ["[[slide]]", f'name = "{name}"', f"seed = {seed}", f"model = {json.dumps(model)}",
-                 f"parent = {json.dumps(str(parent.resolve()))}", f"mpp = {float(mpp)}"]  # fmt: skip
-        out.write_text("\n".join(([before.rstrip(), ""] if before else []) + lines) + "\n", "utf-8")
-    wide, high = (side * 2**top.s for side in top.size)
-    serving = "" if model == "mini" else f" --model {model}" + " --weights FOLDER" * model.startswith("zoomldm-")
-    click.echo(f"{out}: slide {name}, {wide} x {high} px of 20x; see it with `everslide serve{serving} --slides {out}`")
-
-
-@click.command()
 @click.argument("painted", type=_FOLDER)
 @click.argument("real", type=_FOLDER)
 @click.option(
@@ -239,4 +211,4 @@ def measure(painted: Path, real: Path, extractor: str, crop: int | None, lpips: 
     click.echo(json.dumps({"extractor": extractor, **asdict(figures)}, indent=1))
 
 
-COMMANDS: tuple[click.Command, ...] = (models, sample, large, invert, superres, new, measure)
+COMMANDS: tuple[click.Command, ...] = (models, sample, large, invert, superres, measure)

@@ -61,10 +61,11 @@ def test_a_run_writes_weights_that_paint(prepared: Path, tmp_path: Path) -> None
 
 def test_the_network_changes(prepared: Path, tmp_path: Path) -> None:
     run = trainer(prepared, tmp_path)
-    before = [p.detach().clone() for p in run.network.parameters()]
+    before = {name: p.detach().clone() for name, p in run.network.named_parameters()}
     run.run()
-    after = list(run.network.parameters())
-    moved = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+    told = ("summarizer", "context")  # nobody tells it anything here
+    after = {name: p for name, p in run.network.named_parameters() if not name.startswith(told)}
+    moved = [not torch.equal(before[name], p) for name, p in after.items()]
     assert sum(moved) > 0.8 * len(moved)
 
 

@@ -50,12 +50,12 @@ def weights(tmp_path: Path) -> Path:
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "FIELD_PX", 384)
     monkeypatch.setattr(evaluation, "ROOT_FIELD_PX", 256)
-    monkeypatch.setattr("everslide.model.network.NetworkConfig", lambda: TINY)
+    monkeypatch.setattr("everslide.model.training.NetworkConfig", lambda: TINY)
     monkeypatch.setattr("everslide.model.mini.os.sched_getaffinity", lambda _: {0})  # more threads only get in the way
 
 
 def test_names() -> None:
-    assert {command.name for command in COMMANDS} == {"prepare", "train", "calibrate", "evaluate", "sheet"}
+    assert {command.name for command in COMMANDS} == {"prepare", "train", "calibrate", "evaluate", "sheet", "new"}
     for command in COMMANDS:
         assert run(command, "--help").exit_code == 0
 

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from everslide.model.network import DetailUNet, NetworkConfig, pixel_norm
 
-FLAT = NetworkConfig(channels=(8,), blocks=1, embedding=16, scales=12, context=4)
-DEEP = NetworkConfig(channels=(8, 12), blocks=1, embedding=16, scales=12, context=4)
+FLAT = NetworkConfig(channels=(8,), blocks=1, embedding=16, scales=12, cells=3, context=4)
+DEEP = NetworkConfig(channels=(8, 12), blocks=1, embedding=16, scales=12, cells=3, context=4)
 REACH = {FLAT: 12, DEEP: 32}
 """Pixels that matter to an output pixel on each side: convolutions at half and at quarter resolution, written out:
 2 * (1 + 2 + 2 + 1) for one resolution; 4 * (2 + 2) more for the second, rounded up to whole blocks."""
@@ -103,16 +103,33 @@ def test_everything_given_matters() -> None:
         network(z_t, parent, t + 0.1, s, strength),
         network(z_t, parent, t, s + 1, strength),
         network(z_t, parent, t, s, strength + 0.05),
-        network(z_t, parent, t, s, strength, torch.ones(1, 4)),
+        network(z_t, parent, t, s, strength, torch.ones(1, 3, 2, 2)),
     ]
     for other in others:
         assert float((other.detach() - base).abs().max()) > 1e-3
 
 
-def test_a_context_of_zeros_is_none() -> None:
+def test_cells_that_are_not_known_are_none() -> None:
     network = made(DEEP)
-    given = inputs(16)
-    torch.testing.assert_close(network(*given, torch.zeros(1, 4)), network(*given), rtol=0, atol=0)
+    given, cells = inputs(16), torch.randn(1, 3, 2, 2, dtype=torch.float64)
+    told = [network(*given, cells, torch.tensor([known])) for known in (0.0, 1.0)]
+    torch.testing.assert_close(told[0], network(*given), rtol=0, atol=0)
+    torch.testing.assert_close(told[1], network(*given, cells), rtol=0, atol=0)
+
+
+def test_a_cell_matters_most_where_it_is() -> None:
+    """What changes beside the one vector for the whole image lies in that cell's part of it."""
+    network = made(DEEP)
+    with torch.no_grad():
+        network.context.weight.zero_()
+        network.summarizer.layers[0].joined.weight.zero_()
+        network.summarizer.layers[1].joined.weight.zero_()
+    given, cells = inputs(64), torch.randn(1, 3, 4, 4, dtype=torch.float64)
+    other = cells.clone()
+    other[:, :, 0, 0] += 1
+    changed = (network(*given, cells) - network(*given, other)).abs().amax((0, 1)).detach()
+    assert float(changed[:16, :16].max()) > 1e-3
+    assert float(changed[48:, 48:].max()) == 0
 
 
 @pytest.mark.parametrize("t", [0.0, 1.0])
@@ -151,6 +168,7 @@ def test_a_config_is_plain_values() -> None:
         "blocks": 1,
         "embedding": 16,
         "scales": 12,
+        "cells": 3,
         "context": 4,
     }
 

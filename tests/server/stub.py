@@ -44,9 +44,9 @@ class Studio:
         self.started = threading.Event()
         self.painted: Counter[TileIndex] = Counter()
         self.failing: set[TileIndex] = set()
-        self.models = {"stub": Painters(TOP_SCALE, fingerprint, self._make)}
+        self.models = {"stub": Painters(TOP_SCALE, fingerprint, False, self._make)}
 
-    def _make(self, slide: Slide, tiles: TileStore, _top: TopPlane | None = None) -> StubPainter:
+    def _make(self, slide: Slide, tiles: TileStore, _top: TopPlane | None = None, _like: object = None) -> StubPainter:
         return StubPainter(self, slide, tiles)
 
 

@@ -1,0 +1,175 @@
+"""Training of the encoder without labels: `everslide train --objective encoder`.
+
+Two views of about the same spot, turned, mirrored, a little restained and blurred, shall have the same embedding, while
+every feature keeps its spread over the batch and no two features say the same (Bardes, Ponce and LeCun, "VICReg:
+variance-invariance-covariance regularization for self-supervised learning", 2022, Eq. 6). The stain is changed less
+than between laboratories: the embedding shall tell them apart.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from everslide.model.conditions.encoder import PATCH_PX, EncoderConfig, PatchEncoder, save_encoder
+from everslide.model.dataset import Examples, turn
+from everslide.model.stain import jitter_stain
+
+log = logging.getLogger(__name__)
+Pixels = NDArray[np.uint8]
+CHECKPOINT = "encoder.pt"
+SPOT_PX = 176
+"""Side of the spot at 20x in which both views of a pair lie."""
+COARSE_SHARE = 0.25
+"""How often the spot comes from a 10x plane, enlarged: some real slides were never scanned finer."""
+INVARIANCE, VARIANCE, COVARIANCE = 25.0, 25.0, 1.0
+EXPANDED = 256
+
+
+@dataclass(frozen=True)
+class EncoderPlan:
+    """minutes: over all sittings; the learning rate falls to zero along a cosine. pairs: spots a step."""
+
+    minutes: float
+    pairs: int = 48
+    rate: float = 1e-3
+    save_every_s: float = 120.0
+    seed: int = 0
+
+
+class EncoderTrainer:
+    """State of one run in `folder`; continues from its checkpoint where there is one."""
+
+    def __init__(self, prepared: Path, folder: Path, plan: EncoderPlan, config: EncoderConfig, threads: int) -> None:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(True)
+        self.plan, self.folder = plan, folder
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.examples = Examples(prepared, "train", SPOT_PX)
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(plan.seed)
+        self.encoder = PatchEncoder(config)
+        self.expander = nn.Sequential(
+            nn.Linear(config.embedding, EXPANDED), nn.BatchNorm1d(EXPANDED), nn.ReLU(), nn.Linear(EXPANDED, EXPANDED)
+        )
+        self.both = nn.ModuleList([self.encoder, self.expander]).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.AdamW(self.both.parameters(), lr=plan.rate, weight_decay=1e-4, fused=True)
+        self.step, self.seconds = 0, 0.0
+        if (folder / CHECKPOINT).exists():
+            state = torch.load(folder / CHECKPOINT, weights_only=True, map_location=self.device)
+            self.both.load_state_dict(state["both"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.seconds = int(state["step"]), float(state["seconds"])
+            log.info("resumed at step %d after %.1f minutes", self.step, self.seconds / 60)
+
+    def run(self) -> PatchEncoder:
+        """Train until the minutes are used up; the encoder, also written to encoder.safetensors in the folder."""
+        rng = np.random.default_rng([self.plan.seed, 3, self.step])
+        budget, started = self.plan.minutes * 60, time.monotonic() - self.seconds
+        saved, smooth = time.monotonic(), 0.0
+        with tqdm(total=round(budget), initial=round(self.seconds), unit="s", desc="training") as bar:
+            while self.seconds < budget:
+                loss = self._step(rng, self.seconds / budget)
+                smooth = loss if smooth == 0.0 else 0.98 * smooth + 0.02 * loss
+                self.seconds = time.monotonic() - started
+                bar.update(round(self.seconds) - bar.n)
+                bar.set_postfix(step=self.step, loss=f"{smooth:.3f}", refresh=False)
+                if self.seconds >= budget or time.monotonic() - saved > self.plan.save_every_s:
+                    self._save(smooth)
+                    saved = time.monotonic()
+        trained = standardised(self.encoder, self.examples)
+        save_encoder(self.folder / "encoder.safetensors", trained)
+        return trained
+
+    def _step(self, rng: np.random.Generator, progress: float) -> float:
+        rate = self.plan.rate * min(1.0, (self.step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.both.train()
+        spots = [_spot(self.examples, rng) for _ in range(self.plan.pairs)]
+        views = np.stack([view(spot, rng) for _ in range(2) for spot in spots])
+        x = torch.from_numpy(views.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            found = self.expander(self.encoder(x.contiguous(memory_format=torch.channels_last)))
+        loss = vicreg(*found.float().chunk(2))
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        return float(loss.detach())
+
+    def _save(self, loss: float) -> None:
+        state = {
+            "both": self.both.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        partial = self.folder / (CHECKPOINT + ".part")
+        torch.save(state, partial)
+        partial.replace(self.folder / CHECKPOINT)
+        with (self.folder / "curve.jsonl").open("a") as curve:
+            curve.write(json.dumps({"step": self.step, "minutes": self.seconds / 60, "loss": round(loss, 4)}) + "\n")
+
+
+def vicreg(a: Tensor, b: Tensor) -> Tensor:
+    """Loss of the expanded embeddings (B, C) of two views, a scalar."""
+    invariance = F.mse_loss(a, b)
+    variance = torch.stack([F.relu(1 - (x.var(0) + 1e-4).sqrt()).mean() for x in (a, b)]).sum() / 2
+    covariance = torch.stack([_off_diagonal(x) for x in (a, b)]).sum()
+    return INVARIANCE * invariance + VARIANCE * variance + COVARIANCE * covariance
+
+
+def _off_diagonal(x: Tensor) -> Tensor:
+    """Sum of squared covariances between different features, over their number."""
+    centred = x - x.mean(0)
+    covariance = centred.T @ centred / (len(x) - 1)
+    return (covariance.square().sum() - covariance.diagonal().square().sum()) / x.shape[1]
+
+
+def _spot(examples: Examples, rng: np.random.Generator) -> Pixels:
+    """A spot (SPOT_PX, SPOT_PX, 3) of tissue at 20x."""
+    if rng.random() >= COARSE_SHARE:
+        return examples.crop(0, rng, vary=False)
+    crop = examples.crop(1, rng, vary=False)
+    half = Image.fromarray(crop[: SPOT_PX // 2, : SPOT_PX // 2])
+    return np.asarray(half.resize((SPOT_PX, SPOT_PX), Image.Resampling.BICUBIC))
+
+
+def view(spot: Pixels, rng: np.random.Generator) -> Pixels:
+    """A view (PATCH_PX, PATCH_PX, 3) of a spot."""
+    y, x = (int(rng.integers(side - PATCH_PX + 1)) for side in spot.shape[:2])
+    seen = turn(spot[y : y + PATCH_PX, x : x + PATCH_PX], rng)
+    gains, shift = rng.uniform(0.94, 1.06, 3), rng.uniform(-0.015, 0.015, 3)
+    seen = jitter_stain(seen, gains.astype(np.float32), shift.astype(np.float32))
+    if rng.random() < 0.3:
+        small = Image.fromarray(seen).resize((PATCH_PX // 2, PATCH_PX // 2), Image.Resampling.BOX)
+        seen = np.asarray(small.resize((PATCH_PX, PATCH_PX), Image.Resampling.BICUBIC))
+    return seen
+
+
+def standardised(encoder: PatchEncoder, examples: Examples, patches: int = 2048) -> PatchEncoder:
+    """The encoder with mean 0 and deviation 1 of every feature over random training patches."""
+    encoder.eval()
+    rng = np.random.default_rng(17)
+    corner = (SPOT_PX - PATCH_PX) // 2
+    inner = slice(corner, corner + PATCH_PX)
+    seen = np.stack([_spot(examples, rng)[inner, inner] for _ in range(patches)])
+    encoder.mean.zero_()  # type: ignore[operator]
+    encoder.deviation.fill_(1.0)  # type: ignore[operator]
+    found = encoder.embed(seen)
+    encoder.mean.copy_(torch.from_numpy(found.mean(0)))  # type: ignore[operator]
+    encoder.deviation.copy_(torch.from_numpy(found.std(0) + 1e-3))  # type: ignore[operator]
+    return encoder

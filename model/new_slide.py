@@ -1,0 +1,84 @@
+"""`everslide new`: adds a slide to a file of slides, from a seed, below a real picture, or like reference pictures."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from everslide.model.errors import SlideError
+from everslide.model.slide import Slide
+
+_REGION = re.compile(r"([\d.]+),([\d.]+),([\d.]+),([\d.]+)=(.+)")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a new slide shall be.
+
+    parent: a picture to zoom into, of parent_mpp um per pixel. like: a picture whose tissue and stain it shall have.
+    regions: "X,Y,WIDTH,HEIGHT=PICTURE", in um from the corner of the slide. like_mpp: um per pixel of those pictures.
+    """
+
+    name: str
+    seed: int
+    model: str
+    size_px: tuple[int, int] | None = None
+    unbounded: bool = False
+    parent: Path | None = None
+    parent_mpp: float | None = None
+    like: Path | None = None
+    regions: tuple[str, ...] = ()
+    like_mpp: float = 0.5
+
+
+def add_slide(wish: Wish, file: Path) -> str:
+    """Add the slide to `file`, and write what its references look like beside it; a line that describes it.
+
+    Raises SlideError, ImageError.
+    """
+    before = file.read_text("utf-8") if file.exists() else ""
+    if re.search(rf'^name = "{re.escape(wish.name)}"$', before, re.MULTILINE):
+        raise SlideError(f"{file}: has a slide {wish.name} already; choose another name or file")
+    if (wish.parent is None) != (wish.parent_mpp is None):
+        raise SlideError("expected both of --parent and --mpp, or none")
+    if wish.parent and (wish.size_px or wish.unbounded):
+        raise SlideError("--parent gives the size: leave out --size and --unbounded")
+    width, height = wish.size_px or (Slide.width_px, Slide.height_px)
+    slide = Slide(wish.name, wish.seed, width, height, model=wish.model)
+    lines = ["[[slide]]", f'name = "{wish.name}"', f"seed = {wish.seed}", f"model = {json.dumps(wish.model)}"]
+    extent = f"{slide.width_px} x {slide.height_px} px of 20x"
+    if wish.parent is not None and wish.parent_mpp is not None:
+        from everslide.model.top import read_top
+
+        top = read_top(wish.parent, wish.parent_mpp)
+        extent = " x ".join(str(side * 2**top.s) for side in top.size) + " px of 20x"
+        lines += [f"parent = {json.dumps(str(wish.parent.resolve()))}", f"mpp = {float(wish.parent_mpp)}"]
+    elif wish.unbounded:
+        lines += ["width_px = 2147483648", "height_px = 2147483648", "unbounded = true"]
+        extent = "without an end"
+    else:
+        lines += [f"width_px = {slide.width_px}", f"height_px = {slide.height_px}"]
+    if wish.like or wish.regions:
+        lines.append(f"reference = {json.dumps(_written(wish, file.parent))}")
+    file.write_text("\n".join(([before.rstrip(), ""] if before else []) + lines) + "\n", "utf-8")
+    return extent
+
+
+def _written(wish: Wish, folder: Path) -> str:
+    """The name of the file, in `folder`, that says what the reference pictures look like."""
+    from everslide.model.conditions.looking import read_look
+    from everslide.model.conditions.reference import Reference, Region, write_reference
+
+    regions = []
+    for text in wish.regions:
+        match = _REGION.fullmatch(text)
+        if match is None:
+            raise SlideError(f"--region {text!r}: expected X,Y,WIDTH,HEIGHT=PICTURE, in um from the slide's corner")
+        x_um, y_um, width_um, height_um = (float(match[i]) for i in range(1, 5))
+        regions.append(Region(x_um, y_um, width_um, height_um, read_look(Path(match[5]), wish.like_mpp)))
+    everywhere = read_look(wish.like, wish.like_mpp) if wish.like else None
+    path = folder / f"{wish.name}.reference.json"
+    write_reference(path, Reference(everywhere, tuple(regions)))
+    return path.name

@@ -1,0 +1,10 @@
+"""Which numbers a network computes with on a device."""
+
+from __future__ import annotations
+
+import torch
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 convolutions are faster than float32 ones there."""
+    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
