@@ -5,7 +5,17 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, afterEach, before, describe, test } from "node:test";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
-import { launch, noBrowser, type Opened, openPage, stateOf, waitFor, waitPainted } from "./browser.js";
+import {
+  frames,
+  launch,
+  noBrowser,
+  type Opened,
+  openPage,
+  stateOf,
+  waitFor,
+  waitPainted,
+  writeDownTexts,
+} from "./browser.js";
 import { contentOf, decode } from "./pictures.js";
 import { noServer, RealServer } from "./realServer.js";
 
@@ -67,7 +77,7 @@ describe("for everybody", { skip: noBrowser() || noServer() }, () => {
           await page.getByRole("button", { name: "Add this view" }).click();
         }
         if (tool === "Compare" && name !== "on a phone") await page.getByRole("button", { name: "Put beside" }).click();
-        await page.waitForTimeout(150);
+        await frames(page);
         assert.deepEqual(await findings(page), [], tool);
       }
       for (const key of ["?", "n"]) {
@@ -124,11 +134,12 @@ describe("for everybody", { skip: noBrowser() || noServer() }, () => {
 
   test("magnification, turning and painting are told to those who do not see them", async () => {
     const page = await open();
+    const told = await writeDownTexts(page, "#painting-spoken");
     await page.keyboard.press("8");
     await page.waitForFunction(() => document.querySelector("#spoken")?.textContent === "Magnification 20x, 0.5 µm/px");
-    await page.waitForFunction(() => document.querySelector("#painting-spoken")?.textContent === "Painting");
-    await waitPainted(page, 60_000);
+    await waitPainted(page);
     await page.waitForFunction(() => document.querySelector("#painting-spoken")?.textContent === "Painted");
+    assert.equal((await told())[0], "Painting");
     await page.keyboard.press("r");
     await page.waitForFunction(() => /turned by 15 degrees/.test(document.querySelector("#spoken")?.textContent ?? ""));
   });

@@ -6,6 +6,8 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from "p
 import type { Inspection, State } from "../../viewer/src/inspection.js";
 
 export const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+/** The longest wait for anything that is bound to come: a busy machine may be many times slower than a free one. */
+const WAIT_MS = 90_000;
 const FLAGS = [
   "--no-sandbox",
   "--disable-gpu",
@@ -45,6 +47,7 @@ export async function openPage(
   options: BrowserContextOptions = {},
 ): Promise<Opened> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+  context.setDefaultTimeout(WAIT_MS);
   const page = await context.newPage();
   const opened: Opened = { page, faults: [], foreign: [] };
   page.on("pageerror", (error) => opened.faults.push(String(error)));
@@ -70,7 +73,7 @@ export async function waitFor(
   page: Page,
   what: string,
   fits: (state: State) => boolean,
-  timeoutMs = 20_000,
+  timeoutMs = WAIT_MS,
 ): Promise<State> {
   const end = Date.now() + timeoutMs;
   let state: State | undefined;
@@ -85,8 +88,46 @@ export async function waitFor(
 }
 
 /** Until every tile in view is shown as painted and the view stands still. */
-export function waitPainted(page: Page, timeoutMs = 20_000): Promise<State> {
-  return waitFor(page, "every tile in view is final", (state) => state.tilesInViewFinal && !state.moving, timeoutMs);
+export async function waitPainted(page: Page, timeoutMs = WAIT_MS): Promise<State> {
+  const fits = ({ tilesInViewFinal, moving, waiting }: State): boolean => tilesInViewFinal && !moving && waiting === 0;
+  const state = await waitFor(page, "every tile in view is final", fits, timeoutMs);
+  await frames(page);
+  return state;
+}
+
+/** Until what the page shows now is on the screen. */
+export function frames(page: Page): Promise<void> {
+  return page.evaluate(
+    () => new Promise<void>((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve()))),
+  );
+}
+
+/**
+ * Addresses of the requests that the page makes from now on; the list grows. Those made before are not among them, however
+ * late the browser tells of them.
+ */
+export async function requestsFromNow(page: Page): Promise<readonly string[]> {
+  const mark = `/static/icon.svg?from-now=${Math.random()}`;
+  const made: string[] = [];
+  let begun = false;
+  page.on("request", (request) => {
+    if (begun) made.push(request.url());
+    begun ||= request.url().endsWith(mark);
+  });
+  await page.evaluate(async (url) => void (await fetch(url)), mark);
+  return made;
+}
+
+/** Writes down every text that an element shows from now on: words that stand for a moment only are not missed. */
+export async function writeDownTexts(page: Page, selector: string): Promise<() => Promise<string[]>> {
+  await page.evaluate((selector) => {
+    const element = document.querySelector(selector) as Element;
+    const texts: string[] = [];
+    const look = (): void => void (texts.at(-1) !== element.textContent && texts.push(element.textContent ?? ""));
+    new MutationObserver(look).observe(element, { childList: true, characterData: true, subtree: true });
+    Object.assign(window, { texts });
+  }, selector);
+  return () => page.evaluate(() => (window as unknown as { texts: string[] }).texts);
 }
 
 export interface Pixels {

@@ -27,7 +27,7 @@ describe("end to end", { skip: noBrowser() || noServer() }, () => {
       });
       const keep = async (name: string): Promise<void> => {
         const state = await waitPainted(page, PAINT_MS);
-        assert.ok(state.tilesInView.length >= 4 && state.waiting === 0, JSON.stringify(state));
+        assert.ok(state.tilesInView.length >= 4, JSON.stringify(state));
         assert.ok(await page.locator("#badge").isVisible());
         await page.waitForTimeout(1800); // until "Painted" has faded
         await page.screenshot({ path: artefact(name) });
@@ -47,11 +47,44 @@ describe("end to end", { skip: noBrowser() || noServer() }, () => {
       await keep("viewer-20x.png");
       assert.equal((await samplePixels(page)).blank, 0);
       assert.equal(await page.textContent("#magnification"), "20x");
-      assert.ok(
-        new URL(page.url()).hash.startsWith(`#slide=demo&x=${place.x}&y=${place.y}&mag=20&seed=7&model=${MODEL}&fp=`),
-      );
+      const link = `#slide=demo&x=${place.x}&y=${place.y}&mag=20&seed=7&model=${MODEL}&fp=`;
+      await page.waitForFunction((begins) => location.hash.startsWith(begins), link);
       assert.deepEqual(faults, []);
       assert.deepEqual(foreign, []);
+      await page.context().close();
+    } finally {
+      await server.close();
+    }
+  });
+
+  test("makes a slide in the tissue and stain of a picture", async () => {
+    const server = new RealServer(MODEL);
+    try {
+      await server.start();
+      const { page, faults } = await openPage(browser, server.url, "");
+      await waitPainted(page, PAINT_MS);
+      await page.waitForFunction(() => (document.querySelector("#overview canvas") as HTMLCanvasElement).width > 1);
+      const [place] = await randomPlaces(page, 64);
+      assert.ok(place);
+      const level = 17 - 1; // 10x of the demo slide
+      const tile = `${level}/${Math.floor(place.x / 512)}_${Math.floor(place.y / 512)}`;
+      const answer = await fetch(`${server.url}/slides/demo_files/${tile}.png`);
+      assert.equal(answer.status, 200);
+      const buffer = Buffer.from(await answer.arrayBuffer());
+      await page.keyboard.press("n");
+      const dialog = page.locator("dialog[open]");
+      await dialog.getByLabel("Title").fill("Like it");
+      await dialog
+        .getByLabel("In the tissue and stain of a picture")
+        .setInputFiles({ name: "like.png", mimeType: "image/png", buffer });
+      await dialog.getByLabel("That picture's µm per pixel").fill("9");
+      await dialog.getByRole("button", { name: "Make slide" }).click();
+      await dialog.getByRole("alert").getByText(/0.1/).waitFor();
+      await dialog.getByLabel("That picture's µm per pixel").fill("1");
+      await dialog.getByRole("button", { name: "Make slide" }).click();
+      await waitFor(page, "it is open", (state) => state.slide === "like-it");
+      await waitPainted(page, PAINT_MS);
+      assert.deepEqual(faults, []);
       await page.context().close();
     } finally {
       await server.close();

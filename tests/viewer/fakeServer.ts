@@ -73,6 +73,8 @@ export class FakeServer {
   readonly refused = new Set<string>();
   /** Tiles whose previews are not answered while they are listed here. */
   readonly withheld = new Set<string>();
+  /** While it is set, the tile in painting is not finished, and no other is begun. */
+  held = false;
   #server: Server | null = null;
   readonly #sockets = new Set<Socket>();
   #port = 0;
@@ -172,6 +174,7 @@ export class FakeServer {
       if (gone() || this.painted.has(key)) return;
       this.#now = { level: Number(key.split("/")[1]) };
       await pause(this.paintMs);
+      while (this.held && !gone()) await pause(20);
       this.#now = null;
       this.painted.add(key);
     });

@@ -11,6 +11,7 @@ import {
   noBrowser,
   type Opened,
   openPage,
+  requestsFromNow,
   stateOf,
   waitFor,
   waitPainted,
@@ -98,18 +99,15 @@ describe("robust", { skip: noBrowser() || noServer() }, () => {
       heaps.push(await heapBytes(session));
     }
     // What is asked for from now on belongs to what is seen now.
-    await page.waitForTimeout(300);
-    const late = new Set<string>();
-    page.on("request", (request) => {
-      const tile = finalTile(request.url());
-      if (tile) late.add(tile);
-    });
-    const { tilesInView } = await waitPainted(page, 90_000);
-    for (const tile of late)
-      assert.ok(
-        tilesInView.some((seen) => leadsTo(tile, seen)),
-        `${tile} is out of view`,
-      );
+    const late = await requestsFromNow(page);
+    const { tilesInView } = await waitPainted(page);
+    for (const tile of late.map(finalTile)) {
+      if (tile)
+        assert.ok(
+          tilesInView.some((seen) => leadsTo(tile, seen)),
+          `${tile} is out of view`,
+        );
+    }
 
     const dead = await page.evaluate(() => {
       const image = window.everslide.viewer.world.getItemAt(0) as any;
