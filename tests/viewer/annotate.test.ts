@@ -24,6 +24,7 @@ import {
   type Position,
   positionsOf,
 } from "../../viewer/src/annotate/shapes.js";
+import { placeWords } from "../../viewer/src/annotate/wording.js";
 import { questionsOf, shuffled } from "../../viewer/src/teach/quiz.js";
 import { tilesOfStops } from "../../viewer/src/teach/ahead.js";
 import { shifted } from "../../viewer/src/teach/tour.js";
@@ -166,6 +167,49 @@ describe("shapes", () => {
         [9, 9],
       ],
     );
+  });
+});
+
+describe("words beside shapes", () => {
+  const frame = { width: 400, height: 300 };
+  const words = (x: number, y: number, width = 100, must = false): { at: Position; width: number; must: boolean } => ({
+    at: [x, y],
+    width,
+    must,
+  });
+
+  test("stand above to the right", () => {
+    assert.deepEqual(placeWords([words(100, 100)], frame), [[108, 92]]);
+  });
+
+  test("stay within the frame", () => {
+    const [right, top, corner] = placeWords([words(390, 100), words(10, 2), words(-30, 330)], frame);
+    assert.deepEqual(
+      [right, top, corner],
+      [
+        [296, 92],
+        [18, 17],
+        [4, 292],
+      ].map((place) => place as unknown as Position),
+    );
+  });
+
+  test("make room for each other", () => {
+    const places = placeWords([words(150, 100), words(150, 100), words(150, 100), words(150, 100)], frame);
+    assert.deepEqual(places, [
+      [158, 92],
+      [42, 92],
+      [158, 113],
+      [42, 113],
+    ]);
+  });
+
+  test("are left out where there is none, but those that must be seen", () => {
+    const crowd = Array.from({ length: 40 }, () => words(150, 100));
+    assert.equal(placeWords(crowd, frame).filter((place) => place !== null).length, 12);
+    const chosen = placeWords([...crowd, words(150, 100, 100, true)], frame);
+    assert.deepEqual(chosen.at(-1), [158, 92]);
+    assert.notDeepEqual(chosen[0], [158, 92], "it comes first");
   });
 });
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { adjustPixels, NEUTRAL } from "../../viewer/src/adjust/stains.js";
-import { noBrowser, stateOf, waitFor, waitPainted } from "./browser.js";
+import { frames, noBrowser, stateOf, waitFor, waitPainted } from "./browser.js";
 import { contentOf, countNear, decode } from "./pictures.js";
 import { clicks, drag, RealPages, saved } from "./realPages.js";
 import { noServer } from "./realServer.js";
@@ -31,6 +31,66 @@ describe("for pathologists", { skip: noBrowser() || noServer() }, () => {
     assert.equal(line?.geometry.type, "LineString");
     await page.reload();
     await waitFor(page, "both are there again", (state) => state.annotations.length === 2);
+  });
+
+  test("a measure takes no label, whatever was labelled last", async () => {
+    await pages.forget();
+    const page = await pages.open();
+    await page.keyboard.press("a");
+    await page.locator(".tool", { hasText: "Box" }).click();
+    await drag(page, [600, 300], [760, 420]);
+    await page.getByLabel("Label").fill("Tumor");
+    await page.getByLabel("Label").press("Enter");
+    await saved(page, 1);
+    await page.getByRole("button", { name: "Measure" }).click();
+    await drag(page, [600, 500], [800, 500]);
+    await saved(page, 2);
+    await page.getByRole("button", { name: "Annotate" }).click();
+    await page.locator(".tool", { hasText: "Point" }).click();
+    await page.mouse.click(900, 600);
+    await saved(page, 3);
+    const labels = (await pages.kept()).map(({ properties }) => properties.classification?.name ?? "");
+    assert.deepEqual(labels, ["Tumor", "", "Tumor"]);
+  });
+
+  test("on a phone the words of annotations stay on the screen and apart", async () => {
+    await pages.forget();
+    // Around the middle of the view and at its edges; two of them at the same place.
+    const places = [
+      [66000, 20000],
+      [66000, 20000],
+      [66010, 20010],
+      [66700, 20000],
+      [65300, 20300],
+    ];
+    const features = places.map((coordinates, index) => ({
+      type: "Feature",
+      id: `words-${index}`,
+      geometry: { type: "Point", coordinates },
+      properties: { classification: { name: `Immune cells, field ${index}`, color: [1, 2, 3] } },
+    }));
+    const body = JSON.stringify({ type: "FeatureCollection", features });
+    await fetch(`${pages.server.url}/api/slides/demo/annotations`, { method: "POST", body });
+    const page = await pages.open(undefined, {
+      viewport: { width: 390, height: 780 },
+      hasTouch: true,
+      isMobile: true,
+    });
+    await page
+      .locator(".words:visible")
+      .nth(places.length - 1)
+      .waitFor();
+    const boxes = await page
+      .locator(".words")
+      .evaluateAll((all) => all.map((one) => one.getBoundingClientRect().toJSON()));
+    for (const [index, box] of boxes.entries()) {
+      assert.ok(box.left >= 0 && box.right <= 390, `words ${index} from ${box.left} to ${box.right} px`);
+      for (const other of boxes.slice(index + 1)) {
+        const meet =
+          box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom;
+        assert.ok(!meet, `${JSON.stringify(box)} over ${JSON.stringify(other)}`);
+      }
+    }
   });
 
   test("draws point, box, polygon and freehand; labels, colours, moves, deletes and undoes", async () => {
@@ -196,7 +256,7 @@ describe("for pathologists", { skip: noBrowser() || noServer() }, () => {
     const plain = await decode(page, await page.screenshot({ clip }));
     await page.keyboard.press("b");
     await page.getByRole("button", { name: "H only" }).click();
-    await page.waitForTimeout(300);
+    await frames(page);
     const only = await decode(page, await page.screenshot({ clip }));
     const adjustment = { ...NEUTRAL, eosin: 0 };
     let worst = 0;
@@ -211,7 +271,7 @@ describe("for pathologists", { skip: noBrowser() || noServer() }, () => {
     assert.ok(worst <= 12, `eight bits in between cost at most 12 levels, found ${worst}`);
     await page.getByLabel("Brightness").fill("0.2");
     await page.getByRole("button", { name: "Reset" }).click();
-    await page.waitForTimeout(300);
+    await frames(page);
     const back = await decode(page, await page.screenshot({ clip }));
     for (let i = 0; i < 120; i += 3) assert.deepEqual(back.at(i, i), plain.at(i, i));
   });

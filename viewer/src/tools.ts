@@ -72,7 +72,7 @@ export class Tools {
         icon: "measure",
         title: "Measure",
         panel: annotating.measurePanel.element,
-        onOpen: () => annotating.choose("line"),
+        onOpen: () => annotating.measure("line"),
         onClose: noTool,
       },
       {

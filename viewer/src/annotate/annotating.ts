@@ -38,6 +38,8 @@ export class Annotating {
   #selected: string | null = null;
   #label = "";
   #color: Rgb = PLAIN;
+  /** What is drawn is a measure: without label, whatever was labelled last. */
+  #measuring = false;
   /** Called with the annotations whenever they changed. */
   onChange: (features: readonly Feature[]) => void = () => {};
 
@@ -47,11 +49,11 @@ export class Annotating {
     this.#notices = notices;
     this.layer = new MarksLayer(stage);
     this.layer.onGrab = (index, event) => this.#grab(index, event);
-    this.measurePanel = new MeasurePanel(this.#actions);
+    this.measurePanel = new MeasurePanel({ ...this.#actions, choose: (tool) => this.measure(tool) });
     this.annotatePanel = new AnnotatePanel(this.#actions);
     this.#drawing = new Drawing({
       stage,
-      onDraft: (geometry) => this.layer.draft(geometry && featureOf(geometry, "", this.#color, "draft")),
+      onDraft: (geometry) => this.layer.draft(geometry && featureOf(geometry, "", this.#newColor, "draft")),
       onDone: (geometry) => this.#done(geometry),
       onClick: (at) => this.#select(this.#at(at)),
     });
@@ -100,7 +102,24 @@ export class Annotating {
     this.#show();
   }
 
+  /** The colour of what is drawn next. */
+  get #newColor(): Rgb {
+    return this.#measuring ? PLAIN : this.#color;
+  }
+
+  /** Draws annotations with a tool, which take the label chosen last; null draws nothing. */
   choose(tool: Tool | null): void {
+    this.#measuring = false;
+    this.#take(tool);
+  }
+
+  /** Measures with a tool; null measures nothing. */
+  measure(tool: Tool | null): void {
+    this.#measuring = true;
+    this.#take(tool);
+  }
+
+  #take(tool: Tool | null): void {
     this.#drawing.choose(tool);
     this.#stage.viewer.element.classList.toggle("drawing", tool !== null);
     if (tool) this.#selected = null;
@@ -134,7 +153,7 @@ export class Annotating {
   }
 
   #done(geometry: Geometry): void {
-    const feature = featureOf(geometry, this.#label, this.#color);
+    const feature = featureOf(geometry, this.#measuring ? "" : this.#label, this.#newColor);
     this.#store?.put(feature);
     this.#selected = feature.id;
     this.#show();

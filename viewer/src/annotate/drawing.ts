@@ -28,10 +28,13 @@ export class Drawing {
   #tool: Tool | null = null;
   #corners: Position[] = [];
   #dragging = false;
+  /** Where the button or finger went down. */
+  #pressed: OpenSeadragon.Point | null = null;
 
   constructor(options: DrawingOptions) {
     this.#options = options;
     const { viewer } = options.stage;
+    viewer.addHandler("canvas-press", ({ position }) => (this.#pressed = position.clone()));
     viewer.addHandler("canvas-click", (event) => this.#clicked(event));
     viewer.addHandler("canvas-double-click", (event) => {
       if (this.#tool) event.preventDefaultAction = true;
@@ -64,7 +67,9 @@ export class Drawing {
   }
 
   #clicked(event: OpenSeadragon.CanvasClickEvent): void {
-    if (!event.quick) return;
+    // However long it was held down: a slow hand draws too.
+    const still = this.#tool ? (this.#pressed?.distanceTo(event.position) ?? 0) < SAME_PX : event.quick;
+    if (!still) return;
     const at = this.#options.stage.fromScreen([event.position.x, event.position.y]);
     if (!at) return;
     if (!this.#tool) return this.#options.onClick(at);

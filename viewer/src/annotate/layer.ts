@@ -7,9 +7,10 @@
 
 import { svg } from "../dom.js";
 import { meets } from "../geometry.js";
-import type { Stage } from "../stage.js";
+import type { Projection, Stage } from "../stage.js";
 import { colorOf, cssColor, type Feature, labelOf } from "./feature.js";
 import { boundsOf, type Geometry, measureWords, partsOf, type Position, positionsOf } from "./shapes.js";
+import { placeWords } from "./wording.js";
 
 const POINT_PX = 6;
 const HANDLE_PX = 6;
@@ -21,6 +22,8 @@ interface Drawn {
   readonly anchor: Position;
   readonly group: SVGGElement;
   readonly words: SVGTextElement;
+  /** Of the words in CSS pixels; null before they were seen. */
+  wordsWidth: number | null;
 }
 
 export class MarksLayer {
@@ -92,6 +95,7 @@ export class MarksLayer {
   set labels(shown: boolean) {
     this.#labels = shown;
     this.element.classList.toggle("unlabelled", !shown);
+    this.follow();
   }
 
   get labels(): boolean {
@@ -107,7 +111,7 @@ export class MarksLayer {
     // An empty layer over the slide would cost time in every frame.
     this.element.toggleAttribute("hidden", this.#drawn.size === 0 && this.#draftDrawn === null);
     const all = [...this.#drawn.values(), ...(this.#draftDrawn ? [this.#draftDrawn] : [])];
-    for (const { feature, anchor, group, words } of all) {
+    const visible = all.filter(({ feature, anchor, group, words }) => {
       const bounds = boundsOf(feature.geometry);
       const reach = 40 / scale;
       const box = {
@@ -116,16 +120,16 @@ export class MarksLayer {
         width: bounds.width + 2 * reach,
         height: bounds.height + 2 * reach,
       };
-      const visible = meets(box, area);
-      group.toggleAttribute("hidden", !visible);
-      words.toggleAttribute("hidden", !visible);
-      if (!visible) continue;
+      const seen = meets(box, area);
+      group.toggleAttribute("hidden", !seen);
+      words.toggleAttribute("hidden", !seen);
+      if (!seen) return false;
       const [x, y] = projection.toScreen(anchor);
       group.setAttribute("transform", `translate(${x} ${y}) rotate(${rotation}) scale(${scale})`);
       for (const dot of group.querySelectorAll("circle")) dot.setAttribute("r", String(POINT_PX / scale));
-      const [left, top] = projection.toScreen(wordsPlace(feature.geometry, rotation));
-      words.setAttribute("transform", `translate(${left + 8} ${top - 8})`);
-    }
+      return true;
+    });
+    this.#placeWords(visible, projection);
     const corners = this.#selected ? positionsOf(this.#selected.geometry) : [];
     for (const [index, handle] of [...this.#handles.children].entries()) {
       const corner = corners[index];
@@ -134,9 +138,27 @@ export class MarksLayer {
       handle.setAttribute("transform", `translate(${x} ${y})`);
     }
   }
+
+  /** Puts the words of these where they can be read; words without room are left out until the view is nearer. */
+  #placeWords(visible: readonly Drawn[], projection: Projection): void {
+    if (!this.#labels) return;
+    const places = placeWords(
+      visible.map((drawn) => ({
+        at: projection.toScreen(wordsPlace(drawn.feature.geometry, projection.rotation)),
+        width: (drawn.wordsWidth ??= drawn.words.getComputedTextLength()),
+        must: drawn === this.#draftDrawn || drawn.feature.id === this.#selected?.id,
+      })),
+      { width: this.element.clientWidth, height: this.element.clientHeight },
+    );
+    for (const [index, { words }] of visible.entries()) {
+      const place = places[index];
+      words.toggleAttribute("hidden", !place);
+      if (place) words.setAttribute("transform", `translate(${place[0]} ${place[1]})`);
+    }
+  }
 }
 
-/** Words stand at a line's end and at the corner of a shape that is highest on an unturned screen. */
+/** Words belong to a line's end and at the corner of a shape that is highest on an unturned screen. */
 function wordsPlace(geometry: Geometry, rotation: number): Position {
   const positions = positionsOf(geometry);
   if (partsOf(geometry).lines.length > 0) return positions.at(-1) ?? [0, 0];
@@ -165,7 +187,7 @@ function drawFeature(feature: Feature): Drawn {
   );
   group.style.setProperty("--color", color);
   const words = svg("text", { class: "words" }, wordsOf(feature));
-  return { feature, anchor, group, words };
+  return { feature, anchor, group, words, wordsWidth: null };
 }
 
 /** "Gland: 0.42 mm², 2.6 mm around". */
