@@ -129,6 +129,13 @@ class PictureBody(BaseModel):
     um_per_px: float = _shown("um per pixel of the picture, 0.71 to 181.", 128)
 
 
+class LikeBody(BaseModel):
+    """A picture of stained tissue; what it looks like is kept, not its pixels."""
+
+    data: str = _shown("A JPEG, PNG, WebP or TIFF file as base64, at least 64 um a side.", _PICTURE)
+    um_per_px: float = _shown("um per pixel of the picture, 0.1 to 1.3.", 0.5)
+
+
 class SlidePost(BaseModel):
     """A slide to be made, from a seed or below a picture."""
 
@@ -143,9 +150,7 @@ class SlidePost(BaseModel):
     )
     height: int | None = Field(None, description="As width.", json_schema_extra={"example": 2048})
     picture: PictureBody | None = Field(None, description="A picture to zoom into.")
-    like: PictureBody | None = Field(
-        None, description="A picture of 0.1 to 1.3 um per pixel whose tissue and stain the slide shall have."
-    )
+    like: LikeBody | None = Field(None, description="A picture whose tissue and stain the slide shall have.")
 
 
 class IIIFInfoPath(BaseModel):

@@ -9,6 +9,7 @@ import numpy as np
 
 from everslide.cache.files import FileStore
 from everslide.cache.memory import MemoryStore
+from everslide.model.conditions.reference import Reference
 from everslide.model.geometry import TileIndex
 from everslide.model.slide import Slide
 from everslide.model.top import TopPlane
@@ -35,18 +36,23 @@ class Studio:
     """Makes stub painters and watches them.
 
     gate: painting waits for it; open unless a test closes it. painted: how often each tile was painted, in order.
-    failing: tiles that raise.
+    failing: tiles that raise. told: references of painters, in the order in which they were made.
     """
 
-    def __init__(self, fingerprint: str = "f00d") -> None:
+    def __init__(self, fingerprint: str = "f00d", *, steerable: bool = False) -> None:
         self.gate = threading.Event()
         self.gate.set()
         self.started = threading.Event()
         self.painted: Counter[TileIndex] = Counter()
         self.failing: set[TileIndex] = set()
-        self.models = {"stub": Painters(TOP_SCALE, fingerprint, False, self._make)}
+        self.told: list[Reference] = []
+        self.models = {"stub": Painters(TOP_SCALE, fingerprint, steerable, self._make)}
 
-    def _make(self, slide: Slide, tiles: TileStore, _top: TopPlane | None = None, _like: object = None) -> StubPainter:
+    def _make(
+        self, slide: Slide, tiles: TileStore, _top: TopPlane | None = None, like: Reference | None = None
+    ) -> StubPainter:
+        if like is not None:
+            self.told.append(like)
         return StubPainter(self, slide, tiles)
 
 

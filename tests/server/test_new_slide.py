@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
 from everslide.server.app import create_app
 from everslide.server.documents import Documents
-from tests.server.stub import Studio, make_service
+from tests.model.pictures import tissue
+from tests.server.stub import TOP_SCALE, Studio, make_service
 
 WISH = {"title": "My Slide!", "seed": str(2**64 - 1), "model": "stub", "width": 20000, "height": 10000}
 
@@ -109,3 +112,57 @@ def test_the_gallery_shows_the_whole_slide(client: FlaskClient) -> None:
     assert client.get("/api/gallery/stub/13.jpeg").data != answer.data
     assert client.get("/api/gallery/other/12.jpeg").status_code == 404
     assert client.get(f"/api/gallery/stub/{2**64}.jpeg").status_code == 400
+
+
+def picture(pixels: Any) -> str:
+    """As base64 of a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def test_a_slide_like_a_picture(tmp_path: Path) -> None:
+    """It keeps its look over a restart, is painted unlike the plain one, and names another fingerprint."""
+    like = {"data": picture(tissue(300, 300, 1)), "um_per_px": 0.5}
+    found = []
+    for _ in range(2):
+        studio = Studio(steerable=True)
+        service = make_service(studio)
+        client = create_app(service, tmp_path, documents=Documents(tmp_path / "data")).test_client()
+        if "my-slide" not in listed(client):
+            assert client.post("/api/slides", json=WISH | {"like": like}).status_code == 201
+            client.post("/api/slides", json=WISH | {"title": "Plain"})
+        reference = service.catalogue["my-slide"].reference
+        assert reference is not None and service.catalogue["plain"].reference is None
+        slides = listed(client)
+        found.append((reference.digest, slides["my-slide"]["fingerprint"]))
+        assert slides["my-slide"]["fingerprint"] != slides["plain"]["fingerprint"]
+        assert client.get(f"/slides/my-slide_files/{slides['my-slide']['max_level']}/3_4.png").status_code == 200
+        assert [one.digest for one in studio.told] == [reference.digest] * len(studio.told) and studio.told
+        service.close()
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("like", "expected"),
+    [
+        (7, "a picture as an object"),
+        ({"data": "!", "um_per_px": 0.5}, "as base64"),
+        ({"data": picture(tissue(300, 300)), "um_per_px": 9}, "um_per_px"),
+        ({"data": picture(tissue(60, 60)), "um_per_px": 0.5}, "at least 128 a side"),
+        ({"data": picture(np.full((300, 300, 3), 244, np.uint8)), "um_per_px": 0.5}, "without tissue"),
+    ],
+)
+def test_references_that_are_refused(tmp_path: Path, like: object, expected: str) -> None:
+    service = make_service(Studio(steerable=True))
+    client = create_app(service, tmp_path).test_client()
+    answer = client.post("/api/slides", json=WISH | {"like": like})
+    assert answer.status_code == 400 and expected in answer.get_data(as_text=True)
+    assert "my-slide" not in listed(client)
+    service.close()
+
+
+def test_a_model_that_heeds_no_reference_is_given_none(client: FlaskClient) -> None:
+    answer = client.post("/api/slides", json=WISH | {"like": {"data": picture(tissue(300, 300)), "um_per_px": 0.5}})
+    assert answer.status_code == 400 and "no reference picture" in answer.get_data(as_text=True)
+    assert client.get("/api/models").json == {"models": [{"name": "stub", "top_scale": TOP_SCALE, "steerable": False}]}

@@ -1,9 +1,16 @@
-/** The dialog that makes a new slide: a seed chosen from a gallery or typed, a model of those served, a size. */
+/** The dialog that makes a new slide: a seed chosen from a gallery or typed, a model of those served, a size, pictures. */
 
 import { fetchJson, sendJson, ServerError } from "./api.js";
 import { button, field, make } from "./dom.js";
 
 const GALLERY = 6;
+const PICTURES = "image/jpeg,image/png,image/webp,image/tiff";
+
+interface Model {
+  name: string;
+  steerable: boolean;
+}
+
 const SIZES: readonly (readonly [string, { width: number; height: number } | null])[] = [
   ["Whole glass, 65 x 49 mm", { width: 131072, height: 98304 }],
   ["One section, 16 x 12 mm", { width: 32768, height: 24576 }],
@@ -28,8 +35,19 @@ export class NewSlide {
   });
   readonly #model = make("select");
   readonly #size = make("select");
-  readonly #picture = make("input", { type: "file", accept: "image/jpeg,image/png,image/webp,image/tiff" });
+  readonly #picture = make("input", { type: "file", accept: PICTURES });
   readonly #scale = make("input", { type: "text", inputmode: "decimal", value: "4", maxlength: 8, disabled: true });
+  readonly #like = make("input", { type: "file", accept: PICTURES });
+  readonly #likeScale = make("input", {
+    type: "text",
+    inputmode: "decimal",
+    value: "0.5",
+    maxlength: 8,
+    disabled: true,
+  });
+  /** The fields of a reference picture: there only where the chosen model heeds one. */
+  readonly #steering = make("div", { class: "two", hidden: true });
+  #models: readonly Model[] = [];
   readonly #gallery = make("div", { class: "gallery", role: "group", "aria-label": "Seeds to choose from" });
   readonly #error = make("p", { class: "verdict", role: "alert" });
   readonly #make: HTMLButtonElement;
@@ -43,7 +61,17 @@ export class NewSlide {
       this.#own = true;
       this.#showChosen();
     });
-    this.#model.addEventListener("change", () => this.#fill());
+    this.#model.addEventListener("change", () => {
+      this.#showSteering();
+      this.#fill();
+    });
+    this.#like.addEventListener("change", () => {
+      this.#likeScale.disabled = (this.#like.files?.length ?? 0) === 0;
+    });
+    this.#steering.append(
+      field("In the tissue and stain of a picture", this.#like),
+      field("That picture's µm per pixel", this.#likeScale),
+    );
     this.#picture.addEventListener("change", () => this.#pictureChosen());
     this.#make = make("button", { type: "submit", class: "button primary", disabled: true }, "Make slide");
     const form = make(
@@ -74,6 +102,7 @@ export class NewSlide {
         field("Or zoom into a picture of your own", this.#picture),
         field("Its µm per pixel", this.#scale),
       ),
+      this.#steering,
       make(
         "p",
         { class: "hint" },
@@ -102,8 +131,10 @@ export class NewSlide {
     this.element.showModal();
     if (this.#model.options.length > 0) this.#fill();
     try {
-      const { models } = (await fetchJson("/api/models")) as { models: { name: string }[] };
+      const { models } = (await fetchJson("/api/models")) as { models: Model[] };
+      this.#models = models;
       this.#offer(models.map(({ name }) => name));
+      this.#showSteering();
     } catch (error) {
       this.#error.textContent = wordsOf(error);
     }
@@ -118,6 +149,10 @@ export class NewSlide {
     if (names.includes(chosen)) this.#model.value = chosen;
     else this.#fill();
     this.#make.disabled = false;
+  }
+
+  #showSteering(): void {
+    this.#steering.hidden = !this.#models.some(({ name, steerable }) => steerable && name === this.#model.value);
   }
 
   /** Shows other seeds to choose from, and takes the first unless the person has one. */
@@ -162,12 +197,6 @@ export class NewSlide {
     this.#size.disabled = chosen;
   }
 
-  /** The chosen picture as the server takes it, or null. */
-  async #pictureWish(): Promise<{ data: string; um_per_px: number } | null> {
-    const file = this.#picture.files?.[0];
-    return file ? { data: await base64Of(file), um_per_px: Number(this.#scale.value.replace(",", ".")) } : null;
-  }
-
   async #submit(): Promise<void> {
     const size = SIZES[Number(this.#size.value)]?.[1] ?? null;
     const wish = {
@@ -178,8 +207,9 @@ export class NewSlide {
     };
     this.#make.disabled = true;
     try {
-      const picture = await this.#pictureWish();
-      const { id } = (await sendJson("POST", "/api/slides", { ...wish, ...size, picture })) as { id: string };
+      const picture = await pictureWish(this.#picture, this.#scale);
+      const like = this.#steering.hidden ? null : await pictureWish(this.#like, this.#likeScale);
+      const { id } = (await sendJson("POST", "/api/slides", { ...wish, ...size, picture, like })) as { id: string };
       this.element.close();
       await this.made(id);
     } catch (error) {
@@ -188,6 +218,15 @@ export class NewSlide {
       this.#make.disabled = false;
     }
   }
+}
+
+/** The picture chosen in `files`, of as many µm per pixel as `scale` says, as the server takes it; or null. */
+async function pictureWish(
+  files: HTMLInputElement,
+  scale: HTMLInputElement,
+): Promise<{ data: string; um_per_px: number } | null> {
+  const file = files.files?.[0];
+  return file ? { data: await base64Of(file), um_per_px: Number(scale.value.replace(",", ".")) } : null;
 }
 
 /** The content of a file in base64. */
