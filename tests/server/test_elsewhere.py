@@ -97,7 +97,7 @@ def test_another_viewer_goes_on_waiting_and_gets_its_tile(shared: Shared) -> Non
     shared.let_go()
     staying.join(30)
     assert shared.ends[0] is DroppedError
-    np.testing.assert_array_equal(shared.ends[1], stub_pixels(DEMO.seed, TILE))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(shared.ends[1], stub_pixels(DEMO.seed, TILE))
     assert shared.studio.painted == {TILE: 1}
 
 

@@ -70,7 +70,8 @@ def test_one_at_a_time_and_its_rest_belongs_to_its_turn() -> None:
 
 
 def test_previews_of_a_full_queue_are_paced_and_others_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    studio, rests = Studio(), []
+    studio = Studio()
+    rests: list[float] = []
     service = make_service(studio, max_waiting=1)
     monkeypatch.setattr(service._pace, "_sleep", rests.append)
     client = create_app(service, tmp_path).test_client()
