@@ -35,6 +35,7 @@ from everslide.model.dataset import SCALE_SHARES, Batch, Examples
 from everslide.model.objectives import Forward, velocity_loss
 from everslide.model.painted import Origin, PaintedParents
 from everslide.model.patches import patch_distance, with_relief
+from everslide.model.run import follow
 from everslide.model.sampler import Sampler
 from everslide.model.wavelet import box_mean, details, merge
 from everslide.model.weights import Weights, save_weights
@@ -185,10 +186,7 @@ class ChainTrainer:
         self._log("velocity", float(velocity.detach()))
         self._keep(examples, detail.detach().cpu().numpy())
         self.step += 1
-        keep = min(self.plan.average, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            live = self.network.state_dict()
-            torch._foreach_lerp_(list(self.average.values()), [live[name] for name in self.average], 1 - keep)
+        follow(self.average, self.network.state_dict(), self.plan.average, self.step)
 
     def _batch(self) -> Batch:
         batch = self.examples.batch(self.plan.batch, self.rng, self.deviation)

@@ -21,14 +21,13 @@ from everslide.model.dataset import Batch, Examples
 from everslide.model.errors import DataError
 from everslide.model.network import DetailUNet, NetworkConfig
 from everslide.model.objectives import Forward, velocity_loss
+from everslide.model.run import LONGEST_STEP_S, follow
 from everslide.model.sampler import Sampler
 from everslide.model.weights import Weights, save_weights
 
 log = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 SAMPLER_STEPS = 4
-LONGEST_STEP_S = 5.0
-"""A step that took longer was compiling or stopped; only this much of it counts as training."""
 
 
 @dataclass(frozen=True)
@@ -123,10 +122,7 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        keep = min(self.plan.average, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            live = self.network.state_dict()
-            torch._foreach_lerp_(list(self.average.values()), [live[name] for name in self.average], 1 - keep)
+        follow(self.average, self.network.state_dict(), self.plan.average, self.step)
         return float(loss.detach())
 
     def loss(self, batch: Batch, forward: Forward, generator: torch.Generator | None = None) -> Tensor:

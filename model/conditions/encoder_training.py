@@ -8,12 +8,11 @@ than between laboratories: the embedding shall tell them apart.
 
 from __future__ import annotations
 
-import json
-import logging
 import math
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,13 +20,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from everslide.model.conditions.encoder import PATCH_PX, EncoderConfig, PatchEncoder, save_encoder
 from everslide.model.dataset import Examples, turn
+from everslide.model.run import Run
 from everslide.model.stain import jitter_stain
 
-log = logging.getLogger(__name__)
 Pixels = NDArray[np.uint8]
 CHECKPOINT = "encoder.pt"
 SPOT_PX = 176
@@ -58,7 +56,6 @@ class EncoderTrainer:
         self.plan, self.folder = plan, folder
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.examples = Examples(prepared, "train", SPOT_PX)
-        folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(plan.seed)
         self.encoder = PatchEncoder(config)
         self.expander = nn.Sequential(
@@ -66,40 +63,29 @@ class EncoderTrainer:
         )
         self.both = nn.ModuleList([self.encoder, self.expander]).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(self.both.parameters(), lr=plan.rate, weight_decay=1e-4, fused=True)
-        self.step, self.seconds = 0, 0.0
-        if (folder / CHECKPOINT).exists():
-            state = torch.load(folder / CHECKPOINT, weights_only=True, map_location=self.device)
+        self.run_ = Run(folder, CHECKPOINT, plan.minutes, plan.save_every_s)
+        state = self.run_.resume(self.device)
+        if state:
             self.both.load_state_dict(state["both"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.seconds = int(state["step"]), float(state["seconds"])
-            log.info("resumed at step %d after %.1f minutes", self.step, self.seconds / 60)
+        self.rng = np.random.default_rng([plan.seed, 3, self.run_.step])
 
     def run(self) -> PatchEncoder:
         """Train until the minutes are used up; the encoder, also written to encoder.safetensors in the folder."""
-        rng = np.random.default_rng([self.plan.seed, 3, self.step])
-        budget, started = self.plan.minutes * 60, time.monotonic() - self.seconds
-        saved, smooth = time.monotonic(), 0.0
-        with tqdm(total=round(budget), initial=round(self.seconds), unit="s", desc="training") as bar:
-            while self.seconds < budget:
-                loss = self._step(rng, self.seconds / budget)
-                smooth = loss if smooth == 0.0 else 0.98 * smooth + 0.02 * loss
-                self.seconds = time.monotonic() - started
-                bar.update(round(self.seconds) - bar.n)
-                bar.set_postfix(step=self.step, loss=f"{smooth:.3f}", refresh=False)
-                if self.seconds >= budget or time.monotonic() - saved > self.plan.save_every_s:
-                    self._save(smooth)
-                    saved = time.monotonic()
+        self.run_.until_used_up(self._step, self._keep)
         trained = standardised(self.encoder, self.examples)
         save_encoder(self.folder / "encoder.safetensors", trained)
         return trained
 
-    def _step(self, rng: np.random.Generator, progress: float) -> float:
-        rate = self.plan.rate * min(1.0, (self.step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    def _step(self) -> Mapping[str, float]:
+        rate = (
+            self.plan.rate * min(1.0, (self.run_.step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * self.run_.progress))
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.both.train()
-        spots = [_spot(self.examples, rng) for _ in range(self.plan.pairs)]
-        views = np.stack([view(spot, rng) for _ in range(2) for spot in spots])
+        spots = [_spot(self.examples, self.rng) for _ in range(self.plan.pairs)]
+        views = np.stack([view(spot, self.rng) for _ in range(2) for spot in spots])
         x = torch.from_numpy(views.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
             found = self.expander(self.encoder(x.contiguous(memory_format=torch.channels_last)))
@@ -107,21 +93,10 @@ class EncoderTrainer:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.step += 1
-        return float(loss.detach())
+        return {"loss": float(loss.detach())}
 
-    def _save(self, loss: float) -> None:
-        state = {
-            "both": self.both.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "seconds": self.seconds,
-        }
-        partial = self.folder / (CHECKPOINT + ".part")
-        torch.save(state, partial)
-        partial.replace(self.folder / CHECKPOINT)
-        with (self.folder / "curve.jsonl").open("a") as curve:
-            curve.write(json.dumps({"step": self.step, "minutes": self.seconds / 60, "loss": round(loss, 4)}) + "\n")
+    def _keep(self) -> tuple[dict[str, Any], Mapping[str, object]]:
+        return {"both": self.both.state_dict(), "optimizer": self.optimizer.state_dict()}, {}
 
 
 def vicreg(a: Tensor, b: Tensor) -> Tensor:
