@@ -191,10 +191,18 @@ def _comparison(slide: ServedSlide, first: Pixels, second: Repainted) -> dict[st
         "largest_difference": int(np.abs(first.astype(np.int16) - second.pixels.astype(np.int16)).max()),
         "milliseconds": round(second.seconds * 1000, 1),
         "windows": second.window_count,
+        "steps": _steps_of_window(second),
         "denoiser_calls": second.denoiser_calls,
         "work": [_work(window) for window in second.windows],
         "film": film(second.windows[-1], second.steps, second.pixels, slide.mark) if second.windows else [],
     }
+
+
+def _steps_of_window(painted: Repainted) -> int | None:
+    """Sampler steps of a window: each calls the denoiser once. None where nobody counts, or nothing was painted."""
+    if not painted.window_count or painted.denoiser_calls is None:
+        return None
+    return painted.denoiser_calls // painted.window_count
 
 
 def _work(window: PaintedWindow) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { noBrowser, stateOf, waitFor, waitPainted } from "./browser.js";
+import { noBrowser, stateOf, waitFor, waitPainted, writeDownTexts } from "./browser.js";
 import { drag, RealPages } from "./realPages.js";
 import { noServer } from "./realServer.js";
 
@@ -22,16 +22,17 @@ describe("for people who inspect models", { skip: noBrowser() || noServer() }, (
         60_000,
       );
     await both("both are painted");
+    // The one that is moved leads, the other follows a frame later.
     const together = async (): Promise<void> => {
-      const { panes } = await stateOf(page);
+      const { panes } = await waitFor(page, "they stand less than half a pixel apart", ({ moving, panes }) => {
+        const [a, b] = panes.map((pane) => pane.view);
+        const apart = Math.hypot((a?.x ?? 0) - (b?.x ?? 0), (a?.y ?? 0) - (b?.y ?? 0)) * ((a?.magnification ?? 1) / 20);
+        return !moving && apart < 0.5 && a?.magnification === b?.magnification;
+      });
       assert.deepEqual(
         panes.map((pane) => pane.slide),
         ["demo", "other"],
       );
-      const [a, b] = panes.map((pane) => pane.view);
-      const apart = Math.hypot((a?.x ?? 0) - (b?.x ?? 0), (a?.y ?? 0) - (b?.y ?? 0)) * ((a?.magnification ?? 1) / 20);
-      assert.ok(apart < 0.5, `${apart} px apart`);
-      assert.equal(a?.magnification, b?.magnification);
     };
     await together();
     assert.equal((await stateOf(page)).view?.magnification, 5, "the magnification survives the smaller frame");
@@ -48,8 +49,8 @@ describe("for people who inspect models", { skip: noBrowser() || noServer() }, (
     assert.ok(second);
     const before = (await stateOf(page)).view;
     await drag(page, [second.x + 300, 500], [second.x + 200, 450], [second.x + 200, 450]);
-    await both("the first followed");
-    assert.notEqual((await stateOf(page)).view?.x, before?.x);
+    await waitFor(page, "the first followed", (state) => state.view?.x !== before?.x);
+    await both("both are painted there");
     await together();
 
     await page.getByRole("button", { name: "Swipe" }).click();
@@ -64,18 +65,14 @@ describe("for people who inspect models", { skip: noBrowser() || noServer() }, (
       /inset\(0px 0px 0px 25%\)/,
     );
     await page.getByRole("button", { name: "Blink" }).click();
-    const seen = await page.evaluate(async () => {
-      const seen = new Set<string>();
-      const pane = document.querySelectorAll(".pane")[1] as HTMLElement;
-      for (let i = 0; i < 30; i++) {
-        seen.add(getComputedStyle(pane).visibility);
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
-      return [...seen].sort();
-    });
-    assert.deepEqual(seen, ["hidden", "visible"]);
+    for (const next of ["hidden", "visible", "hidden"]) {
+      await page.waitForFunction((next) => {
+        const pane = document.querySelectorAll(".pane")[1] as HTMLElement;
+        return getComputedStyle(pane).visibility === next;
+      }, next);
+    }
     await page.getByRole("button", { name: "Back to one slide" }).click();
-    assert.equal((await stateOf(page)).panes.length, 1);
+    await waitFor(page, "one is left", (state) => state.panes.length === 1);
     await waitPainted(page);
   });
 
@@ -90,7 +87,7 @@ describe("for people who inspect models", { skip: noBrowser() || noServer() }, (
       .getByRole("button", { name: /^Remove/ })
       .first()
       .click();
-    assert.equal((await stateOf(page)).panes.length, 3);
+    await waitFor(page, "three are left", (state) => state.panes.length === 3);
   });
 
   test("inspects a tile, paints it again and compares the bytes", async () => {
@@ -110,6 +107,9 @@ describe("for people who inspect models", { skip: noBrowser() || noServer() }, (
     await page.mouse.click(700, 300);
     await page.getByRole("button", { name: "Paint again and compare bytes" }).click();
     await page.getByText(/^Equal, byte for byte\. \d+ windows, \d+ denoiser calls, \d+ ms\.$/).waitFor();
+    await page.waitForFunction(() =>
+      /Steps of a window1Denoiser calls\d+Time\d+ ms/.test(document.querySelector(".facts")?.textContent ?? ""),
+    );
     // What it took, window by window, and how the last window came about.
     const rows = await page.locator(".work-table tbody tr").allTextContents();
     assert.ok(rows.length >= 1 && rows.every((row) => /^[\d.]+x\d+[\d.]* ms[\d.]+ dB$/.test(row)), rows.join());
@@ -122,8 +122,11 @@ describe("for people who inspect models", { skip: noBrowser() || noServer() }, (
         .evaluate((image: HTMLImageElement) => image.decode().then(() => image.naturalWidth)),
       256,
     );
+    const captions = await writeDownTexts(page, ".film figcaption");
     await page.getByRole("button", { name: "Play the film" }).click();
-    await page.waitForFunction(() => document.querySelector(".film figcaption")?.textContent?.startsWith("Noise: "));
+    await page.waitForFunction(() => (window as unknown as { texts: string[] }).texts.at(-1)?.startsWith("Tile: "));
+    const played = (await captions()).map((words) => words.split(":")[0]);
+    assert.deepEqual(played, ["Parent", "Noise", "Detail", "Window", "Tile"]);
     await page.getByLabel("Difference from the parent's pixels").check();
     await page.getByText(/^\d+ tiles compared with their parents, largest difference 0\.$/).waitFor();
     await page.getByLabel("State: painted, cached, waiting, preview").check();

@@ -27,6 +27,8 @@ export class Inspecting {
   #shown: Shown = { grid: true, state: false, difference: false };
   #open = false;
   #tile: TileAddress | null = null;
+  /** What painting this tile again took. */
+  #took: Repainted | null = null;
   #pinned = false;
   #asking = new AbortController();
   #timer: ReturnType<typeof setTimeout> | null = null;
@@ -117,6 +119,7 @@ export class Inspecting {
     if (tile && this.#tile && tileKey(tile) === tileKey(this.#tile)) return;
     this.#tile = tile;
     this.overlay.mark(tile);
+    this.#took = null;
     this.#verdict.textContent = "";
     this.#film.show([], []);
     this.#again.disabled = tile === null;
@@ -132,7 +135,7 @@ export class Inspecting {
     this.#asking = new AbortController();
     try {
       const facts = await fetchFacts(slide, tile, this.#asking.signal);
-      this.#facts.replaceChildren(...rowsOf(tile, facts));
+      this.#facts.replaceChildren(...rowsOf(tile, facts, this.#took));
     } catch (error) {
       if (!isAbort(error)) this.#facts.replaceChildren(make("dd", {}, (error as Error).message));
     }
@@ -147,13 +150,15 @@ export class Inspecting {
     this.#verdict.textContent = "Painting...";
     try {
       const again = await paintAgain(slide, tile);
+      if (tile !== this.#tile) return;
+      this.#took = again;
       this.#verdict.textContent = verdictOf(again);
       this.#film.show(again.work, again.film);
       await this.#ask();
     } catch (error) {
       this.#verdict.textContent = (error as Error).message;
     } finally {
-      this.#again.disabled = false;
+      this.#again.disabled = this.#tile === null;
     }
   }
 
@@ -174,12 +179,18 @@ export class Inspecting {
   }
 }
 
-function rowsOf(tile: TileAddress, facts: TileFacts): HTMLElement[] {
+/** took: known once the tile was painted again. */
+function rowsOf(tile: TileAddress, facts: TileFacts, took: Repainted | null): HTMLElement[] {
+  const count = (value: number | null | undefined): string =>
+    took === null ? "paint again to see" : String(value ?? "not counted by this model");
   const rows: readonly (readonly [string, string])[] = [
     ["Address", tileKey(tile)],
     ["Magnification", `${magnificationLabel(facts.magnification)}, ${facts.um_per_px} µm/px, scale ${facts.scale}`],
     ["Seed", facts.seed],
     ["Model", facts.model],
+    ["Steps of a window", count(took?.steps)],
+    ["Denoiser calls", count(took?.denoiser_calls)],
+    ["Time", took === null ? "paint again to see" : `${Math.round(took.milliseconds)} ms`],
     ["Fingerprint", facts.fingerprint],
     ["State", facts.cached ? "painted and cached" : "not painted yet"],
     ["Difference from parent", facts.difference === null ? "not known yet" : `${facts.difference} grey levels`],

@@ -19,7 +19,10 @@ const FILLS: Record<PaintState, string> = {
   preview: "rgb(110 110 120 / 30%)",
 };
 const ASK_AFTER_MS = 350;
-const FONT = "12px ui-monospace, 'DejaVu Sans Mono', monospace";
+/** The words of a tile stand on a plate, whatever tissue is below. */
+const PLATE = "rgb(255 255 255 / 88%)";
+const LINE_PX = 17;
+const FONT = "600 12.5px ui-monospace, 'DejaVu Sans Mono', monospace";
 
 export class InspectOverlay {
   readonly element = make("canvas", { class: "tile-overlay", "aria-hidden": "true", hidden: true });
@@ -127,14 +130,21 @@ export class InspectOverlay {
       ...(this.#shown.state ? [this.#pane.painting?.stateOf(tile) ?? ""] : []),
       ...(this.#shown.difference ? [difference === undefined || difference === null ? "-" : `${difference}`] : []),
     ];
+    if (lines.length === 0) return;
     context.font = FONT;
     context.textAlign = "center";
+    context.textBaseline = "middle";
+    const [width, height] = [
+      Math.max(...lines.map((line) => context.measureText(line).width)) + 14,
+      lines.length * LINE_PX + 6,
+    ];
+    context.fillStyle = PLATE;
+    context.beginPath();
+    context.roundRect(middle[0] - width / 2, middle[1] - height / 2, width, height, 5);
+    context.fill();
     lines.forEach((line, index) => {
-      const y = middle[1] + (index - (lines.length - 1) / 2) * 16;
-      context.strokeStyle = "rgb(255 255 255 / 90%)";
-      context.lineWidth = 3;
-      context.strokeText(line, middle[0], y);
-      context.fillStyle = difference && line === `${difference}` ? "#b00020" : "#2a2433";
+      const y = middle[1] + (index - (lines.length - 1) / 2) * LINE_PX;
+      context.fillStyle = difference && line === `${difference}` ? "#b00020" : "#221c2b";
       context.fillText(line, middle[0], y);
     });
   }

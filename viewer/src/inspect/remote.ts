@@ -22,6 +22,8 @@ export interface Repainted {
   readonly largest_difference: number;
   readonly milliseconds: number;
   readonly windows: number | null;
+  /** Sampler steps of a window. */
+  readonly steps: number | null;
   readonly denoiser_calls: number | null;
   /** Windows painted for it, coarse first; empty where the model cannot be watched. */
   readonly work: readonly WindowWork[];
