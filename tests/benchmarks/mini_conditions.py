@@ -35,7 +35,8 @@ def told(source: Conditions, window: WindowIndex, child: NDArray[np.uint8]) -> F
     """Cells (E, 5, 5) that a source gives a window, from the parent of its real child (320, 320, 3)."""
     found = source.of(5, [window], box_mean(child)[None])
     assert found is not None
-    return found[0]
+    cells: Floats = found[0]
+    return cells
 
 
 def correlation(a: list[Floats], b: list[Floats]) -> float:
@@ -46,7 +47,7 @@ def correlation(a: list[Floats], b: list[Floats]) -> float:
 def main(prepared: Path, weights: Path) -> None:
     encoder, cdm = load_encoder(), load_weights(weights).build_cdm()
     assert cdm is not None, f"{weights} holds no conditioning diffusion model"
-    sources = {
+    sources: dict[str, Conditions] = {
         "cdm": CDMConditions(cdm, encoder),
         "cdm, told no parent": CDMConditions(cdm, encoder, blind=True),
         "parent encoded": ParentConditions(encoder),

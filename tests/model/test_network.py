@@ -122,8 +122,9 @@ def test_a_cell_matters_most_where_it_is() -> None:
     network = made(DEEP)
     with torch.no_grad():
         network.context.weight.zero_()
-        network.summarizer.layers[0].joined.weight.zero_()
-        network.summarizer.layers[1].joined.weight.zero_()
+        for name, weight in network.summarizer.named_parameters():
+            if name.endswith("joined.weight"):
+                weight.zero_()
     given, cells = inputs(64), torch.randn(1, 3, 4, 4, dtype=torch.float64)
     other = cells.clone()
     other[:, :, 0, 0] += 1
