@@ -51,6 +51,10 @@ class Rect:
     def bottom(self) -> int:
         return self.y + self.height
 
+    def grown(self, px: int) -> Rect:
+        """With `px` more on each side."""
+        return Rect(self.x - px, self.y - px, self.width + 2 * px, self.height + 2 * px)
+
     def parent(self) -> Rect:
         """Smallest rectangle of the next coarser plane that covers this one."""
         x, y = self.x // 2, self.y // 2

@@ -148,7 +148,8 @@ class Painter:
         for window in painted:
             self._windows.move_to_end(window)
         missing = [window for window in windows if window not in painted]
-        needed = mean_rect
+        around = mean_rect.grown(1) if self._top.draws(s) else None  # lies within the windows that touch the rectangle
+        needed = around or mean_rect
         for window in missing:
             needed = needed.union(window.parent_rect)
         parent = self._pixels(s + 1, needed)
@@ -161,6 +162,8 @@ class Painter:
             weight = _crop(tent, window.parent_rect, part)
             _crop(bands, mean_rect, part)[:] += _crop(painted[window], window.parent_rect, part) * weight
         mean = _crop(parent, needed, mean_rect)
+        if around is not None:
+            bands = self._top.drawn(s, mean_rect, _crop(parent, needed, around).astype(np.float32), bands)
         return mean_rect.children(), close(merge(mean.astype(np.float32), bands), mean)
 
     def _paint_windows(self, missing: list[WindowIndex], parent: Pixels, parent_rect: Rect) -> dict[WindowIndex, Bands]:

@@ -15,21 +15,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.geometry import TILE_PX, mpp
+from everslide.model.architecture import FINEST_DRAWN, Architecture
+from everslide.model.bands import smooth_bands
+from everslide.model.geometry import TILE_PX, Rect, mpp
 from everslide.model.noise import raw_bits
 from everslide.model.slide import Slide
+from everslide.model.value_noise import fractal
 
 if TYPE_CHECKING:
     from everslide.model.conditions.reference import Reference
 
 Pixels = NDArray[np.uint8]
 Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
 TOP_SCALE = 8
 """The plane that is sketched: 128 um per pixel, twice as coarse as the coarsest magnification."""
-SKETCH_FORMAT = 3
+SKETCH_FORMAT = 4
 """Part of every fingerprint: raise it when the same seed would give another sketch."""
 CELL_UM = 22_000.0
 """About the distance of neighbouring sections."""
+PAINTED_SHARE = 0.3
+"""So much of the network's own detail is kept where the architecture is drawn: more of it drowns that in grain."""
 FINE = 2
 """Sub-samples a side in each pixel."""
 PALETTES = np.array(
@@ -79,6 +85,7 @@ class Sketch:
         self._cell_x = width_um / max(1, round(width_um / CELL_UM))
         self._cell_y = height_um / max(1, round(height_um / CELL_UM))
         self._cells = (max(1, round(width_um / CELL_UM)), max(1, round(height_um / CELL_UM)))
+        self.architecture = Architecture(slide.seed)
         tint = _uniform(slide.seed, "glass", 0, 0, 4)
         self.glass = np.array([242 + 4 * tint[0], 241 + 4 * tint[0], 243 + 4 * tint[0]]).astype(np.uint8)
 
@@ -136,7 +143,7 @@ class Sketch:
         part = np.s_[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
         gx, gy = np.meshgrid(x[cols[0] : cols[-1] + 1], y[rows[0] : rows[-1] + 1])
         seed, salt = self.slide.seed, section.salt
-        warp_x, warp_y = (_fractal(seed, salt + i, gx, gy, 2400.0, 4) for i in (1, 2))
+        warp_x, warp_y = (fractal(seed, salt + i, gx, gy, 2400.0, 4) for i in (1, 2))
         dx, dy = (gx - section.x_um) / section.radius_um, (gy - section.y_um) / section.radius_um
         along = dx * math.cos(section.turn) + dy * math.sin(section.turn)
         across = (dy * math.cos(section.turn) - dx * math.sin(section.turn)) / section.stretch
@@ -144,10 +151,10 @@ class Sketch:
         edge = 1.0 + 0.10 * warp_x
         for order, (amplitude, phase) in enumerate(section.harmonics, start=1):
             edge = edge + amplitude * np.cos(order * angle + phase)
-        cleft = np.abs(_fractal(seed, salt + 3, gx + 900 * warp_x, gy + 900 * warp_y, 5200.0, 3))
+        cleft = np.abs(fractal(seed, salt + 3, gx + 900 * warp_x, gy + 900 * warp_y, 5200.0, 3))
         depth = (edge - distance) * section.radius_um  # um inside the outline
-        torn = (cleft < 0.012) & (_fractal(seed, salt + 4, gx, gy, 4000.0, 2) > 0.1)
-        lumen = _fractal(seed, salt + 5, gx + 700 * warp_y, gy - 700 * warp_x, 1600.0, 3) > 0.80
+        torn = (cleft < 0.012) & (fractal(seed, salt + 4, gx, gy, 4000.0, 2) > 0.1)
+        lumen = fractal(seed, salt + 5, gx + 700 * warp_y, gy - 700 * warp_x, 1600.0, 3) > 0.80
         cover = np.clip(depth / 60.0 + 0.5, 0, 1) * ~(torn | lumen)
         image[part] += (self._tissue(section, gx, gy, warp_x, warp_y) - image[part]) * cover[..., None]
 
@@ -155,21 +162,32 @@ class Sketch:
         """Colours (H, W, 3): a warped patchwork of the section's kinds of tissue, with a grain of 100 um and more."""
         seed, salt = self.slide.seed, section.salt
         fields = [
-            _fractal(seed, salt + 10 + i, gx + 900 * warp_x, gy + 900 * warp_y, 3600.0, 6, 0.75)
+            fractal(seed, salt + 10 + i, gx + 900 * warp_x, gy + 900 * warp_y, 3600.0, 6, 0.75)
             for i in range(len(section.kinds))
         ]
         score = np.stack(fields, axis=-1)
         weight = np.exp(7.0 * (score - score.max(-1, keepdims=True)))
         weight /= weight.sum(-1, keepdims=True)
-        density = 1.0 + 0.22 * _fractal(seed, salt + 30, gx, gy, 1600.0, 5, 0.95)[..., None]
+        density = 1.0 + 0.18 * fractal(seed, salt + 30, gx, gy, 1600.0, 5, 0.95)[..., None]
         mixed: Doubles = np.asarray(weight @ section.kinds)
         for region in self._regions:
             cover = region.cover(gx, gy)
             if cover.any():  # as dark among the region's colours as it was among the section's
                 own = weight @ _evenly(region.look.colours.astype(np.float64), len(section.kinds))
                 mixed = mixed + cover[..., None] * (own - mixed)
+        density = density * self.architecture.density(gx, gy, self.um_per_px / FINE)
         colours: Doubles = 243.0 - (243.0 - mixed) * density
         return colours
+
+    def draws(self, s: int) -> bool:
+        """See `TopPlane.draws`."""
+        return self.s > s >= FINEST_DRAWN
+
+    def drawn(self, s: int, rect: Rect, around: Floats, painted: Floats) -> Floats:
+        """See `TopPlane.drawn`: the smooth surface, a share of what the network adds to it, and the architecture."""
+        smooth = smooth_bands(around)[1:-1, 1:-1]
+        bands = smooth + np.float32(PAINTED_SHARE) * (painted - smooth)
+        return bands + self.architecture.bands(s, rect, around[1:-1, 1:-1])
 
 
 def _evenly(colours: Doubles, count: int) -> Doubles:
@@ -181,47 +199,3 @@ def _uniform(seed: int, stream: str, x: int, y: int, count: int) -> Doubles:
     """`count` keyed numbers in [0, 1)."""
     bits = raw_bits(seed, stream, 0, x, y, count)
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def _fractal(seed: int, salt: int, x: Doubles, y: Doubles, size: float, octaves: int, keep: float = 0.5) -> Doubles:
-    """Value noise of `octaves` octaves, about -1 to 1: its largest features `size` um wide, each finer octave `keep`
-    times as strong as the one above it."""
-    total, weight, norm = np.zeros_like(x), 1.0, 0.0
-    for octave in range(octaves):
-        total += weight * _value_noise(seed, salt * 8 + octave, x / size, y / size)
-        norm += weight
-        weight, size = weight * keep, size * 0.5
-    return total / norm * 1.6
-
-
-def _value_noise(seed: int, salt: int, x: Doubles, y: Doubles) -> Doubles:
-    """Smoothly interpolated keyed values of the integer lattice, -1 to 1."""
-    x0, y0 = np.floor(x), np.floor(y)
-    fx, fy = _smooth(x - x0), _smooth(y - y0)
-    col, row = x0.astype(np.int64), y0.astype(np.int64)
-    left, up = int(col.min()), int(row.min())
-    cols, rows = np.meshgrid(np.arange(left, int(col.max()) + 2), np.arange(up, int(row.max()) + 2))
-    values = _lattice(seed, salt, cols, rows)  # far fewer points than samples
-    col, row = col - left, row - up
-    v00, v10, v01, v11 = values[row, col], values[row, col + 1], values[row + 1, col], values[row + 1, col + 1]
-    top, bottom = v00 + (v10 - v00) * fx, v01 + (v11 - v01) * fx
-    return np.asarray(top + (bottom - top) * fy)
-
-
-def _smooth(f: Doubles) -> Doubles:
-    return f * f * f * (f * (f * 6.0 - 15.0) + 10.0)
-
-
-def _lattice(seed: int, salt: int, col: NDArray[np.int64], row: NDArray[np.int64]) -> Doubles:
-    """Keyed value in [-1, 1) of every lattice point: the finaliser of splitmix64 over the mixed key."""
-    with np.errstate(over="ignore"):
-        h = np.uint64((seed ^ (salt * 0x9E3779B97F4A7C15)) & (2**64 - 1)) + col.astype(np.uint64) * np.uint64(
-            0xD1B54A32D192ED03
-        )
-        h = (h ^ (h >> np.uint64(32))) * np.uint64(0xDABA0B6EB09322E3) + row.astype(np.uint64) * np.uint64(
-            0x8CB92BA72F3D8DD7
-        )
-        h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        h ^= h >> np.uint64(31)
-    return (h >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from everslide.model.errors import ImageError
-from everslide.model.geometry import BASE_MPP, TILE_PX, mpp
+from everslide.model.geometry import BASE_MPP, TILE_PX, Rect, mpp
 from everslide.model.picture import read_rgb
 
 Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
 
 
 class TopPlane(Protocol):
@@ -30,6 +31,18 @@ class TopPlane(Protocol):
 
     def tile(self, col: int, row: int) -> Pixels:
         """Tile (256, 256, 3) uint8, for any col and row."""
+        ...
+
+    def draws(self, s: int) -> bool:
+        """Whether it knows detail of plane s."""
+        ...
+
+    def drawn(self, s: int, rect: Rect, around: Floats, painted: Floats) -> Floats:
+        """Detail (H, W, 3 bands, RGB) in grey levels of plane s, below `rect` of plane s + 1, where it `draws`.
+
+        around: pixels (H + 2, W + 2, RGB) of `rect` and one more on each side. painted: what the network gives.
+        A function of the place, the parent and `painted`, pixel by pixel.
+        """
         ...
 
 
@@ -59,6 +72,14 @@ class ImageTop:
         rows = _mirror(np.arange(row * TILE_PX, (row + 1) * TILE_PX), self._pixels.shape[0])
         cols = _mirror(np.arange(col * TILE_PX, (col + 1) * TILE_PX), self._pixels.shape[1])
         return np.ascontiguousarray(self._pixels[rows[:, None], cols[None, :]])
+
+    def draws(self, s: int) -> bool:
+        """A picture knows nothing beyond its pixels."""
+        return False
+
+    def drawn(self, s: int, rect: Rect, around: Floats, painted: Floats) -> Floats:
+        """See `TopPlane.drawn`."""
+        return painted
 
 
 def scale_of(um_per_px: float) -> int:

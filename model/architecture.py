@@ -1,0 +1,105 @@
+"""What the sketch knows of tissue that is finer than itself: fat, glands and fibres.
+
+The network has seen a dozen fields at 1 to 8 um per pixel, and hardly any tissue coarser than that; it cannot make up
+an architecture. So the sketch's tissue has one: a density of every place, keyed, whose Haar detail is added to what the
+network paints from 0.16x to 1.25x. It is a function of the place and the parent alone, so that every promise holds.
+From 2.5x on the network is on its own, with fat, glands and fibres in the parent's pixels as in those it learned from.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everslide.model.geometry import Rect, mpp
+from everslide.model.value_noise import fractal, nearest
+from everslide.model.wavelet import details
+
+Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
+FINEST_DRAWN = 4
+"""The finest plane that detail is drawn for: 8 um per pixel, 1.25x."""
+GLASS = 243.0
+FAT_UM, GLAND_UM, FIBRE_UM = 90.0, 260.0, 60.0
+"""Distance of fat cells and of glands, and width of a bundle of fibres."""
+FAT_DENSITY, LUMEN_DENSITY, WALL_DENSITY = 0.06, 0.10, 1.25
+EPITHELIUM = np.array([1.75, 1.55, 1.30])
+"""Density of epithelium over that of the tissue around it, red, green, blue: hematoxylin takes most of the red."""
+MOST = 2.4
+"""A child is at most so many times as dense as its parent."""
+
+
+class Architecture:
+    """Relative density of a slide's tissue at any place, 1 where there is nothing special."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def density(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
+        """Relative density (H, W, 3) at samples x, y (H, W) in um; what a pixel cannot show is averaged over."""
+        seed = self._seed
+        warp = 60.0 * fractal(seed, 901, x, y, 420.0, 3)
+        u, v = x + warp, y - warp
+        fat = _step(fractal(seed, 902, u, v, 3000.0, 5, 0.6), 0.34, 0.10)
+        glandular = _step(fractal(seed, 903, u, v, 2600.0, 4, 0.6), 0.16, 0.16) * (1.0 - fat)
+        fibres = self._fibres(u, v, um_per_px)[..., None]
+        out = fibres + glandular[..., None] * (self._glands(u, v, um_per_px, fibres) - fibres)
+        cells: Doubles = out + fat[..., None] * (self._fat(x, y, um_per_px)[..., None] - out)
+        return cells
+
+    def bands(self, s: int, rect: Rect, parent: Floats) -> Floats:
+        """Haar detail (H, W, 3 bands, RGB) in grey levels of the children of `rect` of plane s + 1, whose pixels are
+        `parent` (H, W, RGB)."""
+        um = mpp(s)
+        x, y = np.meshgrid(
+            (np.arange(2 * rect.width, dtype=np.float64) + 2 * rect.x + 0.5) * um,
+            (np.arange(2 * rect.height, dtype=np.float64) + 2 * rect.y + 0.5) * um,
+        )
+        density = self.density(x, y, um)
+        blocks = density.reshape(rect.height, 2, rect.width, 2, 3)
+        total = blocks[:, 0, :, 0] + blocks[:, 0, :, 1] + blocks[:, 1, :, 0] + blocks[:, 1, :, 1]
+        mean = np.maximum(0.25 * total, 1e-3)[:, None, :, None]
+        share = np.minimum(blocks / mean, MOST).reshape(density.shape)
+        absorbed = np.maximum(GLASS - parent.astype(np.float64), 0.0).repeat(2, 0).repeat(2, 1)
+        return details((-absorbed * share).astype(np.float32))
+
+    def _fat(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
+        """Bright cells with thin walls."""
+        first, second, _ = nearest(self._seed, 910, x / FAT_UM, y / FAT_UM)
+        wall = _step(first - second, -0.09, 0.09)
+        mean = FAT_DENSITY + 0.22 * (WALL_DENSITY - FAT_DENSITY)
+        return mean + _seen(FAT_UM, um_per_px) * (FAT_DENSITY + wall * (WALL_DENSITY - FAT_DENSITY) - mean)
+
+    def _glands(self, x: Doubles, y: Doubles, um_per_px: float, fibres: Doubles) -> Doubles:
+        """Rings of epithelium, some around a lumen, in looser fibres (H, W, 1)."""
+        distance, _, own = nearest(self._seed, 920, x / GLAND_UM, y / GLAND_UM)
+        ragged = distance * (1.0 + 0.25 * fractal(self._seed, 924, x, y, 90.0, 2))
+        radius = 0.36 + 0.10 * own
+        inside = _step(radius - ragged, 0.0, 0.05)
+        lumen = _step(radius * (0.45 + 0.25 * own) - ragged, 0.0, 0.05)
+        ring = EPITHELIUM + lumen[..., None] * (LUMEN_DENSITY - EPITHELIUM)
+        around = 0.82 * fibres
+        drawn = around + inside[..., None] * (ring - around)
+        mean = 0.62 * 0.82 + 0.38 * (0.8 * EPITHELIUM + 0.2 * LUMEN_DENSITY)
+        return np.asarray(mean + _seen(GLAND_UM / 2, um_per_px) * (drawn - mean))
+
+    def _fibres(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
+        """Bundles that follow a slowly turning direction, with clefts between some of them."""
+        turn = 2.2 * fractal(self._seed, 930, x, y, 2200.0, 2)
+        across = (y * np.cos(turn * 0.5) - x * np.sin(turn * 0.5)) + 45.0 * fractal(self._seed, 931, x, y, 500.0, 3)
+        along = (x * np.cos(turn * 0.5) + y * np.sin(turn * 0.5)) / 9.0
+        bundle = fractal(self._seed, 932, along, across, FIBRE_UM, 3, 0.7)
+        cleft = _step(bundle, 0.74, 0.12)
+        drawn = (1.0 + 0.30 * bundle) * (1.0 - 0.6 * cleft)
+        return np.asarray(1.0 + _seen(FIBRE_UM, um_per_px) * (drawn - 1.0))
+
+
+def _step(value: Doubles, edge: float, width: float) -> Doubles:
+    """0 below `edge`, 1 above it, over about `width`."""
+    t = np.clip((value - edge) / width + 0.5, 0.0, 1.0)
+    return np.asarray(t * t * (3.0 - 2.0 * t))
+
+
+def _seen(feature_um: float, um_per_px: float) -> float:
+    """How much of a feature pixels of that size show: nothing below 1.5 pixels a feature, all from 4 on."""
+    return float(np.clip((feature_um / um_per_px - 1.5) / 2.5, 0.0, 1.0))

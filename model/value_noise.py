@@ -1,0 +1,76 @@
+"""Noise of any size in um that is keyed by place: value noise, its octaves, and scattered points.
+
+Samples may be asked for anywhere, in any order; what is keyed are the points of an integer lattice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Doubles = NDArray[np.float64]
+Cells = NDArray[np.int64]
+
+
+def fractal(seed: int, salt: int, x: Doubles, y: Doubles, size: float, octaves: int, keep: float = 0.5) -> Doubles:
+    """Value noise of `octaves` octaves, about -1 to 1: its largest features `size` um wide, each finer octave `keep`
+    times as strong as the one above it."""
+    total, weight, norm = np.zeros_like(x), 1.0, 0.0
+    for octave in range(octaves):
+        total += weight * _value_noise(seed, salt * 8 + octave, x / size, y / size)
+        norm += weight
+        weight, size = weight * keep, size * 0.5
+    return total / norm * 1.6
+
+
+def _value_noise(seed: int, salt: int, x: Doubles, y: Doubles) -> Doubles:
+    """Smoothly interpolated keyed values of the integer lattice, -1 to 1."""
+    x0, y0 = np.floor(x), np.floor(y)
+    fx, fy = _smooth(x - x0), _smooth(y - y0)
+    col, row = x0.astype(np.int64), y0.astype(np.int64)
+    left, up = int(col.min()), int(row.min())
+    cols, rows = np.meshgrid(np.arange(left, int(col.max()) + 2), np.arange(up, int(row.max()) + 2))
+    values = lattice(seed, salt, cols, rows)  # far fewer points than samples
+    col, row = col - left, row - up
+    v00, v10, v01, v11 = values[row, col], values[row, col + 1], values[row + 1, col], values[row + 1, col + 1]
+    top, bottom = v00 + (v10 - v00) * fx, v01 + (v11 - v01) * fx
+    return np.asarray(top + (bottom - top) * fy)
+
+
+def _smooth(f: Doubles) -> Doubles:
+    return f * f * f * (f * (f * 6.0 - 15.0) + 10.0)
+
+
+def lattice(seed: int, salt: int, col: NDArray[np.int64], row: NDArray[np.int64]) -> Doubles:
+    """Keyed value in [-1, 1) of every lattice point: the finaliser of splitmix64 over the mixed key."""
+    with np.errstate(over="ignore"):
+        h = np.uint64((seed ^ (salt * 0x9E3779B97F4A7C15)) & (2**64 - 1)) + col.astype(np.uint64) * np.uint64(
+            0xD1B54A32D192ED03
+        )
+        h = (h ^ (h >> np.uint64(32))) * np.uint64(0xDABA0B6EB09322E3) + row.astype(np.uint64) * np.uint64(
+            0x8CB92BA72F3D8DD7
+        )
+        h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        h ^= h >> np.uint64(31)
+    return (h >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0
+
+
+def nearest(seed: int, salt: int, x: Doubles, y: Doubles) -> tuple[Doubles, Doubles, Doubles]:
+    """Distances to the nearest and the second of points scattered one to a unit square, and the nearest one's own
+    keyed value in [-1, 1), at samples x, y (Worley, "A cellular texture basis function", 1996)."""
+    col, row = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+    left, up = int(col.min()) - 1, int(row.min()) - 1
+    cols, rows = np.meshgrid(np.arange(left, int(col.max()) + 2), np.arange(up, int(row.max()) + 2))
+    px = cols + 0.5 + 0.4 * lattice(seed, salt, cols, rows)
+    py = rows + 0.5 + 0.4 * lattice(seed, salt + 1, cols, rows)
+    own = lattice(seed, salt + 2, cols, rows)
+    first, second, value = np.full_like(x, 9.0), np.full_like(x, 9.0), np.zeros_like(x)
+    for down in (0, 1, 2):
+        for across in (0, 1, 2):
+            at = (row - up - 1 + down, col - left - 1 + across)
+            distance = np.hypot(px[at] - x, py[at] - y)
+            second = np.minimum(second, np.maximum(distance, first))
+            value = np.where(distance < first, own[at], value)
+            first = np.minimum(first, distance)
+    return first, second, value
