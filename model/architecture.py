@@ -20,11 +20,13 @@ Floats = NDArray[np.float32]
 FINEST_DRAWN = 4
 """The finest plane that detail is drawn for: 8 um per pixel, 1.25x."""
 GLASS = 243.0
-FAT_UM, GLAND_UM, FIBRE_UM = 90.0, 260.0, 60.0
-"""Distance of fat cells and of glands, and width of a bundle of fibres."""
+FAT_UM, GLAND_UM, FIBRE_UM, NUCLEI_UM = 90.0, 260.0, 60.0, 26.0
+"""Distance of fat cells and of glands, width of a bundle of fibres, distance of groups of nuclei."""
 FAT_DENSITY, LUMEN_DENSITY, WALL_DENSITY = 0.06, 0.10, 1.25
 EPITHELIUM = np.array([1.75, 1.55, 1.30])
 """Density of epithelium over that of the tissue around it, red, green, blue: hematoxylin takes most of the red."""
+DIRECTIONS = ((1.0, 0.0), (0.5, 3**0.5 / 2), (-0.5, 3**0.5 / 2))
+"""Cosine and sine of the directions of fibres, before they are bent."""
 MOST = 2.4
 """A child is at most so many times as dense as its parent."""
 
@@ -42,7 +44,7 @@ class Architecture:
         u, v = x + warp, y - warp
         fat = _step(fractal(seed, 902, u, v, 3000.0, 5, 0.6), 0.34, 0.10)
         glandular = _step(fractal(seed, 903, u, v, 2600.0, 4, 0.6), 0.16, 0.16) * (1.0 - fat)
-        fibres = self._fibres(u, v, um_per_px)[..., None]
+        fibres = self._fibres(u, v, um_per_px)[..., None] * self._nuclei(x, y, um_per_px)
         out = fibres + glandular[..., None] * (self._glands(u, v, um_per_px, fibres) - fibres)
         cells: Doubles = out + fat[..., None] * (self._fat(x, y, um_per_px)[..., None] - out)
         return cells
@@ -70,8 +72,15 @@ class Architecture:
         mean = FAT_DENSITY + 0.22 * (WALL_DENSITY - FAT_DENSITY)
         return mean + _seen(FAT_UM, um_per_px) * (FAT_DENSITY + wall * (WALL_DENSITY - FAT_DENSITY) - mean)
 
+    def _nuclei(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
+        """Groups of nuclei among the fibres, many here and few there."""
+        many = 0.5 + 0.8 * fractal(self._seed, 951, x, y, 900.0, 3)
+        group = _step(fractal(self._seed, 950, x, y, NUCLEI_UM, 2) + 0.35 * many, 0.55, 0.35)
+        share = (0.55 * _seen(NUCLEI_UM, um_per_px) * group)[..., None]
+        return np.asarray(1.0 + share * (EPITHELIUM - 1.0))
+
     def _glands(self, x: Doubles, y: Doubles, um_per_px: float, fibres: Doubles) -> Doubles:
-        """Rings of epithelium, some around a lumen, in looser fibres (H, W, 1)."""
+        """Rings of epithelium, some around a lumen, in looser fibres (H, W, 3)."""
         distance, _, own = nearest(self._seed, 920, x / GLAND_UM, y / GLAND_UM)
         ragged = distance * (1.0 + 0.25 * fractal(self._seed, 924, x, y, 90.0, 2))
         radius = 0.36 + 0.10 * own
@@ -84,14 +93,18 @@ class Architecture:
         return np.asarray(mean + _seen(GLAND_UM / 2, um_per_px) * (drawn - mean))
 
     def _fibres(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
-        """Bundles that follow a slowly turning direction, with clefts between some of them."""
-        turn = 2.2 * fractal(self._seed, 930, x, y, 2200.0, 2)
-        across = (y * np.cos(turn * 0.5) - x * np.sin(turn * 0.5)) + 45.0 * fractal(self._seed, 931, x, y, 500.0, 3)
-        along = (x * np.cos(turn * 0.5) + y * np.sin(turn * 0.5)) / 9.0
-        bundle = fractal(self._seed, 932, along, across, FIBRE_UM, 3, 0.7)
+        """Bundles along one of three directions, which give way to each other, with clefts between some of them."""
+        bend = 70.0 * fractal(self._seed, 930, x, y, 600.0, 3)
+        drawn, total = np.zeros_like(x), np.zeros_like(x)
+        for turn, (cosine, sine) in enumerate(DIRECTIONS):
+            weight = np.exp(6.0 * fractal(self._seed, 931 + turn, x, y, 2200.0, 2))
+            along, across = x * cosine + y * sine, y * cosine - x * sine + bend
+            drawn += weight * fractal(self._seed, 940 + turn, along / 9.0, across, FIBRE_UM, 3, 0.7)
+            total += weight
+        bundle = drawn / total
         cleft = _step(bundle, 0.74, 0.12)
-        drawn = (1.0 + 0.30 * bundle) * (1.0 - 0.6 * cleft)
-        return np.asarray(1.0 + _seen(FIBRE_UM, um_per_px) * (drawn - 1.0))
+        share = (1.0 + 0.34 * bundle) * (1.0 - 0.6 * cleft)
+        return np.asarray(1.0 + _seen(FIBRE_UM, um_per_px) * (share - 1.0))
 
 
 def _step(value: Doubles, edge: float, width: float) -> Doubles:

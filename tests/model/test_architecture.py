@@ -1,0 +1,102 @@
+"""The sketch's fat, glands and fibres: a function of the place alone, with the parent as its mean."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from everslide.model.architecture import FINEST_DRAWN, GLASS, Architecture
+from everslide.model.evaluate import MemoryTiles
+from everslide.model.fake import SpeckleDenoiser
+from everslide.model.geometry import Rect, TileIndex
+from everslide.model.painter import Painter
+from everslide.model.sketch import TOP_SCALE, Sketch
+from everslide.model.slide import Slide
+from everslide.model.value_noise import fractal, lattice, nearest
+from everslide.model.wavelet import box_mean, merge
+
+PARENT = np.full((40, 48, 3), [180, 120, 160], np.float32)
+
+
+def grid(x: float, y: float, side: int, step: float) -> tuple[np.ndarray, np.ndarray]:
+    across, down = np.meshgrid(x + step * np.arange(side), y + step * np.arange(side))
+    return across, down
+
+
+@pytest.mark.parametrize("s", [FINEST_DRAWN, 7])
+def test_a_part_is_the_same_as_in_the_whole(s: int) -> None:
+    """Bit for bit, also far out: tiles are drawn one by one."""
+    drawn = Architecture(5)
+    for x in (0, 2**27):
+        whole = drawn.bands(s, Rect(x, 64, 48, 40), PARENT)
+        part = drawn.bands(s, Rect(x + 7, 64 + 9, 20, 11), PARENT[9:20, 7:27])
+        np.testing.assert_array_equal(part, whole[9:20, 7:27])
+
+
+def test_seeds_have_their_own() -> None:
+    rect = Rect(0, 0, 48, 40)
+    assert not np.array_equal(Architecture(5).bands(4, rect, PARENT), Architecture(6).bands(4, rect, PARENT))
+
+
+def test_glass_stays_glass() -> None:
+    glass = np.full((8, 8, 3), GLASS, np.float32)
+    assert not Architecture(5).bands(4, Rect(3, 3, 8, 8), glass).any()
+
+
+def test_children_are_not_denser_than_can_be() -> None:
+    children = merge(PARENT, Architecture(5).bands(4, Rect(900, 900, 48, 40), PARENT))
+    assert children.max() <= GLASS + 1e-3 and children.min() > -60, "the exact step moves what is left into range"
+    np.testing.assert_allclose(children.reshape(40, 2, 48, 2, 3).mean((1, 3)), PARENT, atol=1e-3)
+
+
+def test_it_has_fat_glands_and_fibres() -> None:
+    """Over a few millimetres: some places nearly glass, some far denser than their surroundings, most between."""
+    density = np.concatenate(
+        [Architecture(seed).density(*grid(0, 0, 512, 8.0), 8.0).reshape(-1, 3) for seed in range(4)]
+    )
+    assert 0.03 < (density[:, 0] < 0.2).mean() < 0.45
+    assert 0.01 < (density[:, 0] > 1.5).mean() < 0.25
+    assert 0.6 < density.mean() < 1.1
+    dense = density[density[:, 0] > 1.6]
+    assert (dense[:, 0] > dense[:, 2]).all(), "epithelium takes the red"
+
+
+def test_coarse_pixels_show_the_mean_of_what_fine_ones_show() -> None:
+    fine = Architecture(5).density(*grid(4, 4, 1024, 8.0), 8.0)
+    coarse = Architecture(5).density(*grid(64, 64, 64, 128.0), 128.0)
+    means = fine.reshape(64, 16, 64, 16, 3).mean((1, 3))
+    assert np.corrcoef(means[..., 0].ravel(), coarse[..., 0].ravel())[0, 1] > 0.7
+    assert abs(means.mean() - coarse.mean()) < 0.12
+
+
+def test_it_is_drawn_on_a_slide_down_to_its_finest_plane() -> None:
+    slide = Slide("a", 7)
+    painter = Painter(slide, SpeckleDenoiser(), MemoryTiles())
+    sketch = Sketch(slide)
+    assert [s for s in range(TOP_SCALE + 1) if sketch.draws(s)] == list(range(FINEST_DRAWN, TOP_SCALE))
+    top = sketch.tile(1, 1).astype(float).mean(-1)
+    row, col = np.unravel_index(np.argmin(top[::16, ::16]), (16, 16))
+    for s in (TOP_SCALE - 1, FINEST_DRAWN):
+        scale = 2 ** (TOP_SCALE - s)
+        tile = TileIndex(s, (256 + 16 * int(col)) * scale // 256, (256 + 16 * int(row)) * scale // 256)
+        pixels, parent = painter.tile(tile), painter.tile(tile.parent)
+        y, x = (tile.row % 2) * 128, (tile.col % 2) * 128
+        np.testing.assert_array_equal(box_mean(pixels), parent[y : y + 128, x : x + 128])
+
+
+def test_value_noise() -> None:
+    x, y = grid(-3.2, 7.1, 64, 0.11)
+    noise = fractal(3, 1, x, y, 1.0, 3)
+    assert noise.shape == x.shape and 0.1 < noise.std() < 0.8 and np.abs(noise).max() < 1.7
+    np.testing.assert_array_equal(fractal(3, 1, x[5:9, 2:7].copy(), y[5:9, 2:7].copy(), 1.0, 3), noise[5:9, 2:7])
+    values = lattice(3, 1, np.arange(-500, 500), np.zeros(1000, np.int64))
+    assert abs(values.mean()) < 0.1 and values.min() >= -1 and values.max() < 1
+
+
+def test_the_nearest_of_scattered_points() -> None:
+    x, y = grid(-2.0, 5.0, 50, 0.08)
+    first, second, own = nearest(4, 7, x, y)
+    assert (first <= second).all() and first.min() < 0.1 and second.max() < 1.6
+    assert len(np.unique(own)) < 60, "one value to a point"
+    away = np.hypot(np.diff(first, axis=1), 0)
+    assert away.max() <= 0.08 + 1e-9, "a distance changes no faster than the place"
