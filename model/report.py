@@ -31,6 +31,7 @@ def markdown(figures: dict[str, Any]) -> str:
         f"Weights `{figures['weights']}`, {figures['calls_per_window']} denoiser calls per window; "
         f"the run took {figures['seconds'] / 60:.1f} minutes.",
         f"Held-out images: {', '.join(figures['held_out'])}.",
+        'ZoomLDM\'s networks at full size, their time and memory: [zoomldm.md](zoomldm.md), "Full size".',
         "",
         "In brackets: 95 % bootstrap intervals over squares of 128 px (nuclei: 256 px). Neighbouring squares resemble "
         "each other, and the images are few: other tissue may differ by more.",

@@ -191,7 +191,7 @@ def superres(
     "--extractor",
     default="texture",
     show_default=True,
-    help="texture, or NAME:PATH: uni, hipt, dinov2 (weights), inception, clip, script (TorchScript).",
+    help="texture, mini, or NAME:PATH: uni, hipt, dinov2 (weights), inception, clip, script (TorchScript).",
 )
 @click.option("--crop", type=click.IntRange(16), help="Also compare crops of this side: crop FID.")
 @click.option("--lpips", type=_FILE, help="LPIPS as TorchScript of two images in [-1, 1].")

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from everslide.model.conditions.encoder import load_encoder as load_patch_encoder
 from everslide.model.errors import ImageError, WeightsError
 from everslide.model.measures import patch_numbers
 from everslide.model.zoomldm.checkpoint import check_names, read_tensors
@@ -90,6 +91,20 @@ class TextureEncoder:
         """See `Encoder.embed`."""
         pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         return torch.from_numpy(np.stack([patch_numbers(patch) for patch in pixels])).float()
+
+
+class OwnEncoder:
+    """The encoder of `mini`, which comes with Everslide: an image is seen as one square, whatever its size."""
+
+    def __init__(self) -> None:
+        """Raises WeightsError."""
+        self._encoder = load_patch_encoder()
+        self.channels, self.fingerprint = self._encoder.config.embedding, f"mini {self._encoder.digest}"
+
+    @torch.inference_mode()
+    def embed(self, images: Tensor) -> Tensor:
+        """See `Encoder.embed`."""
+        return self._encoder.quick(2 * images.clamp(0, 1) - 1, 1)[:, :, 0, 0]
 
 
 def load_encoder(name: EncoderName, path: Path, spec: EncoderSpec | None = None) -> ViTEncoder:

@@ -21,7 +21,7 @@ from everslide.model.errors import DataError, WeightsError
 from everslide.model.measures import all_patches
 from everslide.model.picture import read_rgb
 from everslide.model.similarity import cosines, frechet_distance, memorised, psnr, ssim
-from everslide.model.zoomldm.encoders import ENCODERS, Encoder, TextureEncoder, load_encoder
+from everslide.model.zoomldm.encoders import ENCODERS, Encoder, OwnEncoder, TextureEncoder, load_encoder
 
 Pixels = NDArray[np.uint8]
 Kind = Literal["inception", "clip", "script"]
@@ -81,9 +81,11 @@ def load_script(path: Path) -> Any:
 
 
 def make_extractor(text: str) -> Encoder:
-    """texture, or NAME:PATH with a name of ENCODERS or KINDS. Raises WeightsError."""
+    """texture, mini, or NAME:PATH with a name of ENCODERS or KINDS. Raises WeightsError."""
     if text == "texture":
         return TextureEncoder()
+    if text == "mini":
+        return OwnEncoder()
     name, _, path = text.partition(":")
     for encoder in ENCODERS:
         if name == encoder and path:
@@ -92,7 +94,7 @@ def make_extractor(text: str) -> Encoder:
         if name == kind and path:
             return ScriptEncoder(kind, Path(path))
     names = ", ".join((*ENCODERS, *KINDS))
-    raise WeightsError(f"extractor {text!r}: expected texture, or NAME:PATH with one of {names}")
+    raise WeightsError(f"extractor {text!r}: expected texture, mini, or NAME:PATH with one of {names}")
 
 
 def measure(painted: Path, real: Path, extractor: Encoder, crop: int | None, lpips: Path | None) -> Figures:

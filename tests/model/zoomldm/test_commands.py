@@ -180,8 +180,10 @@ def test_measure(tmp_path: Path) -> None:
     same = json.loads(done("measure", tmp_path / "real", tmp_path / "real"))
     assert same["frechet"] < 1e-6 * figures["frechet"]
     assert same["ssim"] == pytest.approx(1) and same["similarity"] == pytest.approx(1) and same["memorised"] == 1
+    own = json.loads(done("measure", tmp_path / "real", tmp_path / "real", "--extractor", "mini"))
+    assert own["extractor"] == "mini" and abs(own["frechet"]) < 1e-3
     assert "no such file" in refused("measure", tmp_path / "real", tmp_path / "real", "--extractor", "inception:x.pt")
-    assert "expected texture, or NAME:PATH" in refused("measure", tmp_path, tmp_path, "--extractor", "fid")
+    assert "expected texture, mini, or NAME:PATH" in refused("measure", tmp_path, tmp_path, "--extractor", "fid")
     (tmp_path / "empty").mkdir()
     assert "at least 2 images" in refused("measure", tmp_path / "empty", tmp_path / "real")
     script = torch.jit.script(torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten()))
