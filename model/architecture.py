@@ -27,8 +27,6 @@ EPITHELIUM = np.array([1.75, 1.55, 1.30])
 """Density of epithelium over that of the tissue around it, red, green, blue: hematoxylin takes most of the red."""
 DIRECTIONS = ((1.0, 0.0), (0.5, 3**0.5 / 2), (-0.5, 3**0.5 / 2))
 """Cosine and sine of the directions of fibres, before they are bent."""
-DARKEST = 200.0
-"""Grey levels that tissue takes at most from the light: what lacks more turns black, and off-colour where it ends."""
 MOST = 2.4
 """A child is at most so many times as dense as its parent."""
 
@@ -65,7 +63,7 @@ class Architecture:
         mean = np.maximum(0.25 * total, 1e-3)[:, None, :, None]
         share = np.minimum(blocks / mean, MOST).reshape(density.shape)
         absorbed = np.maximum(GLASS - parent.astype(np.float64), 0.0).repeat(2, 0).repeat(2, 1)
-        return details(-np.minimum(absorbed * share, DARKEST).astype(np.float32))
+        return details((-absorbed * share).astype(np.float32))
 
     def _fat(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
         """Bright cells with thin walls."""
