@@ -11,9 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from everslide.model.bands import smooth_bands
 from everslide.model.geometry import Rect, mpp
 from everslide.model.value_noise import fractal, nearest
-from everslide.model.wavelet import details
+from everslide.model.wavelet import details, merge
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -23,12 +24,14 @@ GLASS = 243.0
 FAT_UM, GLAND_UM, FIBRE_UM, NUCLEI_UM = 90.0, 260.0, 60.0, 26.0
 """Distance of fat cells and of glands, width of a bundle of fibres, distance of groups of nuclei."""
 FAT_DENSITY, LUMEN_DENSITY, WALL_DENSITY = 0.06, 0.10, 1.25
-EPITHELIUM = np.array([1.75, 1.55, 1.30])
+EPITHELIUM = np.array([1.55, 1.42, 1.22])
 """Density of epithelium over that of the tissue around it, red, green, blue: hematoxylin takes most of the red."""
 DIRECTIONS = ((1.0, 0.0), (0.5, 3**0.5 / 2), (-0.5, 3**0.5 / 2))
 """Cosine and sine of the directions of fibres, before they are bent."""
 MOST = 2.4
-"""A child is at most so many times as dense as its parent."""
+"""A child is at most so many times as dense as the smooth surface there."""
+DARKEST = 215.0
+"""Grey levels that tissue takes at most from the light: what should lack more would end in black and off-colour."""
 
 
 class Architecture:
@@ -49,21 +52,25 @@ class Architecture:
         cells: Doubles = out + fat[..., None] * (self._fat(x, y, um_per_px)[..., None] - out)
         return cells
 
-    def bands(self, s: int, rect: Rect, parent: Floats) -> Floats:
-        """Haar detail (H, W, 3 bands, RGB) in grey levels of the children of `rect` of plane s + 1, whose pixels are
-        `parent` (H, W, RGB)."""
-        um = mpp(s)
+    def bands(self, s: int, rect: Rect, around: Floats) -> Floats:
+        """Haar detail (H, W, 3 bands, RGB) in grey levels of the children of `rect` of plane s + 1.
+
+        It is that of the smooth surface through their parents, made as much denser in each place as `density` is than
+        the smooth surface through its own means.
+
+        around: pixels (H + 2, W + 2, RGB) of `rect` and one more on each side.
+        """
+        um, whole = mpp(s), rect.grown(1)
         x, y = np.meshgrid(
-            (np.arange(2 * rect.width, dtype=np.float64) + 2 * rect.x + 0.5) * um,
-            (np.arange(2 * rect.height, dtype=np.float64) + 2 * rect.y + 0.5) * um,
+            (np.arange(2 * whole.width, dtype=np.float64) + 2 * whole.x + 0.5) * um,
+            (np.arange(2 * whole.height, dtype=np.float64) + 2 * whole.y + 0.5) * um,
         )
-        density = self.density(x, y, um)
-        blocks = density.reshape(rect.height, 2, rect.width, 2, 3)
-        total = blocks[:, 0, :, 0] + blocks[:, 0, :, 1] + blocks[:, 1, :, 0] + blocks[:, 1, :, 1]
-        mean = np.maximum(0.25 * total, 1e-3)[:, None, :, None]
-        share = np.minimum(blocks / mean, MOST).reshape(density.shape)
-        absorbed = np.maximum(GLASS - parent.astype(np.float64), 0.0).repeat(2, 0).repeat(2, 1)
-        return details((-absorbed * share).astype(np.float32))
+        density = self.density(x, y, um).astype(np.float32)
+        total = density[0::2, 0::2] + density[0::2, 1::2] + density[1::2, 0::2] + density[1::2, 1::2]
+        expected = _smooth_children(np.float32(0.25) * total)
+        share = np.clip(density[2:-2, 2:-2] / np.maximum(expected, np.float32(0.02)), 0, MOST)
+        absorbed = np.maximum(np.float32(GLASS) - _smooth_children(around), 0)
+        return details(-np.minimum(absorbed * share, np.float32(DARKEST)))
 
     def _fat(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
         """Bright cells with thin walls."""
@@ -105,6 +112,11 @@ class Architecture:
         cleft = _step(bundle, 0.74, 0.12)
         share = (1.0 + 0.34 * bundle) * (1.0 - 0.6 * cleft)
         return np.asarray(1.0 + _seen(FIBRE_UM, um_per_px) * (share - 1.0))
+
+
+def _smooth_children(parent: Floats) -> Floats:
+    """(H + 2, W + 2, C) -> (2H, 2W, C): the smooth surface through a plane's means, but for those at its rim."""
+    return merge(parent[1:-1, 1:-1], smooth_bands(parent)[1:-1, 1:-1])
 
 
 def _step(value: Doubles, edge: float, width: float) -> Doubles:

@@ -6,19 +6,33 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from everslide.model.bands import rotate_colours
 from everslide.model.contrast import FEATURES, ContrastModel, features, fit
 from everslide.model.dataset import Examples
+from everslide.model.denoiser import as_window_model
+from everslide.model.geometry import WINDOW_PX, WindowIndex
+from everslide.model.mini import MiniDenoiser, load_mini
+from everslide.model.subject import Subject
 from everslide.model.wavelet import box_mean, details
 from everslide.model.weights import load_weights, save_weights
 
+Floats = NDArray[np.float32]
 SHRINK = 0.7
+PAINTED = 24
+"""Training windows painted per scale to see whether the power asked for is what comes out."""
+LARGEST_SHIFT = 1.0
+"""In the logarithm of power."""
+RIM_PX = 8
 
 
 def calibrate(folder: Path, path: Path, crops: int) -> None:
-    """Fit the contrast model on `crops` training crops per scale of `folder` and put it into the weights at `path`."""
+    """Fit the contrast model on `crops` training crops per scale of `folder` and put it into the weights at `path`.
+
+    Then paint below real training parents, and correct the colours asked for by what comes out.
+    """
     examples = Examples(folder, "train")
     coefficients = np.zeros((12, 3, FEATURES), np.float32)
     for s in tqdm(examples.scales, desc="contrast", unit="scale"):
@@ -32,5 +46,33 @@ def calibrate(folder: Path, path: Path, crops: int) -> None:
             rows.append(features(parent)[16:48:16, 16:48:16].reshape(-1, FEATURES))
             powers.append(blocks.reshape(-1, 3))
         coefficients[s] = fit(np.concatenate(rows), np.concatenate(powers), SHRINK)
+    weights = load_weights(path)
+    save_weights(path, replace(weights, contrast=ContrastModel(coefficients)))
+    _correct(folder, coefficients, load_mini(path), PAINTED)
     coefficients[max(examples.scales) + 1 :] = coefficients[max(examples.scales)]
-    save_weights(path, replace(load_weights(path), contrast=ContrastModel(coefficients)))
+    save_weights(path, replace(weights, contrast=ContrastModel(coefficients)))
+
+
+def _correct(folder: Path, coefficients: Floats, denoiser: MiniDenoiser, crops: int) -> None:
+    """Shift the power of colours that is asked for at every scale by what is painted too little below real parents.
+
+    That of brightness is left: made right one octave down, it is too weak after four.
+    """
+    model = as_window_model(denoiser)
+    examples = Examples(folder, "train", WINDOW_PX)
+    for s in tqdm(examples.scales, desc="painted", unit="scale"):
+        rng = np.random.default_rng([19, s])
+        painted, real = np.zeros(3), np.zeros(3)
+        for i in range(crops):
+            child = examples.crop(s, rng, vary=False)
+            parents = np.stack([box_mean(child)] * model.batch)
+            bands = model.bands(Subject(i), [WindowIndex(s, 0, 0)] * model.batch, parents)[0]
+            painted += _power(bands)
+            real += _power(details(child.astype(np.float32)))
+        coefficients[s, 1:, 0] += np.log(real / painted)[1:].clip(-LARGEST_SHIFT, LARGEST_SHIFT).astype(np.float32)
+
+
+def _power(bands: Floats) -> NDArray[np.float64]:
+    """Mean square of bands (H, W, 3, RGB) in each rotated colour, (3,), but for a rim that lacks neighbours."""
+    inner = rotate_colours(bands[RIM_PX:-RIM_PX, RIM_PX:-RIM_PX]).astype(np.float64)
+    return np.asarray(np.square(inner).mean((0, 1, 2)))

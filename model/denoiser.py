@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from everslide.model import noise as keyed
 from everslide.model.geometry import WINDOW_PX, WindowGrid, WindowIndex
 from everslide.model.sketch import TOP_SCALE
+from everslide.model.subject import Subject
 
-if TYPE_CHECKING:
-    from everslide.model.conditions.reference import Reference
-
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
 PARENT_PX = WINDOW_PX // 2
 """Side of a window in the parent's plane."""
 
@@ -35,9 +35,7 @@ class Denoiser(Protocol):
     @property
     def calls_per_window(self) -> int: ...
 
-    def detail(
-        self, s: int, parents: NDArray[np.uint8], noise: NDArray[np.float32], grain: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
+    def detail(self, s: int, parents: Pixels, noise: Floats, grain: Floats) -> Floats:
         """Haar bands of `batch` windows of scale s, in grey levels.
 
         parents: (batch, PARENT_PX, PARENT_PX, 3); noise: (batch, 9, PARENT_PX, PARENT_PX) and
@@ -50,9 +48,7 @@ class Denoiser(Protocol):
 class Stepwise(Protocol):
     """A denoiser that shows what it takes for the detail at each of its steps."""
 
-    def steps(
-        self, s: int, parents: NDArray[np.uint8], noise: NDArray[np.float32], grain: NDArray[np.float32]
-    ) -> list[NDArray[np.float32]]:
+    def steps(self, s: int, parents: Pixels, noise: Floats, grain: Floats) -> list[Floats]:
         """Haar bands as `Denoiser.detail` gives them, as they are expected at each step; the last are those painted."""
         ...
 
@@ -66,35 +62,15 @@ class Conditioned(Protocol):
         """Whether a reference has an effect."""
         ...
 
-    def cells(
-        self,
-        seed: int,
-        windows: Sequence[WindowIndex],
-        parents: NDArray[np.uint8],
-        reference: Reference | None = None,
-    ) -> NDArray[np.float32] | None:
+    def cells(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> Floats | None:
         """Embeddings (B, E, k, k) of the cells of windows of one scale; None where nothing is told."""
         ...
 
-    def detail(
-        self,
-        s: int,
-        parents: NDArray[np.uint8],
-        noise: NDArray[np.float32],
-        grain: NDArray[np.float32],
-        cells: NDArray[np.float32] | None = None,
-    ) -> NDArray[np.float32]:
+    def detail(self, s: int, parents: Pixels, noise: Floats, grain: Floats, cells: Floats | None = None) -> Floats:
         """See `Denoiser.detail`."""
         ...
 
-    def steps(
-        self,
-        s: int,
-        parents: NDArray[np.uint8],
-        noise: NDArray[np.float32],
-        grain: NDArray[np.float32],
-        cells: NDArray[np.float32] | None = None,
-    ) -> list[NDArray[np.float32]]:
+    def steps(self, s: int, parents: Pixels, noise: Floats, grain: Floats, cells: Floats | None = None) -> list[Floats]:
         """See `Stepwise.steps`."""
         ...
 
@@ -119,10 +95,10 @@ class WindowModel(Protocol):
     @property
     def scales(self) -> int: ...
 
-    def bands(self, seed: int, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def bands(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> Floats:
         """Haar bands of `batch` windows of one scale, in grey levels.
 
-        seed: of the slide; parents: (batch, h, h, 3), the pixels of each window's `parent_rect`.
+        parents: (batch, h, h, 3), the pixels of each window's `parent_rect`.
         Returns (batch, h, h, 3 bands, RGB).
         """
         ...
@@ -144,34 +120,22 @@ class KeyedDenoiser:
         """Whether a reference has an effect."""
         return isinstance(self._denoiser, Conditioned) and self._denoiser.steerable
 
-    def bands(
-        self,
-        seed: int,
-        windows: Sequence[WindowIndex],
-        parents: NDArray[np.uint8],
-        reference: Reference | None = None,
-    ) -> NDArray[np.float32]:
+    def bands(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> Floats:
         """See `WindowModel.bands`."""
-        s, noise = windows[0].s, _noise(seed, windows)
+        s, noise = windows[0].s, _noise(subject.seed, windows)
         if isinstance(self._denoiser, Conditioned):
-            return self._denoiser.detail(s, parents, *noise, self._denoiser.cells(seed, windows, parents, reference))
+            return self._denoiser.detail(s, parents, *noise, self._denoiser.cells(subject, windows, parents))
         return self._denoiser.detail(s, parents, *noise)
 
-    def steps(
-        self,
-        seed: int,
-        windows: Sequence[WindowIndex],
-        parents: NDArray[np.uint8],
-        reference: Reference | None = None,
-    ) -> list[NDArray[np.float32]]:
+    def steps(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> list[Floats]:
         """See `Stepwise.steps`; none where the denoiser does not show them."""
-        s, noise = windows[0].s, _noise(seed, windows)
+        s, noise = windows[0].s, _noise(subject.seed, windows)
         if isinstance(self._denoiser, Conditioned):
-            return self._denoiser.steps(s, parents, *noise, self._denoiser.cells(seed, windows, parents, reference))
+            return self._denoiser.steps(s, parents, *noise, self._denoiser.cells(subject, windows, parents))
         return self._denoiser.steps(s, parents, *noise) if isinstance(self._denoiser, Stepwise) else []
 
 
-def _noise(seed: int, windows: Sequence[WindowIndex]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _noise(seed: int, windows: Sequence[WindowIndex]) -> tuple[Floats, Floats]:
     """Noise (batch, 9, h, h) and grain (batch, 3, h, h) of windows of one scale, keyed by place."""
     s, rects = windows[0].s, [window.parent_rect for window in windows]
     noise = np.stack([keyed.normals(seed, "detail", s, rect, 9) for rect in rects])

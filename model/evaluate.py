@@ -25,6 +25,7 @@ from everslide.model.prepare import Prepared, plane
 from everslide.model.sketch import TOP_SCALE
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density
+from everslide.model.subject import Subject
 from everslide.model.top import ImageTop
 from everslide.model.wavelet import box_mean, merge
 
@@ -218,7 +219,9 @@ def agreement_db(denoiser: Model, parent: Pixels, s: int) -> float:
     model = as_window_model(denoiser)
     side = model.grid.window_px // 2
     window = np.ascontiguousarray(parent[:side, :side])
-    bands = model.bands(5, [WindowIndex(s, 0, 0, model.grid)] * model.batch, np.stack([window] * model.batch))[0]
+    bands = model.bands(Subject(5), [WindowIndex(s, 0, 0, model.grid)] * model.batch, np.stack([window] * model.batch))[
+        0
+    ]
     child = np.clip(np.floor(merge(window.astype(np.float32), bands) + 0.5), 0, 255).astype(np.uint8)
     error = np.square(box_mean(child).astype(float) - window.astype(float)).mean()
     return float(10 * np.log10(255.0**2 / max(error, 1e-9)))

@@ -8,28 +8,24 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from everslide.model.denoiser import Denoiser, WindowModel, as_window_model
 from everslide.model.geometry import WindowIndex
+from everslide.model.subject import Subject
 from everslide.model.windows import Bands, Counts, Parent, count_batch, is_steerable, paint_batch
-
-if TYPE_CHECKING:
-    from everslide.model.conditions.reference import Reference
 
 
 @dataclass(frozen=True, eq=False)
 class _Wish:
-    seed: int
+    subject: Subject
     window: WindowIndex
     parent: Parent
-    reference: Reference | None = None
     painted: Future[Bands] = field(default_factory=Future)
 
     @property
-    def kind(self) -> tuple[int, int, str]:
+    def kind(self) -> tuple[str, int]:
         """What the windows of a batch have in common."""
-        return self.seed, self.window.s, self.reference.digest if self.reference else ""
+        return self.subject.key, self.window.s
 
 
 class GatheredWindows:
@@ -55,15 +51,9 @@ class GatheredWindows:
         """Windows painted at the same time."""
         return self._model.batch
 
-    def paint(
-        self,
-        seed: int,
-        windows: Sequence[WindowIndex],
-        parents: Sequence[Parent],
-        reference: Reference | None = None,
-    ) -> list[Bands]:
+    def paint(self, subject: Subject, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
         """See `Windows.paint`; safe to call from several threads."""
-        wishes = [_Wish(seed, window, parent, reference) for window, parent in zip(windows, parents, strict=True)]
+        wishes = [_Wish(subject, window, parent) for window, parent in zip(windows, parents, strict=True)]
         for wish in wishes:
             self._wishes.put(wish)
         return [wish.painted.result() for wish in wishes]
@@ -78,10 +68,9 @@ class GatheredWindows:
             try:
                 bands = paint_batch(
                     self._model,
-                    batch[0].seed,
+                    batch[0].subject,
                     [wish.window for wish in batch],
                     [wish.parent for wish in batch],
-                    batch[0].reference,
                 )
             except Exception as error:  # it belongs to those who asked
                 for wish in batch:

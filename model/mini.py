@@ -17,13 +17,13 @@ from torch import Tensor
 from everslide.model.bands import from_channels, parent_input, rotate_colours, smooth_bands, unrotate_colours
 from everslide.model.conditions.cells import cells_of
 from everslide.model.conditions.encoder import load_encoder
-from everslide.model.conditions.reference import Reference
 from everslide.model.conditions.sources import CDMConditions, Conditions, NoConditions
 from everslide.model.denoiser import PARENT_PX
 from everslide.model.geometry import WindowIndex
 from everslide.model.network import DETAIL_CHANNELS, PARENT_CHANNELS
 from everslide.model.precision import fast_bfloat16
 from everslide.model.sampler import Sampler
+from everslide.model.subject import Subject
 from everslide.model.weights import Weights, load_weights
 
 Floats = NDArray[np.float32]
@@ -73,15 +73,9 @@ class MiniDenoiser:
         """See `Conditioned.steerable`: what the network is not told of tissue cannot be steered."""
         return not isinstance(self._conditions, NoConditions)
 
-    def cells(
-        self,
-        seed: int,
-        windows: Sequence[WindowIndex],
-        parents: NDArray[np.uint8],
-        reference: Reference | None = None,
-    ) -> Floats | None:
+    def cells(self, subject: Subject, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> Floats | None:
         """See `Conditioned.cells`."""
-        cells = self._conditions.of(seed, windows, parents)
+        cells, reference = self._conditions.of(subject.seed, windows, parents), subject.reference
         if cells is None or reference is None:
             return cells
         places = [cells_of(window)[:2] for window in windows]

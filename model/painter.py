@@ -31,6 +31,7 @@ from everslide.model.geometry import (
 )
 from everslide.model.sketch import TOP_SCALE, Sketch
 from everslide.model.slide import Slide
+from everslide.model.subject import Subject
 from everslide.model.top import TopPlane
 from everslide.model.wavelet import box_mean, close, merge
 from everslide.model.windows import Bands, Counts, LocalWindows, Windows
@@ -79,7 +80,7 @@ class Painter:
         self._grid = self._paints.grid
         if reference and not self._paints.steerable:
             raise SlideError(f"slide {slide.name}: its model {slide.model} takes no reference picture; leave it out")
-        self._top, self._reference = top or Sketch(slide, reference=reference), reference
+        self._top, self._subject = top or Sketch(slide, reference=reference), Subject(slide.seed, reference)
         self._windows: OrderedDict[WindowIndex, Bands] = OrderedDict()
         self._regions: dict[int, deque[tuple[Rect, Pixels]]] = {}
         places = [self._grid.window_px, self._grid.stride_px]
@@ -171,7 +172,7 @@ class Painter:
         if not missing:
             return {}
         parents = [np.ascontiguousarray(_crop(parent, parent_rect, window.parent_rect)) for window in missing]
-        out = dict(zip(missing, self._paints.paint(self.slide.seed, missing, parents, self._reference), strict=True))
+        out = dict(zip(missing, self._paints.paint(self._subject, missing, parents), strict=True))
         for window, painted in out.items():
             self._windows[window] = painted
             while len(self._windows) > REMEMBERED_WINDOWS:

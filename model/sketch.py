@@ -70,22 +70,22 @@ class _Section:
 class Sketch:
     """Draws tiles of the topmost plane of a slide."""
 
-    fingerprint = f"sketch {SKETCH_FORMAT}"
-
-    def __init__(self, slide: Slide, s: int = TOP_SCALE, reference: Reference | None = None) -> None:
-        """reference: whose colours the tissue shall have."""
+    def __init__(
+        self, slide: Slide, s: int = TOP_SCALE, reference: Reference | None = None, *, architecture: bool = True
+    ) -> None:
+        """reference: whose colours the tissue shall have. architecture: whether it draws fat, glands and fibres."""
         self.slide, self.s = slide, s
         self._regions = reference.regions if reference else ()
         everywhere = reference.everywhere if reference else None
         self._palette = everywhere.colours.astype(np.float64) if everywhere else None
-        if reference:
-            self.fingerprint = f"sketch {SKETCH_FORMAT} {reference.digest}"
+        told = reference.digest if reference else ""
+        self.fingerprint = f"sketch {SKETCH_FORMAT} {architecture} {told}"
         self.um_per_px = mpp(s)
         width_um, height_um = slide.width_px * mpp(0), slide.height_px * mpp(0)
         self._cell_x = width_um / max(1, round(width_um / CELL_UM))
         self._cell_y = height_um / max(1, round(height_um / CELL_UM))
         self._cells = (max(1, round(width_um / CELL_UM)), max(1, round(height_um / CELL_UM)))
-        self.architecture = Architecture(slide.seed)
+        self._architecture = Architecture(slide.seed) if architecture else None
         tint = _uniform(slide.seed, "glass", 0, 0, 4)
         self.glass = np.array([242 + 4 * tint[0], 241 + 4 * tint[0], 243 + 4 * tint[0]]).astype(np.uint8)
 
@@ -175,19 +175,20 @@ class Sketch:
             if cover.any():  # as dark among the region's colours as it was among the section's
                 own = weight @ _evenly(region.look.colours.astype(np.float64), len(section.kinds))
                 mixed = mixed + cover[..., None] * (own - mixed)
-        density = density * self.architecture.density(gx, gy, self.um_per_px / FINE)
+        if self._architecture:
+            density = density * self._architecture.density(gx, gy, self.um_per_px / FINE)
         colours: Doubles = 243.0 - (243.0 - mixed) * density
         return colours
 
     def draws(self, s: int) -> bool:
         """See `TopPlane.draws`."""
-        return self.s > s >= FINEST_DRAWN
+        return self._architecture is not None and self.s > s >= FINEST_DRAWN
 
     def drawn(self, s: int, rect: Rect, around: Floats, painted: Floats) -> Floats:
-        """See `TopPlane.drawn`: the smooth surface, a share of what the network adds to it, and the architecture."""
-        smooth = smooth_bands(around)[1:-1, 1:-1]
-        bands = smooth + np.float32(PAINTED_SHARE) * (painted - smooth)
-        return bands + self.architecture.bands(s, rect, around[1:-1, 1:-1])
+        """See `TopPlane.drawn`: the architecture, and a share of what the network adds to the smooth surface."""
+        assert self._architecture is not None
+        added = painted - smooth_bands(around)[1:-1, 1:-1]
+        return self._architecture.bands(s, rect, around) + np.float32(PAINTED_SHARE) * added
 
 
 def _evenly(colours: Doubles, count: int) -> Doubles:

@@ -6,18 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model import noise as keyed
 from everslide.model.geometry import WindowGrid, WindowIndex
+from everslide.model.subject import Subject
 from everslide.model.wavelet import box_mean, merge
 from everslide.model.windows import Bands, Counts, Parent, ShowsSteps, Windows
-
-if TYPE_CHECKING:
-    from everslide.model.conditions.reference import Reference
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -89,25 +86,19 @@ class WatchedWindows:
     def steerable(self) -> bool:
         return self._windows.steerable
 
-    def paint(
-        self,
-        seed: int,
-        windows: Sequence[WindowIndex],
-        parents: Sequence[Parent],
-        reference: Reference | None = None,
-    ) -> list[Bands]:
+    def paint(self, subject: Subject, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
         """See `Windows.paint`."""
-        return [self._paint(seed, window, parent, reference) for window, parent in zip(windows, parents, strict=True)]
+        return [self._paint(subject, window, parent) for window, parent in zip(windows, parents, strict=True)]
 
-    def _paint(self, seed: int, window: WindowIndex, parent: Parent, reference: Reference | None) -> Bands:
+    def _paint(self, subject: Subject, window: WindowIndex, parent: Parent) -> Bands:
         started = time.perf_counter()
-        [bands] = self._windows.paint(seed, [window], [parent], reference)
+        [bands] = self._windows.paint(subject, [window], [parent])
         seconds = time.perf_counter() - started
-        noise = keyed.normals(seed, "detail", window.s, window.parent_rect, 9)
+        noise = keyed.normals(subject.seed, "detail", window.s, window.parent_rect, 9)
         kept = parent.copy()
         walk: Callable[[], Sequence[Bands]] = tuple
         if isinstance(self._windows, ShowsSteps):
-            walk = partial(self._windows.steps, seed, window, kept, reference)
+            walk = partial(self._windows.steps, subject, window, kept)
         self._watch(PaintedWindow(window.s, seconds, kept, noise, bands.astype(np.float32), walk))
         # What others paint at the same time counts there too: the share of a window is the same for all.
         total = self._windows.counts

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model.denoiser import Denoiser, KeyedDenoiser, WindowModel, as_window_model
 from everslide.model.geometry import WindowGrid, WindowIndex
-
-if TYPE_CHECKING:
-    from everslide.model.conditions.reference import Reference
+from everslide.model.subject import Subject
 
 Bands = NDArray[np.float16]
 """Detail bands of a window, (h, h, 3 bands, RGB), h half a window, in the form in which they are blended."""
@@ -46,17 +44,8 @@ class Windows(Protocol):
     @property
     def counts(self) -> Counts: ...
 
-    def paint(
-        self,
-        seed: int,
-        windows: Sequence[WindowIndex],
-        parents: Sequence[Parent],
-        reference: Reference | None = None,
-    ) -> list[Bands]:
-        """The windows, all of one scale and none twice, in the order given.
-
-        reference: what they shall look like; only where they are `steerable`.
-        """
+    def paint(self, subject: Subject, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
+        """The windows, all of one scale and none twice, in the order given."""
         ...
 
 
@@ -64,7 +53,7 @@ class Windows(Protocol):
 class ShowsSteps(Protocol):
     """Windows whose way from noise to detail can be shown."""
 
-    def steps(self, seed: int, window: WindowIndex, parent: Parent, reference: Reference | None = None) -> list[Bands]:
+    def steps(self, subject: Subject, window: WindowIndex, parent: Parent) -> list[Bands]:
         """Detail of the window as it is expected at each step, the painted one last; none where there are no steps."""
         ...
 
@@ -78,27 +67,21 @@ class LocalWindows:
         self.steerable = is_steerable(self._model)
         self.counts = Counts()
 
-    def paint(
-        self,
-        seed: int,
-        windows: Sequence[WindowIndex],
-        parents: Sequence[Parent],
-        reference: Reference | None = None,
-    ) -> list[Bands]:
+    def paint(self, subject: Subject, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
         """See `Windows.paint`."""
         out: list[Bands] = []
         for start in range(0, len(windows), self._model.batch):
             part = slice(start, start + self._model.batch)
-            out += paint_batch(self._model, seed, windows[part], parents[part], reference)
+            out += paint_batch(self._model, subject, windows[part], parents[part])
             count_batch(self.counts, self._model, len(windows[part]))
         return out
 
-    def steps(self, seed: int, window: WindowIndex, parent: Parent, reference: Reference | None = None) -> list[Bands]:
+    def steps(self, subject: Subject, window: WindowIndex, parent: Parent) -> list[Bands]:
         """See `ShowsSteps.steps`."""
         if not isinstance(self._model, KeyedDenoiser):
             return []
         several = self._model.batch
-        walked = self._model.steps(seed, [window] * several, np.stack([parent] * several), reference)
+        walked = self._model.steps(subject, [window] * several, np.stack([parent] * several))
         return [bands[0].astype(np.float16) for bands in walked]
 
 
@@ -116,11 +99,7 @@ def count_batch(counts: Counts, model: WindowModel, windows: int) -> None:
 
 
 def paint_batch(
-    model: WindowModel,
-    seed: int,
-    windows: Sequence[WindowIndex],
-    parents: Sequence[Parent],
-    reference: Reference | None = None,
+    model: WindowModel, subject: Subject, windows: Sequence[WindowIndex], parents: Sequence[Parent]
 ) -> list[Bands]:
     """At most `model.batch` windows of one scale and slide, padded to exactly that many."""
     count = len(windows)
@@ -129,10 +108,4 @@ def paint_batch(
     stack = np.stack([parents[i] for i in order])  # (batch, h, h, 3)
     side = model.grid.window_px // 2
     assert stack.shape[1:] == (side, side, 3) and stack.dtype == np.uint8, (stack.shape, stack.dtype)
-    ordered = [windows[i] for i in order]
-    if reference is None:
-        bands = model.bands(seed, ordered, stack)
-    else:
-        assert isinstance(model, KeyedDenoiser) and model.steerable
-        bands = model.bands(seed, ordered, stack, reference)
-    return list(bands.astype(np.float16)[:count])
+    return list(model.bands(subject, [windows[i] for i in order], stack).astype(np.float16)[:count])

@@ -26,6 +26,7 @@ from everslide.model.conditions.reference import Reference
 from everslide.model.errors import EverslideError
 from everslide.model.gathered import GatheredWindows
 from everslide.model.geometry import WindowGrid, WindowIndex
+from everslide.model.subject import Subject
 from everslide.model.windows import Bands, Counts, Parent
 from everslide.server.painters import ModelFiles, load_model
 from everslide.server.windows import bands_from, window_name
@@ -69,7 +70,7 @@ def paint_window(seed: int, s: int, col: int, row: int, parent: bytes, reference
     grid: WindowGrid = brush.windows.grid
     pixels = np.frombuffer(parent, np.uint8).reshape(grid.window_px // 2, grid.window_px // 2, 3)
     told = Reference.from_dict(json.loads(reference)) if reference else None
-    (bands,) = brush.windows.paint(seed, [WindowIndex(s, col, row, grid)], [pixels], told)
+    (bands,) = brush.windows.paint(Subject(seed, told), [WindowIndex(s, col, row, grid)], [pixels])
     data: bytes = brush.told.news() + bands.tobytes()
     return data
 
@@ -160,17 +161,9 @@ class ClusterWindows:
         self._lock = threading.Lock()
         self.still_wanted: Callable[[], None] = lambda: None
 
-    def paint(
-        self,
-        seed: int,
-        windows: Sequence[WindowIndex],
-        parents: Sequence[Parent],
-        reference: Reference | None = None,
-    ) -> list[Bands]:
+    def paint(self, subject: Subject, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
         """See `Windows.paint`. Raises what a task raised on its last try."""
-        futures = [
-            self._submit(seed, window, parent, reference) for window, parent in zip(windows, parents, strict=True)
-        ]
+        futures = [self._submit(subject, window, parent) for window, parent in zip(windows, parents, strict=True)]
         done: queue.SimpleQueue[Future[bytes]] = queue.SimpleQueue()
         for future in futures:
             future.add_done_callback(done.put)
@@ -197,16 +190,16 @@ class ClusterWindows:
             except queue.Empty:
                 continue
 
-    def _submit(self, seed: int, window: WindowIndex, parent: Parent, reference: Reference | None) -> Future[bytes]:
+    def _submit(self, subject: Subject, window: WindowIndex, parent: Parent) -> Future[bytes]:
         return self._client.submit(
             paint_window,
-            seed,
+            subject.seed,
             window.s,
             window.col,
             window.row,
             parent.tobytes(),
-            json.dumps(reference.as_dict()) if reference else "",
-            key=window_name(self.fingerprint, seed, window, parent, reference),
+            json.dumps(subject.reference.as_dict()) if subject.reference else "",
+            key=window_name(self.fingerprint, subject, window, parent),
             priority=window.s,
             retries=_RETRIES,
             resources={resource_of(self._model, self.fingerprint): 1},

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ZOOMLDM = ("zoomldm-brca", "zoomldm-naip")
 MODELS = ("mini", "speckle", *ZOOMLDM)
+NEED_ARCHITECTURE = ("mini",)
+"""Models that cannot make up fat, glands and fibres: the sketch draws them. The others are shown as they are."""
 
 
 class TileStore(Protocol):
@@ -97,6 +99,9 @@ def load_painters(
     brush = paints or LocalWindows(load_model(model, files))
     fresh = bare or brush
 
+    def sketch(slide: Slide, reference: Reference | None = None) -> Sketch:
+        return Sketch(slide, brush.scales, reference, architecture=model in NEED_ARCHITECTURE)
+
     def make(
         slide: Slide,
         tiles: TileStore,
@@ -106,11 +111,11 @@ def load_painters(
     ) -> TilePainter:
         if top is not None and top.s > brush.scales:
             raise SlideError(f"{model} paints below scale {brush.scales} at most, found a picture of scale {top.s}")
-        return Painter(slide, windows, tiles, top or Sketch(slide, brush.scales, reference), reference)
+        return Painter(slide, windows, tiles, top or sketch(slide, reference), reference)
 
     return Painters(
         brush.scales,
-        Painter(Slide("any", 0), brush, NoTiles(), Sketch(Slide("any", 0), brush.scales)).fingerprint,
+        Painter(Slide("any", 0), brush, NoTiles(), sketch(Slide("any", 0))).fingerprint,
         brush.steerable,
         make,
         watched=lambda slide, tiles, top, like, watch: make(slide, tiles, top, like, WatchedWindows(fresh, watch)),

@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from everslide.cache.local_leases import LeaseBook
 from everslide.cache.store import ByteStore, Key
 from everslide.model.geometry import WindowGrid, WindowIndex
+from everslide.model.subject import Subject
 from everslide.model.windows import Bands, Counts, Parent, Windows
-
-if TYPE_CHECKING:
-    from everslide.model.conditions.reference import Reference
 
 _WAIT_SECONDS = 0.5
 
@@ -24,13 +21,10 @@ def _nothing() -> None:
     return
 
 
-def window_name(
-    fingerprint: str, seed: int, window: WindowIndex, parent: Parent, reference: Reference | None = None
-) -> str:
+def window_name(fingerprint: str, subject: Subject, window: WindowIndex, parent: Parent) -> str:
     """Names a window by all that it depends on."""
-    told = "" if reference is None else f"/{reference.digest[:16]}"
     below = hashlib.sha256(parent.tobytes()).hexdigest()[:24]
-    return f"window-1/{fingerprint}/{seed}/{window.s}/{window.col}_{window.row}/{below}{told}"
+    return f"window-1/{fingerprint}/{subject.key}/{window.s}/{window.col}_{window.row}/{below}"
 
 
 def bands_from(data: bytes, grid: WindowGrid) -> Bands:
@@ -71,16 +65,10 @@ class SharedWindows:
     def steerable(self) -> bool:
         return self._paints.steerable
 
-    def paint(
-        self,
-        seed: int,
-        windows: Sequence[WindowIndex],
-        parents: Sequence[Parent],
-        reference: Reference | None = None,
-    ) -> list[Bands]:
+    def paint(self, subject: Subject, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
         """See `Windows.paint`."""
         names = [
-            window_name(self.fingerprint, seed, window, parent, reference)
+            window_name(self.fingerprint, subject, window, parent)
             for window, parent in zip(windows, parents, strict=True)
         ]
         found: dict[int, Bands] = {}
@@ -92,7 +80,7 @@ class SharedWindows:
             with ExitStack() as held:
                 mine = [i for i in missing if self._mine(names[i], i, found, held)]
                 if mine:
-                    bands = self._paints.paint(seed, [windows[i] for i in mine], [parents[i] for i in mine], reference)
+                    bands = self._paints.paint(subject, [windows[i] for i in mine], [parents[i] for i in mine])
                     for i, painted in zip(mine, bands, strict=True):
                         found[i] = painted
                         self._store.put(Key(names[i]), painted.tobytes())

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from everslide.model.errors import SlideError
 from everslide.model.geometry import WindowIndex
+from everslide.model.subject import Subject
 from everslide.model.wavelet import details
 from everslide.model.zoomldm.conditions import Conditions
 from everslide.model.zoomldm.joint import PAPER, JointSettings, advance, correct, noised, predict, with_clean
@@ -117,16 +118,20 @@ class ZoomLDMWindows:
         return self.model.magnifications
 
     @torch.inference_mode()
-    def bands(self, seed: int, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def bands(
+        self, subject: Subject, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
         """See `WindowModel.bands`. Raises SlideError for a scale that the checkpoint does not know."""
         if windows[0].s >= self.model.magnifications:
             raise SlideError(f"scale {windows[0].s}: {self.name} knows 0 .. {self.model.magnifications - 1}")
         assert len(windows) == self.batch
         # one by one, since a condition's last bits would depend on its companions in the batch
-        c = torch.cat([self._conditions.of(seed, windows[i : i + 1], parents[i : i + 1]) for i in range(self.batch)])
+        c = torch.cat(
+            [self._conditions.of(subject.seed, windows[i : i + 1], parents[i : i + 1]) for i in range(self.batch)]
+        )
 
         def noise(stream: str) -> Tensor:
-            return window_noise(self.model, seed, f"paint {stream}", windows)
+            return window_noise(self.model, subject.seed, f"paint {stream}", windows)
 
         image = paint(self.model, self._preset, to_image(self.model, parents), c, self._conditions.guided, noise)
         return np.stack([details(levels) for levels in to_grey_levels(image)])

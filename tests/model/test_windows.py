@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.gathered import GatheredWindows
 from everslide.model.geometry import WindowIndex
+from everslide.model.subject import Subject
 from everslide.model.windows import LocalWindows, Windows
 from tests.model.painting import SlowSpeckle
 
@@ -22,7 +23,7 @@ def parent(tone: int) -> Pixels:
 
 
 def alone(seed: int, window: WindowIndex, below: Pixels) -> NDArray[np.float16]:
-    (bands,) = LocalWindows(SpeckleDenoiser()).paint(seed, [window], [below])
+    (bands,) = LocalWindows(SpeckleDenoiser()).paint(Subject(seed), [window], [below])
     return bands
 
 
@@ -42,7 +43,7 @@ def test_windows_of_several_threads_share_a_batch() -> None:
 
     def ask(i: int) -> None:
         together.wait()
-        (painted[i],) = gathered.paint(9, [WindowIndex(2, i, 0)], [parent(100 + i)])
+        (painted[i],) = gathered.paint(Subject(9), [WindowIndex(2, i, 0)], [parent(100 + i)])
 
     threads = [threading.Thread(target=ask, args=(i,)) for i in range(4)]
     for thread in threads:
@@ -62,7 +63,7 @@ def test_slides_and_scales_are_not_mixed() -> None:
     results: dict[tuple[int, int], NDArray[np.float16]] = {}
 
     def ask(seed: int, s: int) -> None:
-        (results[seed, s],) = gathered.paint(seed, [WindowIndex(s, 0, 0)], [parent(90)])
+        (results[seed, s],) = gathered.paint(Subject(seed), [WindowIndex(s, 0, 0)], [parent(90)])
 
     kinds = [(1, 0), (1, 3), (2, 0), (2, 3)]
     threads = [threading.Thread(target=ask, args=kind) for kind in kinds]
@@ -78,7 +79,7 @@ def test_slides_and_scales_are_not_mixed() -> None:
 
 def test_a_lonely_window_is_painted_too() -> None:
     gathered = GatheredWindows(SpeckleDenoiser(batch=8))
-    (bands,) = gathered.paint(3, [WindowIndex(1, 5, 5)], [parent(50)])
+    (bands,) = gathered.paint(Subject(3), [WindowIndex(1, 5, 5)], [parent(50)])
     np.testing.assert_array_equal(bands, alone(3, WindowIndex(1, 5, 5), parent(50)))
     assert (gathered.counts.windows, gathered.counts.places) == (1, 8)
     gathered.close()
@@ -95,14 +96,14 @@ def test_a_failure_reaches_those_who_asked_and_nobody_else() -> None:
 
     gathered = GatheredWindows(Failing())
     with pytest.raises(RuntimeError, match="out of memory"):
-        gathered.paint(1, [WindowIndex(7, 0, 0)], [parent(0)])
-    assert len(gathered.paint(1, [WindowIndex(1, 0, 0)], [parent(0)])) == 1
+        gathered.paint(Subject(1), [WindowIndex(7, 0, 0)], [parent(0)])
+    assert len(gathered.paint(Subject(1), [WindowIndex(1, 0, 0)], [parent(0)])) == 1
     gathered.close()
 
 
 def test_closing_finishes_what_was_asked() -> None:
     gathered = GatheredWindows(SpeckleDenoiser(batch=4))
-    bands = gathered.paint(1, [WindowIndex(0, i, 0) for i in range(6)], [parent(i) for i in range(6)])
+    bands = gathered.paint(Subject(1), [WindowIndex(0, i, 0) for i in range(6)], [parent(i) for i in range(6)])
     gathered.close()
     assert len(bands) == 6
     assert gathered.counts.batches == 2

@@ -24,6 +24,7 @@ from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import TileIndex, WindowIndex
 from everslide.model.painter import Painter
 from everslide.model.slide import Slide
+from everslide.model.subject import Subject
 from everslide.model.windows import LocalWindows
 from everslide.server.encode import decode
 from everslide.server.settings import Settings
@@ -199,10 +200,10 @@ def test_windows_nobody_wants_are_cancelled(cluster: RealCluster) -> None:
     windows.still_wanted = refuse
     parents = [np.full((160, 160, 3), 200 + i % 40, np.uint8) for i in range(60)]
     with pytest.raises(NotWantedError):
-        windows.paint(1, [WindowIndex(0, i, 0) for i in range(60)], parents)
+        windows.paint(Subject(1), [WindowIndex(0, i, 0) for i in range(60)], parents)
     windows.still_wanted = lambda: None
-    (bands,) = windows.paint(1, [WindowIndex(0, 5, 0)], [parents[5]])
-    (expected,) = LocalWindows(SpeckleDenoiser()).paint(1, [WindowIndex(0, 5, 0)], [parents[5]])
+    (bands,) = windows.paint(Subject(1), [WindowIndex(0, 5, 0)], [parents[5]])
+    (expected,) = LocalWindows(SpeckleDenoiser()).paint(Subject(1), [WindowIndex(0, 5, 0)], [parents[5]])
     np.testing.assert_array_equal(bands, expected)
     client.close()
 
@@ -250,14 +251,16 @@ def test_the_batches_are_those_that_a_worker_gathers(cluster: RealCluster) -> No
         parents = [np.full((160, 160, 3), 200 + i, np.uint8) for i in range(8)]
         with ThreadPoolExecutor(2) as pool:
             halves = [
-                pool.submit(engine.paint, 1, places[half], parents[half])
+                pool.submit(engine.paint, Subject(1), places[half], parents[half])
                 for engine, half in zip(engines, (slice(0, 5), slice(5, 8)), strict=True)
             ]
             painted = [bands for half in halves for bands in half.result(120)]
     finally:
         worker.kill()
         worker.wait(20)
-    for bands, expected in zip(painted, LocalWindows(SpeckleDenoiser(4)).paint(1, places, parents), strict=True):
+    for bands, expected in zip(
+        painted, LocalWindows(SpeckleDenoiser(4)).paint(Subject(1), places, parents), strict=True
+    ):
         np.testing.assert_array_equal(bands, expected)
     for field_, most in (("windows", 8), ("denoiser_calls", 8), ("batches", 2), ("places", 8)):
         assert sum(getattr(engine.counts, field_) for engine in engines) == most, field_

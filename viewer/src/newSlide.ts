@@ -46,7 +46,7 @@ export class NewSlide {
     disabled: true,
   });
   /** The fields of a reference picture: there only where the chosen model heeds one. */
-  readonly #steering = make("div", { class: "two", hidden: true });
+  readonly #likeFields = make("div", { class: "two", hidden: true });
   #models: readonly Model[] = [];
   readonly #gallery = make("div", { class: "gallery", role: "group", "aria-label": "Seeds to choose from" });
   readonly #error = make("p", { class: "verdict", role: "alert" });
@@ -62,13 +62,13 @@ export class NewSlide {
       this.#showChosen();
     });
     this.#model.addEventListener("change", () => {
-      this.#showSteering();
+      this.#offerLike();
       this.#fill();
     });
     this.#like.addEventListener("change", () => {
       this.#likeScale.disabled = (this.#like.files?.length ?? 0) === 0;
     });
-    this.#steering.append(
+    this.#likeFields.append(
       field("In the tissue and stain of a picture", this.#like),
       field("That picture's µm per pixel", this.#likeScale),
     );
@@ -102,7 +102,7 @@ export class NewSlide {
         field("Or zoom into a picture of your own", this.#picture),
         field("Its µm per pixel", this.#scale),
       ),
-      this.#steering,
+      this.#likeFields,
       make(
         "p",
         { class: "hint" },
@@ -134,7 +134,7 @@ export class NewSlide {
       const { models } = (await fetchJson("/api/models")) as { models: Model[] };
       this.#models = models;
       this.#offer(models.map(({ name }) => name));
-      this.#showSteering();
+      this.#offerLike();
     } catch (error) {
       this.#error.textContent = wordsOf(error);
     }
@@ -151,8 +151,8 @@ export class NewSlide {
     this.#make.disabled = false;
   }
 
-  #showSteering(): void {
-    this.#steering.hidden = !this.#models.some(({ name, steerable }) => steerable && name === this.#model.value);
+  #offerLike(): void {
+    this.#likeFields.hidden = !this.#models.some(({ name, steerable }) => steerable && name === this.#model.value);
   }
 
   /** Shows other seeds to choose from, and takes the first unless the person has one. */
@@ -208,7 +208,7 @@ export class NewSlide {
     this.#make.disabled = true;
     try {
       const picture = await pictureWish(this.#picture, this.#scale);
-      const like = this.#steering.hidden ? null : await pictureWish(this.#like, this.#likeScale);
+      const like = this.#likeFields.hidden ? null : await pictureWish(this.#like, this.#likeScale);
       const { id } = (await sendJson("POST", "/api/slides", { ...wish, ...size, picture, like })) as { id: string };
       this.element.close();
       await this.made(id);

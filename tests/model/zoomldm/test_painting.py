@@ -14,6 +14,7 @@ from everslide.model.evaluate import MemoryTiles, field_of
 from everslide.model.geometry import Rect, TileIndex, WindowIndex, windows_touching
 from everslide.model.painter import Painter, tent
 from everslide.model.slide import Slide
+from everslide.model.subject import Subject
 from everslide.model.top import ImageTop
 from everslide.model.wavelet import box_mean
 from everslide.model.zoomldm.conditions import CDMConditions, Conditions, FieldConditions, NoCondition
@@ -79,9 +80,9 @@ def test_batch_companions_change_nothing() -> None:
     grid = two.grid
     parents = np.stack([tissue(32, 32, seed) for seed in range(3)])
     a, b, c = (WindowIndex(0, col, 0, grid) for col in range(3))
-    one = two.bands(4, [a, b], parents[:2])[0]
-    np.testing.assert_array_equal(two.bands(4, [a, c], parents[[0, 2]])[0], one)
-    np.testing.assert_array_equal(two.bands(4, [a, a], parents[[0, 0]])[0], one)
+    one = two.bands(Subject(4), [a, b], parents[:2])[0]
+    np.testing.assert_array_equal(two.bands(Subject(4), [a, c], parents[[0, 2]])[0], one)
+    np.testing.assert_array_equal(two.bands(Subject(4), [a, a], parents[[0, 0]])[0], one)
 
 
 def test_overlapping_windows_share_their_noise_and_their_tents_add_up(windows: ZoomLDMWindows) -> None:
@@ -123,7 +124,7 @@ def test_the_stated_costs_are_those_spent(preset: Preset) -> None:
     torch.manual_seed(2)
     painted = make(preset, FieldConditions(tiny(), torch.randn(4, 24)))
     before = replace(tiny().calls)
-    painted.bands(1, [WindowIndex(0, 0, 0, painted.grid)], tissue(32, 32)[None])
+    painted.bands(Subject(1), [WindowIndex(0, 0, 0, painted.grid)], tissue(32, 32)[None])
     spent = tiny().calls
     found = Calls(spent.denoiser - before.denoiser, spent.encode - before.encode, spent.decode - before.decode)
     assert found == painted.calls == preset.calls(True)
@@ -157,17 +158,17 @@ def test_projection_is_exact_and_back_projection_comes_near() -> None:
 
 def test_seed_scale_preset_and_conditions_matter(windows: ZoomLDMWindows) -> None:
     grid, parents = windows.grid, tissue(32, 32)[None]
-    here = windows.bands(1, [WindowIndex(0, 0, 0, grid)], parents)
-    assert not np.array_equal(windows.bands(2, [WindowIndex(0, 0, 0, grid)], parents), here)
-    assert not np.array_equal(windows.bands(1, [WindowIndex(1, 0, 0, grid)], parents), here)
+    here = windows.bands(Subject(1), [WindowIndex(0, 0, 0, grid)], parents)
+    assert not np.array_equal(windows.bands(Subject(2), [WindowIndex(0, 0, 0, grid)], parents), here)
+    assert not np.array_equal(windows.bands(Subject(1), [WindowIndex(1, 0, 0, grid)], parents), here)
     conditioned = make(conditions=CDMConditions(tiny(), random_cdm(), "x", steps=4))
-    assert not np.array_equal(conditioned.bands(1, [WindowIndex(0, 0, 0, grid)], parents), here)
+    assert not np.array_equal(conditioned.bands(Subject(1), [WindowIndex(0, 0, 0, grid)], parents), here)
     assert len({windows.fingerprint, conditioned.fingerprint, make(BRIEF).fingerprint}) == 3
 
 
 def test_scales_that_the_checkpoint_lacks_are_refused(windows: ZoomLDMWindows) -> None:
     with pytest.raises(SlideError, match=r"scale 8: zoomldm-brca knows 0 \.\. 7"):
-        windows.bands(1, [WindowIndex(8, 0, 0, windows.grid)], tissue(32, 32)[None])
+        windows.bands(Subject(1), [WindowIndex(8, 0, 0, windows.grid)], tissue(32, 32)[None])
 
 
 def test_the_grid_is_that_of_the_training_images() -> None:

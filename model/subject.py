@@ -1,0 +1,22 @@
+"""What all windows of one slide are painted from, beside their places and their parents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from everslide.model.conditions.reference import Reference
+
+
+@dataclass(frozen=True)
+class Subject:
+    """seed: of the slide. reference: what it shall look like; only where the model is `steerable`."""
+
+    seed: int
+    reference: Reference | None = None
+
+    @property
+    def key(self) -> str:
+        """Equal for subjects that are painted alike."""
+        return str(self.seed) if self.reference is None else f"{self.seed}-{self.reference.digest[:16]}"
