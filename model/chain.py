@@ -9,17 +9,15 @@ differentiable rewards", 2024, section 4.2). The velocity loss on real examples 
 
 from __future__ import annotations
 
-import json
-import logging
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from everslide.model.bands import (
     from_channels,
@@ -35,12 +33,11 @@ from everslide.model.dataset import SCALE_SHARES, Batch, Examples
 from everslide.model.objectives import Forward, velocity_loss
 from everslide.model.painted import Origin, PaintedParents
 from everslide.model.patches import patch_distance, with_relief
-from everslide.model.run import follow
+from everslide.model.run import Run, follow
 from everslide.model.sampler import Sampler
 from everslide.model.wavelet import box_mean, details, merge
 from everslide.model.weights import Weights, save_weights
 
-log = logging.getLogger(__name__)
 Pixels = NDArray[np.uint8]
 CHECKPOINT = "chain.pt"
 KINDS: tuple[Origin | None, ...] = (None, None, "real", "real", "sketch", "sketch")
@@ -108,7 +105,6 @@ class ChainTrainer:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.given_cdm, self.cdm, self.encoder = start.cdm, start.build_cdm(), encoder
         self.examples = Examples(prepared, "train", encoder=encoder)
-        folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(plan.seed)
         self.network = start.build().to(self.device)
         self.average = {name: p.detach().clone() for name, p in self.network.state_dict().items()}
@@ -116,38 +112,21 @@ class ChainTrainer:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
         )
-        self.step, self.seconds = 0, 0.0
-        if (folder / CHECKPOINT).exists():
-            self._resume(folder / CHECKPOINT)
+        self.clock = Run(folder, CHECKPOINT, plan.minutes, plan.save_every_s)
+        state = self.clock.resume(self.device)
+        if state:
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.average = state["average"]
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.forward: Forward = torch.compile(self.network) if plan.compile else self.network
-        self.rng = np.random.default_rng([plan.seed, self.step])
+        self.rng = np.random.default_rng([plan.seed, self.clock.step])
         torch.manual_seed(int(self.rng.integers(2**62)))
         self.painted = PaintedParents(self.rng, plan.sketches)
-        self.losses: dict[str, float] = {}
-
-    def _resume(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True, map_location=self.device)
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.average = state["average"]
-        self.step, self.seconds = int(state["step"]), float(state["seconds"])
-        log.info("resumed at step %d after %.1f minutes", self.step, self.seconds / 60)
 
     def run(self) -> None:
         """Train until the plan's minutes are used up."""
-        budget, started = self.plan.minutes * 60, time.monotonic() - self.seconds
-        saved = time.monotonic()
-        with tqdm(total=round(budget), initial=round(self.seconds), unit="s", desc="training") as bar:
-            while self.seconds < budget:
-                self._step(self.seconds / budget)
-                self.seconds = time.monotonic() - started
-                bar.update(round(self.seconds) - bar.n)
-                shown = {name: f"{value:.3f}" for name, value in self.losses.items()}
-                bar.set_postfix({"step": str(self.step), **shown}, refresh=False)
-                if self.seconds >= budget or time.monotonic() - saved > self.plan.save_every_s:
-                    self.save()
-                    saved = time.monotonic()
+        self.clock.until_used_up(self._step, self._checkpoint)
 
     def _examples(self) -> list[_Example]:
         present = self.examples.scales
@@ -166,10 +145,10 @@ class ChainTrainer:
                 out.append(_Example(drawn.pixels, s, origin, real))
         return out
 
-    def _step(self, progress: float) -> None:
-        fall = min(1.0, (1.0 - progress) / self.plan.decay) * min(1.0, (self.step + 1) / self.plan.warmup)
+    def _step(self) -> Mapping[str, float]:
+        fall = min(1.0, (1.0 - self.clock.progress) / self.plan.decay)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.rate * max(fall, 0.0)
+            group["lr"] = self.plan.rate * fall * min(1.0, (self.clock.step + 1) / self.plan.warmup)
         examples = self._examples()
         shown = self._tensors(examples)
         with torch.autocast(self.device.type, torch.bfloat16):
@@ -182,11 +161,9 @@ class ChainTrainer:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self._log("patches", float(patches.detach()))
-        self._log("velocity", float(velocity.detach()))
         self._keep(examples, detail.detach().cpu().numpy())
-        self.step += 1
-        follow(self.average, self.network.state_dict(), self.plan.average, self.step)
+        follow(self.average, self.network.state_dict(), self.plan.average, self.clock.step)
+        return {"patches": float(patches.detach()), "velocity": float(velocity.detach())}
 
     def _batch(self) -> Batch:
         batch = self.examples.batch(self.plan.batch, self.rng, self.deviation)
@@ -238,24 +215,13 @@ class ChainTrainer:
             child = np.floor(merge(given, bands) + 0.5).clip(0, 255).astype(np.uint8)
             self.painted.keep(child, example.s, example.origin or "real")
 
-    def _log(self, name: str, value: float) -> None:
-        self.losses[name] = value if name not in self.losses else 0.98 * self.losses[name] + 0.02 * value
-
-    def save(self) -> None:
-        """Write the checkpoint, the averaged weights, and a line of the training curve."""
+    def _checkpoint(self) -> tuple[dict[str, Any], Mapping[str, object]]:
+        """Write the averaged weights; the checkpoint."""
+        weights = Weights(self.network.config, self.average, self.deviation, self.sampler, cdm=self.given_cdm)
+        save_weights(self.folder / "mini.safetensors", weights)
         state = {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average,
-            "step": self.step,
-            "seconds": self.seconds,
         }
-        partial = self.folder / (CHECKPOINT + ".part")
-        torch.save(state, partial)
-        partial.replace(self.folder / CHECKPOINT)
-        weights = Weights(self.network.config, self.average, self.deviation, self.sampler, cdm=self.given_cdm)
-        save_weights(self.folder / "mini.safetensors", weights)
-        losses = {name: round(value, 4) for name, value in self.losses.items()}
-        point = {"step": self.step, "minutes": round(self.seconds / 60, 2), **losses}
-        with (self.folder / "curve.jsonl").open("a") as curve:
-            curve.write(json.dumps(point) + "\n")
+        return state, {}

@@ -67,22 +67,22 @@ class CDMTrainer:
         self.cdm = CDM(config).to(self.device)
         self.average = {name: p.detach().clone() for name, p in self.cdm.state_dict().items()}
         self.optimizer = torch.optim.AdamW(self.cdm.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.01)
-        self.run_ = Run(folder, "cdm.pt", plan.minutes, plan.save_every_s)
-        state = self.run_.resume(self.device)
+        self.clock = Run(folder, "cdm.pt", plan.minutes, plan.save_every_s)
+        state = self.clock.resume(self.device)
         if state:
             self.cdm.load_state_dict(state["cdm"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.average = state["average"]
-        self.rng = np.random.default_rng([plan.seed, 5, self.run_.step])
+        self.rng = np.random.default_rng([plan.seed, 5, self.clock.step])
 
     def run(self) -> dict[str, Tensor]:
         """Train until the minutes are used up; the averaged weights."""
-        self.run_.until_used_up(self._step, self._keep)
+        self.clock.until_used_up(self._step, self._keep)
         return self.average
 
     def _step(self) -> Mapping[str, float]:
         rate = (
-            self.plan.rate * min(1.0, (self.run_.step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * self.run_.progress))
+            self.plan.rate * min(1.0, (self.clock.step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * self.clock.progress))
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -93,7 +93,7 @@ class CDMTrainer:
         torch.nn.utils.clip_grad_norm_(self.cdm.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        follow(self.average, self.cdm.state_dict(), self.plan.average, self.run_.step)
+        follow(self.average, self.cdm.state_dict(), self.plan.average, self.clock.step)
         return {"loss": float(loss.detach())}
 
     def loss(self, cells: Tensor, parent: Tensor, s: Tensor) -> Tensor:

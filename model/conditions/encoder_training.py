@@ -63,23 +63,23 @@ class EncoderTrainer:
         )
         self.both = nn.ModuleList([self.encoder, self.expander]).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(self.both.parameters(), lr=plan.rate, weight_decay=1e-4, fused=True)
-        self.run_ = Run(folder, CHECKPOINT, plan.minutes, plan.save_every_s)
-        state = self.run_.resume(self.device)
+        self.clock = Run(folder, CHECKPOINT, plan.minutes, plan.save_every_s)
+        state = self.clock.resume(self.device)
         if state:
             self.both.load_state_dict(state["both"])
             self.optimizer.load_state_dict(state["optimizer"])
-        self.rng = np.random.default_rng([plan.seed, 3, self.run_.step])
+        self.rng = np.random.default_rng([plan.seed, 3, self.clock.step])
 
     def run(self) -> PatchEncoder:
         """Train until the minutes are used up; the encoder, also written to encoder.safetensors in the folder."""
-        self.run_.until_used_up(self._step, self._keep)
+        self.clock.until_used_up(self._step, self._keep)
         trained = standardised(self.encoder, self.examples)
         save_encoder(self.folder / "encoder.safetensors", trained)
         return trained
 
     def _step(self) -> Mapping[str, float]:
         rate = (
-            self.plan.rate * min(1.0, (self.run_.step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * self.run_.progress))
+            self.plan.rate * min(1.0, (self.clock.step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * self.clock.progress))
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate

@@ -48,10 +48,10 @@ def trainer(prepared: Path, folder: Path, plan: ChainPlan = PLAN) -> ChainTraine
 def test_a_run_writes_weights_that_paint(prepared: Path, tmp_path: Path) -> None:
     run = trainer(prepared, tmp_path)
     run.run()
-    assert run.step >= 1 and run.seconds >= 1.2
+    assert run.clock.step >= 1 and run.clock.seconds >= 1.2
     assert sorted(p.name for p in tmp_path.iterdir()) == ["chain.pt", "curve.jsonl", "mini.safetensors"]
     (point,) = map(json.loads, (tmp_path / "curve.jsonl").read_text().splitlines())
-    assert point["step"] == run.step and all(math.isfinite(point[name]) for name in ("patches", "velocity"))
+    assert point["step"] == run.clock.step and all(math.isfinite(point[name]) for name in ("patches", "velocity"))
     denoiser = load_mini(tmp_path / "mini.safetensors", threads=1)
     noise = np.random.default_rng(1).standard_normal((denoiser.batch, 9, 160, 160), np.float32)
     parents = np.stack([tissue(160, 160, 4)] * denoiser.batch)
@@ -78,11 +78,11 @@ def test_it_paints_upon_its_own_work(prepared: Path, tmp_path: Path) -> None:
 def test_a_run_goes_on_where_it_stopped(prepared: Path, tmp_path: Path) -> None:
     first = trainer(prepared, tmp_path)
     first.run()
-    longer = trainer(prepared, tmp_path, replace(PLAN, minutes=first.seconds / 60 + 0.02))
-    assert (longer.step, longer.seconds) == (first.step, first.seconds)
+    longer = trainer(prepared, tmp_path, replace(PLAN, minutes=first.clock.seconds / 60 + 0.02))
+    assert (longer.clock.step, longer.clock.seconds) == (first.clock.step, first.clock.seconds)
     for a, b in zip(first.network.parameters(), longer.network.parameters(), strict=True):
         assert torch.equal(a, b)
     longer.run()
-    assert longer.step > first.step
+    assert longer.clock.step > first.clock.step
     assert len((tmp_path / "curve.jsonl").read_text().splitlines()) == 2
     assert load_weights(tmp_path / "mini.safetensors").config == TINY

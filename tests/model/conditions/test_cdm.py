@@ -105,13 +105,13 @@ def test_training_learns_and_goes_on(encoder: PatchEncoder, tmp_path: Path) -> N
     prepare(images, tmp_path / "out", [])
     first = CDMTrainer(tmp_path / "out", tmp_path / "run", CDMPlan(0.02, batch=4), encoder, 1, CONFIG)
     assert {s: x.crop_px for s, x in first.by_scale.items()} == {0: 256, 1: 256, 2: 128}
-    first.run_.until_used_up(first._step, first._keep)
+    first.clock.until_used_up(first._step, first._keep)
     second = CDMTrainer(tmp_path / "out", tmp_path / "run", CDMPlan(0.04, batch=4), encoder, 1, CONFIG)
-    assert second.run_.step == first.run_.step >= 1
+    assert second.clock.step == first.clock.step >= 1
     for name, tensor in first.cdm.state_dict().items():
         assert torch.equal(second.cdm.state_dict()[name], tensor), name
     averaged = second.run()
-    assert second.run_.step > first.run_.step and averaged.keys() == second.cdm.state_dict().keys()
+    assert second.clock.step > first.clock.step and averaged.keys() == second.cdm.state_dict().keys()
 
 
 def test_nothing_sharp_enough(encoder: PatchEncoder, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_training_pulls_views_together_and_goes_on(prepared: Path, tmp_path: Pat
     found = trained.embed(np.stack([tissue(PATCH_PX, PATCH_PX, seed) for seed in range(2)]))
     assert np.isfinite(found).all() and (tmp_path / CHECKPOINT).exists()
     second = EncoderTrainer(prepared, tmp_path, EncoderPlan(minutes=0.03, pairs=6), CONFIG, threads=1)
-    assert second.run_.step == first.run_.step >= 1 and second.run_.seconds == first.run_.seconds
+    assert second.clock.step == first.clock.step >= 1 and second.clock.seconds == first.clock.seconds
 
 
 def test_standardised_features_have_no_mean_and_unit_deviation(encoder: PatchEncoder, prepared: Path) -> None:
