@@ -22,7 +22,7 @@ from everslide.model.geometry import TILE_PX, Rect, TileIndex, WindowIndex, magn
 from everslide.model.measures import tissue_share
 from everslide.model.painter import Painter
 from everslide.model.prepare import Prepared, plane
-from everslide.model.sketch import TOP_SCALE
+from everslide.model.sketch import TOP_SCALE, Sketch
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density
 from everslide.model.subject import Subject
@@ -167,7 +167,7 @@ def root_test(
 ) -> Comparison:
     """Paint a slide from its sketch down to plane `stop` at `places` places; real fields are those of `images`."""
     slide = Slide("evaluated", seed)
-    painter = Painter(slide, denoiser, MemoryTiles())
+    painter = Painter(slide, denoiser, MemoryTiles(), Sketch(slide, architecture=True))
     out = Comparison(f"from the sketch to {magnification(stop):g}x", same_place=False)
     top = field_of(painter, TOP_SCALE, Rect(0, 0, *slide.size_at(TOP_SCALE)))
     for place in tqdm(range(places), desc=out.title, unit="place"):

@@ -37,7 +37,7 @@ from everslide.model.memory import TrainingSquares, compare_nearness, training_s
 from everslide.model.nuclei import compare_nuclei
 from everslide.model.painter import Painter
 from everslide.model.prepare import plane, read_index
-from everslide.model.sketch import TOP_SCALE
+from everslide.model.sketch import TOP_SCALE, Sketch
 from everslide.model.slide import Slide
 
 Pixels = NDArray[np.uint8]
@@ -221,7 +221,8 @@ def _some(squares: Squares, count: int, rng: np.random.Generator) -> Squares:
 
 def speed(denoiser: Model, seed: int) -> dict[str, Any]:
     """Windows and seconds of a cold deep link to 20x and of panning there, with the threads that torch uses."""
-    painter = Painter(Slide("timed", seed), denoiser, MemoryTiles())
+    slide = Slide("timed", seed)
+    painter = Painter(slide, denoiser, MemoryTiles(), Sketch(slide, architecture=True))
     started = time.perf_counter()
     painter.tile(TileIndex(0, 200, 150))
     cold, seconds = painter.counts.windows, time.perf_counter() - started

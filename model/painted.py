@@ -72,6 +72,7 @@ class PaintedParents:
 def _sketch_tile(rng: np.random.Generator) -> Pixels:
     """A sketched tile (256, 256, 3) with tissue on it."""
     while True:
-        pixels = Sketch(Slide("training", int(rng.integers(2**31)))).tile(int(rng.integers(4)), int(rng.integers(3)))
+        sketch = Sketch(Slide("training", int(rng.integers(2**31))), architecture=True)
+        pixels = sketch.tile(int(rng.integers(4)), int(rng.integers(3)))
         if float((optical_density(pixels[::4, ::4]).mean(-1) > 0.08).mean()) > 0.12:
             return pixels

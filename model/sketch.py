@@ -71,9 +71,10 @@ class Sketch:
     """Draws tiles of the topmost plane of a slide."""
 
     def __init__(
-        self, slide: Slide, s: int = TOP_SCALE, reference: Reference | None = None, *, architecture: bool = True
+        self, slide: Slide, s: int = TOP_SCALE, reference: Reference | None = None, *, architecture: bool = False
     ) -> None:
-        """reference: whose colours the tissue shall have. architecture: whether it draws fat, glands and fibres."""
+        """reference: whose colours the tissue shall have. architecture: whether it draws fat, glands and fibres,
+        which `mini` cannot make up."""
         self.slide, self.s = slide, s
         self._regions = reference.regions if reference else ()
         everywhere = reference.everywhere if reference else None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from everslide.model.evaluate import MemoryTiles
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import TILE_PX, TileIndex
-from everslide.model.painter import Painter
+from everslide.model.painter import Painter, TileStore
 from everslide.model.sketch import TOP_SCALE, Sketch
 from everslide.model.slide import Slide
 from everslide.model.top import TopPlane
@@ -49,15 +49,18 @@ class SlowSpeckle(SpeckleDenoiser):
         return super().detail(s, parents, noise, grain)
 
 
-def speckle(slide: Slide = DEMO, top: TopPlane | None = None, batch: int = 1) -> Painter:
-    """A painter of speckle with a store of its own."""
-    return Painter(slide, SpeckleDenoiser(batch), MemoryTiles(), top)
+def speckle(
+    slide: Slide = DEMO, top: TopPlane | None = None, batch: int = 1, tiles: TileStore | None = None
+) -> Painter:
+    """A painter of speckle on a drawn architecture, with a store of its own unless one is given."""
+    tiles = MemoryTiles() if tiles is None else tiles
+    return Painter(slide, SpeckleDenoiser(batch), tiles, top or Sketch(slide, architecture=True))
 
 
 @lru_cache
 def dense_pixel(slide: Slide, t_col: int = 0, t_row: int = 0) -> tuple[int, int]:
     """(x, y) of a pixel of the topmost plane amid tissue, in tile (t_col, t_row) or one to its right."""
-    sketch = Sketch(slide)
+    sketch = Sketch(slide, architecture=True)
     for col in range(t_col, t_col + 20):
         dark = (sketch.tile(col, t_row).astype(int).mean(-1) < 225)[8:-8, 8:-8]
         if dark.mean() > 0.02:

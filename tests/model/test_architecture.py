@@ -73,8 +73,8 @@ def test_coarse_pixels_show_the_mean_of_what_fine_ones_show() -> None:
 
 def test_it_is_drawn_on_a_slide_down_to_its_finest_plane() -> None:
     slide = Slide("a", 7)
-    painter = Painter(slide, SpeckleDenoiser(), MemoryTiles())
-    sketch = Sketch(slide)
+    sketch = Sketch(slide, architecture=True)
+    painter = Painter(slide, SpeckleDenoiser(), MemoryTiles(), sketch)
     assert [s for s in range(TOP_SCALE + 1) if sketch.draws(s)] == list(range(FINEST_DRAWN, TOP_SCALE))
     top = sketch.tile(1, 1).astype(float).mean(-1)
     row, col = np.unravel_index(np.argmin(top[::16, ::16]), (16, 16))
@@ -88,7 +88,7 @@ def test_it_is_drawn_on_a_slide_down_to_its_finest_plane() -> None:
 
 def test_a_sketch_without_it_draws_nothing_below_itself() -> None:
     slide = Slide("a", 7)
-    plain, drawn = Sketch(slide, architecture=False), Sketch(slide)
+    plain, drawn = Sketch(slide), Sketch(slide, architecture=True)
     assert not any(plain.draws(s) for s in range(TOP_SCALE + 1))
     assert plain.fingerprint != drawn.fingerprint
     assert not np.array_equal(plain.tile(1, 1), drawn.tile(1, 1))

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from everslide.model import painter as module
 from everslide.model.evaluate import MemoryTiles
-from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import TileIndex
 from everslide.model.painter import Painter
+from everslide.model.sketch import Sketch
 from everslide.model.slide import Slide
 from tests.model.painting import DEMO, ENDLESS, ForgetfulTiles, SlowSpeckle, speckle, tile_at
 
@@ -67,7 +67,7 @@ def test_after_other_places_were_visited(slide: Slide, expected: dict[TileIndex,
 
 def test_after_the_store_was_emptied(slide: Slide, expected: dict[TileIndex, Pixels]) -> None:
     store = MemoryTiles()
-    painter = Painter(slide, SpeckleDenoiser(), store)
+    painter = speckle(slide, tiles=store)
     check(painter, sorted(expected), expected)
     store.clear()
     check(painter, sorted(expected), expected)
@@ -77,7 +77,7 @@ def test_after_the_store_was_emptied(slide: Slide, expected: dict[TileIndex, Pix
 
 
 def test_without_any_store(slide: Slide, expected: dict[TileIndex, Pixels]) -> None:
-    check(Painter(slide, SpeckleDenoiser(), ForgetfulTiles()), sorted(expected, reverse=True), expected)
+    check(speckle(slide, tiles=ForgetfulTiles()), sorted(expected, reverse=True), expected)
 
 
 def test_remembering_almost_nothing(
@@ -86,26 +86,26 @@ def test_remembering_almost_nothing(
     monkeypatch.setattr(module, "REMEMBERED_WINDOWS", 1)
     monkeypatch.setattr(module, "REMEMBERED_REGIONS", 1)
     check(speckle(slide), sorted(expected), expected)
-    check(Painter(slide, SpeckleDenoiser(), ForgetfulTiles()), sorted(expected)[:3], expected)
+    check(speckle(slide, tiles=ForgetfulTiles()), sorted(expected)[:3], expected)
 
 
 def test_from_a_store_that_another_process_filled(slide: Slide, expected: dict[TileIndex, Pixels]) -> None:
     store = MemoryTiles()
-    before = Painter(slide, SpeckleDenoiser(), store)
+    before = speckle(slide, tiles=store)
     for tile in sorted(expected, reverse=True)[: len(expected) // 2]:
         before.tile(tile)
-    check(Painter(slide, SpeckleDenoiser(), store), sorted(expected), expected)
+    check(speckle(slide, tiles=store), sorted(expected), expected)
 
 
 @pytest.mark.parametrize("batch", [4, 7])
 def test_in_other_batches(slide: Slide, expected: dict[TileIndex, Pixels], batch: int) -> None:
-    painter = Painter(slide, SlowSpeckle(batch), MemoryTiles())
+    painter = Painter(slide, SlowSpeckle(batch), MemoryTiles(), Sketch(slide, architecture=True))
     check(painter, sorted(expected), expected)
 
 
 def test_kept_tiles_are_not_changed_by_later_painting() -> None:
     store = MemoryTiles()
-    painter = Painter(DEMO, SpeckleDenoiser(), store)
+    painter = speckle(tiles=store)
     tile = tile_at(DEMO, 1)
     kept = painter.tile(tile).copy()
     painter.tile(TileIndex(1, tile.col + 1, tile.row))
