@@ -43,7 +43,7 @@ def test_planes_above_the_sketch_are_box_means() -> None:
     np.testing.assert_array_equal(top[128:], np.broadcast_to(Sketch(DEMO).glass, (128, 256, 3)))
     np.testing.assert_array_equal(painter.tile(TileIndex(11, 0, 0))[:128, :128], box_mean(top))
     assert painter.counts.windows == 0
-    np.testing.assert_array_equal(Painter(DEMO, SpeckleDenoiser(), ForgetfulTiles()).tile(TileIndex(10, 0, 0)), top)
+    np.testing.assert_array_equal(speckle(tiles=ForgetfulTiles()).tile(TileIndex(10, 0, 0)), top)
 
 
 @pytest.mark.parametrize("s", [0, 4, 7])
