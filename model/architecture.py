@@ -12,26 +12,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model.bands import smooth_bands
+from everslide.model.drawn_nuclei import NUCLEUS, Nuclei, round_nuclei, spindle_nuclei
 from everslide.model.geometry import Rect, mpp
-from everslide.model.value_noise import fractal, nearest
+from everslide.model.value_noise import fractal, nearest, step
 from everslide.model.wavelet import details, merge
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
-FINEST_DRAWN = 4
-"""The finest plane that detail is drawn for: 8 um per pixel, 1.25x."""
+FINEST_DRAWN = 1
+"""The finest plane that detail is drawn for: 1 um per pixel, 10x."""
 GLASS = 243.0
-FAT_UM, GLAND_UM, FIBRE_UM, NUCLEI_UM = 90.0, 260.0, 60.0, 26.0
-"""Distance of fat cells and of glands, width of a bundle of fibres, distance of groups of nuclei."""
+FAT_UM, GLAND_UM, FIBRE_UM, NUCLEI_UM, NUCLEUS_UM = 90.0, 260.0, 60.0, 26.0, 8.0
+"""Distance of fat cells and of glands, width of a bundle of fibres, distance of groups of nuclei, size of one."""
 FAT_DENSITY, LUMEN_DENSITY, WALL_DENSITY = 0.06, 0.10, 1.25
 EPITHELIUM = np.array([1.55, 1.42, 1.22])
 """Density of epithelium over that of the tissue around it, red, green, blue: hematoxylin takes most of the red."""
+RIM_UM = 1.2
+"""A nucleus fades into what is around it over so much, or over a pixel."""
+CYTOPLASM = np.array([1.0, 1.1, 1.05])
+NO_NUCLEI = Nuclei(np.zeros((1, 1)), np.zeros((1, 1)))
 DIRECTIONS = ((1.0, 0.0), (0.5, 3**0.5 / 2), (-0.5, 3**0.5 / 2))
 """Cosine and sine of the directions of fibres, before they are bent."""
 MOST = 2.4
 """A child is at most so many times as dense as the smooth surface there."""
-DARKEST = 215.0
-"""Grey levels that tissue takes at most from the light: what should lack more would end in black and off-colour."""
+DARKEST, BRIGHTEST = np.array([30, 20, 70], np.float32), np.float32(252.0)
+"""Grey levels of the densest tissue and of glass: detail that would leave them is faded, all colours alike."""
 
 
 class Architecture:
@@ -41,16 +46,22 @@ class Architecture:
         self._seed = seed
 
     def density(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
-        """Relative density (H, W, 3) at samples x, y (H, W) in um; what a pixel cannot show is averaged over."""
+        """Relative density (H, W, 3) at samples in um; what a pixel cannot show is averaged over.
+
+        x, y: both (H, W), or (1, W) and (H, 1), see `everslide.model.value_noise`.
+        """
         seed = self._seed
         warp = 60.0 * fractal(seed, 901, x, y, 420.0, 3)
         u, v = x + warp, y - warp
-        fat = _step(fractal(seed, 902, u, v, 3000.0, 5, 0.6), 0.34, 0.10)
-        glandular = _step(fractal(seed, 903, u, v, 2600.0, 4, 0.6), 0.16, 0.16) * (1.0 - fat)
-        fibres = self._fibres(u, v, um_per_px)[..., None] * self._nuclei(x, y, um_per_px)
-        out = fibres + glandular[..., None] * (self._glands(u, v, um_per_px, fibres) - fibres)
-        cells: Doubles = out + fat[..., None] * (self._fat(x, y, um_per_px)[..., None] - out)
-        return cells
+        fat = step(fractal(seed, 902, u, v, 3000.0, 5, 0.6), 0.34, 0.10)
+        glandular = step(fractal(seed, 903, u, v, 2600.0, 4, 0.6), 0.16, 0.16) * (1.0 - fat)
+        nuclei = round_nuclei(seed, 970, x, y, max(RIM_UM, um_per_px)) if um_per_px < NUCLEUS_UM else NO_NUCLEI
+        out = self._stroma(u, v, x, y, nuclei, um_per_px)
+        if glandular.any():
+            out = out + glandular[..., None] * (self._glands(u, v, um_per_px, out, nuclei) - out)
+        if fat.any():
+            out = out + fat[..., None] * (self._fat(x, y, um_per_px)[..., None] - out)
+        return out
 
     def bands(self, s: int, rect: Rect, around: Floats) -> Floats:
         """Haar detail (H, W, 3 bands, RGB) in grey levels of the children of `rect` of plane s + 1.
@@ -64,65 +75,82 @@ class Architecture:
         x, y = np.meshgrid(
             (np.arange(2 * whole.width, dtype=np.float64) + 2 * whole.x + 0.5) * um,
             (np.arange(2 * whole.height, dtype=np.float64) + 2 * whole.y + 0.5) * um,
+            sparse=True,
         )
         density = self.density(x, y, um).astype(np.float32)
         total = density[0::2, 0::2] + density[0::2, 1::2] + density[1::2, 0::2] + density[1::2, 1::2]
         expected = _smooth_children(np.float32(0.25) * total)
         share = np.clip(density[2:-2, 2:-2] / np.maximum(expected, np.float32(0.02)), 0, MOST)
         absorbed = np.maximum(np.float32(GLASS) - _smooth_children(around), 0)
-        return details(-np.minimum(absorbed * share, np.float32(DARKEST)))
+        return details(-absorbed * share)
 
     def _fat(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
         """Bright cells with thin walls."""
         first, second, _ = nearest(self._seed, 910, x / FAT_UM, y / FAT_UM)
-        wall = _step(first - second, -0.09, 0.09)
+        wall = step(first - second, -0.09, 0.09)
         mean = FAT_DENSITY + 0.22 * (WALL_DENSITY - FAT_DENSITY)
         return mean + _seen(FAT_UM, um_per_px) * (FAT_DENSITY + wall * (WALL_DENSITY - FAT_DENSITY) - mean)
 
-    def _nuclei(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
-        """Groups of nuclei among the fibres, many here and few there."""
+    def _stroma(self, u: Doubles, v: Doubles, x: Doubles, y: Doubles, round_: Nuclei, um_per_px: float) -> Doubles:
+        """Bundles of fibres along one of three directions, which give way to each other, with clefts between some of
+        them; among them groups of nuclei, many here and few there (H, W, 3)."""
+        bend = 70.0 * fractal(self._seed, 930, u, v, 600.0, 3)
+        drawn, total, most = np.zeros_like(u), np.zeros_like(u), np.zeros_like(u)
+        fibre_x, fibre_y = u, v
+        for turn, (cosine, sine) in enumerate(DIRECTIONS):
+            weight = np.exp(6.0 * fractal(self._seed, 931 + turn, u, v, 2200.0, 2))
+            along, across = u * cosine + v * sine, v * cosine - u * sine + bend
+            drawn += weight * fractal(self._seed, 940 + turn, along / 9.0, across, FIBRE_UM, 3, 0.7)
+            fibre_x, fibre_y = np.where(weight > most, along, fibre_x), np.where(weight > most, across, fibre_y)
+            total, most = total + weight, np.maximum(most, weight)
+        bundle = drawn / total
+        cleft = step(bundle, 0.74, 0.12)
+        share = (1.0 + 0.34 * bundle) * (1.0 - 0.6 * cleft)
+        fibres = 1.0 + _seen(FIBRE_UM, um_per_px) * (share - 1.0)
         many = 0.5 + 0.8 * fractal(self._seed, 951, x, y, 900.0, 3)
-        group = _step(fractal(self._seed, 950, x, y, NUCLEI_UM, 2) + 0.35 * many, 0.55, 0.35)
-        share = (0.55 * _seen(NUCLEI_UM, um_per_px) * group)[..., None]
-        return np.asarray(1.0 + share * (EPITHELIUM - 1.0))
+        group = step(fractal(self._seed, 950, x, y, NUCLEI_UM, 2) + 0.35 * many, 0.55, 0.35)
+        grouped = 1.0 + (0.55 * _seen(NUCLEI_UM, um_per_px) * group)[..., None] * (EPITHELIUM - 1.0)
+        if um_per_px < NUCLEUS_UM:
+            spindle = spindle_nuclei(self._seed, 960, fibre_x, fibre_y, max(RIM_UM, um_per_px))
+            cover = np.maximum(spindle.where(0.35 + 0.5 * group), round_.where(group * step(many, 0.8, 0.6)))
+            cover = cover * (1.0 - cleft)
+            grouped = 1.0 + cover[..., None] * (NUCLEUS - 1.0)
+        return np.asarray(fibres[..., None] * grouped)
 
-    def _glands(self, x: Doubles, y: Doubles, um_per_px: float, fibres: Doubles) -> Doubles:
-        """Rings of epithelium, some around a lumen, in looser fibres (H, W, 3)."""
+    def _glands(self, x: Doubles, y: Doubles, um_per_px: float, stroma: Doubles, round_: Nuclei) -> Doubles:
+        """Rings of epithelium, some around a lumen, in looser stroma (H, W, 3)."""
         distance, _, own = nearest(self._seed, 920, x / GLAND_UM, y / GLAND_UM)
         ragged = distance * (1.0 + 0.25 * fractal(self._seed, 924, x, y, 90.0, 2))
         radius = 0.36 + 0.10 * own
-        inside = _step(radius - ragged, 0.0, 0.05)
-        lumen = _step(radius * (0.45 + 0.25 * own) - ragged, 0.0, 0.05)
-        ring = EPITHELIUM + lumen[..., None] * (LUMEN_DENSITY - EPITHELIUM)
-        around = 0.82 * fibres
+        inside = step(radius - ragged, 0.0, 0.05)
+        lumen = step(radius * (0.45 + 0.25 * own) - ragged, 0.0, 0.05)
+        cells = EPITHELIUM
+        if um_per_px < NUCLEUS_UM:
+            cells = CYTOPLASM + round_.where(0.8)[..., None] * (NUCLEUS - CYTOPLASM)
+        ring = cells + lumen[..., None] * (LUMEN_DENSITY - cells)
+        around = 0.82 * stroma
         drawn = around + inside[..., None] * (ring - around)
         mean = 0.62 * 0.82 + 0.38 * (0.8 * EPITHELIUM + 0.2 * LUMEN_DENSITY)
         return np.asarray(mean + _seen(GLAND_UM / 2, um_per_px) * (drawn - mean))
 
-    def _fibres(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
-        """Bundles along one of three directions, which give way to each other, with clefts between some of them."""
-        bend = 70.0 * fractal(self._seed, 930, x, y, 600.0, 3)
-        drawn, total = np.zeros_like(x), np.zeros_like(x)
-        for turn, (cosine, sine) in enumerate(DIRECTIONS):
-            weight = np.exp(6.0 * fractal(self._seed, 931 + turn, x, y, 2200.0, 2))
-            along, across = x * cosine + y * sine, y * cosine - x * sine + bend
-            drawn += weight * fractal(self._seed, 940 + turn, along / 9.0, across, FIBRE_UM, 3, 0.7)
-            total += weight
-        bundle = drawn / total
-        cleft = _step(bundle, 0.74, 0.12)
-        share = (1.0 + 0.34 * bundle) * (1.0 - 0.6 * cleft)
-        return np.asarray(1.0 + _seen(FIBRE_UM, um_per_px) * (share - 1.0))
+
+def within_range(means: Floats, bands: Floats) -> Floats:
+    """Bands (H, W, 3, RGB) faded, as a whole in each place, so that children of `means` (H, W, RGB) are tissue or glass.
+
+    Cut off colour by colour instead, the rim of a lumen would end in black and magenta.
+    """
+    h, v, g = bands[..., 0, :], bands[..., 1, :], bands[..., 2, :]
+    children = np.stack([h + v + g, v - h - g, h - v - g, g - h - v])
+    up, down = children.max(0), -children.min(0)
+    least = np.float32(1e-3)
+    room = np.minimum((BRIGHTEST - means) / np.maximum(up, least), (means - DARKEST) / np.maximum(down, least))
+    kept = np.clip(room.min(-1), 0, 1)
+    return np.asarray(bands * kept[..., None, None], np.float32)
 
 
 def _smooth_children(parent: Floats) -> Floats:
     """(H + 2, W + 2, C) -> (2H, 2W, C): the smooth surface through a plane's means, but for those at its rim."""
     return merge(parent[1:-1, 1:-1], smooth_bands(parent)[1:-1, 1:-1])
-
-
-def _step(value: Doubles, edge: float, width: float) -> Doubles:
-    """0 below `edge`, 1 above it, over about `width`."""
-    t = np.clip((value - edge) / width + 0.5, 0.0, 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t))
 
 
 def _seen(feature_um: float, um_per_px: float) -> float:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.architecture import FINEST_DRAWN, Architecture
+from everslide.model.architecture import FINEST_DRAWN, Architecture, within_range
 from everslide.model.bands import smooth_bands
 from everslide.model.geometry import TILE_PX, Rect, mpp
 from everslide.model.noise import raw_bits
@@ -34,8 +34,9 @@ SKETCH_FORMAT = 4
 """Part of every fingerprint: raise it when the same seed would give another sketch."""
 CELL_UM = 22_000.0
 """About the distance of neighbouring sections."""
-PAINTED_SHARE = 0.3
-"""So much of the network's own detail is kept where the architecture is drawn: more of it drowns that in grain."""
+PAINTED_SHARE, PAINTED_SHARE_FINE = 0.3, 0.5
+"""So much of the network's own detail is kept where the architecture is drawn, down to 1.25x and below: more of it drowns
+that in grain."""
 FINE = 2
 """Sub-samples a side in each pixel."""
 PALETTES = np.array(
@@ -189,7 +190,8 @@ class Sketch:
         """See `TopPlane.drawn`: the architecture, and a share of what the network adds to the smooth surface."""
         assert self._architecture is not None
         added = painted - smooth_bands(around)[1:-1, 1:-1]
-        return self._architecture.bands(s, rect, around) + np.float32(PAINTED_SHARE) * added
+        share = np.float32(PAINTED_SHARE if s >= 4 else PAINTED_SHARE_FINE)
+        return within_range(around[1:-1, 1:-1], self._architecture.bands(s, rect, around) + share * added)
 
 
 def _evenly(colours: Doubles, count: int) -> Doubles:
