@@ -154,7 +154,8 @@ def _shared(windows: Windows, queue: PaintQueue, link: RedisLink | None, leases:
 def _readings(
     service: TileService, windows: dict[str, Windows], link: RedisLink | None, leases: Leases | None
 ) -> Iterable[Reading]:
-    for name, store in (("lossless", service.stores.lossless), ("encoded", service.stores.encoded)):
+    stores = service.stores
+    for name, store in (("lossless", stores.lossless), ("encoded", stores.encoded), ("raw", stores.raw)):
         stats, label = store.stats(), {"store": name}
         yield "cache_hits_total", "Values found.", label, stats.hits
         yield "cache_misses_total", "Values not found.", label, stats.misses

@@ -19,8 +19,8 @@ class Metrics:
     """Counters of this process. `watch` adds what is read when somebody asks."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        options: dict[str, Any] = {"registry": self.registry, "namespace": "everslide"}
+        self.collectors = CollectorRegistry()
+        options: dict[str, Any] = {"registry": self.collectors, "namespace": "everslide"}
         self._painted = Counter("tiles_painted", "Tiles painted by this process.", ["slide", "level"], **options)
         self._seconds = Histogram(
             "paint_seconds", "Seconds of painting one tile with the ancestors it lacked.", buckets=_SECONDS, **options
@@ -47,11 +47,11 @@ class Metrics:
 
     def watch(self, read: Callable[[], Iterable[Reading]]) -> None:
         """read: called whenever somebody asks for the metrics."""
-        self.registry.register(_Watcher(read))
+        self.collectors.register(_Watcher(read))
 
     def text(self) -> bytes:
         """In Prometheus' text format."""
-        return generate_latest(self.registry)
+        return generate_latest(self.collectors)
 
 
 class _Watcher(Collector):

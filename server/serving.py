@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import waitress
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
+from waitress.trigger import trigger
 
 from everslide.server.fast_path import FastPath
 from everslide.server.tile_channel import TileChannel
@@ -24,8 +25,8 @@ log = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 10.0
 """How long a stopping server waits for clients to read their answers."""
-_LOOP_SECONDS = 2.0
-"""waitress looks at its sockets every second, and ends when there are none."""
+_END_SECONDS = 2.0
+"""How long a stopping server waits for each kind of its threads; they end at once unless somebody holds them up."""
 
 
 def _events_at_once(app: WSGIApplication) -> WSGIApplication:
@@ -91,8 +92,15 @@ class Server:
         deadline = time.monotonic() + _DRAIN_SECONDS
         while self.in_flight and time.monotonic() < deadline:
             time.sleep(0.02)
+        # Workers write to the socket that wakes the loop, so they end first; and the loop's thread closes the sockets,
+        # since its `select` fails where another thread does.
+        self._server.task_dispatcher.shutdown(timeout=_END_SECONDS)
+        wake = next(each for each in self._sockets.values() if isinstance(each, trigger))
+        wake.pull_trigger(self._close_all)
+        self._thread.join(_END_SECONDS)
+
+    def _close_all(self) -> None:
         wasyncore.close_all(self._sockets, ignore_all=True)
-        self._thread.join(_LOOP_SECONDS)
 
 
 def wait_for_signal() -> None:

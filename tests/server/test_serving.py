@@ -102,6 +102,18 @@ def test_stopping_answers_everybody(service: TileService, static: Path, studio: 
         get(server, "/healthz")
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_stopping_ends_every_thread_at_once(service: TileService, static: Path) -> None:
+    before = set(threading.enumerate())
+    server = Server(create_app(service, static), "127.0.0.1", 0, threads=8)
+    server.start()
+    assert get(server, "/healthz")[0] == 200
+    started = time.monotonic()
+    server.stop(lambda: None)
+    assert time.monotonic() - started < 0.8  # the loop is woken; by itself it looks every second
+    assert set(threading.enumerate()) <= before
+
+
 def test_stopping_sends_answers_to_their_end() -> None:
     body = bytes(12_000_000)  # more than sockets hold
 
