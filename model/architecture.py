@@ -1,9 +1,10 @@
-"""What the sketch knows of tissue that is finer than itself: fat, glands and fibres.
+"""What the sketch knows of tissue that is finer than itself: fat, glands, fibres and nuclei.
 
 The network has seen a dozen fields at 1 to 8 um per pixel, and hardly any tissue coarser than that; it cannot make up
-an architecture. So the sketch's tissue has one: a density of every place, keyed, whose Haar detail is added to what the
-network paints from 0.16x to 1.25x. It is a function of the place and the parent alone, so that every promise holds.
-From 2.5x on the network is on its own, with fat, glands and fibres in the parent's pixels as in those it learned from.
+an architecture, and octaves later it has no nuclei to sharpen. So the sketch's tissue has both: a density of every
+place, keyed, whose Haar detail is added to a share of what the network paints from 0.16x to 10x. It is a function of
+the place and the parent alone, so that every promise holds. 20x is the network's own, with nuclei in the parent's
+pixels as in those it learned from.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ CYTOPLASM = np.array([1.0, 1.1, 1.05])
 NO_NUCLEI = Nuclei(np.zeros((1, 1)), np.zeros((1, 1)))
 DIRECTIONS = ((1.0, 0.0), (0.5, 3**0.5 / 2), (-0.5, 3**0.5 / 2))
 """Cosine and sine of the directions of fibres, before they are bent."""
-MOST = 2.4
+MOST = 1.8
 """A child is at most so many times as dense as the smooth surface there."""
-DARKEST, BRIGHTEST = np.array([30, 20, 70], np.float32), np.float32(252.0)
-"""Grey levels of the densest tissue and of glass: detail that would leave them is faded, all colours alike."""
+DARKEST, BRIGHTEST = np.array([30, 20, 70], np.float32), np.float32(255.0)
+"""Grey levels of the densest tissue and of the brightest glass: detail that would leave them is faded."""
 
 
 class Architecture:
@@ -80,9 +81,8 @@ class Architecture:
         density = self.density(x, y, um).astype(np.float32)
         total = density[0::2, 0::2] + density[0::2, 1::2] + density[1::2, 0::2] + density[1::2, 1::2]
         expected = _smooth_children(np.float32(0.25) * total)
-        share = np.clip(density[2:-2, 2:-2] / np.maximum(expected, np.float32(0.02)), 0, MOST)
-        absorbed = np.maximum(np.float32(GLASS) - _smooth_children(around), 0)
-        return details(-absorbed * share)
+        share = (density[2:-2, 2:-2] / np.maximum(expected, np.float32(0.02))).clip(0, MOST)
+        return details(denser(_smooth_children(around), share.astype(np.float32)))
 
     def _fat(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
         """Bright cells with thin walls."""
@@ -96,12 +96,14 @@ class Architecture:
         them; among them groups of nuclei, many here and few there (H, W, 3)."""
         bend = 70.0 * fractal(self._seed, 930, u, v, 600.0, 3)
         drawn, total, most = np.zeros_like(u), np.zeros_like(u), np.zeros_like(u)
-        fibre_x, fibre_y = u, v
+        strongest = np.zeros(u.shape, np.int64)
+        ways: list[tuple[Doubles, Doubles]] = []
         for turn, (cosine, sine) in enumerate(DIRECTIONS):
             weight = np.exp(6.0 * fractal(self._seed, 931 + turn, u, v, 2200.0, 2))
             along, across = u * cosine + v * sine, v * cosine - u * sine + bend
             drawn += weight * fractal(self._seed, 940 + turn, along / 9.0, across, FIBRE_UM, 3, 0.7)
-            fibre_x, fibre_y = np.where(weight > most, along, fibre_x), np.where(weight > most, across, fibre_y)
+            ways.append((along, across))
+            strongest[weight > most] = turn
             total, most = total + weight, np.maximum(most, weight)
         bundle = drawn / total
         cleft = step(bundle, 0.74, 0.12)
@@ -111,9 +113,13 @@ class Architecture:
         group = step(fractal(self._seed, 950, x, y, NUCLEI_UM, 2) + 0.35 * many, 0.55, 0.35)
         grouped = 1.0 + (0.55 * _seen(NUCLEI_UM, um_per_px) * group)[..., None] * (EPITHELIUM - 1.0)
         if um_per_px < NUCLEUS_UM:
-            spindle = spindle_nuclei(self._seed, 960, fibre_x, fibre_y, max(RIM_UM, um_per_px))
-            cover = np.maximum(spindle.where(0.35 + 0.5 * group), round_.where(group * step(many, 0.8, 0.6)))
-            cover = cover * (1.0 - cleft)
+            spindle, share = np.zeros(u.shape), 0.35 + 0.5 * group
+            for turn, (along, across) in enumerate(ways):
+                here = strongest == turn
+                if here.any():
+                    nuclei = spindle_nuclei(self._seed, 960, along[here], across[here], max(RIM_UM, um_per_px))
+                    spindle[here] = nuclei.where(share[here])
+            cover = np.maximum(spindle, round_.where(group * step(many, 0.8, 0.6))) * (1.0 - cleft)
             grouped = 1.0 + cover[..., None] * (NUCLEUS - 1.0)
         return np.asarray(fibres[..., None] * grouped)
 
@@ -134,8 +140,14 @@ class Architecture:
         return np.asarray(mean + _seen(GLAND_UM / 2, um_per_px) * (drawn - mean))
 
 
+def denser(pixels: Floats, share: Floats) -> Floats:
+    """Grey levels of tissue made so many times as dense: light is absorbed exponentially (Beer and Lambert)."""
+    passed = np.clip(pixels / np.float32(GLASS), np.float32(0.02), np.float32(1.0))
+    return np.asarray(np.float32(GLASS) * passed**share, np.float32)
+
+
 def within_range(means: Floats, bands: Floats) -> Floats:
-    """Bands (H, W, 3, RGB) faded, as a whole in each place, so that children of `means` (H, W, RGB) are tissue or glass.
+    """Bands (H, W, 3, RGB) faded, whole in each place, so that children of `means` (H, W, RGB) are tissue or glass.
 
     Cut off colour by colour instead, the rim of a lumen would end in black and magenta.
     """

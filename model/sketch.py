@@ -30,13 +30,13 @@ Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 TOP_SCALE = 8
 """The plane that is sketched: 128 um per pixel, twice as coarse as the coarsest magnification."""
-SKETCH_FORMAT = 4
+SKETCH_FORMAT = 5
 """Part of every fingerprint: raise it when the same seed would give another sketch."""
 CELL_UM = 22_000.0
 """About the distance of neighbouring sections."""
 PAINTED_SHARE, PAINTED_SHARE_FINE = 0.3, 0.5
-"""So much of the network's own detail is kept where the architecture is drawn, down to 1.25x and below: more of it drowns
-that in grain."""
+"""So much of the network's own detail is kept where the architecture is drawn, down to 1.25x and below that: more of it
+drowns that in grain."""
 FINE = 2
 """Sub-samples a side in each pixel."""
 PALETTES = np.array(
@@ -179,7 +179,7 @@ class Sketch:
                 mixed = mixed + cover[..., None] * (own - mixed)
         if self._architecture:
             density = density * self._architecture.density(gx, gy, self.um_per_px / FINE)
-        colours: Doubles = 243.0 - (243.0 - mixed) * density
+        colours: Doubles = 243.0 * np.clip(mixed / 243.0, 0.02, 1.0) ** density
         return colours
 
     def draws(self, s: int) -> bool:

@@ -10,28 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
-Cells = NDArray[np.int64]
+Floats = NDArray[np.float32]
 
 
 def fractal(seed: int, salt: int, x: Doubles, y: Doubles, size: float, octaves: int, keep: float = 0.5) -> Doubles:
     """Value noise of `octaves` octaves, about -1 to 1: its largest features `size` um wide, each finer octave `keep`
     times as strong as the one above it."""
-    total, weight, norm = np.zeros(np.broadcast_shapes(x.shape, y.shape)), 1.0, 0.0
+    total, weight, norm = np.zeros(np.broadcast_shapes(x.shape, y.shape), np.float32), 1.0, 0.0
     for octave in range(octaves):
-        total += weight * _value_noise(seed, salt * 8 + octave, x / size, y / size)
+        total += np.float32(weight) * _value_noise(seed, salt * 8 + octave, x / size, y / size)
         norm += weight
         weight, size = weight * keep, size * 0.5
-    return total / norm * 1.6
+    return (total * np.float32(1.6 / norm)).astype(np.float64)
 
 
-def _value_noise(seed: int, salt: int, x: Doubles, y: Doubles) -> Doubles:
+def _value_noise(seed: int, salt: int, x: Doubles, y: Doubles) -> Floats:
     """Smoothly interpolated keyed values of the integer lattice, -1 to 1."""
     x0, y0 = np.floor(x), np.floor(y)
-    fx, fy = _smooth(x - x0), _smooth(y - y0)
+    fx, fy = _smooth((x - x0).astype(np.float32)), _smooth((y - y0).astype(np.float32))
     col, row = x0.astype(np.int64), y0.astype(np.int64)
     left, up = int(col.min()), int(row.min())
     cols, rows = np.meshgrid(np.arange(left, int(col.max()) + 2), np.arange(up, int(row.max()) + 2))
-    values = lattice(seed, salt, cols, rows)  # far fewer points than samples
+    values = lattice(seed, salt, cols, rows).astype(np.float32)  # far fewer points than samples
     col, row = col - left, row - up
     if x.shape[0] == 1 and y.shape[1] == 1:
         between = values[:, col[0]] + (values[:, col[0] + 1] - values[:, col[0]]) * fx
@@ -48,8 +48,8 @@ def step(value: Doubles, edge: float, width: float) -> Doubles:
     return np.asarray(t * t * (3.0 - 2.0 * t))
 
 
-def _smooth(f: Doubles) -> Doubles:
-    return f * f * f * (f * (f * 6.0 - 15.0) + 10.0)
+def _smooth(f: Floats) -> Floats:
+    return np.asarray(f * f * f * (f * (f * np.float32(6.0) - np.float32(15.0)) + np.float32(10.0)))
 
 
 def lattice(seed: int, salt: int, col: NDArray[np.int64], row: NDArray[np.int64]) -> Doubles:

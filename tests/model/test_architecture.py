@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from everslide.model.architecture import FINEST_DRAWN, GLASS, Architecture
+from everslide.model.architecture import DARKEST, FINEST_DRAWN, GLASS, Architecture, within_range
 from everslide.model.evaluate import MemoryTiles
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import Rect, TileIndex
@@ -92,6 +93,34 @@ def test_a_sketch_without_it_draws_nothing_below_itself() -> None:
     assert not any(plain.draws(s) for s in range(TOP_SCALE + 1))
     assert plain.fingerprint != drawn.fingerprint
     assert not np.array_equal(plain.tile(1, 1), drawn.tile(1, 1))
+
+
+def test_nuclei_are_drawn_where_a_pixel_shows_them() -> None:
+    """Of 10x pixels of a square millimetre some hundred to ten thousand nuclei, of 1.25x none."""
+    x, y = grid(2000, 3000, 1000, 1.0)
+    density = Architecture(7).density(x, y, 1.0)
+    _, count = ndimage.label(density[..., 0] > 1.6)
+    assert 100 < count < 10_000
+    flat = Architecture(7).density(x, y, 8.0)
+    assert ndimage.label(flat[..., 0] > 1.6)[1] < 0.1 * count
+
+
+def test_detail_out_of_range_is_faded_and_keeps_its_colour() -> None:
+    means = np.full((1, 2, 3), [120, 60, 150], np.float32)
+    bands = np.zeros((1, 2, 3, 3), np.float32)
+    bands[0, 0, 0], bands[0, 1, 0] = (20, 10, 5), (40, 80, 10)
+    kept = within_range(means, bands)
+    np.testing.assert_array_equal(kept[0, 0], bands[0, 0])
+    np.testing.assert_allclose(kept[0, 1], bands[0, 1] * 0.5)
+    children = merge(means, kept)
+    assert children[..., 1].min() == DARKEST[1]
+
+
+def test_a_plain_grid_is_quicker_and_the_same() -> None:
+    x, y = grid(-3.2, 7.1, 64, 0.11)
+    np.testing.assert_array_equal(fractal(3, 1, x[:1], y[:, :1], 1.0, 3), fractal(3, 1, x, y, 1.0, 3))
+    for sparse, full in zip(nearest(3, 1, x[:1], y[:, :1]), nearest(3, 1, x, y), strict=True):
+        np.testing.assert_array_equal(sparse, full)
 
 
 def test_value_noise() -> None:
