@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model.bands import smooth_bands
-from everslide.model.drawn_nuclei import NUCLEUS, Nuclei, round_nuclei, spindle_nuclei
+from everslide.model.drawn_nuclei import Nuclei, round_nuclei, spindle_nuclei
 from everslide.model.geometry import Rect, mpp
 from everslide.model.value_noise import fractal, nearest, step
 from everslide.model.wavelet import details, merge
@@ -25,12 +25,17 @@ FINEST_DRAWN = 1
 GLASS = 243.0
 FAT_UM, GLAND_UM, FIBRE_UM, NUCLEI_UM, NUCLEUS_UM = 90.0, 260.0, 60.0, 26.0, 8.0
 """Distance of fat cells and of glands, width of a bundle of fibres, distance of groups of nuclei, size of one."""
-FAT_DENSITY, LUMEN_DENSITY, WALL_DENSITY = 0.06, 0.10, 1.25
-EPITHELIUM = np.array([1.55, 1.42, 1.22])
-"""Density of epithelium over that of the tissue around it, red, green, blue: hematoxylin takes most of the red."""
+PLAIN, LUMEN = np.array([1.0, 1.0, 1.0, 0.0]), np.array([0.1, 0.1, 0.1, 0.0])
+FAT, WALL = np.array([0.06, 0.06, 0.06, 0.0]), np.array([1.25, 1.25, 1.25, 0.0])
+CYTOPLASM, NUCLEUS = np.array([1.1, 1.15, 1.05, 0.0]), np.array([1.3, 1.25, 1.1, 1.0])
+"""Density over that of plain tissue in red, green and blue; how much of it is nucleus."""
+IN_EPITHELIUM, IN_INFILTRATE, IN_STROMA = 0.33, 0.40, 0.11
+"""Share of nuclei where all places for them are taken: of round ones, these too among fibres, and of spindle cells."""
+EPITHELIUM = CYTOPLASM + IN_EPITHELIUM * (NUCLEUS - CYTOPLASM)
+HEMATOXYLIN = np.array([0.45, 0.42, 0.16], np.float32)
+"""Optical density that a nucleus adds to pale and to dark tissue alike."""
 RIM_UM = 1.2
 """A nucleus fades into what is around it over so much, or over a pixel."""
-CYTOPLASM = np.array([1.0, 1.1, 1.05])
 NO_NUCLEI = Nuclei(np.zeros((1, 1)), np.zeros((1, 1)))
 DIRECTIONS = ((1.0, 0.0), (0.5, 3**0.5 / 2), (-0.5, 3**0.5 / 2))
 """Cosine and sine of the directions of fibres, before they are bent."""
@@ -47,7 +52,7 @@ class Architecture:
         self._seed = seed
 
     def density(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
-        """Relative density (H, W, 3) at samples in um; what a pixel cannot show is averaged over.
+        """Relative density of red, green and blue, and nuclei (H, W, 4); what a pixel cannot show is averaged over.
 
         x, y: both (H, W), or (1, W) and (H, 1), see `everslide.model.value_noise`.
         """
@@ -61,14 +66,14 @@ class Architecture:
         if glandular.any():
             out = out + glandular[..., None] * (self._glands(u, v, um_per_px, out, nuclei) - out)
         if fat.any():
-            out = out + fat[..., None] * (self._fat(x, y, um_per_px)[..., None] - out)
-        return out
+            out = out + fat[..., None] * (self._fat(x, y, um_per_px) - out)
+        return np.asarray(out)
 
     def bands(self, s: int, rect: Rect, around: Floats) -> Floats:
         """Haar detail (H, W, 3 bands, RGB) in grey levels of the children of `rect` of plane s + 1.
 
         It is that of the smooth surface through their parents, made as much denser in each place as `density` is than
-        the smooth surface through its own means.
+        the smooth surface through its own means, and with as many more nuclei.
 
         around: pixels (H + 2, W + 2, RGB) of `rect` and one more on each side.
         """
@@ -81,19 +86,21 @@ class Architecture:
         density = self.density(x, y, um).astype(np.float32)
         total = density[0::2, 0::2] + density[0::2, 1::2] + density[1::2, 0::2] + density[1::2, 1::2]
         expected = _smooth_children(np.float32(0.25) * total)
-        share = (density[2:-2, 2:-2] / np.maximum(expected, np.float32(0.02))).clip(0, MOST)
-        return details(denser(_smooth_children(around), share.astype(np.float32)))
+        here = density[2:-2, 2:-2]
+        share = (here[..., :3] / np.maximum(expected[..., :3], np.float32(0.02))).clip(0, MOST)
+        added = (here[..., 3:] - expected[..., 3:]) * HEMATOXYLIN
+        return details(denser(_smooth_children(around), share.astype(np.float32), added))
 
     def _fat(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
         """Bright cells with thin walls."""
         first, second, _ = nearest(self._seed, 910, x / FAT_UM, y / FAT_UM)
         wall = step(first - second, -0.09, 0.09)
-        mean = FAT_DENSITY + 0.22 * (WALL_DENSITY - FAT_DENSITY)
-        return mean + _seen(FAT_UM, um_per_px) * (FAT_DENSITY + wall * (WALL_DENSITY - FAT_DENSITY) - mean)
+        share = 0.22 + _seen(FAT_UM, um_per_px) * (wall - 0.22)
+        return np.asarray(FAT + share[..., None] * (WALL - FAT))
 
     def _stroma(self, u: Doubles, v: Doubles, x: Doubles, y: Doubles, round_: Nuclei, um_per_px: float) -> Doubles:
         """Bundles of fibres along one of three directions, which give way to each other, with clefts between some of
-        them; among them groups of nuclei, many here and few there (H, W, 3)."""
+        them; among them groups of nuclei, many here and few there (H, W, 4)."""
         bend = 70.0 * fractal(self._seed, 930, u, v, 600.0, 3)
         drawn, total, most = np.zeros_like(u), np.zeros_like(u), np.zeros_like(u)
         strongest = np.zeros(u.shape, np.int64)
@@ -111,20 +118,22 @@ class Architecture:
         fibres = 1.0 + _seen(FIBRE_UM, um_per_px) * (share - 1.0)
         many = 0.5 + 0.8 * fractal(self._seed, 951, x, y, 900.0, 3)
         group = step(fractal(self._seed, 950, x, y, NUCLEI_UM, 2) + 0.35 * many, 0.55, 0.35)
-        grouped = 1.0 + (0.55 * _seen(NUCLEI_UM, um_per_px) * group)[..., None] * (EPITHELIUM - 1.0)
+        seen = _seen(NUCLEI_UM, um_per_px)
+        group = seen * group + (1.0 - seen) * step(0.35 * many, 0.55, 0.9)
+        taken, infiltrate = 0.35 + 0.5 * group, group * step(many, 0.8, 0.6)
+        cover = (IN_STROMA * taken + IN_INFILTRATE * infiltrate) * (1.0 - cleft)
         if um_per_px < NUCLEUS_UM:
-            spindle, share = np.zeros(u.shape), 0.35 + 0.5 * group
+            spindle = np.zeros(u.shape)
             for turn, (along, across) in enumerate(ways):
                 here = strongest == turn
                 if here.any():
                     nuclei = spindle_nuclei(self._seed, 960, along[here], across[here], max(RIM_UM, um_per_px))
-                    spindle[here] = nuclei.where(share[here])
-            cover = np.maximum(spindle, round_.where(group * step(many, 0.8, 0.6))) * (1.0 - cleft)
-            grouped = 1.0 + cover[..., None] * (NUCLEUS - 1.0)
-        return np.asarray(fibres[..., None] * grouped)
+                    spindle[here] = nuclei.where(taken[here])
+            cover = np.maximum(spindle, round_.where(infiltrate)) * (1.0 - cleft)
+        return np.asarray(fibres[..., None] * (PLAIN + cover[..., None] * (NUCLEUS - PLAIN)))
 
     def _glands(self, x: Doubles, y: Doubles, um_per_px: float, stroma: Doubles, round_: Nuclei) -> Doubles:
-        """Rings of epithelium, some around a lumen, in looser stroma (H, W, 3)."""
+        """Rings of epithelium, some around a lumen, in looser stroma (H, W, 4)."""
         distance, _, own = nearest(self._seed, 920, x / GLAND_UM, y / GLAND_UM)
         ragged = distance * (1.0 + 0.25 * fractal(self._seed, 924, x, y, 90.0, 2))
         radius = 0.36 + 0.10 * own
@@ -133,17 +142,23 @@ class Architecture:
         cells = EPITHELIUM
         if um_per_px < NUCLEUS_UM:
             cells = CYTOPLASM + round_.where(0.8)[..., None] * (NUCLEUS - CYTOPLASM)
-        ring = cells + lumen[..., None] * (LUMEN_DENSITY - cells)
+        ring = cells + lumen[..., None] * (LUMEN - cells)
         around = 0.82 * stroma
         drawn = around + inside[..., None] * (ring - around)
-        mean = 0.62 * 0.82 + 0.38 * (0.8 * EPITHELIUM + 0.2 * LUMEN_DENSITY)
+        mean = 0.62 * 0.82 * PLAIN + 0.38 * (0.8 * EPITHELIUM + 0.2 * LUMEN)
         return np.asarray(mean + _seen(GLAND_UM / 2, um_per_px) * (drawn - mean))
 
 
-def denser(pixels: Floats, share: Floats) -> Floats:
-    """Grey levels of tissue made so many times as dense: light is absorbed exponentially (Beer and Lambert)."""
+def denser(pixels: Floats, share: Floats, added: Floats) -> Floats:
+    """Grey levels of tissue made so many times as dense and so much denser: light is absorbed exponentially (Beer and
+    Lambert). Glass stays glass.
+
+    pixels: (H, W, RGB). share, added: the same; see `Architecture.density` and `HEMATOXYLIN`.
+    """
     passed = np.clip(pixels / np.float32(GLASS), np.float32(0.02), np.float32(1.0))
-    return np.asarray(np.float32(GLASS) * passed**share, np.float32)
+    density = np.log(passed) * -share
+    tissue = np.minimum(density.mean(-1, keepdims=True) * np.float32(10.0), np.float32(1.0))
+    return np.asarray(np.float32(GLASS) * np.exp(-np.maximum(density + tissue * added, 0)), np.float32)
 
 
 def within_range(means: Floats, bands: Floats) -> Floats:

@@ -17,8 +17,6 @@ ROUND_UM, LONG_UM, THICK_UM = 9.5, 30.0, 13.0
 """Distance of round nuclei where they lie closest; of spindle nuclei along their fibres and across them."""
 RADIUS_UM, SPINDLE = 3.5, 0.19
 """Radius of a round nucleus; of a spindle one, in its own distances."""
-NUCLEUS = np.array([2.2, 1.85, 1.4])
-"""Density of a nucleus over that of the tissue around it, red, green, blue: hematoxylin takes most of the red."""
 
 
 @dataclass(frozen=True)

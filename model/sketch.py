@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.architecture import FINEST_DRAWN, Architecture, within_range
+from everslide.model.architecture import FINEST_DRAWN, HEMATOXYLIN, Architecture, within_range
 from everslide.model.bands import smooth_bands
 from everslide.model.geometry import TILE_PX, Rect, mpp
 from everslide.model.noise import raw_bits
@@ -170,7 +170,8 @@ class Sketch:
         score = np.stack(fields, axis=-1)
         weight = np.exp(7.0 * (score - score.max(-1, keepdims=True)))
         weight /= weight.sum(-1, keepdims=True)
-        density = 1.0 + 0.18 * fractal(seed, salt + 30, gx, gy, 1600.0, 5, 0.95)[..., None]
+        share = 1.0 + 0.18 * fractal(seed, salt + 30, gx, gy, 1600.0, 5, 0.95)[..., None]
+        added: Doubles = np.zeros((1, 1, 3))
         mixed: Doubles = np.asarray(weight @ section.kinds)
         for region in self._regions:
             cover = region.cover(gx, gy)
@@ -178,8 +179,9 @@ class Sketch:
                 own = weight @ _evenly(region.look.colours.astype(np.float64), len(section.kinds))
                 mixed = mixed + cover[..., None] * (own - mixed)
         if self._architecture:
-            density = density * self._architecture.density(gx, gy, self.um_per_px / FINE)
-        colours: Doubles = 243.0 * np.clip(mixed / 243.0, 0.02, 1.0) ** density
+            drawn = self._architecture.density(gx, gy, self.um_per_px / FINE)
+            share, added = share * drawn[..., :3], drawn[..., 3:] * HEMATOXYLIN
+        colours: Doubles = 243.0 * np.clip(mixed / 243.0, 0.02, 1.0) ** share * np.exp(-added)
         return colours
 
     def draws(self, s: int) -> bool:
