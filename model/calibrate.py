@@ -21,6 +21,7 @@ from everslide.model.weights import load_weights, save_weights
 
 Floats = NDArray[np.float32]
 SHRINK = 0.7
+"""On the slopes of the parent's own octaves, see `fit`; 1 at the finest scale, upon which nothing is painted."""
 PAINTED = 24
 """Training windows painted per scale to see whether the power asked for is what comes out."""
 LARGEST_SHIFT = 1.0
@@ -45,7 +46,7 @@ def calibrate(folder: Path, path: Path, crops: int) -> None:
             blocks = power[8:40, 8:40].reshape(2, 16, 2, 16, 3).mean((1, 3))  # around pixels 16 and 32 of either axis
             rows.append(features(parent)[16:48:16, 16:48:16].reshape(-1, FEATURES))
             powers.append(blocks.reshape(-1, 3))
-        coefficients[s] = fit(np.concatenate(rows), np.concatenate(powers), SHRINK)
+        coefficients[s] = fit(np.concatenate(rows), np.concatenate(powers), SHRINK if s else 1.0)
     weights = load_weights(path)
     save_weights(path, replace(weights, contrast=ContrastModel(coefficients)))
     _correct(folder, coefficients, load_mini(path), PAINTED)
