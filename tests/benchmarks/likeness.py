@@ -30,7 +30,7 @@ from everslide.model.stain import optical_density
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-PLACES, SIDE = 4, 4
+PLACES, SIDE = 2, 4
 """Places of a slide, each of so many patches a side; of an image as many patches in all."""
 
 
