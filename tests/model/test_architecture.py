@@ -96,7 +96,7 @@ def test_a_sketch_without_it_draws_nothing_below_itself() -> None:
 
 
 def test_nuclei_are_drawn_where_a_pixel_shows_them() -> None:
-    """Of 10x pixels of a square millimetre some hundred to ten thousand nuclei, of 1.25x none."""
+    """Of 10x pixels of a square millimetre some hundred to ten thousand nuclei; of 1.25x only their share."""
     x, y = grid(2000, 3000, 1000, 1.0)
     density = Architecture(7).density(x, y, 1.0)
     _, count = ndimage.label(density[..., 3] > 0.5)
