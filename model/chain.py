@@ -33,13 +33,13 @@ from everslide.model.dataset import SCALE_SHARES, Batch, Examples
 from everslide.model.objectives import Forward, velocity_loss
 from everslide.model.painted import Origin, PaintedParents
 from everslide.model.patches import patch_distance, with_relief
+from everslide.model.precision import autocast
 from everslide.model.run import Run, follow
 from everslide.model.sampler import Sampler
 from everslide.model.wavelet import box_mean, details, merge
 from everslide.model.weights import Weights, save_weights
 
 Pixels = NDArray[np.uint8]
-CHECKPOINT = "chain.pt"
 KINDS: tuple[Origin | None, ...] = (None, None, "real", "real", "sketch", "sketch")
 """Fields painted in a step: on two real parents, on two painted from real ones, on two from a sketch."""
 CHAIN_SHARES = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.8, 0.7, 0.6])
@@ -77,7 +77,7 @@ class _Example:
 
 
 @dataclass(frozen=True)
-class _Shown:
+class Shown:
     """Tensors of a step: bands (B, 9, H, W) over the deviation of their scale, parents (B, 3, H, W) in [-1, 1]."""
 
     s: Tensor
@@ -89,6 +89,8 @@ class _Shown:
 
 class ChainTrainer:
     """State of one run in `folder`; continues from its checkpoint where there is one, else from `start`."""
+
+    checkpoint = "chain.pt"
 
     def __init__(
         self,
@@ -112,7 +114,7 @@ class ChainTrainer:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
         )
-        self.clock = Run(folder, CHECKPOINT, plan.minutes, plan.save_every_s)
+        self.clock = Run(folder, self.checkpoint, plan.minutes, plan.save_every_s)
         state = self.clock.resume(self.device)
         if state:
             self.network.load_state_dict(state["network"])
@@ -151,28 +153,34 @@ class ChainTrainer:
             group["lr"] = self.plan.rate * fall * min(1.0, (self.clock.step + 1) / self.plan.warmup)
         examples = self._examples()
         shown = self._tensors(examples)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            detail = self._paint(shown.parent, shown.s)
-            patches = patch_distance(
-                with_relief(shown.smooth + detail, shown.parent), with_relief(shown.truth, shown.means)
-            )
-            velocity = velocity_loss(self._batch(), self.forward, None)
-        (velocity + self.plan.patches * patches).backward()  # type: ignore[no-untyped-call]
+        with autocast(self.device):
+            loss, detail, said = self._loss(shown)
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._keep(examples, detail.detach().cpu().numpy())
         follow(self.average, self.network.state_dict(), self.plan.average, self.clock.step)
-        return {"patches": float(patches.detach()), "velocity": float(velocity.detach())}
+        return said
+
+    def _loss(self, shown: Shown) -> tuple[Tensor, Tensor, Mapping[str, float]]:
+        """The loss, a scalar; the detail (B, 9, H, W) that was painted; figures for the curve."""
+        detail = self._paint(shown.parent, shown.s)
+        patches = patch_distance(
+            with_relief(shown.smooth + detail, shown.parent), with_relief(shown.truth, shown.means)
+        )
+        velocity = velocity_loss(self._batch(), self.forward, None)
+        said = {"patches": float(patches.detach()), "velocity": float(velocity.detach())}
+        return velocity + self.plan.patches * patches, detail, said
 
     def _batch(self) -> Batch:
         batch = self.examples.batch(self.plan.batch, self.rng, self.deviation)
         return batch.to(self.device)
 
-    def _tensors(self, examples: list[_Example]) -> _Shown:
+    def _tensors(self, examples: list[_Example]) -> Shown:
         smooth = [to_channels(smooth_bands(e.parent.astype(np.float32)), self.deviation[e.s]) for e in examples]
         truth = [to_channels(details(e.real.astype(np.float32)), self.deviation[e.s]) for e in examples]
-        return _Shown(
+        return Shown(
             torch.tensor([e.s for e in examples], device=self.device),
             torch.stack([parent_input(e.parent) for e in examples]).to(self.device),
             torch.stack(smooth).to(self.device),
@@ -186,7 +194,7 @@ class ChainTrainer:
         grain = self.sampler.strength
         given = parent + grain * torch.randn_like(parent)
         strength = torch.full((count,), grain, device=self.device)
-        cells, known = self._told(parent, s)
+        cells, known = self.told(parent, s)
         last = self.sampler.times[-2]
 
         def velocity(z_t: Tensor, t: float) -> Tensor:
@@ -197,7 +205,7 @@ class ChainTrainer:
 
         return self.sampler.walk(velocity, torch.randn((count, 9, high, wide), device=self.device))
 
-    def _told(self, parent: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+    def told(self, parent: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """What the network is told when it paints: cells (B, E, k, k) that the CDM samples, known (B,)."""
         count, cells = len(parent), parent.shape[2] // SEEN_PX
         noise = torch.randn((count, self.network.config.cells, cells, cells), device=self.device)

@@ -8,3 +8,8 @@ import torch
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 convolutions are faster than float32 ones there."""
     return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """Training in bfloat16 where that is fast, else in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device))

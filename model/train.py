@@ -20,6 +20,7 @@ from everslide.model.dataset import Batch, Examples
 from everslide.model.errors import DataError
 from everslide.model.network import DetailUNet, NetworkConfig
 from everslide.model.objectives import Forward, velocity_loss
+from everslide.model.precision import autocast
 from everslide.model.run import Run, follow
 from everslide.model.sampler import Sampler
 from everslide.model.weights import Weights, save_weights
@@ -108,7 +109,7 @@ class Trainer:
 
     def loss(self, batch: Batch, forward: Forward, generator: torch.Generator | None = None) -> Tensor:
         """Velocity loss over the batch, a scalar."""
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device):
             return velocity_loss(batch.to(self.device), forward, generator)
 
     def _keep(self) -> tuple[dict[str, Any], Mapping[str, object]]:

@@ -1,4 +1,4 @@
-"""The four trainings of `mini`, each by the name of its objective. Each gives the file that it wrote."""
+"""The five trainings of `mini`, each by the name of its objective. Each gives the file that it wrote."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from everslide.model.conditions.cdm import CDMConfig
 from everslide.model.conditions.cdm_training import CDMPlan, CDMTrainer
 from everslide.model.conditions.encoder import EncoderConfig, load_encoder
 from everslide.model.conditions.encoder_training import EncoderPlan, EncoderTrainer
+from everslide.model.distillation import Distiller
 from everslide.model.network import NetworkConfig
 from everslide.model.train import Trainer, TrainingPlan
 from everslide.model.weights import Weights, load_weights, save_weights
@@ -67,4 +68,11 @@ def chain(given: Given) -> Path:
     """Trains the denoiser on what it paints itself."""
     plan, tissue = ChainPlan(given.minutes, compile=given.compile), load_encoder(given.encoder)
     ChainTrainer(given.prepared, given.folder, plan, given.weights, given.threads, tissue).run()
+    return given.folder / WEIGHTS
+
+
+def distil(given: Given) -> Path:
+    """Teaches the denoiser to reach in half the steps what it reaches now."""
+    plan, tissue = ChainPlan(given.minutes, rate=4e-4, compile=given.compile), load_encoder(given.encoder)
+    Distiller(given.prepared, given.folder, plan, given.weights, given.threads, tissue).run()
     return given.folder / WEIGHTS

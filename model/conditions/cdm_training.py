@@ -20,6 +20,7 @@ from everslide.model.conditions.cdm import CDM, CDMConfig
 from everslide.model.conditions.encoder import PatchEncoder
 from everslide.model.dataset import Examples
 from everslide.model.errors import DataError
+from everslide.model.precision import autocast
 from everslide.model.run import Run, follow
 from everslide.model.wavelet import box_mean
 
@@ -87,7 +88,7 @@ class CDMTrainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         cells, parent, s = self._batch()
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device):
             loss = self.loss(cells, parent, s)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.cdm.parameters(), 1.0)

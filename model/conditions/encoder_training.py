@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from everslide.model.conditions.encoder import PATCH_PX, EncoderConfig, PatchEncoder, save_encoder
 from everslide.model.dataset import Examples, turn
+from everslide.model.precision import autocast
 from everslide.model.run import Run
 from everslide.model.stain import jitter_stain
 
@@ -87,7 +88,7 @@ class EncoderTrainer:
         spots = [_spot(self.examples, self.rng) for _ in range(self.plan.pairs)]
         views = np.stack([view(spot, self.rng) for _ in range(2) for spot in spots])
         x = torch.from_numpy(views.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device):
             found = self.expander(self.encoder(x.contiguous(memory_format=torch.channels_last)))
         loss = vicreg(*found.float().chunk(2))
         loss.backward()  # type: ignore[no-untyped-call]

@@ -1,0 +1,75 @@
+"""Distillation to fewer steps: `everslide train --objective distil`.
+
+The walk from noise to detail is a function of the noise and the parent; a network that knows it from four evaluations
+teaches a copy of itself to reach the same detail from the same noise in half as many (Salimans and Ho, "Progressive
+distillation for fast sampling of diffusion models", 2022, Algorithm 2; here both halves at once, each start to end). It
+learns on real parents and on its own work, as in `everslide.model.chain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from everslide.model.chain import ChainPlan, ChainTrainer, Shown
+from everslide.model.conditions.encoder import PatchEncoder
+from everslide.model.objectives import COLOUR_SHARES
+from everslide.model.patches import patch_distance, with_relief
+from everslide.model.sampler import Sampler
+from everslide.model.weights import Weights
+
+DROPPED = 0.15
+"""Share of examples without conditions, so that guidance has something to guide away from."""
+
+
+class Distiller(ChainTrainer):
+    """One run of distillation in `folder`. The teacher is `start`, with its own sampler."""
+
+    checkpoint = "distillation.pt"
+
+    def __init__(
+        self,
+        prepared: Path,
+        folder: Path,
+        plan: ChainPlan,
+        start: Weights,
+        threads: int,
+        encoder: PatchEncoder | None = None,
+    ) -> None:
+        halved = replace(plan, steps=max(1, start.sampler.steps // 2))
+        super().__init__(prepared, folder, halved, start, threads, encoder)
+        teacher = start.build().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.teacher = torch.compile(teacher) if plan.compile else teacher
+        self.lesson = start.sampler
+
+    def _loss(self, shown: Shown) -> tuple[Tensor, Tensor, Mapping[str, float]]:
+        count, _, high, wide = shown.parent.shape
+        given = shown.parent + self.sampler.strength * torch.randn_like(shown.parent)
+        noise = torch.randn((count, 9, high, wide), device=self.device)
+        cells, known = self.told(shown.parent, shown.s)
+        known = known * (torch.rand(count, device=self.device) >= DROPPED)
+        strength = torch.full((count,), self.sampler.strength, device=self.device)
+
+        def walk(sampler: Sampler, network: torch.nn.Module) -> Tensor:
+            def velocity(z_t: Tensor, t: float) -> Tensor:
+                now = torch.full((count,), t, device=self.device)
+                out: Tensor = network(z_t, given, now, shown.s, strength, cells, known)
+                return out.float()
+
+            return sampler.walk(velocity, noise)
+
+        with torch.no_grad():
+            wanted = walk(self.lesson, self.teacher)
+        detail = walk(self.sampler, self.forward)
+        shares = torch.tensor(COLOUR_SHARES * 3, device=self.device)
+        error = ((detail - wanted).square().mean((0, 2, 3)) * shares).mean()
+        patches = patch_distance(
+            with_relief(shown.smooth + detail, shown.parent), with_relief(shown.smooth + wanted, shown.parent)
+        )
+        power = detail[:, ::3].square().mean() / wanted[:, ::3].square().mean()
+        said = {"error": float(error.detach()), "patches": float(patches.detach()), "power": float(power.detach())}
+        return error + self.plan.patches * patches, detail, said
