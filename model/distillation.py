@@ -17,7 +17,7 @@ from torch import Tensor
 
 from everslide.model.chain import ChainPlan, ChainTrainer, Shown
 from everslide.model.conditions.encoder import PatchEncoder
-from everslide.model.objectives import COLOUR_SHARES
+from everslide.model.objectives import COLOUR_SHARES, Forward
 from everslide.model.patches import patch_distance, with_relief
 from everslide.model.sampler import Sampler
 from everslide.model.weights import Weights
@@ -43,7 +43,7 @@ class Distiller(ChainTrainer):
         halved = replace(plan, steps=max(1, start.sampler.steps // 2))
         super().__init__(prepared, folder, halved, start, threads, encoder)
         teacher = start.build().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.teacher = torch.compile(teacher) if plan.compile else teacher
+        self.teacher: Forward = torch.compile(teacher) if plan.compile else teacher
         self.lesson = start.sampler
 
     def _loss(self, shown: Shown) -> tuple[Tensor, Tensor, Mapping[str, float]]:
@@ -54,11 +54,10 @@ class Distiller(ChainTrainer):
         known = known * (torch.rand(count, device=self.device) >= DROPPED)
         strength = torch.full((count,), self.sampler.strength, device=self.device)
 
-        def walk(sampler: Sampler, network: torch.nn.Module) -> Tensor:
+        def walk(sampler: Sampler, network: Forward) -> Tensor:
             def velocity(z_t: Tensor, t: float) -> Tensor:
                 now = torch.full((count,), t, device=self.device)
-                out: Tensor = network(z_t, given, now, shown.s, strength, cells, known)
-                return out.float()
+                return network(z_t, given, now, shown.s, strength, cells, known).float()
 
             return sampler.walk(velocity, noise)
 
