@@ -31,6 +31,11 @@ class Manner:
         return self.guidance != 1
 
     @property
+    def calls_per_step(self) -> int:
+        """Network evaluations: guidance also asks the network that is told nothing."""
+        return 2 if self.guided else 1
+
+    @property
     def key(self) -> str:
         """Equal for equal manners, and nothing for a model's own; without spaces."""
         steps = "" if self.steps is None else f"-steps{self.steps}"
@@ -60,8 +65,8 @@ class Offer:
     guidance: float = 1.0
 
     def calls(self, manner: Manner) -> int:
-        """Network evaluations of a window: guidance asks the network twice a step."""
-        return (manner.steps or self.own_calls) * (2 if manner.guided else 1)
+        """Network evaluations of a window."""
+        return (manner.steps or self.own_calls) * manner.calls_per_step
 
     def check(self, manner: Manner, who: str) -> None:
         """Raises SlideError, which begins with `who`, where a manner is not offered."""

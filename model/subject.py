@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """seed: of the slide. reference: what it shall look like; only where the model is `steerable`. manner: one on offer."""
+    """seed: of the slide. reference: what it shall look like; only where the model is `steerable`. manner: one that the
+    model offers."""
 
     seed: int
     reference: Reference | None = None

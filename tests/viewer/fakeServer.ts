@@ -130,6 +130,8 @@ export class FakeServer {
       ...slide,
       seed: 7,
       model: "waves",
+      steps: null,
+      guidance: 1,
       mpp: 0.5,
       magnification: 20,
       tile_size: 256,

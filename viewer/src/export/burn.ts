@@ -5,6 +5,7 @@ import { colorOf, cssColor, type Feature } from "../annotate/feature.js";
 import { wordsOf } from "../annotate/layer.js";
 import { partsOf, type Position } from "../annotate/shapes.js";
 import { magnificationLabel, umPerPxLabel } from "../magnification.js";
+import { mannerWords } from "../manner.js";
 import type { View } from "../permalink.js";
 import { scaleBar } from "../scalebar.js";
 
@@ -56,7 +57,8 @@ function drawFoot(
 ): void {
   const bar = scaleBar(view.magnification, Math.min(WIDEST_BAR, right * 0.4));
   const place = `${magnificationLabel(view.magnification)}, ${umPerPxLabel(view.magnification)}`;
-  const origin = `Everslide ${slide.id}, model ${slide.model}, seed ${slide.seed}, ${slide.fingerprint.slice(0, 12)}`;
+  const painter = `model ${slide.model}, seed ${slide.seed}${mannerWords(slide)}`;
+  const origin = `Everslide ${slide.id}, ${painter}, ${slide.fingerprint.slice(0, 12)}`;
   const where = `${place} at ${Math.round(view.x)}, ${Math.round(view.y)}`;
   context.fillStyle = "rgb(255 255 255 / 86%)";
   context.fillRect(0, bottom - 44, right, 44);
