@@ -151,11 +151,7 @@ class SlidePost(BaseModel):
     height: int | None = Field(None, description="As width.", json_schema_extra={"example": 2048})
     picture: PictureBody | None = Field(None, description="A picture to zoom into.")
     like: LikeBody | None = Field(None, description="A picture whose tissue and stain the slide shall have.")
-    steps: int | None = Field(
-        None,
-        description="From noise to detail, one of the model's in /api/models; the model's own by default.",
-        json_schema_extra={"example": 2},
-    )
+    steps: int | None = Field(None, description="From noise to detail, one of the model's; its own by default.")
     guidance: float = Field(1, description="Classifier-free guidance, 1 (none) to the model's in /api/models.")
 
 

@@ -81,9 +81,9 @@ def test_regions_thumbnails_and_iteration(path: Path) -> None:
 
 def test_steps_and_guidance(tmp_path: Path) -> None:
     with pytest.raises(TileSourceError, match="its model speckle has no choice of steps or guidance"):
-        opened("everslide://demo?seed=5&width_px=3000&height_px=2100&model=speckle&steps=2")
+        EverslideTileSource("everslide://demo?seed=5&model=speckle&steps=2", noCache=True)
     with pytest.raises(TileSourceError, match=r"guidance 0\.5: expected a number"):
-        opened("everslide://demo?seed=5&model=speckle&guidance=0.5")
+        EverslideTileSource("everslide://demo?seed=5&model=speckle&guidance=0.5", noCache=True)
     save_weights(tmp_path / "mini.safetensors", tiny_weights())
     place = f"everslide://demo?seed=5&width_px=3000&height_px=2100&weights={tmp_path / 'mini.safetensors'}"
     own, two = opened(place), opened(f"{place}&steps=2")
