@@ -3,8 +3,25 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
-import { artefact, launch, noBrowser, openPage, samplePixels, waitFor, waitPainted } from "./browser.js";
+import type { Slide } from "../../viewer/src/api.js";
+import { adjustPixels, NEUTRAL } from "../../viewer/src/adjust/stains.js";
+import { boxRing, type Geometry, positionsOf } from "../../viewer/src/annotate/shapes.js";
+import {
+  artefact,
+  blankFrames,
+  frames,
+  launch,
+  noBrowser,
+  openPage,
+  samplePixels,
+  stateOf,
+  waitFor,
+  waitPainted,
+  watchFrames,
+} from "./browser.js";
+import { contentOf, countNear, decode } from "./pictures.js";
 import { randomPlaces } from "./places.js";
+import { drag, PLACE, RealPages, saved } from "./realPages.js";
 import { noServer, RealServer } from "./realServer.js";
 
 const MODEL = process.env["EVERSLIDE_E2E_MODEL"] ?? "mini";
@@ -25,6 +42,209 @@ async function stained(page: Page): Promise<Buffer> {
   });
   return Buffer.from(url.split(",", 2)[1] ?? "", "base64");
 }
+
+/** What the tests of one server share: a small window, so that its tissue is painted once, and soon. */
+const WINDOW = { viewport: { width: 800, height: 600 } };
+/** At 5x a CSS pixel is 4 pixels of 20x. */
+const L0_PER_PX = 4;
+const BADGE_RGB = [255, 225, 168];
+
+describe(`every tool on tissue of the model ${MODEL}`, { skip: noBrowser() || noServer() }, () => {
+  const pages = new RealPages(MODEL, PAINT_MS);
+  const open = (): Promise<Page> => pages.open(PLACE, WINDOW);
+  const tileOf = async (slide: string): Promise<Response> =>
+    fetch(`${pages.server.url}/slides/${slide}_files/15/64_19.png`);
+
+  test("a cold deep link has its map at once; a length and an annotation are there again after a reload", async () => {
+    const page = await pages.openCold(PLACE, WINDOW);
+    await page.waitForFunction(() => {
+      const map = document.querySelector("#overview canvas") as HTMLCanvasElement;
+      if (map.width < 2) return false;
+      const { data } = (map.getContext("2d") as CanvasRenderingContext2D).getImageData(0, 0, map.width, map.height);
+      return data.some((value, index) => index % 4 === 1 && value < 190); // the green of tissue
+    });
+    assert.equal((await stateOf(page)).tilesInViewFinal, false, "the map is there before the view");
+    await page.screenshot({ path: artefact("viewer-mini-cold-link.png") });
+    await waitPainted(page, PAINT_MS);
+    await page.keyboard.press("m");
+    await drag(page, [430, 250], [630, 250]);
+    await saved(page, 1);
+    await page.keyboard.press("a");
+    await page.locator(".tool", { hasText: "Box" }).click();
+    await drag(page, [430, 330], [530, 410]);
+    await page.getByLabel("Label").fill("Gland");
+    await page.getByLabel("Label").press("Enter");
+    await saved(page, 2);
+    await page.reload();
+    await waitPainted(page, PAINT_MS);
+    await waitFor(page, "both are there again", (state) => state.annotations.length === 2);
+    await page.locator(".words:visible", { hasText: "Gland" }).waitFor();
+    const [line, box] = await pages.kept();
+    const ends = positionsOf(line?.geometry as Geometry);
+    assert.ok(Math.abs((ends[1]?.[0] ?? 0) - (ends[0]?.[0] ?? 0) - 200 * L0_PER_PX) < 1, JSON.stringify(ends));
+    assert.equal(box?.properties.classification?.name, "Gland");
+    await page.screenshot({ path: artefact("viewer-mini-annotated.png") });
+  });
+
+  test("hematoxylin alone", async () => {
+    await pages.forget();
+    const page = await open();
+    const clip = { x: 440, y: 250, width: 120, height: 120 };
+    const plain = await decode(page, await page.screenshot({ clip }));
+    await page.keyboard.press("b");
+    await page.getByRole("button", { name: "H only" }).click();
+    await frames(page);
+    const only = await decode(page, await page.screenshot({ clip }));
+    let [worst, changed] = [0, 0];
+    for (let i = 0; i < 120; i += 3) {
+      const pixels = Uint8ClampedArray.from([...plain.at(i, i), 255]);
+      adjustPixels(pixels, { ...NEUTRAL, eosin: 0 });
+      only.at(i, i).forEach((value, channel) => (worst = Math.max(worst, Math.abs(value - (pixels[channel] ?? 0)))));
+      changed += Number(String(only.at(i, i)) !== String(plain.at(i, i)));
+    }
+    assert.ok(changed > 20 && worst <= 12, `${changed} of 40 pixels changed, off by at most ${worst}`);
+    await page.screenshot({ path: artefact("viewer-mini-hematoxylin.png") });
+  });
+
+  test(
+    "a slide of two steps, made in the dialog, beside the demo slide of four",
+    { skip: MODEL !== "mini" },
+    async () => {
+      const page = await open();
+      await page.keyboard.press("n");
+      const dialog = page.locator("dialog[open]");
+      await dialog.getByLabel("Title").fill("In two steps");
+      await dialog.getByLabel("Seed", { exact: true }).fill("7");
+      const steps = dialog.getByLabel("Steps from noise to detail");
+      await steps.waitFor();
+      assert.deepEqual(await steps.locator("option").allTextContents(), ["2", "4, the model's own", "8"]);
+      assert.equal(await steps.inputValue(), "", "the model's own unless chosen");
+      assert.ok(await dialog.getByLabel("Guidance by the tissue").isVisible());
+      await steps.selectOption("2");
+      await page.screenshot({ path: artefact("viewer-mini-new-slide.png") });
+      await dialog.getByRole("button", { name: "Make slide" }).click();
+      await waitFor(page, "it is open", (state) => state.slide === "in-two-steps");
+      assert.equal(await page.textContent("#about"), `model ${MODEL}, seed 7, 2 steps`);
+      await page.evaluate((place) => (location.hash = place.replace("=demo", "=in-two-steps")), PLACE);
+      await page.keyboard.press("c");
+      await page.getByLabel("Compare with").selectOption({ label: "Demo slide, seed 7" });
+      await page.getByRole("button", { name: "Put beside" }).click();
+      await waitFor(
+        page,
+        "both are painted",
+        ({ panes, moving }) => !moving && panes.length === 2 && panes.every((pane) => pane.tilesInViewFinal),
+        PAINT_MS,
+      );
+      await frames(page);
+      assert.deepEqual(await page.locator(".pane-name").allTextContents(), [
+        `In two steps (${MODEL}, seed 7, 2 steps)`,
+        `Demo slide (${MODEL}, seed 7)`,
+      ]);
+      const views = (await stateOf(page)).panes.map((pane) => pane.view);
+      assert.ok(Math.abs((views[0]?.x ?? 0) - (views[1]?.x ?? 1)) < 1 && views[0]?.magnification === 5);
+      await page.screenshot({ path: artefact("viewer-mini-compared.png") });
+
+      const [two, four] = await Promise.all(["in-two-steps", "demo"].map(tileOf));
+      assert.notEqual(two?.headers.get("etag"), four?.headers.get("etag"));
+      assert.notDeepEqual(await two?.arrayBuffer(), await four?.arrayBuffer());
+      const { fingerprint } = (await (await fetch(`${pages.server.url}/api/slides/demo`)).json()) as Slide;
+      await page.waitForFunction(() => /&model=\w+&steps=2&fp=/.test(location.hash));
+      await page.evaluate(
+        (hash) => (location.hash = hash),
+        `${PLACE.replace("=demo", "=in-two-steps")}&seed=7&model=${MODEL}&fp=${fingerprint}`,
+      );
+      await page.getByText("These are not the pixels of the link.").waitFor();
+    },
+  );
+
+  test("a tile is inspected and painted again, byte for byte, and its place shown at eight magnifications", async () => {
+    const page = await open();
+    await page.keyboard.press("i");
+    await page.mouse.move(450, 300);
+    await page.mouse.click(450, 300);
+    await page.waitForFunction(() => /painted and cached/.test(document.querySelector(".facts")?.textContent ?? ""));
+    await page.getByRole("button", { name: "Paint again and compare bytes" }).click();
+    await page.getByText(/^Equal, byte for byte\./).waitFor();
+    const verdict = (await page.locator(".verdict", { hasText: "Equal" }).textContent()) ?? "";
+    const [, windows, calls] = (/(\d+) windows, (\d+) denoiser calls/.exec(verdict) ?? []).map(Number);
+    const steps = MODEL === "mini" ? 4 : 1;
+    assert.equal(calls, steps * (windows ?? 0), verdict);
+    await page.waitForFunction(
+      (steps) => document.querySelector(".facts")?.textContent?.includes(`Steps of a window${steps}Denoiser calls`),
+      steps,
+    );
+    await page.getByRole("button", { name: "Show the eight magnifications" }).click();
+    await page.waitForFunction(() => document.querySelectorAll('.strip li[data-state="final"]').length === 8, null, {
+      timeout: PAINT_MS,
+    });
+    await page.screenshot({ path: artefact("viewer-mini-inspected.png") });
+  });
+
+  test("a tour is painted ahead and given", async () => {
+    const page = await open();
+    await page.keyboard.press("t");
+    await page.getByRole("button", { name: "New tour" }).click();
+    await page.getByLabel("Title of the tour").fill("Nearer");
+    await page.getByRole("button", { name: "Add this view" }).click();
+    await page.locator("#slide .openseadragon-canvas").focus();
+    await page.keyboard.press("7");
+    await waitFor(page, "at 10x", (state) => Math.abs((state.view?.magnification ?? 0) - 10) < 1e-6 && !state.moving);
+    await page.getByRole("button", { name: "Add this view" }).click();
+    await page.getByRole("button", { name: "Paint ahead" }).click();
+    await page.getByText(/^All \d+ tiles of "Nearer" are painted\.$/).waitFor({ timeout: PAINT_MS });
+    await page.getByRole("button", { name: "Play", exact: true }).click();
+    await page.locator(".card").getByText("1 of 2").waitFor();
+    await page.keyboard.press("p");
+    await page.keyboard.press("PageDown");
+    await page.locator(".card").getByText("2 of 2").waitFor();
+    await waitFor(page, "the second stop", (state) => Math.abs((state.view?.magnification ?? 0) - 10) < 1e-6);
+    await waitPainted(page, PAINT_MS);
+    await page.screenshot({ path: artefact("viewer-mini-tour.png") });
+  });
+
+  test("the region of an annotation at 20x, pixel for pixel", async () => {
+    await pages.forget();
+    // Just tile 257/77 of level 17.
+    const corner: readonly [number, number] = [257 * 256, 77 * 256];
+    const ring = boxRing(corner, [corner[0] + 256, corner[1] + 256]);
+    const body = { type: "Feature", id: "box", geometry: { type: "Polygon", coordinates: [ring] }, properties: {} };
+    await fetch(`${pages.server.url}/api/slides/demo/annotations/box`, { method: "PUT", body: JSON.stringify(body) });
+    const page = await open();
+    await page.keyboard.press("a");
+    await page.locator(".list .row").first().click();
+    await page.keyboard.press("e");
+    await page.getByText("Of the selected annotation.").waitFor();
+    await page.locator("#panel").getByLabel("Magnification").selectOption("20");
+    const [download] = await Promise.all([
+      page.waitForEvent("download", { timeout: PAINT_MS }),
+      page.getByRole("button", { name: "Export region" }).click(),
+    ]);
+    const picture = await decode(page, await contentOf(download));
+    const answer = await fetch(`${pages.server.url}/slides/demo_files/17/257_77.png`);
+    const tile = await decode(page, Buffer.from(await answer.arrayBuffer()));
+    assert.deepEqual([picture.width, picture.height], [256, 256]);
+    for (let i = 60; i < 200; i += 7) assert.deepEqual(picture.at(i, i), tile.at(i, i), `pixel ${i}`);
+    assert.ok(countNear(picture, [0, 0, 256, 40], BADGE_RGB) > 500);
+  });
+
+  test("the server restarts in mid-pan: nothing is blank, and the view sharpens", async () => {
+    await pages.forget();
+    const page = await open();
+    await watchFrames(page);
+    await page.mouse.move(600, 350);
+    await page.mouse.down();
+    await page.mouse.move(500, 330, { steps: 5 });
+    await pages.server.stop("SIGKILL");
+    await page.mouse.move(350, 300, { steps: 10 });
+    await page.mouse.up();
+    await page.getByText("The server does not answer.").waitFor();
+    await pages.server.start();
+    await waitPainted(page, PAINT_MS);
+    await page.waitForFunction(() => document.querySelectorAll(".notice").length === 0);
+    const seen = await blankFrames(page);
+    assert.ok(seen.frames > 10 && seen.blank === 0, JSON.stringify(seen));
+  });
+});
 
 describe("end to end", { skip: noBrowser() || noServer() }, () => {
   let browser: Browser;

@@ -1,4 +1,4 @@
-/** Pages of the real server with the model speckle: one server for a file of tests, one page for a test. */
+/** Pages of the real server: one server for a group of tests, one page for a test. */
 
 import assert from "node:assert/strict";
 import { after, afterEach, before } from "node:test";
@@ -11,12 +11,20 @@ import { RealServer } from "./realServer.js";
 export const PLACE = "#slide=demo&x=66000&y=20000&mag=5";
 
 export class RealPages {
-  readonly server = new RealServer("speckle", ["--slide", "other:8"]);
+  readonly server: RealServer;
   #browser: Browser | null = null;
   #opened: Opened | null = null;
 
-  /** Call inside `describe`: starts and ends what the tests need, and checks what no test may cause. */
-  constructor() {
+  /**
+   * Call inside `describe`: starts and ends what the tests need, and checks what no test may cause.
+   *
+   * paintMs: the longest that a view takes to be painted.
+   */
+  constructor(
+    model = "speckle",
+    readonly paintMs = 60_000,
+  ) {
+    this.server = new RealServer(model, ["--slide", "other:8"]);
     before(async () => {
       this.#browser = await launch();
       await this.server.start();
@@ -34,11 +42,17 @@ export class RealPages {
     });
   }
 
+  /** A page that has only begun to be painted. */
+  async openCold(hash = PLACE, options: BrowserContextOptions = {}): Promise<Page> {
+    this.#opened = await openPage(this.#browser as Browser, this.server.url, hash, options);
+    return this.#opened.page;
+  }
+
   /** A painted page. */
   async open(hash = PLACE, options: BrowserContextOptions = {}): Promise<Page> {
-    this.#opened = await openPage(this.#browser as Browser, this.server.url, hash, options);
-    await waitPainted(this.#opened.page, 60_000);
-    return this.#opened.page;
+    const page = await this.openCold(hash, options);
+    await waitPainted(page, this.paintMs);
+    return page;
   }
 
   /** The annotations that the server keeps. */

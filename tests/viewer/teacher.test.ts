@@ -98,6 +98,8 @@ describe("for teachers, and for everybody", { skip: noBrowser() || noServer() },
       ["speckle"],
       "only what is served",
     );
+    assert.equal(await page.getByText("Steps from noise to detail").isVisible(), false, "speckle has no steps");
+    assert.equal(await page.getByText("Guidance by the tissue").isVisible(), false);
     await page.getByLabel("Title").fill("Third of six");
     await page.getByLabel("Size").selectOption({ label: "One section, 16 x 12 mm" });
     await page.getByRole("button", { name: "Make slide" }).click();
