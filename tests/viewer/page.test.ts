@@ -89,8 +89,11 @@ describe("page", { skip: noBrowser() }, () => {
   });
 
   test("the map of the slide is painted first, before any tile of a cold deep link", async () => {
-    server.most = 1;
+    [server.held, server.most] = [true, 1];
     const { page } = await open(DEEP);
+    const [tile] = (await waitFor(page, "the view has tiles", (state) => state.waiting > 0)).tilesInView;
+    while ((await samplePixels(page)).blank > 0) await page.waitForTimeout(50);
+    server.held = false;
     // Drawn as it will stay, while nothing else is painted.
     await page.waitForFunction(async () => {
       const map = document.querySelector("#overview canvas") as HTMLCanvasElement;
@@ -103,6 +106,10 @@ describe("page", { skip: noBrowser() }, () => {
       return String(pixels[0]) === String(pixels[1]);
     });
     assert.deepEqual([...server.painted], ["demo/8/0_0"]);
+    // The view, which had but glass, shows the map enlarged.
+    const previews = (): number =>
+      server.requests.filter((request) => request.includes(`/${tile}.jpeg`) && request.endsWith("&preview=1")).length;
+    while (previews() < 2) await page.waitForTimeout(50);
     assert.equal((await stateOf(page)).tilesInViewFinal, false);
     server.most = Infinity;
     await waitPainted(page);

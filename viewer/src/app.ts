@@ -159,7 +159,7 @@ export class App {
     this.#picker.value = slide.id;
     this.#describe(slide);
     this.#status.open(slide);
-    this.#overview.open(slide, this.connection);
+    this.#overview.open(slide, this.connection, () => this.pane.painting?.sharpen());
     await this.pane.open(slide);
     this.#readout.limit(slide.unbounded ? coarsestMagnification(slide) : 0);
     this.stage.home(true);

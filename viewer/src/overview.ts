@@ -33,8 +33,12 @@ export class Overview {
     return this.#picture;
   }
 
-  /** Shows another slide. Call before its tiles are asked for: the map is one coarse tile, and is to be painted first. */
-  open(slide: Slide, connection: Connection): void {
+  /**
+   * Shows another slide. Call before its tiles are asked for: the map is one coarse tile, and is to be painted first.
+   *
+   * onPainted: the map is there.
+   */
+  open(slide: Slide, connection: Connection, onPainted: () => void): void {
     this.#loading.abort();
     this.#loading = new AbortController();
     this.#slide = slide;
@@ -42,7 +46,7 @@ export class Overview {
     if (slide.unbounded) return;
     this.#element.style.aspectRatio = `${slide.width} / ${slide.height}`;
     this.#picture.width = 1;
-    void this.#load(slide, connection, this.#loading.signal);
+    void this.#load(slide, connection, onPainted, this.#loading.signal);
   }
 
   /** Marks the visible area. */
@@ -65,15 +69,18 @@ export class Overview {
   }
 
   /** The finest level that fits one tile is the picture: its preview at once, its final self when painted. */
-  async #load(slide: Slide, connection: Connection, signal: AbortSignal): Promise<void> {
+  async #load(slide: Slide, connection: Connection, onPainted: () => void, signal: AbortSignal): Promise<void> {
     const level = Math.floor(slide.max_level - Math.log2(Math.max(slide.width, slide.height) / slide.tile_size));
     const tile = { level: Math.max(slide.min_level, level), col: 0, row: 0 };
     let painted = false;
     const load = async (fetchIt: typeof fetchFinal): Promise<void> => {
       const { blob, final } = await connection.insist(() => fetchIt(slide, tile, signal), signal);
       const picture = await createImageBitmap(blob);
-      if (!painted && !signal.aborted) this.#draw(slide, tile.level, picture);
-      painted ||= final;
+      if (!painted && !signal.aborted) {
+        this.#draw(slide, tile.level, picture);
+        painted = final;
+        if (painted) onPainted();
+      }
       picture.close();
     };
     // Both at once: were the painting asked for after the preview, the view's first fine tile would be at work by then.

@@ -164,6 +164,15 @@ export class Painting {
     this.queue.want([...wanted.values()].sort(paintingOrder(slide, look.view)));
   }
 
+  /** Fetches anew what is only a preview: something coarse was painted that this queue did not ask for. */
+  sharpen(): void {
+    for (const tile of this.tilesInView()) {
+      const held = this.#held.get(tileKey(tile));
+      if (held && !held.shownFinal) this.#toSharpen.set(tileKey(tile), tile);
+    }
+    void this.#sharpen();
+  }
+
   #addAncestors(tile: TileAddress, wanted: Map<string, TileAddress>): void {
     const { slide } = this.#options;
     const coarsest = Math.max(slide.root_level, slide.min_level);
