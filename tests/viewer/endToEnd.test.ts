@@ -21,7 +21,7 @@ import {
 } from "./browser.js";
 import { contentOf, countNear, decode } from "./pictures.js";
 import { randomPlaces } from "./places.js";
-import { drag, PLACE, RealPages, saved } from "./realPages.js";
+import { drag, RealPages, saved } from "./realPages.js";
 import { noServer, RealServer } from "./realServer.js";
 
 const MODEL = process.env["EVERSLIDE_E2E_MODEL"] ?? "mini";
@@ -43,8 +43,9 @@ async function stained(page: Page): Promise<Buffer> {
   return Buffer.from(url.split(",", 2)[1] ?? "", "base64");
 }
 
-/** What the tests of one server share: a small window, so that its tissue is painted once, and soon. */
-const WINDOW = { viewport: { width: 800, height: 600 } };
+/** What the tests of one server share: a small window on six tiles, so that its tissue is painted once, and soon. */
+const PLACE = "#slide=demo&x=66000&y=20480&mag=5";
+const WINDOW = { viewport: { width: 800, height: 540 } };
 /** At 5x a CSS pixel is 4 pixels of 20x. */
 const L0_PER_PX = 4;
 const BADGE_RGB = [255, 225, 168];
@@ -121,6 +122,7 @@ describe(`every tool on tissue of the model ${MODEL}`, { skip: noBrowser() || no
       assert.equal(await steps.inputValue(), "", "the model's own unless chosen");
       assert.ok(await dialog.getByLabel("Guidance by the tissue").isVisible());
       await steps.selectOption("2");
+      await steps.scrollIntoViewIfNeeded();
       await page.screenshot({ path: artefact("viewer-mini-new-slide.png") });
       await dialog.getByRole("button", { name: "Make slide" }).click();
       await waitFor(page, "it is open", (state) => state.slide === "in-two-steps");
@@ -142,6 +144,7 @@ describe(`every tool on tissue of the model ${MODEL}`, { skip: noBrowser() || no
       ]);
       const views = (await stateOf(page)).panes.map((pane) => pane.view);
       assert.ok(Math.abs((views[0]?.x ?? 0) - (views[1]?.x ?? 1)) < 1 && views[0]?.magnification === 5);
+      await page.keyboard.press("Escape");
       await page.screenshot({ path: artefact("viewer-mini-compared.png") });
 
       const [two, four] = await Promise.all(["in-two-steps", "demo"].map(tileOf));
@@ -230,12 +233,13 @@ describe(`every tool on tissue of the model ${MODEL}`, { skip: noBrowser() || no
   test("the server restarts in mid-pan: nothing is blank, and the view sharpens", async () => {
     await pages.forget();
     const page = await open();
+    assert.equal((await stateOf(page)).tilesInView.length, 6);
     await watchFrames(page);
-    await page.mouse.move(600, 350);
+    await page.mouse.move(600, 300);
     await page.mouse.down();
-    await page.mouse.move(500, 330, { steps: 5 });
+    await page.mouse.move(500, 300, { steps: 5 });
     await pages.server.stop("SIGKILL");
-    await page.mouse.move(350, 300, { steps: 10 });
+    await page.mouse.move(380, 300, { steps: 10 });
     await page.mouse.up();
     await page.getByText("The server does not answer.").waitFor();
     await pages.server.start();
