@@ -9,6 +9,8 @@ pixels as in those it learned from.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,8 +18,12 @@ from everslide.model.bands import smooth_bands
 from everslide.model.drawn_nuclei import CHROMATIN_UM, Nuclei, again, round_nuclei, spindle_nuclei
 from everslide.model.drawn_vessels import draw_vessels
 from everslide.model.geometry import Rect, mpp
+from everslide.model.make_up import Edges
 from everslide.model.value_noise import fractal, nearest, step
 from everslide.model.wavelet import details, merge
+
+if TYPE_CHECKING:
+    from everslide.model.conditions.reference import Reference
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -55,22 +61,23 @@ DARKEST, BRIGHTEST = np.array([30, 20, 70], np.float32), np.float32(255.0)
 class Architecture:
     """Relative density of a slide's tissue at any place, 1 where there is nothing special."""
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, reference: Reference | None = None) -> None:
+        """reference: whose make-up the tissue shall have."""
+        self._seed, self._reference = seed, reference
 
     def density(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
         """Relative density of red, green and blue, and nuclei (H, W, 4); what a pixel cannot show is averaged over.
 
         x, y: both (H, W), or (1, W) and (H, 1), see `everslide.model.value_noise`.
         """
-        seed = self._seed
+        seed, edges = self._seed, self._reference.edges(x, y) if self._reference else Edges()
         warp = 60.0 * fractal(seed, 901, x, y, 420.0, 3)
         u, v = x + warp, y - warp
         fatty, rich, kind = (fractal(seed, salt, x, y, SECTION_UM, 3) for salt in (904, 905, 906))
-        fat = step(fractal(seed, 902, u, v, 3000.0, 5, 0.6) + 0.5 * fatty, 0.38, 0.10)
-        glandular = step(fractal(seed, 903, u, v, 2600.0, 4, 0.6) + 0.5 * rich, 0.16, 0.16) * (1.0 - fat)
+        fat = step(fractal(seed, 902, u, v, 3000.0, 5, 0.6) + 0.5 * fatty, edges.fat, 0.10)
+        glandular = step(fractal(seed, 903, u, v, 2600.0, 4, 0.6) + 0.5 * rich, edges.glands, 0.16) * (1.0 - fat)
         nuclei = round_nuclei(seed, 970, x, y, max(RIM_UM, um_per_px)) if um_per_px < NUCLEUS_UM else NO_NUCLEI
-        out = self._stroma(u, v, x, y, nuclei, um_per_px)
+        out = self._stroma(u, v, x, y, nuclei, um_per_px, edges.nuclei)
         glands = glandular * step(kind, 0.05, 0.08)
         if glands.any():
             out = out + glands[..., None] * (self._glands(920, u, v, um_per_px, out, nuclei) - out)
@@ -115,9 +122,18 @@ class Architecture:
         share = mean + seen(FAT_UM, um_per_px) * (wall - mean)
         return np.asarray(FAT + share[..., None] * (WALL - FAT))
 
-    def _stroma(self, u: Doubles, v: Doubles, x: Doubles, y: Doubles, round_: Nuclei, um_per_px: float) -> Doubles:
+    def _stroma(
+        self,
+        u: Doubles,
+        v: Doubles,
+        x: Doubles,
+        y: Doubles,
+        round_: Nuclei,
+        um_per_px: float,
+        more: Doubles | float,
+    ) -> Doubles:
         """Bundles of fibres along one of three directions, which give way to each other, with clefts between some of
-        them; among them groups of nuclei, many here and few there (H, W, 4)."""
+        them; among them groups of nuclei, many here and few there, `more` of them than usual (H, W, 4)."""
         seed = self._seed
         bend = 70.0 * fractal(seed, 930, u, v, 600.0, 3)
         drawn, total, most = np.zeros_like(u), np.zeros_like(u), np.zeros_like(u)
@@ -134,7 +150,7 @@ class Architecture:
         fibres = 1.0 + seen(FIBRE_UM, um_per_px) * (share - 1.0)
         fine, spindle = np.zeros_like(u), np.zeros_like(u)
         redder = (0.2 + fractal(seed, 952, u, v, 1300.0, 4, 0.6)).clip(-0.2, 1.0)[..., None] * REDDER
-        many = 0.5 + 0.8 * fractal(seed, 951, x, y, 900.0, 3)
+        many = 0.5 + more + 0.8 * fractal(seed, 951, x, y, 900.0, 3)
         group = step(fractal(seed, 950, x, y, NUCLEI_UM, 2) + 0.35 * many, 0.55, 0.35)
         apart = seen(NUCLEI_UM, um_per_px)
         group = apart * group + (1.0 - apart) * step(0.35 * many, 0.55, 0.9)

@@ -87,7 +87,7 @@ class Sketch:
         self._cell_x = width_um / max(1, round(width_um / CELL_UM))
         self._cell_y = height_um / max(1, round(height_um / CELL_UM))
         self._cells = (max(1, round(width_um / CELL_UM)), max(1, round(height_um / CELL_UM)))
-        self._architecture = Architecture(slide.seed) if architecture else None
+        self._architecture = Architecture(slide.seed, reference) if architecture else None
         tint = _uniform(slide.seed, "glass", 0, 0, 4)
         self.glass = np.array([242 + 4 * tint[0], 241 + 4 * tint[0], 243 + 4 * tint[0]]).astype(np.uint8)
 

@@ -52,7 +52,7 @@ def _value_noise(seed: int, salt: int, x: Doubles, y: Doubles) -> Floats:
     return bottom
 
 
-def step(value: Doubles, edge: float, width: float) -> Doubles:
+def step(value: Doubles, edge: Doubles | float, width: float) -> Doubles:
     """0 below `edge`, 1 above it, over about `width`."""
     t = np.clip((value - edge) / width + 0.5, 0.0, 1.0)
     return np.asarray(t * t * (3.0 - 2.0 * t))
