@@ -52,6 +52,8 @@ RIM_UM = 1.0
 NO_NUCLEI = Nuclei(np.zeros((1, 1)), np.zeros((1, 1)), np.zeros((1, 1)))
 DIRECTIONS = ((1.0, 0.0), (0.5, 3**0.5 / 2), (-0.5, 3**0.5 / 2))
 """Cosine and sine of the directions of fibres, before they are bent."""
+GLASS_DENSITY, PALE_DENSITY = (0.012, 0.04), (0.03, 0.28)
+"""Over these mean densities glass turns into tissue, and tissue becomes dense enough for whole nuclei."""
 MOST = 1.8
 """A child is at most so many times as dense as the smooth surface there."""
 DARKEST, BRIGHTEST = np.array([30, 20, 70], np.float32), np.float32(255.0)
@@ -100,6 +102,9 @@ class Architecture:
 
         around: pixels (H + 2, W + 2, RGB) of `rect` and one more on each side.
         """
+        smooth = _smooth_children(around)
+        if not _ramp(_density(smooth), GLASS_DENSITY).any():  # the same, quicker
+            return details(denser(smooth, np.ones_like(smooth), np.ones_like(smooth)))
         um, whole = mpp(s), rect.grown(1)
         x, y = np.meshgrid(
             (np.arange(2 * whole.width, dtype=np.float64) + 2 * whole.x + 0.5) * um,
@@ -111,7 +116,7 @@ class Architecture:
         light = np.exp(density[..., 3:] * -HEMATOXYLIN)
         expected_light = np.maximum(_smooth_children(_means(light)), np.float32(0.1))
         share = (density[2:-2, 2:-2, :3] / expected).clip(0, MOST).astype(np.float32)
-        return details(denser(_smooth_children(around), share, light[2:-2, 2:-2] / expected_light))
+        return details(denser(smooth, share, light[2:-2, 2:-2] / expected_light))
 
     def _fat(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
         """Bright cells with thin walls, as thin as a pixel shows them and no darker than they are."""
@@ -194,11 +199,21 @@ def denser(pixels: Floats, share: Floats, light: Floats) -> Floats:
 
     pixels, share, light: (H, W, RGB); see `Architecture.density`.
     """
-    passed = np.clip(pixels / np.float32(GLASS), np.float32(0.02), np.float32(1.0))
-    density = np.log(passed) * -share
-    tissue = ((density.mean(-1, keepdims=True) - np.float32(0.03)) * np.float32(4.0)).clip(0, 1)
-    drawn = np.exp(-density) * (np.float32(1.0) + tissue * (light - np.float32(1.0)))
+    plain = _density(pixels)
+    density = plain * (np.float32(1.0) + _ramp(plain, GLASS_DENSITY) * (share - np.float32(1.0)))
+    drawn = np.exp(-density) * (np.float32(1.0) + _ramp(plain, PALE_DENSITY) * (light - np.float32(1.0)))
     return np.asarray(np.float32(GLASS) * np.minimum(drawn, np.float32(1.0)), np.float32)
+
+
+def _density(pixels: Floats) -> Floats:
+    """Optical density, to the base e, of grey levels."""
+    return np.asarray(-np.log(np.clip(pixels / np.float32(GLASS), np.float32(0.02), np.float32(1.0))), np.float32)
+
+
+def _ramp(density: Floats, over: tuple[float, float]) -> Floats:
+    """0 to 1 as the mean of a pixel's densities rises over such a range, (H, W, 1)."""
+    low, high = np.float32(over[0]), np.float32(over[1])
+    return np.asarray(((density.mean(-1, keepdims=True) - low) / (high - low)).clip(0, 1), np.float32)
 
 
 def _means(plane: Floats) -> Floats:

@@ -46,6 +46,17 @@ def test_glass_stays_glass() -> None:
     assert not Architecture(5).bands(4, Rect(3, 3, 8, 8), glass).any()
 
 
+@pytest.mark.parametrize("s", [0, 4])
+def test_glass_beside_tissue_is_what_it_is_alone(s: int) -> None:
+    """Glass is drawn without a look at the place; a region of glass alone must not differ by a bit."""
+    around = np.full((34, 50, 3), [243, 242, 244], np.float32)
+    around[:, 30:] = [190, 130, 170]
+    whole = Architecture(5).bands(s, Rect(900, 64, 48, 32), around)
+    part = Architecture(5).bands(s, Rect(900, 64, 20, 32), around[:, :22])
+    np.testing.assert_array_equal(part, whole[:, :20])
+    assert np.abs(whole[:, 30:]).max() > 1
+
+
 def test_children_are_not_denser_than_can_be() -> None:
     parent = AROUND[1:-1, 1:-1]
     children = merge(parent, Architecture(5).bands(4, Rect(900, 900, 48, 40), AROUND))
