@@ -9,6 +9,7 @@ pixels as in those it learned from.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +53,9 @@ RIM_UM = 1.0
 NO_NUCLEI = Nuclei(np.zeros((1, 1)), np.zeros((1, 1)), np.zeros((1, 1)))
 DIRECTIONS = ((1.0, 0.0), (0.5, 3**0.5 / 2), (-0.5, 3**0.5 / 2))
 """Cosine and sine of the directions of fibres, before they are bent."""
+LEAST_ROWS = 32
+"""Fewer are not worth a thread."""
+_THREADS = ThreadPoolExecutor(2, "drawing")  # starts no thread before it is used
 GLASS_DENSITY, PALE_DENSITY = (0.012, 0.04), (0.03, 0.28)
 """Over these mean densities glass turns into tissue, and tissue becomes dense enough for whole nuclei."""
 MOST = 1.8
@@ -100,8 +104,18 @@ class Architecture:
         It is that of the smooth surface through their parents, made as much denser in each place as `density` is than
         the smooth surface through its own means, and with as many more nuclei.
 
-        around: pixels (H + 2, W + 2, RGB) of `rect` and one more on each side.
+        around: pixels (H + 2, W + 2, RGB) of `rect` and one more on each side. Two threads share a large one.
         """
+        if rect.height < 2 * LEAST_ROWS:
+            return self._bands(s, rect, around)
+        middle = rect.height // 2
+        upper = Rect(rect.x, rect.y, rect.width, middle)
+        lower = Rect(rect.x, rect.y + middle, rect.width, rect.height - middle)
+        halves = ((upper, around[: middle + 2]), (lower, around[middle:]))
+        return np.concatenate(list(_THREADS.map(lambda half: self._bands(s, *half), halves)))
+
+    def _bands(self, s: int, rect: Rect, around: Floats) -> Floats:
+        """See `bands`."""
         smooth = _smooth_children(around)
         if not _ramp(_density(smooth), GLASS_DENSITY).any():  # the same, quicker
             return details(denser(smooth, np.ones_like(smooth), np.ones_like(smooth)))
