@@ -154,6 +154,8 @@ def calibrate(prepared: Path, weights: Path, crops: int) -> None:
 @click.argument("name")
 @click.option("--seed", default=1, show_default=True, help="Seed of what is painted.")
 @click.option("--model", default="mini", show_default=True, help="Model that paints it.")
+@click.option("--steps", type=int, help="Steps from noise to detail: mini offers 2, 4 and 8.")
+@click.option("--guidance", type=float, default=1.0, show_default=True, help="Classifier-free: mini offers 1 to 4.")
 @click.option("--size", type=(int, int), metavar="WIDTH HEIGHT", help="In 20x pixels; 131072 98304 by default.")
 @click.option("--unbounded", is_flag=True, help="A slide without an end.")
 @click.option("--parent", type=_FILE, help="A real picture, RGB: zooming in paints beyond its pixels.")
@@ -166,6 +168,8 @@ def new(
     name: str,
     seed: int,
     model: str,
+    steps: int | None,
+    guidance: float,
     size: tuple[int, int] | None,
     unbounded: bool,
     parent: Path | None,
@@ -179,10 +183,12 @@ def new(
 
     Of reference pictures only what they look like is kept, never their pixels.
     """
+    from everslide.model.manner import Manner
     from everslide.model.new_slide import Wish, add_slide
 
     with speaking():
-        wish = Wish(name, seed, model, size, unbounded, parent, mpp, like, regions, like_mpp)
+        manner = Manner(steps, guidance)
+        wish = Wish(name, seed, model, size, unbounded, parent, mpp, like, regions, like_mpp, manner)
         extent = add_slide(wish, out)
     serving = "" if model == "mini" else f" --model {model}" + " --weights FOLDER" * model.startswith("zoomldm-")
     click.echo(f"{out}: slide {name}, {extent}; see it with `everslide serve{serving} --slides {out}`")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from everslide.model import noise as keyed
 from everslide.model.geometry import WINDOW_PX, WindowGrid, WindowIndex
+from everslide.model.manner import Manner, Offer
 from everslide.model.sketch import TOP_SCALE
 from everslide.model.subject import Subject
 
@@ -76,6 +77,18 @@ class Conditioned(Protocol):
 
 
 @runtime_checkable
+class Mannered(Protocol):
+    """A denoiser that leaves it to the slide in which manner it paints."""
+
+    @property
+    def offer(self) -> Offer: ...
+
+    def of(self, manner: Manner) -> Denoiser:
+        """The same denoiser in another manner, one on offer."""
+        ...
+
+
+@runtime_checkable
 class WindowModel(Protocol):
     """A model that is told which windows of which slide it paints, and keys its noise and conditions by itself.
 
@@ -114,6 +127,7 @@ class KeyedDenoiser:
         self._denoiser = denoiser
         self.name, self.fingerprint = denoiser.name, denoiser.fingerprint
         self.batch, self.calls_per_window = denoiser.batch, denoiser.calls_per_window
+        self.offer = denoiser.offer if isinstance(denoiser, Mannered) else Offer(denoiser.calls_per_window)
 
     @property
     def steerable(self) -> bool:
@@ -122,17 +136,21 @@ class KeyedDenoiser:
 
     def bands(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> Floats:
         """See `WindowModel.bands`."""
-        s, noise = windows[0].s, _noise(subject.seed, windows)
-        if isinstance(self._denoiser, Conditioned):
-            return self._denoiser.detail(s, parents, *noise, self._denoiser.cells(subject, windows, parents))
-        return self._denoiser.detail(s, parents, *noise)
+        s, noise, denoiser = windows[0].s, _noise(subject.seed, windows), self._of(subject)
+        if isinstance(denoiser, Conditioned):
+            return denoiser.detail(s, parents, *noise, denoiser.cells(subject, windows, parents))
+        return denoiser.detail(s, parents, *noise)
 
     def steps(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> list[Floats]:
         """See `Stepwise.steps`; none where the denoiser does not show them."""
-        s, noise = windows[0].s, _noise(subject.seed, windows)
-        if isinstance(self._denoiser, Conditioned):
-            return self._denoiser.steps(s, parents, *noise, self._denoiser.cells(subject, windows, parents))
-        return self._denoiser.steps(s, parents, *noise) if isinstance(self._denoiser, Stepwise) else []
+        s, noise, denoiser = windows[0].s, _noise(subject.seed, windows), self._of(subject)
+        if isinstance(denoiser, Conditioned):
+            return denoiser.steps(s, parents, *noise, denoiser.cells(subject, windows, parents))
+        return denoiser.steps(s, parents, *noise) if isinstance(denoiser, Stepwise) else []
+
+    def _of(self, subject: Subject) -> Denoiser:
+        """The denoiser in the subject's manner."""
+        return self._denoiser.of(subject.manner) if isinstance(self._denoiser, Mannered) else self._denoiser
 
 
 def _noise(seed: int, windows: Sequence[WindowIndex]) -> tuple[Floats, Floats]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from everslide.model.denoiser import Denoiser, WindowModel, as_window_model
 from everslide.model.geometry import WindowIndex
 from everslide.model.subject import Subject
-from everslide.model.windows import Bands, Counts, Parent, count_batch, is_steerable, paint_batch
+from everslide.model.windows import Bands, Counts, Parent, count_batch, is_steerable, offer_of, paint_batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class GatheredWindows:
     def __init__(self, model: Denoiser | WindowModel, seconds: float = 0.005) -> None:
         self._model = as_window_model(model)
         self.fingerprint, self.grid, self.scales = self._model.fingerprint, self._model.grid, self._model.scales
-        self.steerable = is_steerable(self._model)
+        self.steerable, self.offer = is_steerable(self._model), offer_of(self._model)
         self._seconds = seconds if model.batch > 1 else 0.0
         self.counts = Counts()
         self._wishes: queue.SimpleQueue[_Wish | None] = queue.SimpleQueue()
@@ -76,7 +76,7 @@ class GatheredWindows:
                 for wish in batch:
                     wish.painted.set_exception(error)
                 continue
-            count_batch(self.counts, self._model, len(batch))
+            count_batch(self.counts, self._model, batch[0].subject, len(batch))
             for wish, painted in zip(batch, bands, strict=True):
                 wish.painted.set_result(painted)
 

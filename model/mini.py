@@ -20,7 +20,8 @@ from everslide.model.conditions.encoder import load_encoder
 from everslide.model.conditions.sources import CDMConditions, Conditions, NoConditions
 from everslide.model.denoiser import PARENT_PX
 from everslide.model.geometry import WindowIndex
-from everslide.model.network import DETAIL_CHANNELS, PARENT_CHANNELS
+from everslide.model.manner import OWN, Manner, Offer
+from everslide.model.network import DETAIL_CHANNELS, PARENT_CHANNELS, DetailUNet
 from everslide.model.precision import fast_bfloat16
 from everslide.model.sampler import Sampler
 from everslide.model.subject import Subject
@@ -28,6 +29,8 @@ from everslide.model.weights import Weights, load_weights
 
 Floats = NDArray[np.float32]
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "mini.safetensors"
+STEPS = (2, 4, 8)
+STRONGEST_GUIDANCE = 4.0
 
 
 class MiniDenoiser:
@@ -49,14 +52,16 @@ class MiniDenoiser:
         self.batch, self._sampler, self._device = batch, sampler, device
         self._dtype = torch.bfloat16 if fast_bfloat16(device) else torch.float32
         network = weights.build().to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._network = network.eval()
+        self._network: DetailUNet = network.eval()
         self._deviation, self._contrast = weights.deviation, weights.contrast
         self._conditions = conditions or _own_conditions(weights, device)
+        self._manner = OWN
         self._numbers = self._measure_fingerprint(weights.digest, threads)
 
     @property
     def fingerprint(self) -> str:
-        return hashlib.sha256(f"{self._numbers} {self._conditions.fingerprint}".encode()).hexdigest()
+        facts = f"{self._numbers} {self._conditions.fingerprint}{self._manner.key}"
+        return hashlib.sha256(facts.encode()).hexdigest()
 
     def told(self, conditions: Callable[[Conditions], Conditions]) -> MiniDenoiser:
         """The same network with other conditions, made from its present ones."""
@@ -64,9 +69,29 @@ class MiniDenoiser:
         other._conditions = conditions(self._conditions)
         return other
 
+    def _ways(self) -> dict[int, tuple[DetailUNet, Sampler]]:
+        """By the number of steps: which network walks them, and at which times. The sampler that came with the weights
+        is one of them, and the one that is taken without a choice."""
+        own = self._sampler
+        ways = {steps: (self._network, Sampler(Sampler.falling(steps), own.strength)) for steps in STEPS}
+        return ways | {own.steps: (self._network, own)}
+
+    @property
+    def offer(self) -> Offer:
+        """See `Mannered.offer`: there is no guidance where the network is told nothing anyhow."""
+        strongest = STRONGEST_GUIDANCE if self.steerable else 1.0
+        return Offer(self._sampler.steps, tuple(sorted(self._ways())), strongest)
+
+    def of(self, manner: Manner) -> MiniDenoiser:
+        """See `Mannered.of`. Raises SlideError where the manner is not on offer."""
+        self.offer.check(manner, self.name)
+        other = copy.copy(self)
+        other._manner = manner
+        return other
+
     @property
     def calls_per_window(self) -> int:
-        return self._sampler.steps
+        return self.offer.calls(self._manner)
 
     @property
     def steerable(self) -> bool:
@@ -134,15 +159,19 @@ class MiniDenoiser:
         scale = torch.full((count,), s, device=self._device)
         strength = torch.full((count,), self._sampler.strength, device=self._device)
         told = None if cells is None else torch.from_numpy(cells).to(self._device)
+        network, sampler = self._ways()[self._manner.steps or self._sampler.steps]
 
         def velocity(z_t: Tensor, t: float) -> Tensor:
             now = torch.full((count,), t, device=self._device)
-            out: Tensor = self._network(z_t, given, now, scale, strength, told).float()
+            out: Tensor = network(z_t, given, now, scale, strength, told).float()
+            if self._manner.guided:  # Ho and Salimans, "Classifier-free diffusion guidance", 2022, Eq. 6, of velocities
+                untold: Tensor = network(z_t, given, now, scale, strength).float()
+                out = untold + self._manner.guidance * (out - untold)  # their w + 1
             if expected is not None:
                 expected.append(z_t - t * out)
             return out
 
-        return self._sampler.walk(velocity, noise.to(self._device, memory_format=torch.channels_last))
+        return sampler.walk(velocity, noise.to(self._device, memory_format=torch.channels_last))
 
     def _measure_fingerprint(self, digest: str, threads: int) -> str:
         """Hash of everything that may change a bit: weights, sampler, device, library, and a probe's own output."""

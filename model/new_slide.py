@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from everslide.model.errors import SlideError
+from everslide.model.manner import OWN, Manner
 from everslide.model.slide import Slide
 
 _REGION = re.compile(r"([\d.]+),([\d.]+),([\d.]+),([\d.]+)=(.+)")
@@ -19,6 +20,7 @@ class Wish:
 
     parent: a picture to zoom into, of parent_mpp um per pixel. like: a picture whose tissue and stain it shall have.
     regions: "X,Y,WIDTH,HEIGHT=PICTURE", in um from the corner of the slide. like_mpp: um per pixel of those pictures.
+    manner: whether the model offers it is known when it is served.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Wish:
     like: Path | None = None
     regions: tuple[str, ...] = ()
     like_mpp: float = 0.5
+    manner: Manner = OWN
 
 
 def add_slide(wish: Wish, file: Path) -> str:
@@ -48,6 +51,8 @@ def add_slide(wish: Wish, file: Path) -> str:
     width, height = wish.size_px or (Slide.width_px, Slide.height_px)
     slide = Slide(wish.name, wish.seed, width, height, model=wish.model)
     lines = ["[[slide]]", f'name = "{wish.name}"', f"seed = {wish.seed}", f"model = {json.dumps(wish.model)}"]
+    lines += [f"steps = {wish.manner.steps}"] if wish.manner.steps is not None else []
+    lines += [f"guidance = {float(wish.manner.guidance)}"] if wish.manner.guided else []
     extent = f"{slide.width_px} x {slide.height_px} px of 20x"
     if wish.parent is not None and wish.parent_mpp is not None:
         from everslide.model.top import read_top

@@ -77,18 +77,21 @@ class Painter:
         top: TopPlane | None = None,
         reference: Reference | None = None,
     ) -> None:
-        """reference: what the slide shall look like. Raises SlideError where the model cannot be told."""
+        """reference: what the slide shall look like. Raises SlideError where the model cannot do as the slide says."""
         self.slide, self._tiles = slide, tiles
         self._paints = paints if isinstance(paints, Windows) else LocalWindows(paints)
         self._grid = self._paints.grid
         if reference and not self._paints.steerable:
             raise SlideError(f"slide {slide.name}: its model {slide.model} takes no reference picture; leave it out")
-        self._top, self._subject = top or Sketch(slide, reference=reference), Subject(slide.seed, reference)
+        self._paints.offer.check(slide.manner, f"slide {slide.name}: its model {slide.model}")
+        self._subject = Subject(slide.seed, reference, slide.manner)
+        self._top = top or Sketch(slide, reference=reference)
         self._windows: OrderedDict[WindowIndex, Bands] = OrderedDict()
         self._regions: dict[int, deque[tuple[Rect, Pixels]]] = {}
         places = [self._grid.window_px, self._grid.stride_px]
         facts = [self._paints.fingerprint, self._top.fingerprint, self._top.s, keyed.SEED_FORMAT, *places]
         facts += [reference.digest] if reference else []
+        facts += [slide.manner.key] if slide.manner.key else []
         self.fingerprint = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
     @property

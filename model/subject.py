@@ -5,18 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from everslide.model.manner import OWN, Manner
+
 if TYPE_CHECKING:
     from everslide.model.conditions.reference import Reference
 
 
 @dataclass(frozen=True)
 class Subject:
-    """seed: of the slide. reference: what it shall look like; only where the model is `steerable`."""
+    """seed: of the slide. reference: what it shall look like; only where the model is `steerable`. manner: one that the
+    model offers."""
 
     seed: int
     reference: Reference | None = None
+    manner: Manner = OWN
 
     @property
     def key(self) -> str:
         """Equal for subjects that are painted alike."""
-        return str(self.seed) if self.reference is None else f"{self.seed}-{self.reference.digest[:16]}"
+        like = "" if self.reference is None else f"-{self.reference.digest[:16]}"
+        return f"{self.seed}{like}{self.manner.key}"

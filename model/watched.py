@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from everslide.model import noise as keyed
 from everslide.model.geometry import WindowGrid, WindowIndex
+from everslide.model.manner import Offer
 from everslide.model.subject import Subject
 from everslide.model.wavelet import box_mean, merge
 from everslide.model.windows import Bands, Counts, Parent, ShowsSteps, Windows
@@ -86,6 +87,10 @@ class WatchedWindows:
     def steerable(self) -> bool:
         return self._windows.steerable
 
+    @property
+    def offer(self) -> Offer:
+        return self._windows.offer
+
     def paint(self, subject: Subject, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
         """See `Windows.paint`."""
         return [self._paint(subject, window, parent) for window, parent in zip(windows, parents, strict=True)]
@@ -100,8 +105,7 @@ class WatchedWindows:
         if isinstance(self._windows, ShowsSteps):
             walk = partial(self._windows.steps, subject, window, kept)
         self._watch(PaintedWindow(window.s, seconds, kept, noise, bands.astype(np.float32), walk))
-        # What others paint at the same time counts there too: the share of a window is the same for all.
-        total = self._windows.counts
+        # Not what `self._windows` counted meanwhile: others paint with it at the same time.
         self.counts.windows += 1
-        self.counts.denoiser_calls += total.denoiser_calls // max(1, total.windows)
+        self.counts.denoiser_calls += self.offer.calls(subject.manner)
         return bands

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from everslide.model.denoiser import Denoiser, KeyedDenoiser, WindowModel, as_window_model
 from everslide.model.geometry import WindowGrid, WindowIndex
+from everslide.model.manner import Offer
 from everslide.model.subject import Subject
 
 Bands = NDArray[np.float16]
@@ -42,6 +43,8 @@ class Windows(Protocol):
     @property
     def steerable(self) -> bool: ...
     @property
+    def offer(self) -> Offer: ...
+    @property
     def counts(self) -> Counts: ...
 
     def paint(self, subject: Subject, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
@@ -64,7 +67,7 @@ class LocalWindows:
     def __init__(self, model: Denoiser | WindowModel) -> None:
         self._model = as_window_model(model)
         self.fingerprint, self.grid, self.scales = self._model.fingerprint, self._model.grid, self._model.scales
-        self.steerable = is_steerable(self._model)
+        self.steerable, self.offer = is_steerable(self._model), offer_of(self._model)
         self.counts = Counts()
 
     def paint(self, subject: Subject, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
@@ -73,7 +76,7 @@ class LocalWindows:
         for start in range(0, len(windows), self._model.batch):
             part = slice(start, start + self._model.batch)
             out += paint_batch(self._model, subject, windows[part], parents[part])
-            count_batch(self.counts, self._model, len(windows[part]))
+            count_batch(self.counts, self._model, subject, len(windows[part]))
         return out
 
     def steps(self, subject: Subject, window: WindowIndex, parent: Parent) -> list[Bands]:
@@ -90,10 +93,15 @@ def is_steerable(model: WindowModel) -> bool:
     return isinstance(model, KeyedDenoiser) and model.steerable
 
 
-def count_batch(counts: Counts, model: WindowModel, windows: int) -> None:
+def offer_of(model: WindowModel) -> Offer:
+    """The manners that a model can paint in."""
+    return model.offer if isinstance(model, KeyedDenoiser) else Offer(model.calls_per_window)
+
+
+def count_batch(counts: Counts, model: WindowModel, subject: Subject, windows: int) -> None:
     """Add a batch with so many of its places filled."""
     counts.windows += windows
-    counts.denoiser_calls += windows * model.calls_per_window
+    counts.denoiser_calls += windows * offer_of(model).calls(subject.manner)
     counts.batches += 1
     counts.places += model.batch
 

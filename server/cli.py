@@ -187,6 +187,8 @@ def worker(scheduler: str, model: str, files: ModelFiles, windows: int, name: st
 @click.option("--region", metavar="X,Y,WIDTH,HEIGHT", help="In 20x pixels; the whole slide by default.")
 @click.option("--magnification", type=float, default=20.0, show_default=True, help="Of the finest pixels.")
 @click.option("--lossless", is_flag=True, help="For OME-TIFF: deflate instead of JPEG.")
+@click.option("--steps", type=int, help="Steps from noise to detail, where the model offers a choice.")
+@click.option("--guidance", type=float, default=1.0, show_default=True, help="Classifier-free, where it offers that.")
 @with_model
 def export(
     settings: Settings,
@@ -195,6 +197,8 @@ def export(
     region: str | None,
     magnification: float,
     lossless: bool,
+    steps: int | None,
+    guidance: float,
     model: str,
     files: ModelFiles,
 ) -> None:
@@ -203,12 +207,14 @@ def export(
     Stopped and started again, it goes on where it was. The settings are those of `everslide serve`.
     """
     from everslide.cache.store import StoreError
-    from everslide.server.exporting import run_export
+    from everslide.model.manner import Manner
+    from everslide.server.exporting import entry_of, run_export
 
     if settings.cache is None and settings.redis is None:
         settings = replace(settings, cache=default_cache())
     try:
-        run_export(settings, slide, model, files, out, region, magnification, lossless)
+        entry = entry_of(slide, model, Manner(steps, guidance))
+        run_export(settings, entry, files, out, region, magnification, lossless)
     except (EverslideError, StoreError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{out}: {out.stat().st_size} bytes, SYNTHETIC - not for diagnosis")

@@ -26,6 +26,7 @@ from everslide.model.conditions.reference import Reference
 from everslide.model.errors import EverslideError
 from everslide.model.gathered import GatheredWindows
 from everslide.model.geometry import WindowGrid, WindowIndex
+from everslide.model.manner import Manner, Offer
 from everslide.model.subject import Subject
 from everslide.model.windows import Bands, Counts, Parent
 from everslide.server.painters import ModelFiles, load_model
@@ -60,17 +61,27 @@ class Brush(WorkerPlugin):
         self.windows.close()
 
 
-def paint_window(seed: int, s: int, col: int, row: int, parent: bytes, reference: str = "") -> bytes:
+def paint_window(
+    seed: int,
+    s: int,
+    col: int,
+    row: int,
+    parent: bytes,
+    reference: str = "",
+    steps: int | None = None,
+    guidance: float = 1.0,
+) -> bytes:
     """The task: one window on a worker. parent: (h, h, 3) uint8, h half a window -> what the worker did since it
     last told (`everslide.server.worked`), then bands float16, as bytes.
 
-    reference: what the slide shall look like, as JSON, or nothing.
+    reference: what the slide shall look like, as JSON, or nothing. steps, guidance: its manner.
     """
     brush: Any = get_worker().plugins[_PLUGIN]
     grid: WindowGrid = brush.windows.grid
     pixels = np.frombuffer(parent, np.uint8).reshape(grid.window_px // 2, grid.window_px // 2, 3)
     told = Reference.from_dict(json.loads(reference)) if reference else None
-    (bands,) = brush.windows.paint(Subject(seed, told), [WindowIndex(s, col, row, grid)], [pixels])
+    subject = Subject(seed, told, Manner(steps, guidance))
+    (bands,) = brush.windows.paint(subject, [WindowIndex(s, col, row, grid)], [pixels])
     data: bytes = brush.told.news() + bands.tobytes()
     return data
 
@@ -84,6 +95,7 @@ class WorkerModel:
     grid: WindowGrid
     scales: int
     steerable: bool
+    offer: Offer
 
 
 def _models(dask_worker: Worker) -> WorkerModel | None:
@@ -91,9 +103,9 @@ def _models(dask_worker: Worker) -> WorkerModel | None:
     brush: Any = dask_worker.plugins.get(_PLUGIN)
     if brush is None:
         return None
-    return WorkerModel(
-        brush.model, brush.windows.fingerprint, brush.windows.grid, brush.windows.scales, brush.windows.steerable
-    )
+    windows: GatheredWindows = brush.windows
+    facts = (windows.fingerprint, windows.grid, windows.scales, windows.steerable, windows.offer)
+    return WorkerModel(brush.model, *facts)
 
 
 class Cluster:
@@ -156,7 +168,7 @@ class ClusterWindows:
     def __init__(self, client: Client, model: WorkerModel) -> None:
         self._client, self._model = client, model.name
         self.fingerprint, self.grid, self.scales = model.fingerprint, model.grid, model.scales
-        self.steerable = model.steerable
+        self.steerable, self.offer = model.steerable, model.offer
         self.counts = Counts()
         self._lock = threading.Lock()
         self.still_wanted: Callable[[], None] = lambda: None
@@ -199,6 +211,8 @@ class ClusterWindows:
             window.row,
             parent.tobytes(),
             json.dumps(subject.reference.as_dict()) if subject.reference else "",
+            subject.manner.steps,
+            subject.manner.guidance,
             key=window_name(self.fingerprint, subject, window, parent),
             priority=window.s,
             retries=_RETRIES,

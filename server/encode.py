@@ -51,7 +51,7 @@ def format_of(suffix: str) -> Format:
 
 def mark_of(slide: Slide) -> str:
     """The sentence inside every file."""
-    return f"{NOTICE}; Everslide {slide.model} seed {slide.seed}"
+    return f"{NOTICE}; Everslide {slide.model} seed {slide.seed}{slide.manner.words}"
 
 
 def encoders_fingerprint() -> str:

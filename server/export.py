@@ -48,11 +48,11 @@ class Region:
 
     @property
     def description(self) -> str:
-        x, y, seed = self.z_rect.x, self.z_rect.y, self.slide.entry.slide.seed
+        slide, rect = self.slide.entry.slide, self.z_rect
         return (
-            f"{NOTICE}. Everslide {version()}, slide {self.slide.entry.slide.name}, model "
-            f"{self.slide.entry.slide.model}, seed {seed}, fingerprint {self.slide.fingerprint}, level {self.level}, "
-            f"region {x},{y} {self.z_rect.width}x{self.z_rect.height}"
+            f"{NOTICE}. Everslide {version()}, slide {slide.name}, model {slide.model}, seed {slide.seed}"
+            f"{slide.manner.words}, fingerprint {self.slide.fingerprint}, level {self.level}, "
+            f"region {rect.x},{rect.y} {rect.width}x{rect.height}"
         )
 
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from everslide.model.errors import SlideError
 from everslide.model.geometry import BASE_MAGNIFICATION, Rect
+from everslide.model.manner import OWN, Manner
 from everslide.server.assembly import assemble
 from everslide.server.encode import JPEG, PNG
 from everslide.server.errors import MalformedError
@@ -29,8 +30,7 @@ SUFFIXES = (".ome.tiff", ".ome.tif", ".png", ".jpeg", ".jpg", ".dzi")
 
 def run_export(
     settings: Settings,
-    spec: str,
-    model: str,
+    entry: Entry,
     files: ModelFiles,
     out: Path,
     region: str | None,
@@ -40,14 +40,13 @@ def run_export(
     """Write `out`, in the format that its name says. Raises SlideError, StoreError, RequestError, OSError."""
     if not out.name.endswith(SUFFIXES):
         raise MalformedError(f"a file that ends in {', '.join(SUFFIXES)}", out.name, "choose another name")
-    entry = _entry(spec, model)
     little = replace(
         settings,
         event_streams=0,
         memory_size=min(settings.memory_size, MAX_MEMORY),
         raw_size=min(settings.raw_size, MAX_MEMORY),
     )
-    assembly = assemble(little, Catalogue((entry,)), {model: files})
+    assembly = assemble(little, Catalogue((entry,)), {entry.slide.model: files})
     try:
         slide = assembly.service.slide(entry.slide.name)
         level = _level(slide, magnification)
@@ -73,11 +72,11 @@ def _shown_on(bar: tqdm[Never]) -> Progress:
     return show
 
 
-def _entry(spec: str, model: str) -> Entry:
-    for entry in demo_entries(model):
-        if entry.slide.name == spec:
-            return entry
-    return parse_spec(spec, model)
+def entry_of(spec: str, model: str, manner: Manner = OWN) -> Entry:
+    """The slide "demo", "endless", or that of a specification. Raises SlideError."""
+    demos = {entry.slide.name: entry for entry in demo_entries(model)}
+    entry = demos.get(spec) or parse_spec(spec, model)
+    return replace(entry, slide=replace(entry.slide, manner=manner))
 
 
 def _level(slide: ServedSlide, magnification: float) -> int:

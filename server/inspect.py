@@ -11,6 +11,7 @@ import numpy as np
 from flask import Blueprint, Response, request
 
 from everslide.model.geometry import TILE_PX, TileIndex, magnification, mpp
+from everslide.model.manner import Manner
 from everslide.model.watched import PaintedWindow
 from everslide.model.wavelet import box_mean
 from everslide.model.windows import Bands
@@ -142,6 +143,8 @@ def _facts(slide: ServedSlide, address: TileAddress) -> dict[str, Any]:
         "um_per_px": mpp(tile.s),
         "seed": str(slide.entry.slide.seed),
         "model": slide.entry.slide.model,
+        "steps": slide.entry.slide.manner.steps,
+        "guidance": slide.entry.slide.manner.guidance,
         "fingerprint": slide.fingerprint,
         "cached": pixels is not None,
         "sha256": None if pixels is None else _digest(slide, pixels),
@@ -191,18 +194,18 @@ def _comparison(slide: ServedSlide, first: Pixels, second: Repainted) -> dict[st
         "largest_difference": int(np.abs(first.astype(np.int16) - second.pixels.astype(np.int16)).max()),
         "milliseconds": round(second.seconds * 1000, 1),
         "windows": second.window_count,
-        "steps": _steps_of_window(second),
+        "steps": _steps_of_window(slide.entry.slide.manner, second),
         "denoiser_calls": second.denoiser_calls,
         "work": [_work(window) for window in second.windows],
         "film": film(second.windows[-1], second.steps, second.pixels, slide.mark) if second.windows else [],
     }
 
 
-def _steps_of_window(painted: Repainted) -> int | None:
-    """Sampler steps of a window: each calls the denoiser once. None where nobody counts, or nothing was painted."""
+def _steps_of_window(manner: Manner, painted: Repainted) -> int | None:
+    """Sampler steps of a window. None where nobody counts, or nothing was painted."""
     if not painted.window_count or painted.denoiser_calls is None:
         return None
-    return painted.denoiser_calls // painted.window_count
+    return painted.denoiser_calls // painted.window_count // manner.calls_per_step
 
 
 def _work(window: PaintedWindow) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from everslide import version
 from everslide.cache.store import StoreError
 from everslide.model.errors import EverslideError
 from everslide.model.geometry import BASE_MAGNIFICATION, BASE_MPP, TILE_PX
+from everslide.model.manner import Manner
 from everslide.model.slide import Slide
 from everslide.server.assembly import Assembly, assemble
 from everslide.server.deepzoom import TileAddress
@@ -50,6 +51,8 @@ class SlideFile(BaseModel):
     height_px: int = 98304
     unbounded: bool = False
     model: str = "mini"
+    steps: int | None = None
+    guidance: float = 1.0
     weights: Path | None = None
     cache: Path | None = Field(None, description="Folder of painted tiles; in memory only by default.")
     redis: str | None = None
@@ -70,7 +73,8 @@ class EverslideTileSource(FileTileSource, metaclass=LruCacheMetaclass):  # type:
         super().__init__(path, **kwargs)
         spec = _read(str(path))
         try:
-            slide = Slide(spec.name, spec.seed, spec.width_px, spec.height_px, spec.unbounded, spec.model)
+            manner = Manner(spec.steps, spec.guidance)
+            slide = Slide(spec.name, spec.seed, spec.width_px, spec.height_px, spec.unbounded, spec.model, manner)
             settings = Settings(cache=spec.cache, redis=spec.redis, scheduler=spec.scheduler, threads=_WAITING)
             assembly = assemble(settings, Catalogue((Entry(slide, spec.name),)), {spec.model: ModelFiles(spec.weights)})
         except (EverslideError, StoreError) as error:
@@ -101,6 +105,8 @@ class EverslideTileSource(FileTileSource, metaclass=LruCacheMetaclass):  # type:
             "notice": NOTICE,
             "model": slide.model,
             "seed": slide.seed,
+            "steps": slide.manner.steps,
+            "guidance": slide.manner.guidance,
             "unbounded": slide.unbounded,
             "fingerprint": self._slide.fingerprint,
             "version": version(),

@@ -12,6 +12,7 @@ from flask import Blueprint, Response, request
 from everslide.model.conditions.reference import Reference
 from everslide.model.errors import EverslideError, ImageError, SlideError
 from everslide.model.geometry import TileIndex
+from everslide.model.manner import Manner, Offer
 from everslide.model.slide import Slide
 from everslide.server.access import Access, client_gone
 from everslide.server.deepzoom import TileAddress
@@ -19,6 +20,7 @@ from everslide.server.documents import Document, Documents, document_name
 from everslide.server.encode import JPEG, NOTICE, encode, mark_of
 from everslide.server.errors import ConflictError, MalformedError, NotFoundError
 from everslide.server.fields import fresh_json, json_body, number, takes, text
+from everslide.server.painters import Painters
 from everslide.server.picture import PICTURES, checked_picture, picture_of, picture_record, reference_picture
 from everslide.server.shapes import SlidePost
 from everslide.server.slides import ENDLESS_EXTENT_PX, Entry
@@ -42,10 +44,7 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
     @routes.get("/api/models")
     def models() -> Response:
         """The models that slides can be made with."""
-        offered = [
-            {"name": name, "top_scale": painters.top_scale, "steerable": painters.steerable}
-            for name, painters in service.models.items()
-        ]
+        offered = [_offered(name, painters) for name, painters in service.models.items()]
         return fresh_json({"models": offered})
 
     @routes.get("/api/gallery/<model>/<seed>.jpeg")
@@ -87,6 +86,19 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
     return routes
 
 
+def _offered(name: str, painters: Painters) -> dict[str, Any]:
+    """What a slide of this model may choose: no steps and guidance 1 where there is no choice."""
+    offer = painters.offer
+    return {
+        "name": name,
+        "top_scale": painters.top_scale,
+        "steerable": painters.steerable,
+        "steps": list(offer.steps),
+        "own_steps": offer.own_calls if offer.steps else None,
+        "guidance": offer.guidance,
+    }
+
+
 def _seed(value: object) -> int:
     """A seed as text, since JavaScript's numbers end at 2^53."""
     if not isinstance(value, str) or not _SEED.fullmatch(value) or int(value) > MAX_SEED:
@@ -112,8 +124,22 @@ def _entry(service: TileService, fields: dict[str, Any]) -> Entry:
         width, height = (int(number(fields, side, 256, 2**40)) for side in ("width", "height"))
     reference = _reference(fields["like"], service, model) if fields.get("like") is not None else None
     name = _free_name(service, title)
-    slide = Slide(name, _seed(fields.get("seed")), width, height, unbounded, model)
+    manner = _manner(fields, model, service.models[model].offer)
+    slide = Slide(name, _seed(fields.get("seed")), width, height, unbounded, model, manner)
     return Entry(slide, title, picture.top if picture else None, reference)
+
+
+def _manner(fields: dict[str, Any], model: str, offer: Offer) -> Manner:
+    """Raises MalformedError where the model does not offer it."""
+    steps, guidance = fields.get("steps"), number(fields, "guidance", 1, 100, default=1)
+    if steps is not None and type(steps) is not int:
+        raise MalformedError("field 'steps' as a whole number", repr(steps)[:40], "correct it or leave it out")
+    try:
+        manner = Manner(steps, guidance)
+        offer.check(manner, f"the model {model}")
+    except SlideError as error:
+        raise MalformedError("steps and guidance that the model offers", str(error), "see /api/models") from error
+    return manner
 
 
 def _reference(like: Any, service: TileService, model: str) -> Reference:
@@ -149,6 +175,8 @@ def _record(entry: Entry) -> dict[str, Any]:
         "height": slide.height_px,
         "unbounded": slide.unbounded,
         "model": slide.model,
+        "steps": slide.manner.steps,
+        "guidance": slide.manner.guidance,
         "picture": entry.top is not None,
         "reference": entry.reference.as_dict() if entry.reference else None,
     }
@@ -163,7 +191,8 @@ def _restore(service: TileService, documents: Documents) -> None:
             if record["model"] not in service.models:
                 raise SlideError(f"its model {record['model']!r} is not served now")
             size = (int(record["width"]), int(record["height"]))
-            slide = Slide(name, _seed(record["seed"]), *size, bool(record["unbounded"]), record["model"])
+            manner = Manner(record.get("steps"), record.get("guidance", 1.0))
+            slide = Slide(name, _seed(record["seed"]), *size, bool(record["unbounded"]), record["model"], manner)
             top = picture_of(documents.get(PICTURES, document_name(slide))) if record.get("picture") else None
             like = Reference.from_dict(record["reference"]) if record.get("reference") else None
             service.add(Entry(slide, str(record["title"]), top, like))

@@ -16,6 +16,7 @@ from everslide.server.encode import Pixels
 if TYPE_CHECKING:
     from everslide.model.conditions.reference import Reference
     from everslide.model.denoiser import Denoiser, WindowModel
+    from everslide.model.manner import Offer
     from everslide.model.watched import Watch
     from everslide.model.windows import Windows
 
@@ -58,7 +59,7 @@ class Painters:
 
     top_scale: the coarsest scale that is painted; coarser ones are box means of it.
     fingerprint: hexadecimal; changes with whatever changes the pixels of a tile of the same slide.
-    steerable: whether a slide may have a reference.
+    steerable: whether a slide may have a reference. offer: the manners that a slide may choose from.
     make: makes the painter of a slide, which keeps its tiles where it is told; below a picture where one is given, and
     like a reference where one is given. Raises SlideError where the model cannot do that.
     watched: the same, and it tells of every window that it paints; None where a model cannot be watched.
@@ -67,6 +68,7 @@ class Painters:
     top_scale: int
     fingerprint: str
     steerable: bool
+    offer: Offer
     make: Callable[[Slide, TileStore, TopPlane | None, Reference | None], TilePainter]
     watched: Callable[[Slide, TileStore, TopPlane | None, Reference | None, Watch], TilePainter] | None = None
 
@@ -117,6 +119,7 @@ def load_painters(
         brush.scales,
         Painter(Slide("any", 0), brush, NoTiles(), sketch(Slide("any", 0))).fingerprint,
         brush.steerable,
+        brush.offer,
         make,
         watched=lambda slide, tiles, top, like, watch: make(slide, tiles, top, like, WatchedWindows(fresh, watch)),
     )

@@ -151,6 +151,8 @@ class SlidePost(BaseModel):
     height: int | None = Field(None, description="As width.", json_schema_extra={"example": 2048})
     picture: PictureBody | None = Field(None, description="A picture to zoom into.")
     like: LikeBody | None = Field(None, description="A picture whose tissue and stain the slide shall have.")
+    steps: int | None = Field(None, description="From noise to detail, one of the model's; its own by default.")
+    guidance: float = Field(1, description="Classifier-free guidance, 1 (none) to the model's in /api/models.")
 
 
 class IIIFInfoPath(BaseModel):
@@ -171,6 +173,8 @@ class SlideAnswer(BaseModel):
     title: str
     seed: int = Field(description="Up to 2^64 - 1: read it as a text where numbers are floats.")
     model: str
+    steps: int | None = Field(description="From noise to detail; null: the model's own.")
+    guidance: float = Field(description="Classifier-free guidance; 1: none.")
     width: int = Field(description="20x pixels")
     height: int = Field(description="20x pixels")
     mpp: float = Field(description="um per pixel at max_level")

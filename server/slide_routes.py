@@ -130,6 +130,8 @@ def metadata(slide: ServedSlide) -> dict[str, object]:
         "title": slide.entry.title,
         "seed": is_slide.seed,
         "model": is_slide.model,
+        "steps": is_slide.manner.steps,
+        "guidance": is_slide.manner.guidance,
         "width": is_slide.width_px,
         "height": is_slide.height_px,
         "mpp": BASE_MPP,

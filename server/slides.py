@@ -11,6 +11,7 @@ from pathlib import Path
 from everslide.model.conditions.reference import Reference, read_reference
 from everslide.model.errors import EverslideError, SlideError
 from everslide.model.geometry import TILE_PX
+from everslide.model.manner import Manner
 from everslide.model.slide import Slide
 from everslide.model.top import ImageTop, read_top
 from everslide.server.errors import NotFoundError
@@ -19,7 +20,9 @@ DEMO_SEED = 7
 ENDLESS_SEED = 11
 ENDLESS_EXTENT_PX = 2**31
 _SPEC = re.compile(r"(?P<name>[^:]*):(?P<seed>\d{1,20})(?::(?:(?P<w>\d{1,13})x(?P<h>\d{1,13})|(?P<un>unbounded)))?")
-_FIELDS = {one.name: one.type for one in fields(Slide)} | {
+_FIELDS = {one.name: one.type for one in fields(Slide) if one.name != "manner"} | {
+    "steps": "int",
+    "guidance": "float",
     "title": "str",
     "parent": "str",
     "mpp": "float",
@@ -68,8 +71,8 @@ def parse_spec(spec: str, model: str) -> Entry:
 
 def read_slides(path: Path, model: str) -> list[Entry]:
     """The slides of a TOML file: tables `[[slide]]` with name and seed, and if need be title, width_px, height_px,
-    unbounded, model; or parent, a picture to zoom into, with mpp, its um per pixel, which give the size; reference, a
-    file of `everslide new --like`. Raises SlideError, which names the file and the field."""
+    unbounded, model, steps, guidance; or parent, a picture to zoom into, with mpp, its um per pixel, which give the
+    size; reference, a file of `everslide new --like`. Raises SlideError, which names the file and the field."""
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -99,10 +102,12 @@ def _entry(where: str, folder: Path, table: dict[str, object], model: str) -> En
     parent, um_per_px, like = (values.pop(name, None) for name in ("parent", "mpp", "reference"))
     if (parent is None) != (um_per_px is None):
         raise SlideError(f"{where}: expected both of the fields parent and mpp, or none")
+    chosen = {name: values.pop(name) for name in ("steps", "guidance") if name in values}
     try:
+        values["manner"] = Manner(**chosen)  # type: ignore[arg-type]  # names and types were checked above
         reference = read_reference(folder / str(like)) if like is not None else None
         if parent is None:
-            return Entry(Slide(**values), title, None, reference)  # type: ignore[arg-type]  # names and types were checked above
+            return Entry(Slide(**values), title, None, reference)  # type: ignore[arg-type]
         top = read_top(folder / str(parent), float(str(um_per_px)))
         width, height = (max(side * 2**top.s, TILE_PX) for side in top.size)
         sized = values | {"width_px": width, "height_px": height, "unbounded": False}

@@ -211,6 +211,7 @@ class TileService:
         extent = f"{slide.width_px}x{slide.height_px}{' unbounded' if slide.unbounded else ''}"
         content = f"{painters.fingerprint}|{mark}|{extent}" + (f"|{entry.top.fingerprint}" if entry.top else "")
         content += f"|{entry.reference.digest}" if entry.reference else ""
+        content += f"|{slide.manner.key}" if slide.manner.key else ""
         tiles = PixelTiles(self.stores.lossless, self.stores.raw, _short_hash(content), mark)
         return ServedSlide(
             entry=entry,

@@ -11,6 +11,7 @@ import numpy as np
 from everslide.cache.local_leases import LeaseBook
 from everslide.cache.store import ByteStore, Key
 from everslide.model.geometry import WindowGrid, WindowIndex
+from everslide.model.manner import Offer
 from everslide.model.subject import Subject
 from everslide.model.windows import Bands, Counts, Parent, Windows
 
@@ -64,6 +65,10 @@ class SharedWindows:
     @property
     def steerable(self) -> bool:
         return self._paints.steerable
+
+    @property
+    def offer(self) -> Offer:
+        return self._paints.offer
 
     def paint(self, subject: Subject, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
         """See `Windows.paint`."""

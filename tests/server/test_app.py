@@ -58,6 +58,8 @@ def test_metadata(client: FlaskClient, service: TileService) -> None:
         "title": "Demo",
         "seed": 7,
         "model": "stub",
+        "steps": None,
+        "guidance": 1,
         "width": 131072,
         "height": 98304,
         "mpp": 0.5,

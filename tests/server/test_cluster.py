@@ -22,13 +22,17 @@ import pytest
 from everslide.model.evaluate import MemoryTiles
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import TileIndex, WindowIndex
+from everslide.model.manner import Manner
+from everslide.model.mini import load_mini
 from everslide.model.painter import Painter
 from everslide.model.slide import Slide
 from everslide.model.subject import Subject
+from everslide.model.weights import save_weights
 from everslide.model.windows import LocalWindows
 from everslide.server.encode import decode
 from everslide.server.settings import Settings
 from everslide.server.slides import Catalogue, Entry
+from tests.model.networks import tiny_weights
 from tests.server.processes import COMMAND
 
 if importlib.util.find_spec("distributed") is None:
@@ -186,6 +190,28 @@ def test_a_worker_that_is_stopped_finishes_its_windows(cluster: RealCluster, ass
     assert worker.wait(60) == 0
     pixels = paint(assembly, TileIndex(3, 9, 9))
     np.testing.assert_array_equal(pixels, painted_here(TileIndex(3, 9, 9)))
+
+
+def test_the_manner_of_a_slide_reaches_the_worker(cluster: RealCluster, tmp_path: Path) -> None:
+    weights = tmp_path / "mini.safetensors"
+    save_weights(weights, tiny_weights())
+    client, window, parent = Cluster(cluster.address), WindowIndex(2, 1, 1), np.full((160, 160, 3), 150, np.uint8)
+    before = client.workers()
+    worker = cluster.hire("tiny", "--model", "mini", "--weights", str(weights))
+    try:
+        cluster.await_workers("tiny", model="mini")
+        engine, here = client.windows("mini"), LocalWindows(load_mini(weights))
+        assert engine.offer == here.offer and engine.offer.steps == (2, 4, 8)
+        for manner in (Manner(2), Manner()):
+            subject = Subject(1, manner=manner)
+            (painted,), (expected,) = (each.paint(subject, [window], [parent]) for each in (engine, here))
+            np.testing.assert_array_equal(painted, expected)
+        assert engine.counts.denoiser_calls == 2 + 4
+    finally:
+        worker.kill()
+        worker.wait(20)
+    until(lambda: client.workers() == before)
+    client.close()
 
 
 def test_windows_nobody_wants_are_cancelled(cluster: RealCluster) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from everslide.model.geometry import Rect, TileIndex
+from everslide.model.weights import save_weights
 from everslide.server.cli import main
 from everslide.server.encode import JPEG, PNG
 from everslide.server.errors import NotFoundError, TooLargeError
@@ -26,6 +27,7 @@ from everslide.server.export import Pyramid, export_dzi, export_field, export_ti
 from everslide.server.journal import Journal
 from everslide.server.regions import read_region
 from everslide.server.tiles import TileService
+from tests.model.networks import tiny_weights
 from tests.server.stub import Studio, make_service, stub_pixels
 
 MARK = "SYNTHETIC - not for diagnosis"
@@ -264,6 +266,19 @@ def test_the_command_exports_with_the_pixels_of_the_server(tmp_path: Path) -> No
     np.testing.assert_array_equal(pixels[12 : 12 + 200, 68 : 68 + 256], painter.tile(TileIndex(0, 3, 2))[:200])
 
 
+def test_the_command_exports_in_other_steps_and_says_so(tmp_path: Path) -> None:
+    save_weights(tmp_path / "mini.safetensors", tiny_weights())
+    arguments = ["export", "mine:5:512x512", "--weights", str(tmp_path / "mini.safetensors"), "--magnification", "10"]
+    pictures = []
+    for out, manner in ((tmp_path / "own.png", ()), (tmp_path / "two.png", ("--steps", "2"))):
+        result = CliRunner().invoke(main, [*arguments, *manner, "--cache", str(tmp_path / "c"), "--out", str(out)])
+        assert result.exit_code == 0, result.output
+        with Image.open(out) as image:
+            assert ("seed 5, 2 steps, fingerprint" in image.info["Comment"]) == bool(manner)
+            pictures.append(np.asarray(image)[:256])
+    assert not np.array_equal(*pictures), "neither came from the other's cache"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -273,6 +288,7 @@ def test_the_command_exports_with_the_pixels_of_the_server(tmp_path: Path) -> No
         (["demo", "--out", "x.png", "--magnification", "40"], "expected 20, 10"),
         (["Demo", "--out", "x.png"], "name:seed"),
         (["demo", "--out", "x.png"], "pixels"),
+        (["demo", "--out", "x.png", "--steps", "2"], "slide demo: its model speckle has no choice of steps"),
         (["demo", "--out", "missing/x.ome.tiff", "--region", "0,0,256,256"], "missing"),
     ],
 )

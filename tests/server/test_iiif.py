@@ -26,7 +26,7 @@ from everslide.server.queue import PaintQueue
 from everslide.server.serving import Server
 from everslide.server.slides import Catalogue, Entry
 from everslide.server.tiles import Stores, TileService
-from tests.server.stub import Studio, stub_pixels
+from tests.server.stub import NO_CHOICE, Studio, stub_pixels
 
 VALIDATOR_IMAGE = "67352ccc-d1b0-11e1-89ae-279075081939"
 LIMITS = Limits(4_000_000)
@@ -51,7 +51,7 @@ class SquaresPainter:
 def iiif_server() -> Iterator[Server]:
     slide = Slide(VALIDATOR_IMAGE, 1, 1000, 1000, model="squares")
     stores = Stores(MemoryStore(10**8), MemoryStore(10**8), MemoryStore(10**8))
-    models = {"squares": Painters(2, "5", False, lambda _slide, _tiles, _top, _like: SquaresPainter())}
+    models = {"squares": Painters(2, "5", False, NO_CHOICE, lambda _slide, _tiles, _top, _like: SquaresPainter())}
     service = TileService(Catalogue((Entry(slide, "squares"),)), models, stores, PaintQueue())
     server = Server(create_app(service, Path()), "127.0.0.1", 0, threads=8)
     server.start()

@@ -17,7 +17,9 @@ from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import TileIndex
 from everslide.model.painter import Painter
 from everslide.model.slide import Slide
+from everslide.model.weights import save_weights
 from everslide.server.large_image_source import EverslideTileSource
+from tests.model.networks import tiny_weights
 
 SLIDE = Slide("demo", 5, 3000, 2100, model="speckle")
 
@@ -75,6 +77,21 @@ def test_regions_thumbnails_and_iteration(path: Path) -> None:
     tiles = list(source.tileIterator(scale={"magnification": 2.5}, format=large_image.constants.TILE_FORMAT_NUMPY))
     assert len(tiles) == 4
     np.testing.assert_array_equal(tiles[0]["tile"], painter.tile(TileIndex(3, 0, 0)))
+
+
+def test_steps_and_guidance(tmp_path: Path) -> None:
+    with pytest.raises(TileSourceError, match="its model speckle has no choice of steps or guidance"):
+        EverslideTileSource("everslide://demo?seed=5&model=speckle&steps=2", noCache=True)
+    with pytest.raises(TileSourceError, match=r"guidance 0\.5: expected a number"):
+        EverslideTileSource("everslide://demo?seed=5&model=speckle&guidance=0.5", noCache=True)
+    save_weights(tmp_path / "mini.safetensors", tiny_weights())
+    place = f"everslide://demo?seed=5&width_px=3000&height_px=2100&weights={tmp_path / 'mini.safetensors'}"
+    own, two = opened(place), opened(f"{place}&steps=2")
+    said = [source.getInternalMetadata() for source in (own, two)]
+    assert [(each["steps"], each["guidance"]) for each in said] == [(None, 1.0), (2, 1.0)]
+    assert said[0]["fingerprint"] != said[1]["fingerprint"]
+    tiles = [source.getTile(1, 1, 3, numpyAllowed="always") for source in (own, two)]
+    assert not np.array_equal(*tiles)
 
 
 def test_eight_threads_paint_a_tile_once(path: Path) -> None:

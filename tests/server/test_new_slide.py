@@ -12,6 +12,8 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
+from everslide.model.geometry import TileIndex
+from everslide.model.manner import Offer
 from everslide.server.app import create_app
 from everslide.server.documents import Documents
 from tests.model.pictures import tissue
@@ -165,4 +167,69 @@ def test_references_that_are_refused(tmp_path: Path, like: object, expected: str
 def test_a_model_that_heeds_no_reference_is_given_none(client: FlaskClient) -> None:
     answer = client.post("/api/slides", json=WISH | {"like": {"data": picture(tissue(300, 300)), "um_per_px": 0.5}})
     assert answer.status_code == 400 and "no reference picture" in answer.get_data(as_text=True)
-    assert client.get("/api/models").json == {"models": [{"name": "stub", "top_scale": TOP_SCALE, "steerable": False}]}
+    (model,) = client.get("/api/models").json["models"]  # type: ignore[index]
+    assert (model["name"], model["top_scale"], model["steerable"]) == ("stub", TOP_SCALE, False)
+
+
+OFFER = Offer(4, (2, 4, 8), 4.0)
+
+
+def test_steps_and_guidance_are_offered_where_the_model_has_a_choice(tmp_path: Path, client: FlaskClient) -> None:
+    (model,) = client.get("/api/models").json["models"]  # type: ignore[index]
+    assert (model["steps"], model["own_steps"], model["guidance"]) == ([], None, 1)
+    service = make_service(Studio(offer=OFFER))
+    (model,) = create_app(service, tmp_path).test_client().get("/api/models").json["models"]  # type: ignore[index]
+    assert (model["steps"], model["own_steps"], model["guidance"]) == ([2, 4, 8], 4, 4)
+    service.close()
+
+
+def test_a_slide_of_other_steps_and_guidance(tmp_path: Path) -> None:
+    """It keeps them over a restart, says them, and shares no address of a tile with a slide of other ones."""
+    found = []
+    for _ in range(2):
+        service = make_service(Studio(offer=OFFER))
+        client = create_app(service, tmp_path, documents=Documents(tmp_path / "data")).test_client()
+        if "plain" not in listed(client):
+            for title, manner in {"plain": {}, "two": {"steps": 2}, "guided": {"steps": 8, "guidance": 2.5}}.items():
+                assert client.post("/api/slides", json=WISH | {"title": title} | manner).status_code == 201
+        slides = listed(client)
+        manners = {name: (slides[name]["steps"], slides[name]["guidance"]) for name in ("plain", "two", "guided")}
+        assert manners == {"plain": (None, 1), "two": (2, 1), "guided": (8, 2.5)}
+        etags = [client.get(f"/slides/{name}_files/15/3_4.png").headers["ETag"] for name in manners]
+        assert len(set(etags)) == len({slides[name]["fingerprint"] for name in manners}) == 3
+        keys = {service.slide(name).tiles.key(TileIndex(0, 3, 4)).name for name in manners}
+        assert len(keys) == 3
+        tile = client.get("/slides/guided_files/15/3_4.png").data
+        assert b"stub seed 18446744073709551615, 8 steps, guidance 2.5" in tile
+        found.append((etags, keys))
+        service.close()
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("manner", "expected"),
+    [
+        ({"steps": "2"}, "'steps' as a whole number"),
+        ({"steps": True}, "'steps' as a whole number"),
+        ({"steps": 2.0}, "'steps' as a whole number"),
+        ({"steps": 0}, "expected 1 or more"),
+        ({"steps": 3}, "expected one of 2, 4, 8"),
+        ({"guidance": "2"}, "'guidance' as a number"),
+        ({"guidance": 0.5}, "'guidance' in 1 .. 100"),
+        ({"guidance": 5}, "expected 1 to 4"),
+    ],
+)
+def test_steps_and_guidance_that_are_refused(tmp_path: Path, manner: dict[str, Any], expected: str) -> None:
+    service = make_service(Studio(offer=OFFER))
+    client = create_app(service, tmp_path).test_client()
+    answer = client.post("/api/slides", json=WISH | manner)
+    assert answer.status_code == 400 and expected in answer.get_data(as_text=True)
+    assert "my-slide" not in listed(client)
+    service.close()
+
+
+def test_a_model_without_a_choice_is_left_alone(client: FlaskClient) -> None:
+    answer = client.post("/api/slides", json=WISH | {"steps": 2})
+    assert answer.status_code == 400
+    assert "stub has no choice of steps or guidance" in answer.get_data(as_text=True)
+    assert client.post("/api/slides", json=WISH | {"steps": None, "guidance": 1}).status_code == 201

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from everslide.model.errors import SlideError
+from everslide.model.manner import Manner
 from everslide.model.slide import Slide
 from everslide.server.errors import NotFoundError
 from everslide.server.slides import Catalogue, Entry, demo_entries, parse_spec, read_slides
@@ -80,6 +81,30 @@ def test_bad_files_name_the_file_and_the_field(tmp_path: Path, text: str, reason
     with pytest.raises(SlideError) as caught:
         read_slides(path, "mini")
     assert str(caught.value).startswith(f"{path}: {reason}")
+
+
+def test_steps_and_guidance_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "slides.toml"
+    path.write_text('[[slide]]\nname = "a"\nseed = 1\nsteps = 2\nguidance = 2.5\n[[slide]]\nname = "b"\nseed = 1\n')
+    assert [entry.slide.manner for entry in read_slides(path, "mini")] == [Manner(2, 2.5), Manner()]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("steps = 0", "steps 0: expected 1 or more; leave them out for the model's own"),
+        ('steps = "2"', "field 'steps': expected a whole number, found '2'"),
+        ("guidance = 0.5", "guidance 0.5: expected a number from 1 on; leave it out for none"),
+        ("guidance = 2", "field 'guidance': expected a number with a point, such as 2.0, found 2"),
+        ("manner = 2", "unknown field 'manner'"),
+    ],
+)
+def test_wrong_steps_and_guidance_in_a_file(tmp_path: Path, line: str, reason: str) -> None:
+    path = tmp_path / "slides.toml"
+    path.write_text(f'[[slide]]\nname = "a"\nseed = 1\n{line}\n')
+    with pytest.raises(SlideError) as caught:
+        read_slides(path, "mini")
+    assert str(caught.value).startswith(f"{path}: slide 1: {reason}")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

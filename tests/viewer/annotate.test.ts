@@ -24,7 +24,7 @@ import {
   type Position,
   positionsOf,
 } from "../../viewer/src/annotate/shapes.js";
-import { placeWords } from "../../viewer/src/annotate/wording.js";
+import { clipped, placeWords, roomFor } from "../../viewer/src/annotate/wording.js";
 import { questionsOf, shuffled } from "../../viewer/src/teach/quiz.js";
 import { tilesOfStops } from "../../viewer/src/teach/ahead.js";
 import { shifted } from "../../viewer/src/teach/tour.js";
@@ -210,6 +210,19 @@ describe("words beside shapes", () => {
     const chosen = placeWords([...crowd, words(150, 100, 100, true)], frame);
     assert.deepEqual(chosen.at(-1), [158, 92]);
     assert.notDeepEqual(chosen[0], [158, 92], "it comes first");
+  });
+});
+
+describe("words wider than the frame", () => {
+  const widthOf = (text: string): number => 10 * [...text].length;
+
+  test("end in an ellipsis, as late as there is room", () => {
+    assert.equal(clipped("Immune cells", roomFor({ width: 128, height: 1 }), widthOf), "Immune cells");
+    assert.equal(clipped("Immune cells", roomFor({ width: 127, height: 1 }), widthOf), "Immune cel…");
+    assert.equal(clipped("Immune cells", 80, widthOf), "Immune…", "no space before it");
+    assert.equal(clipped("🔬🔬🔬🔬", 30, widthOf), "🔬🔬…", "no half of a character");
+    assert.equal(clipped("Immune cells", 3, widthOf), "…");
+    assert.equal(clipped("", 0, widthOf), "");
   });
 });
 

@@ -75,6 +75,8 @@ export class FakeServer {
   readonly withheld = new Set<string>();
   /** While it is set, the tile in painting is not finished, and no other is begun. */
   held = false;
+  /** No more tiles than so many are finished. */
+  most = Infinity;
   #server: Server | null = null;
   readonly #sockets = new Set<Socket>();
   #port = 0;
@@ -130,6 +132,8 @@ export class FakeServer {
       ...slide,
       seed: 7,
       model: "waves",
+      steps: null,
+      guidance: 1,
       mpp: 0.5,
       magnification: 20,
       tile_size: 256,
@@ -174,7 +178,7 @@ export class FakeServer {
       if (gone() || this.painted.has(key)) return;
       this.#now = { level: Number(key.split("/")[1]) };
       await pause(this.paintMs);
-      while (this.held && !gone()) await pause(20);
+      while ((this.held || this.painted.size >= this.most) && !gone()) await pause(20);
       this.#now = null;
       this.painted.add(key);
     });

@@ -88,6 +88,26 @@ describe("page", { skip: noBrowser() }, () => {
     assert.ok(last.contrast > 1.5 * first.contrast, `sharpened: contrast ${first.contrast} became ${last.contrast}`);
   });
 
+  test("the map of the slide is painted first, before any tile of a cold deep link", async () => {
+    server.most = 1;
+    const { page } = await open(DEEP);
+    // Drawn as it will stay, while nothing else is painted.
+    await page.waitForFunction(async () => {
+      const map = document.querySelector("#overview canvas") as HTMLCanvasElement;
+      if (map.width < 2) return false;
+      const answer = await fetch("/slides/demo_files/8/0_0.jpeg?preview=1");
+      if (answer.headers.get("X-Everslide-State") !== "final") return false;
+      const expected = new OffscreenCanvas(map.width, map.height).getContext("2d");
+      expected?.drawImage(await createImageBitmap(await answer.blob()), 0, 0);
+      const pixels = [map.getContext("2d"), expected].map((one) => one?.getImageData(0, 0, map.width, map.height).data);
+      return String(pixels[0]) === String(pixels[1]);
+    });
+    assert.deepEqual([...server.painted], ["demo/8/0_0"]);
+    assert.equal((await stateOf(page)).tilesInViewFinal, false);
+    server.most = Infinity;
+    await waitPainted(page);
+  });
+
   test("between two painted places, over ground never seen, no frame is blank", async () => {
     const { page } = await open("#slide=demo&x=20000&y=30000&mag=5");
     await waitPainted(page);

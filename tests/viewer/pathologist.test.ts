@@ -93,6 +93,54 @@ describe("for pathologists", { skip: noBrowser() || noServer() }, () => {
     }
   });
 
+  test("a label wider than a phone is cut on the slide and in pictures, and whole in the list", async () => {
+    await pages.forget();
+    const label = "Lymphocytes along the border of a gland, as far as one sees, with a word in the end";
+    const feature = {
+      type: "Feature",
+      id: "wide",
+      geometry: { type: "Point", coordinates: [66000, 20000] },
+      properties: { classification: { name: label, color: [1, 2, 3] } },
+    };
+    await fetch(`${pages.server.url}/api/slides/demo/annotations/wide`, {
+      method: "PUT",
+      body: JSON.stringify(feature),
+    });
+    const page = await pages.open(undefined, { viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true });
+    const words = page.locator(".words:visible");
+    await words.waitFor();
+    const cut = (await words.textContent()) ?? "";
+    assert.ok(cut.endsWith("…") && label.startsWith(cut.slice(0, -1)) && cut.length > 30, cut);
+    const [box, frame] = [await words.boundingBox(), await page.locator("#panes").boundingBox()];
+    assert.ok(box && frame && box.x >= 0 && box.x + box.width <= 390, JSON.stringify(box));
+
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await page.waitForFunction((label) => document.querySelector(".words")?.textContent === label, label);
+    await page.setViewportSize({ width: 390, height: 780 });
+    await page.waitForFunction((cut) => document.querySelector(".words")?.textContent === cut, cut);
+
+    // The picture has the words where the page has them, and not beyond.
+    await waitPainted(page);
+    const [download] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("s")]);
+    const picture = await decode(page, await contentOf(download));
+    const place = await words.boundingBox();
+    const [left, top] = [(place?.x ?? 0) - frame.x, (place?.y ?? 0) - frame.y];
+    const [right, bottom] = [left + (place?.width ?? 0), top + (place?.height ?? 0)];
+    const ink = (from: number, to: number): number =>
+      countNear(picture, [Math.round(from), Math.round(top), Math.round(to), Math.round(bottom)], [42, 36, 51]);
+    assert.ok(ink(left, right) > 300, `${ink(left, right)} pixels of words`);
+    assert.ok(ink(right - 20, right) > 0, "to the end");
+    assert.equal(ink(right + 1, picture.width), 0);
+
+    await page.keyboard.press("a");
+    const row = page.locator(".list .row");
+    await row.focus();
+    await page.keyboard.press("Shift+Tab");
+    await page.keyboard.press("Tab");
+    assert.equal(await row.locator("span").textContent(), label);
+    assert.ok(await row.locator("span").evaluate((span) => span.scrollWidth <= span.clientWidth), "all of it is seen");
+  });
+
   test("draws point, box, polygon and freehand; labels, colours, moves, deletes and undoes", async () => {
     await pages.forget();
     const page = await pages.open();

@@ -26,6 +26,7 @@ import {
   shownMagnification,
   umPerPxLabel,
 } from "../../viewer/src/magnification.js";
+import { mannerWords } from "../../viewer/src/manner.js";
 import { differences, formatHash, parseHash, sameHash, type View } from "../../viewer/src/permalink.js";
 import { scaleBar } from "../../viewer/src/scalebar.js";
 import { paintingText } from "../../viewer/src/status.js";
@@ -144,14 +145,15 @@ describe("scale bar", () => {
 });
 
 describe("permalink", () => {
-  const painted = { id: "demo", seed: "18446744073709551615", model: "mini", fingerprint: "f00d" };
+  const seed = "18446744073709551615";
+  const painted = { id: "demo", seed, model: "mini", steps: null, guidance: 1, fingerprint: "f00d" };
   const at = (x: number, y: number, magnification: number, rotation = 0): View => ({ x, y, magnification, rotation });
 
   test("round trip, exact at 2^31 and beyond", () => {
     for (const x of [0, 65536, 2 ** 31 + 1, 2 ** 40 - 1]) {
       const { slide, view, painted: by } = parseHash(formatHash(painted, at(x, x + 2, 20, 90)));
       assert.deepEqual({ slide, view }, { slide: "demo", view: at(x, x + 2, 20, 90) });
-      assert.deepEqual(by, { seed: "18446744073709551615", model: "mini", fingerprint: "f00d" });
+      assert.deepEqual(by, { seed, model: "mini", steps: null, guidance: null, fingerprint: "f00d" });
     }
     const provenance = "&seed=18446744073709551615&model=mini&fp=f00d";
     assert.equal(formatHash(painted, at(1.4, 2.6, 0.15625)), `#slide=demo&x=1&y=3&mag=0.15625${provenance}`);
@@ -166,6 +168,26 @@ describe("permalink", () => {
     ]);
     assert.deepEqual(differences(parseHash(formatHash(painted, at(1, 2, 5))).painted, painted), []);
     assert.deepEqual(differences(parseHash("#slide=demo").painted, painted), [], "a short link promises nothing");
+  });
+
+  test("a link to a slide of other steps and guidance says them, and warns where they are others", () => {
+    const other = { ...painted, steps: 2, guidance: 2.5, fingerprint: "beef" };
+    const hash = formatHash(other, at(1, 2, 5));
+    assert.equal(hash, `#slide=demo&x=1&y=2&mag=5&seed=${seed}&model=mini&steps=2&guidance=2.5&fp=beef`);
+    assert.deepEqual(differences(parseHash(hash).painted, other), []);
+    assert.deepEqual(differences(parseHash(hash).painted, painted), [
+      "steps (the model's own) instead of 2",
+      "guidance 1 instead of 2.5",
+      "fingerprint f00d instead of beef",
+    ]);
+    const plain = parseHash(formatHash(painted, at(1, 2, 5))).painted;
+    assert.deepEqual(differences(plain, other), ["fingerprint beef instead of f00d"]);
+  });
+
+  test("steps and guidance in words, none for a model's own", () => {
+    assert.equal(mannerWords(painted), "");
+    assert.equal(mannerWords({ steps: 1, guidance: 1 }), ", 1 step");
+    assert.equal(mannerWords({ steps: 2, guidance: 2.5 }), ", 2 steps, guidance 2.5");
   });
 
   test("any turn is one between 0 and 360 degrees", () => {

@@ -1,9 +1,10 @@
 /** The server's HTTP interface. Every failure becomes a ServerError or a ConnectionError. */
 
 import type { Extent, TileAddress } from "./geometry.js";
+import type { Manner } from "./manner.js";
 
 /** Metadata of a slide, as the server gives it. The seed is text: it may not fit a number. */
-export interface Slide extends Extent {
+export interface Slide extends Extent, Manner {
   readonly id: string;
   readonly title: string;
   readonly seed: string;
@@ -16,7 +17,7 @@ export interface Slide extends Extent {
 }
 
 /** What a link and an exported picture say of the slide they come from. */
-export type Provenance = Pick<Slide, "id" | "seed" | "model" | "fingerprint">;
+export type Provenance = Pick<Slide, "id" | "seed" | "model" | "steps" | "guidance" | "fingerprint">;
 
 /** What the server is painting, for whomever. */
 export interface Progress {

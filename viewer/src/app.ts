@@ -7,6 +7,7 @@ import { part } from "./dom.js";
 import { helpDialog } from "./help.js";
 import type { Actions } from "./keyboard.js";
 import { NewSlide } from "./newSlide.js";
+import { mannerWords } from "./manner.js";
 import { Notices } from "./notices.js";
 import { Overview } from "./overview.js";
 import { Pane } from "./pane.js";
@@ -158,7 +159,7 @@ export class App {
     this.#picker.value = slide.id;
     this.#describe(slide);
     this.#status.open(slide);
-    this.#overview.open(slide, this.connection, () => this.pane.painting?.isViewFinal() ?? false);
+    this.#overview.open(slide, this.connection);
     await this.pane.open(slide);
     this.#readout.limit(slide.unbounded ? coarsestMagnification(slide) : 0);
     this.stage.home(true);
@@ -167,7 +168,7 @@ export class App {
 
   /** Who painted this: beside the title, on the badge and in the window's title. */
   #describe(slide: Slide): void {
-    const origin = `model ${slide.model}, seed ${slide.seed}`;
+    const origin = `model ${slide.model}, seed ${slide.seed}${mannerWords(slide)}`;
     const about = document.getElementById("about");
     if (about) about.textContent = origin;
     const badge = document.getElementById("badge");
@@ -293,8 +294,8 @@ export class App {
 }
 
 /** What to do for a slide that this server does not have, where the link says how it was painted. */
-function howToMake({ painted: { seed, model } }: Link): string {
-  return seed && model
-    ? ` New slide with seed ${seed} and model ${model} would paint the same, if the weights are the same.`
-    : "";
+function howToMake({ painted: { seed, model, steps, guidance } }: Link): string {
+  if (!seed || !model) return "";
+  const manner = `${steps ? `, ${steps} steps` : ""}${guidance ? `, guidance ${guidance}` : ""}`;
+  return ` New slide with seed ${seed} and model ${model}${manner} would paint the same, if the weights are the same.`;
 }

@@ -2,11 +2,12 @@
 
 import { fetchJson, sendJson, ServerError } from "./api.js";
 import { button, field, make } from "./dom.js";
+import { MannerFields, type Offer } from "./manner.js";
 
 const GALLERY = 6;
 const PICTURES = "image/jpeg,image/png,image/webp,image/tiff";
 
-interface Model {
+interface Model extends Offer {
   name: string;
   steerable: boolean;
 }
@@ -47,6 +48,7 @@ export class NewSlide {
   });
   /** The fields of a reference picture: there only where the chosen model heeds one. */
   readonly #likeFields = make("div", { class: "two", hidden: true });
+  readonly #manner = new MannerFields();
   #models: readonly Model[] = [];
   readonly #gallery = make("div", { class: "gallery", role: "group", "aria-label": "Seeds to choose from" });
   readonly #error = make("p", { class: "verdict", role: "alert" });
@@ -62,7 +64,7 @@ export class NewSlide {
       this.#showChosen();
     });
     this.#model.addEventListener("change", () => {
-      this.#offerLike();
+      this.#offerChoices();
       this.#fill();
     });
     this.#like.addEventListener("change", () => {
@@ -102,6 +104,7 @@ export class NewSlide {
         field("Or zoom into a picture of your own", this.#picture),
         field("Its µm per pixel", this.#scale),
       ),
+      this.#manner.element,
       this.#likeFields,
       make(
         "p",
@@ -134,7 +137,7 @@ export class NewSlide {
       const { models } = (await fetchJson("/api/models")) as { models: Model[] };
       this.#models = models;
       this.#offer(models.map(({ name }) => name));
-      this.#offerLike();
+      this.#offerChoices();
     } catch (error) {
       this.#error.textContent = wordsOf(error);
     }
@@ -151,8 +154,11 @@ export class NewSlide {
     this.#make.disabled = false;
   }
 
-  #offerLike(): void {
-    this.#likeFields.hidden = !this.#models.some(({ name, steerable }) => steerable && name === this.#model.value);
+  /** Shows the fields of what the chosen model can do. */
+  #offerChoices(): void {
+    const chosen = this.#models.find(({ name }) => name === this.#model.value) ?? null;
+    this.#likeFields.hidden = !chosen?.steerable;
+    this.#manner.offer(chosen);
   }
 
   /** Shows other seeds to choose from, and takes the first unless the person has one. */
@@ -204,6 +210,7 @@ export class NewSlide {
       seed: this.#seed.value,
       model: this.#model.value,
       unbounded: size === null,
+      ...this.#manner.chosen,
     };
     this.#make.disabled = true;
     try {

@@ -1,11 +1,10 @@
 /** The small map of the whole slide: where the view is; a click or a drag moves it. Unbounded slides have none. */
 
 import { fetchFinal, fetchPreview, type Slide } from "./api.js";
-import { type Connection, pause } from "./connection.js";
+import type { Connection } from "./connection.js";
 import { l0PerLevelPx, type L0Rect } from "./geometry.js";
 
 const SMALLEST_MARK_PX = 7;
-const IDLE_POLL_MS = 300;
 
 export class Overview {
   readonly #element: HTMLElement;
@@ -34,8 +33,8 @@ export class Overview {
     return this.#picture;
   }
 
-  /** Shows another slide. idle: whether the view is painted; the map, which costs many coarse tiles, waits for that. */
-  open(slide: Slide, connection: Connection, idle: () => boolean): void {
+  /** Shows another slide. Call before its tiles are asked for: the map is one coarse tile, and is to be painted first. */
+  open(slide: Slide, connection: Connection): void {
     this.#loading.abort();
     this.#loading = new AbortController();
     this.#slide = slide;
@@ -43,7 +42,7 @@ export class Overview {
     if (slide.unbounded) return;
     this.#element.style.aspectRatio = `${slide.width} / ${slide.height}`;
     this.#picture.width = 1;
-    void this.#load(slide, connection, idle, this.#loading.signal);
+    void this.#load(slide, connection, this.#loading.signal);
   }
 
   /** Marks the visible area. */
@@ -66,23 +65,23 @@ export class Overview {
   }
 
   /** The finest level that fits one tile is the picture: its preview at once, its final self when painted. */
-  async #load(slide: Slide, connection: Connection, idle: () => boolean, signal: AbortSignal): Promise<void> {
+  async #load(slide: Slide, connection: Connection, signal: AbortSignal): Promise<void> {
     const level = Math.floor(slide.max_level - Math.log2(Math.max(slide.width, slide.height) / slide.tile_size));
     const tile = { level: Math.max(slide.min_level, level), col: 0, row: 0 };
-    try {
-      for (const fetchIt of [fetchPreview, fetchFinal]) {
-        while (fetchIt === fetchFinal && !idle()) await pause(IDLE_POLL_MS, signal);
-        const answer = await connection.insist(() => fetchIt(slide, tile, signal), signal);
-        await this.#draw(slide, tile.level, answer.blob);
-        if (answer.final) return;
-      }
-    } catch {
-      // Given up for another slide, or refused: the map stays empty, and the slide itself reports what is wrong.
-    }
+    let painted = false;
+    const load = async (fetchIt: typeof fetchFinal): Promise<void> => {
+      const { blob, final } = await connection.insist(() => fetchIt(slide, tile, signal), signal);
+      const picture = await createImageBitmap(blob);
+      if (!painted && !signal.aborted) this.#draw(slide, tile.level, picture);
+      painted ||= final;
+      picture.close();
+    };
+    // Both at once: were the painting asked for after the preview, the view's first fine tile would be at work by then.
+    // Given up for another slide, or refused: the map stays empty, and the slide itself reports what is wrong.
+    await Promise.allSettled([load(fetchFinal), load(fetchPreview)]);
   }
 
-  async #draw(slide: Slide, level: number, blob: Blob): Promise<void> {
-    const picture = await createImageBitmap(blob);
+  #draw(slide: Slide, level: number, picture: ImageBitmap): void {
     const scale = l0PerLevelPx(slide, level);
     // A tile at the slide's edge may come cut to the slide or whole.
     const width = Math.min(picture.width, slide.width / scale);
@@ -90,7 +89,6 @@ export class Overview {
     this.#picture.width = Math.ceil(width);
     this.#picture.height = Math.ceil(height);
     this.#picture.getContext("2d")?.drawImage(picture, 0, 0, width, height, 0, 0, width, height);
-    picture.close();
   }
 
   #point(event: PointerEvent): void {

@@ -15,6 +15,9 @@ export interface View {
 export interface Painted {
   readonly seed: string | null;
   readonly model: string | null;
+  /** Steps and guidance are in a link only where they are not the model's own. */
+  readonly steps: string | null;
+  readonly guidance: string | null;
   readonly fingerprint: string | null;
 }
 
@@ -31,7 +34,9 @@ export function formatHash(slide: Provenance, view: View): string {
   const turn = Number(view.rotation.toFixed(2));
   const place = `x=${Math.round(view.x)}&y=${Math.round(view.y)}&mag=${mag}${turn ? `&rot=${turn}` : ""}`;
   const [id, model, fingerprint] = [slide.id, slide.model, slide.fingerprint].map(encodeURIComponent);
-  return `#slide=${id}&${place}&seed=${slide.seed}&model=${model}&fp=${fingerprint}`;
+  const steps = slide.steps === null ? "" : `&steps=${slide.steps}`;
+  const guidance = slide.guidance === 1 ? "" : `&guidance=${slide.guidance}`;
+  return `#slide=${id}&${place}&seed=${slide.seed}&model=${model}${steps}${guidance}&fp=${fingerprint}`;
 }
 
 /** Reads a hash. A view with a missing or impossible number is no view: (null), never a guess. */
@@ -48,6 +53,8 @@ export function parseHash(hash: string): Link {
     painted: {
       seed: fields.get("seed") || null,
       model: fields.get("model") || null,
+      steps: fields.get("steps") || null,
+      guidance: fields.get("guidance") || null,
       fingerprint: fields.get("fp") || null,
     },
   };
@@ -58,10 +65,16 @@ export function parseHash(hash: string): Link {
  * The fingerprint changes with the weights, the sampler, the library and the machine.
  */
 export function differences(painted: Painted, slide: Provenance): string[] {
-  const names = { seed: "seed", model: "model", fingerprint: "fingerprint" } as const;
-  return (Object.keys(names) as (keyof typeof names)[])
-    .filter((key) => painted[key] !== null && painted[key] !== slide[key])
-    .map((key) => `${names[key]} ${slide[key]} instead of ${painted[key]}`);
+  const now: Painted = {
+    seed: slide.seed,
+    model: slide.model,
+    steps: String(slide.steps ?? "(the model's own)"),
+    guidance: String(slide.guidance),
+    fingerprint: slide.fingerprint,
+  };
+  return (Object.keys(now) as (keyof Painted)[])
+    .filter((key) => painted[key] !== null && painted[key] !== now[key])
+    .map((key) => `${key} ${now[key]} instead of ${painted[key]}`);
 }
 
 function numberIn(text: string | null): number | null {

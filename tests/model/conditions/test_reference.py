@@ -21,6 +21,7 @@ from everslide.model.errors import ImageError, SlideError
 from everslide.model.evaluate import MemoryTiles
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import TileIndex
+from everslide.model.manner import Manner
 from everslide.model.mini import MiniDenoiser, load_mini
 from everslide.model.painter import Painter
 from everslide.model.sketch import TOP_SCALE, Sketch
@@ -146,12 +147,13 @@ def test_new_writes_a_slide_and_what_its_pictures_look_like(tmp_path: Path) -> N
     reference = read_reference(tmp_path / "mine.reference.json")
     assert reference.everywhere is not None
     assert [(r.x_um, r.y_um, r.width_um, r.height_um) for r in reference.regions] == [(100, 200, 3000, 4000)]
-    run_new("plain", "--unbounded", "--out", out)
+    run_new("plain", "--unbounded", "--steps", 2, "--guidance", 3, "--out", out)
     from everslide.server.slides import read_slides
 
     mine, plain = read_slides(out, "mini")
     assert mine.reference is not None and mine.reference.digest == reference.digest
     assert plain.reference is None and plain.slide.unbounded
+    assert (mine.slide.manner, plain.slide.manner) == (Manner(), Manner(2, 3.0))
 
 
 @pytest.mark.parametrize(
@@ -160,6 +162,8 @@ def test_new_writes_a_slide_and_what_its_pictures_look_like(tmp_path: Path) -> N
         (["--region", "1,2=x.png"], "expected X,Y,WIDTH,HEIGHT=PICTURE"),
         (["--parent", "p.png"], "both of --parent and --mpp"),
         (["--like", "missing.png"], "missing.png"),
+        (["--steps", "0"], "steps 0: expected 1 or more"),
+        (["--guidance", "0"], "guidance 0.0: expected a number from 1 on"),
     ],
 )
 def test_new_refuses(tmp_path: Path, arguments: list[str], expected: str) -> None:

@@ -10,7 +10,7 @@ import { meets } from "../geometry.js";
 import type { Projection, Stage } from "../stage.js";
 import { colorOf, cssColor, type Feature, labelOf } from "./feature.js";
 import { boundsOf, type Geometry, measureWords, partsOf, type Position, positionsOf } from "./shapes.js";
-import { placeWords } from "./wording.js";
+import { clipped, placeWords, roomFor } from "./wording.js";
 
 const POINT_PX = 6;
 const HANDLE_PX = 6;
@@ -22,8 +22,15 @@ interface Drawn {
   readonly anchor: Position;
   readonly group: SVGGElement;
   readonly words: SVGTextElement;
-  /** Of the words in CSS pixels; null before they were seen. */
-  wordsWidth: number | null;
+  /** How its words were fitted; null before they were seen. */
+  fit: Fit | null;
+}
+
+/** Widths in CSS pixels: of all the words, of those that are shown, and the room that these were to fit in. */
+interface Fit {
+  readonly whole: number;
+  readonly shown: number;
+  readonly room: number;
 }
 
 export class MarksLayer {
@@ -142,13 +149,14 @@ export class MarksLayer {
   /** Puts the words of these where they can be read; words without room are left out until the view is nearer. */
   #placeWords(visible: readonly Drawn[], projection: Projection): void {
     if (!this.#labels) return;
+    const frame = { width: this.element.clientWidth, height: this.element.clientHeight };
     const places = placeWords(
       visible.map((drawn) => ({
         at: projection.toScreen(wordsPlace(drawn.feature.geometry, projection.rotation)),
-        width: (drawn.wordsWidth ??= drawn.words.getComputedTextLength()),
+        width: fitWords(drawn, roomFor(frame)),
         must: drawn === this.#draftDrawn || drawn.feature.id === this.#selected?.id,
       })),
-      { width: this.element.clientWidth, height: this.element.clientHeight },
+      frame,
     );
     for (const [index, { words }] of visible.entries()) {
       const place = places[index];
@@ -158,8 +166,22 @@ export class MarksLayer {
   }
 }
 
+/** Cuts words that are wider than the frame; their width. Words are measured anew only where the room matters. */
+function fitWords(drawn: Drawn, room: number): number {
+  const { fit, words, feature } = drawn;
+  if (fit && (fit.room === room || fit.whole <= Math.min(fit.room, room))) return fit.shown;
+  const widthOf = (text: string): number => {
+    if (words.textContent !== text) words.textContent = text;
+    return words.getComputedTextLength();
+  };
+  const whole = widthOf(wordsOf(feature));
+  const shown = widthOf(clipped(wordsOf(feature), room, widthOf));
+  drawn.fit = { whole, shown, room };
+  return shown;
+}
+
 /** Words belong to a line's end and at the corner of a shape that is highest on an unturned screen. */
-function wordsPlace(geometry: Geometry, rotation: number): Position {
+export function wordsPlace(geometry: Geometry, rotation: number): Position {
   const positions = positionsOf(geometry);
   if (partsOf(geometry).lines.length > 0) return positions.at(-1) ?? [0, 0];
   const turn = (rotation * Math.PI) / 180;
@@ -187,7 +209,7 @@ function drawFeature(feature: Feature): Drawn {
   );
   group.style.setProperty("--color", color);
   const words = svg("text", { class: "words" }, wordsOf(feature));
-  return { feature, anchor, group, words, wordsWidth: null };
+  return { feature, anchor, group, words, fit: null };
 }
 
 /** "Gland: 0.42 mm², 2.6 mm around". */

@@ -41,7 +41,7 @@ export class AnnotationList {
       "button",
       { type: "button", class: "row", "aria-pressed": String(selected), click: () => this.#actions.go(feature) },
       dot,
-      make("span", {}, name),
+      make("span", { title: name }, name),
       make("small", {}, measureWords(feature.geometry)),
     );
     const remove = make(

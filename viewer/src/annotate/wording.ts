@@ -44,6 +44,25 @@ export function placeWords(all: readonly Words[], frame: FrameSize): (Position |
   return places;
 }
 
+/** How wide words may be, to lie within the frame. */
+export function roomFor({ width }: FrameSize): number {
+  return Math.max(0, width - 2 * EDGE_PX);
+}
+
+/** The words, or the most of them that `room` holds, with an ellipsis. widthOf: of a text, in CSS pixels. */
+export function clipped(words: string, room: number, widthOf: (text: string) => number): string {
+  if (widthOf(words) <= room) return words;
+  const letters = [...words];
+  const begun = (count: number): string => `${letters.slice(0, count).join("").trimEnd()}…`;
+  let [fits, over] = [0, letters.length];
+  while (over - fits > 1) {
+    const middle = (fits + over) >> 1;
+    if (widthOf(begun(middle)) <= room) fits = middle;
+    else over = middle;
+  }
+  return begun(fits);
+}
+
 /** Above to the right, then the other sides, then farther off. */
 function candidates({ at: [x, y], width }: Words): Position[] {
   const [right, left] = [x + APART_PX, x - APART_PX - width];

@@ -2,6 +2,7 @@
 
 import type { Slide } from "../api.js";
 import { button, field, make } from "../dom.js";
+import { mannerWords } from "../manner.js";
 
 export type Layout = "side" | "wipe" | "blink";
 
@@ -43,7 +44,9 @@ export class ComparePanel {
   show(slides: readonly Slide[], main: Slide | null, count: number, most: number, layout: Layout): void {
     const chosen = this.#select.value;
     this.#select.replaceChildren(
-      ...slides.map((slide) => make("option", { value: slide.id }, `${slide.title || slide.id}, seed ${slide.seed}`)),
+      ...slides.map((slide) =>
+        make("option", { value: slide.id }, `${slide.title || slide.id}, seed ${slide.seed}${mannerWords(slide)}`),
+      ),
     );
     const other = slides.find((slide) => slide.id !== main?.id) ?? slides[0];
     this.#select.value = slides.some((slide) => slide.id === chosen && chosen !== main?.id)
@@ -57,6 +60,7 @@ export class ComparePanel {
       one.setAttribute("aria-pressed", String(own === layout && count > 1));
     });
     const all = count >= most ? `${most} slides is the most.` : "";
-    this.#hint.textContent = `Views are linked: move one, all follow. Make another seed with New slide. ${all}`.trim();
+    this.#hint.textContent =
+      `Views are linked: move one, all follow. Make another seed, or other steps, with New slide. ${all}`.trim();
   }
 }

@@ -2,15 +2,20 @@
 
 import type { Provenance } from "../api.js";
 import { colorOf, cssColor, type Feature } from "../annotate/feature.js";
-import { wordsOf } from "../annotate/layer.js";
-import { partsOf, type Position } from "../annotate/shapes.js";
+import { wordsOf, wordsPlace } from "../annotate/layer.js";
+import { partsOf, type Position, positionsOf } from "../annotate/shapes.js";
+import { clipped, type FrameSize, placeWords, roomFor } from "../annotate/wording.js";
 import { magnificationLabel, umPerPxLabel } from "../magnification.js";
+import { mannerWords } from "../manner.js";
 import type { View } from "../permalink.js";
 import { scaleBar } from "../scalebar.js";
 
 export const BADGE = "SYNTHETIC - not for diagnosis";
 const FONT = "system-ui, 'Noto Sans', 'DejaVu Sans', sans-serif";
 const WIDEST_BAR = 180;
+const FOOT_PX = 44;
+/** Shapes no farther than this out of the picture have their words in it. */
+const REACH_PX = 40;
 
 /** A picture to be marked. `ratio`: its pixels per CSS pixel. */
 export interface Frame {
@@ -56,10 +61,11 @@ function drawFoot(
 ): void {
   const bar = scaleBar(view.magnification, Math.min(WIDEST_BAR, right * 0.4));
   const place = `${magnificationLabel(view.magnification)}, ${umPerPxLabel(view.magnification)}`;
-  const origin = `Everslide ${slide.id}, model ${slide.model}, seed ${slide.seed}, ${slide.fingerprint.slice(0, 12)}`;
+  const painter = `model ${slide.model}, seed ${slide.seed}${mannerWords(slide)}`;
+  const origin = `Everslide ${slide.id}, ${painter}, ${slide.fingerprint.slice(0, 12)}`;
   const where = `${place} at ${Math.round(view.x)}, ${Math.round(view.y)}`;
   context.fillStyle = "rgb(255 255 255 / 86%)";
-  context.fillRect(0, bottom - 44, right, 44);
+  context.fillRect(0, bottom - FOOT_PX, right, FOOT_PX);
   context.fillStyle = "#2a2433";
   context.font = `600 12px ${FONT}`;
   context.textBaseline = "alphabetic";
@@ -74,12 +80,11 @@ function drawFoot(
   context.fillText(origin, left, bottom - 10, Math.max(right - left - 10, 1));
 }
 
-/** Draws annotations with their words. toPx: 20x pixels -> pixels of the picture. */
+/** Draws annotations. toPx: 20x pixels -> pixels of the picture. */
 export function drawMarks(
   { context, ratio }: Frame,
   features: readonly Feature[],
   toPx: (at: Position) => Position,
-  labels: boolean,
 ): void {
   context.save();
   context.lineJoin = "round";
@@ -101,17 +106,54 @@ export function drawMarks(
       context.lineWidth = width * ratio;
       context.stroke();
     }
-    const at = points[0] ?? lines[0]?.at(-1) ?? polygons[0]?.[0]?.[0];
-    if (labels && at) drawWords(context, wordsOf(feature), toPx(at), ratio);
   }
   context.restore();
 }
 
-function drawWords(context: CanvasRenderingContext2D, words: string, [x, y]: Position, ratio: number): void {
-  context.font = `600 ${12.5 * ratio}px ${FONT}`;
-  context.strokeStyle = "rgb(255 255 255 / 90%)";
-  context.lineWidth = 3.5 * ratio;
-  context.strokeText(words, x + 8 * ratio, y - 8 * ratio);
-  context.fillStyle = "#2a2433";
-  context.fillText(words, x + 8 * ratio, y - 8 * ratio);
+/** Writes what annotations are called where the page would, but above the foot. rotation: of the picture, in degrees. */
+export function drawWords(
+  { context, width, height, ratio }: Frame,
+  features: readonly Feature[],
+  toPx: (at: Position) => Position,
+  rotation: number,
+): void {
+  context.save();
+  context.scale(ratio, ratio);
+  context.font = `600 12.5px ${FONT}`;
+  context.textBaseline = "alphabetic";
+  context.lineJoin = "round";
+  const frame = { width: width / ratio, height: height / ratio - FOOT_PX };
+  const toCssPx = (at: Position): Position => {
+    const [x, y] = toPx(at);
+    return [x / ratio, y / ratio];
+  };
+  const widthOf = (text: string): number => context.measureText(text).width;
+  const all = features
+    .filter(({ geometry }) => isNear(positionsOf(geometry).map(toCssPx), frame))
+    .map((feature) => ({
+      text: clipped(wordsOf(feature), roomFor(frame), widthOf),
+      at: toCssPx(wordsPlace(feature.geometry, rotation)),
+    }));
+  const places = placeWords(
+    all.map(({ text, at }) => ({ at, width: widthOf(text), must: false })),
+    frame,
+  );
+  for (const [index, { text }] of all.entries()) {
+    const place = places[index];
+    if (!place) continue;
+    context.strokeStyle = "rgb(255 255 255 / 90%)";
+    context.lineWidth = 3.5;
+    context.strokeText(text, ...place);
+    context.fillStyle = "#2a2433";
+    context.fillText(text, ...place);
+  }
+  context.restore();
+}
+
+/** Whether a shape of these corners reaches into the frame, or nearly. */
+function isNear(corners: readonly Position[], { width, height }: FrameSize): boolean {
+  const [xs, ys] = [corners.map(([x]) => x), corners.map(([, y]) => y)];
+  const meets = (values: readonly number[], size: number): boolean =>
+    values.some((value) => value < size + REACH_PX) && values.some((value) => value > -REACH_PX);
+  return meets(xs, width) && meets(ys, height);
 }

@@ -3,10 +3,11 @@
 import { fetchFinal, type Slide } from "../api.js";
 import { type Adjustment, adjustPixels, isNeutral } from "../adjust/stains.js";
 import type { Feature } from "../annotate/feature.js";
+import type { Position } from "../annotate/shapes.js";
 import type { Connection } from "../connection.js";
 import { l0PerLevelPx, type L0Rect, type TileAddress, tilesMeeting } from "../geometry.js";
 import { BASE_MAGNIFICATION } from "../magnification.js";
-import { burnIn, drawMarks, type Frame } from "./burn.js";
+import { burnIn, drawMarks, drawWords, type Frame } from "./burn.js";
 import { pngOf } from "./snapshot.js";
 
 /** Browsers make no canvas of more than about 16,000 px a side; this many pixels take 200 MB. */
@@ -62,7 +63,9 @@ export async function exportRegion(options: RegionOptions): Promise<Blob> {
   }
   const px = l0PerLevelPx(slide, level);
   const frame: Frame = { context, width, height, ratio: 1 };
-  drawMarks(frame, options.features, ([x, y]) => [(x - area.x) / px, (y - area.y) / px], true);
+  const toPx = ([x, y]: Position): Position => [(x - area.x) / px, (y - area.y) / px];
+  drawMarks(frame, options.features, toPx);
+  drawWords(frame, options.features, toPx, 0);
   const magnification = BASE_MAGNIFICATION / px;
   burnIn(frame, slide, { x: area.x + area.width / 2, y: area.y + area.height / 2, magnification, rotation: 0 });
   return pngOf(canvas);

@@ -2,8 +2,9 @@
 
 import { type Adjustment, adjustPixels, isNeutral } from "../adjust/stains.js";
 import type { Feature } from "../annotate/feature.js";
+import type { Position } from "../annotate/shapes.js";
 import type { Pane } from "../pane.js";
-import { burnIn, drawMarks, type Frame } from "./burn.js";
+import { burnIn, drawMarks, drawWords, type Frame } from "./burn.js";
 
 export interface SnapshotOptions {
   /** The panes in sight, the main one first. */
@@ -68,15 +69,12 @@ function drawFeatures(frame: Frame, main: Pane, box: DOMRect, { features, labels
   const projection = main.stage.projection();
   if (!projection) return;
   const place = main.stage.viewer.element.getBoundingClientRect();
-  drawMarks(
-    frame,
-    features,
-    (at) => {
-      const [x, y] = projection.toScreen(at);
-      return [(x + place.x - box.x) * frame.ratio, (y + place.y - box.y) * frame.ratio];
-    },
-    labels,
-  );
+  const toPx = (at: Position): Position => {
+    const [x, y] = projection.toScreen(at);
+    return [(x + place.x - box.x) * frame.ratio, (y + place.y - box.y) * frame.ratio];
+  };
+  drawMarks(frame, features, toPx);
+  if (labels) drawWords(frame, features, toPx, projection.rotation);
 }
 
 export function pngOf(canvas: HTMLCanvasElement): Promise<Blob> {

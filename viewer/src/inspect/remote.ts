@@ -2,8 +2,9 @@
 
 import { fetchJson, sendJson, type Slide } from "../api.js";
 import type { TileAddress } from "../geometry.js";
+import type { Manner } from "../manner.js";
 
-export interface TileFacts {
+export interface TileFacts extends Manner {
   readonly scale: number;
   readonly magnification: number;
   readonly um_per_px: number;
