@@ -9,36 +9,55 @@ pixels as in those it learned from.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model.bands import smooth_bands
-from everslide.model.drawn_nuclei import Nuclei, round_nuclei, spindle_nuclei
+from everslide.model.drawn_nuclei import CHROMATIN_UM, Nuclei, again, round_nuclei, spindle_nuclei
+from everslide.model.drawn_vessels import draw_vessels
 from everslide.model.geometry import Rect, mpp
+from everslide.model.make_up import Edges
 from everslide.model.value_noise import fractal, nearest, step
 from everslide.model.wavelet import details, merge
 
+if TYPE_CHECKING:
+    from everslide.model.conditions.reference import Reference
+
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
-FINEST_DRAWN = 1
-"""The finest plane that detail is drawn for: 1 um per pixel, 10x."""
+FINEST_DRAWN = 0
+"""The finest plane that detail is drawn for: 0.5 um per pixel, 20x."""
 GLASS = 243.0
-FAT_UM, GLAND_UM, FIBRE_UM, NUCLEI_UM, NUCLEUS_UM = 90.0, 260.0, 60.0, 26.0, 8.0
-"""Distance of fat cells and of glands, width of a bundle of fibres, distance of groups of nuclei, size of one."""
-PLAIN, LUMEN = np.array([1.0, 1.0, 1.0, 0.0]), np.array([0.1, 0.1, 0.1, 0.0])
-FAT, WALL = np.array([0.06, 0.06, 0.06, 0.0]), np.array([1.25, 1.25, 1.25, 0.0])
-CYTOPLASM, NUCLEUS = np.array([1.1, 1.15, 1.05, 0.0]), np.array([1.3, 1.25, 1.1, 1.0])
+SECTION_UM, FAT_UM, GLAND_UM, FIBRE_UM, NUCLEI_UM, NUCLEUS_UM = 9000.0, 90.0, 260.0, 60.0, 26.0, 8.0
+"""Over how much the make-up changes; distance of fat cells and of glands, width of a bundle of fibres, distance of
+groups of nuclei, size of one."""
+FIBRIL_UM, WALL_UM, TUBULE = 9.0, 4.5, 0.62
+"""Width of a fibre in its bundle and of the wall of a fat cell; width of a tubule over that of a gland."""
+PLAIN, LUMEN = np.array([1.0, 1.0, 1.0, 0.0]), np.array([0.06, 0.06, 0.06, 0.0])
+FAT, WALL = np.array([0.05, 0.05, 0.05, 0.0]), np.array([1.25, 1.35, 1.25, 0.0])
+CYTOPLASM, NUCLEUS = np.array([1.05, 1.1, 1.05, 0.0]), np.array([1.2, 1.2, 1.1, 1.0])
+SECRETION, REDDER = np.array([0.35, 0.7, 0.6, 0.0]), np.array([-0.16, 0.14, 0.02, 0.0])
 """Density over that of plain tissue in red, green and blue; how much of it is nucleus."""
-IN_EPITHELIUM, IN_INFILTRATE, IN_STROMA = 0.33, 0.40, 0.11
+IN_EPITHELIUM, IN_INFILTRATE, IN_STROMA = 0.33, 0.34, 0.11
 """Share of nuclei where all places for them are taken: of round ones, these too among fibres, and of spindle cells."""
 EPITHELIUM = CYTOPLASM + IN_EPITHELIUM * (NUCLEUS - CYTOPLASM)
-HEMATOXYLIN = np.array([0.45, 0.42, 0.16], np.float32)
-"""Optical density that a nucleus adds to pale and to dark tissue alike."""
-RIM_UM = 1.2
+HEMATOXYLIN = np.array([0.60, 0.62, 0.32], np.float32)
+"""Optical density, to the base e, that a nucleus adds to pale and to dark tissue alike."""
+TYPICAL = 0.16
+"""Share of nuclei that the colours of whole tissue have in them."""
+RIM_UM = 1.0
 """A nucleus fades into what is around it over so much, or over a pixel."""
-NO_NUCLEI = Nuclei(np.zeros((1, 1)), np.zeros((1, 1)))
+NO_NUCLEI = Nuclei(np.zeros((1, 1)), np.zeros((1, 1)), np.zeros((1, 1)))
 DIRECTIONS = ((1.0, 0.0), (0.5, 3**0.5 / 2), (-0.5, 3**0.5 / 2))
 """Cosine and sine of the directions of fibres, before they are bent."""
+LEAST_ROWS = 32
+"""Fewer are not worth a thread."""
+_THREADS = ThreadPoolExecutor(2, "drawing")  # starts no thread before it is used
+GLASS_DENSITY, PALE_DENSITY = (0.012, 0.04), (0.03, 0.28)
+"""Over these mean densities glass turns into tissue, and tissue becomes dense enough for whole nuclei."""
 MOST = 1.8
 """A child is at most so many times as dense as the smooth surface there."""
 DARKEST, BRIGHTEST = np.array([30, 20, 70], np.float32), np.float32(255.0)
@@ -48,26 +67,36 @@ DARKEST, BRIGHTEST = np.array([30, 20, 70], np.float32), np.float32(255.0)
 class Architecture:
     """Relative density of a slide's tissue at any place, 1 where there is nothing special."""
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, reference: Reference | None = None) -> None:
+        """reference: whose make-up the tissue shall have."""
+        self._seed, self._reference = seed, reference
 
     def density(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
         """Relative density of red, green and blue, and nuclei (H, W, 4); what a pixel cannot show is averaged over.
 
         x, y: both (H, W), or (1, W) and (H, 1), see `everslide.model.value_noise`.
         """
-        seed = self._seed
+        seed, edges = self._seed, self._reference.edges(x, y) if self._reference else Edges()
         warp = 60.0 * fractal(seed, 901, x, y, 420.0, 3)
         u, v = x + warp, y - warp
-        fat = step(fractal(seed, 902, u, v, 3000.0, 5, 0.6), 0.34, 0.10)
-        glandular = step(fractal(seed, 903, u, v, 2600.0, 4, 0.6), 0.16, 0.16) * (1.0 - fat)
+        fatty, rich, kind = (fractal(seed, salt, x, y, SECTION_UM, 3) for salt in (904, 905, 906))
+        fat = step(fractal(seed, 902, u, v, 3000.0, 5, 0.6) + 0.5 * fatty, edges.fat, 0.10)
+        glandular = step(fractal(seed, 903, u, v, 2600.0, 4, 0.6) + 0.5 * rich, edges.glands, 0.16) * (1.0 - fat)
         nuclei = round_nuclei(seed, 970, x, y, max(RIM_UM, um_per_px)) if um_per_px < NUCLEUS_UM else NO_NUCLEI
-        out = self._stroma(u, v, x, y, nuclei, um_per_px)
-        if glandular.any():
-            out = out + glandular[..., None] * (self._glands(u, v, um_per_px, out, nuclei) - out)
+        out = self._stroma(u, v, x, y, nuclei, um_per_px, edges.nuclei)
+        glands = glandular * step(kind, 0.05, 0.08)
+        if glands.any():
+            out = out + glands[..., None] * (self._glands(920, u, v, um_per_px, out, nuclei) - out)
+        tubules = glandular * step(-kind, 0.05, 0.08)
+        if tubules.any():
+            along, across = (u + v) * (0.4 * TUBULE), (v - u) * TUBULE
+            out = out + tubules[..., None] * (self._glands(925, along, across, um_per_px, out, nuclei) - out)
         if fat.any():
-            out = out + fat[..., None] * (self._fat(x, y, um_per_px) - out)
-        return np.asarray(out)
+            out = out + fat[..., None] * (self._fat(u, v, um_per_px) - out)
+        draw_vessels(seed, 980, out, x, y, (u, v), um_per_px)
+        if um_per_px <= CHROMATIN_UM:
+            out[..., 3] *= 1.0 + 0.35 * fractal(seed, 985, x, y, 2.0 * CHROMATIN_UM, 2)
+        return out
 
     def bands(self, s: int, rect: Rect, around: Floats) -> Floats:
         """Haar detail (H, W, 3 bands, RGB) in grey levels of the children of `rect` of plane s + 1.
@@ -75,8 +104,21 @@ class Architecture:
         It is that of the smooth surface through their parents, made as much denser in each place as `density` is than
         the smooth surface through its own means, and with as many more nuclei.
 
-        around: pixels (H + 2, W + 2, RGB) of `rect` and one more on each side.
+        around: pixels (H + 2, W + 2, RGB) of `rect` and one more on each side. Two threads share a large one.
         """
+        if rect.height < 2 * LEAST_ROWS:
+            return self._bands(s, rect, around)
+        middle = rect.height // 2
+        upper = Rect(rect.x, rect.y, rect.width, middle)
+        lower = Rect(rect.x, rect.y + middle, rect.width, rect.height - middle)
+        halves = ((upper, around[: middle + 2]), (lower, around[middle:]))
+        return np.concatenate(list(_THREADS.map(lambda half: self._bands(s, *half), halves)))
+
+    def _bands(self, s: int, rect: Rect, around: Floats) -> Floats:
+        """See `bands`."""
+        smooth = _smooth_children(around)
+        if not _ramp(_density(smooth), GLASS_DENSITY).any():  # the same, quicker
+            return details(denser(smooth, np.ones_like(smooth), np.ones_like(smooth)))
         um, whole = mpp(s), rect.grown(1)
         x, y = np.meshgrid(
             (np.arange(2 * whole.width, dtype=np.float64) + 2 * whole.x + 0.5) * um,
@@ -84,95 +126,134 @@ class Architecture:
             sparse=True,
         )
         density = self.density(x, y, um).astype(np.float32)
-        total = density[0::2, 0::2] + density[0::2, 1::2] + density[1::2, 0::2] + density[1::2, 1::2]
-        expected = _smooth_children(np.float32(0.25) * total)
-        here = density[2:-2, 2:-2]
-        share = (here[..., :3] / np.maximum(expected[..., :3], np.float32(0.02))).clip(0, MOST)
-        added = (here[..., 3:] - expected[..., 3:]) * HEMATOXYLIN
-        return details(denser(_smooth_children(around), share.astype(np.float32), added))
+        expected = np.maximum(_smooth_children(_means(density[..., :3])), np.float32(0.02))
+        light = np.exp(density[..., 3:] * -HEMATOXYLIN)
+        expected_light = np.maximum(_smooth_children(_means(light)), np.float32(0.1))
+        share = (density[2:-2, 2:-2, :3] / expected).clip(0, MOST).astype(np.float32)
+        return details(denser(smooth, share, light[2:-2, 2:-2] / expected_light))
 
     def _fat(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
-        """Bright cells with thin walls."""
+        """Bright cells with thin walls, as thin as a pixel shows them and no darker than they are."""
         first, second, _ = nearest(self._seed, 910, x / FAT_UM, y / FAT_UM)
-        wall = step(first - second, -0.09, 0.09)
-        share = 0.22 + _seen(FAT_UM, um_per_px) * (wall - 0.22)
+        width = max(WALL_UM, um_per_px) / FAT_UM
+        wall = step(width - 0.5 * (second - first), 0.5 * width, width) * (WALL_UM / FAT_UM / width)
+        mean = 2.0 * WALL_UM / FAT_UM
+        share = mean + seen(FAT_UM, um_per_px) * (wall - mean)
         return np.asarray(FAT + share[..., None] * (WALL - FAT))
 
-    def _stroma(self, u: Doubles, v: Doubles, x: Doubles, y: Doubles, round_: Nuclei, um_per_px: float) -> Doubles:
+    def _stroma(
+        self,
+        u: Doubles,
+        v: Doubles,
+        x: Doubles,
+        y: Doubles,
+        round_: Nuclei,
+        um_per_px: float,
+        more: Doubles | float,
+    ) -> Doubles:
         """Bundles of fibres along one of three directions, which give way to each other, with clefts between some of
-        them; among them groups of nuclei, many here and few there (H, W, 4)."""
-        bend = 70.0 * fractal(self._seed, 930, u, v, 600.0, 3)
+        them; among them groups of nuclei, many here and few there, `more` of them than usual (H, W, 4)."""
+        seed = self._seed
+        bend = 70.0 * fractal(seed, 930, u, v, 600.0, 3)
         drawn, total, most = np.zeros_like(u), np.zeros_like(u), np.zeros_like(u)
-        strongest = np.zeros(u.shape, np.int64)
-        ways: list[tuple[Doubles, Doubles]] = []
+        strongest, ways = np.zeros(u.shape, np.int64), []
         for turn, (cosine, sine) in enumerate(DIRECTIONS):
-            weight = np.exp(6.0 * fractal(self._seed, 931 + turn, u, v, 2200.0, 2))
-            along, across = u * cosine + v * sine, v * cosine - u * sine + bend
-            drawn += weight * fractal(self._seed, 940 + turn, along / 9.0, across, FIBRE_UM, 3, 0.7)
-            ways.append((along, across))
+            weight = np.exp(6.0 * fractal(seed, 931 + turn, u, v, 2200.0, 2))
+            ways.append((u * cosine + v * sine, v * cosine - u * sine + bend))
+            drawn += weight * fractal(seed, 940 + turn, ways[turn][0] / 9.0, ways[turn][1], FIBRE_UM, 3, 0.7)
             strongest[weight > most] = turn
             total, most = total + weight, np.maximum(most, weight)
         bundle = drawn / total
-        cleft = step(bundle, 0.74, 0.12)
-        share = (1.0 + 0.34 * bundle) * (1.0 - 0.6 * cleft)
-        fibres = 1.0 + _seen(FIBRE_UM, um_per_px) * (share - 1.0)
-        many = 0.5 + 0.8 * fractal(self._seed, 951, x, y, 900.0, 3)
-        group = step(fractal(self._seed, 950, x, y, NUCLEI_UM, 2) + 0.35 * many, 0.55, 0.35)
-        seen = _seen(NUCLEI_UM, um_per_px)
-        group = seen * group + (1.0 - seen) * step(0.35 * many, 0.55, 0.9)
+        cleft = step(bundle, 0.76, 0.16)
+        share = (1.0 + 0.34 * bundle) * (1.0 - 0.7 * cleft)
+        fibres = 1.0 + seen(FIBRE_UM, um_per_px) * (share - 1.0)
+        fine, spindle = np.zeros_like(u), np.zeros_like(u)
+        redder = (0.2 + fractal(seed, 952, u, v, 1300.0, 4, 0.6)).clip(-0.2, 1.0)[..., None] * REDDER
+        many = 0.5 + more + 0.8 * fractal(seed, 951, x, y, 900.0, 3)
+        group = step(fractal(seed, 950, x, y, NUCLEI_UM, 2) + 0.35 * many, 0.55, 0.35)
+        apart = seen(NUCLEI_UM, um_per_px)
+        group = apart * group + (1.0 - apart) * step(0.35 * many, 0.55, 0.9)
         taken, infiltrate = 0.35 + 0.5 * group, group * step(many, 0.8, 0.6)
         cover = (IN_STROMA * taken + IN_INFILTRATE * infiltrate) * (1.0 - cleft)
         if um_per_px < NUCLEUS_UM:
-            spindle = np.zeros(u.shape)
             for turn, (along, across) in enumerate(ways):
                 here = strongest == turn
                 if here.any():
-                    nuclei = spindle_nuclei(self._seed, 960, along[here], across[here], max(RIM_UM, um_per_px))
-                    spindle[here] = nuclei.where(taken[here])
+                    at = along[here][None], across[here][None]
+                    nuclei = spindle_nuclei(seed, 960, *at, max(RIM_UM, um_per_px))
+                    spindle[here] = nuclei.where(taken[here][None])[0]
+                    fine[here] = fractal(seed, 945, at[0] / 7.0, at[1], FIBRIL_UM, 2, 0.7)[0]
+            fibres = fibres * (1.0 + 0.28 * seen(FIBRIL_UM, um_per_px) * fine)
             cover = np.maximum(spindle, round_.where(infiltrate)) * (1.0 - cleft)
-        return np.asarray(fibres[..., None] * (PLAIN + cover[..., None] * (NUCLEUS - PLAIN)))
+        return np.asarray(fibres[..., None] * (PLAIN + redder + cover[..., None] * (NUCLEUS - PLAIN)))
 
-    def _glands(self, x: Doubles, y: Doubles, um_per_px: float, stroma: Doubles, round_: Nuclei) -> Doubles:
-        """Rings of epithelium, some around a lumen, in looser stroma (H, W, 4)."""
-        distance, _, own = nearest(self._seed, 920, x / GLAND_UM, y / GLAND_UM)
-        ragged = distance * (1.0 + 0.25 * fractal(self._seed, 924, x, y, 90.0, 2))
+    def _glands(self, salt: int, x: Doubles, y: Doubles, um_per_px: float, stroma: Doubles, round_: Nuclei) -> Doubles:
+        """Rings of epithelium, some around a lumen, which may hold a secretion, in looser stroma (H, W, 4)."""
+        distance, _, own = nearest(self._seed, salt, x / GLAND_UM, y / GLAND_UM)
+        ragged = distance * (1.0 + 0.25 * fractal(self._seed, salt + 4, x, y, 90.0, 2))
         radius = 0.36 + 0.10 * own
         inside = step(radius - ragged, 0.0, 0.05)
         lumen = step(radius * (0.45 + 0.25 * own) - ragged, 0.0, 0.05)
+        held = step(again(own), 0.45, 0.1) * step(radius * (0.36 + 0.25 * own) - ragged, 0.0, 0.04)
         cells = EPITHELIUM
         if um_per_px < NUCLEUS_UM:
-            cells = CYTOPLASM + round_.where(0.8)[..., None] * (NUCLEUS - CYTOPLASM)
-        ring = cells + lumen[..., None] * (LUMEN - cells)
+            membrane = 1.0 + 0.15 * round_.border[..., None]
+            cells = CYTOPLASM * membrane + round_.where(0.8)[..., None] * (NUCLEUS - CYTOPLASM)
+        hollow = LUMEN + held[..., None] * (SECRETION - LUMEN)
+        ring = cells + lumen[..., None] * (hollow - cells)
         around = 0.82 * stroma
         drawn = around + inside[..., None] * (ring - around)
         mean = 0.62 * 0.82 * PLAIN + 0.38 * (0.8 * EPITHELIUM + 0.2 * LUMEN)
-        return np.asarray(mean + _seen(GLAND_UM / 2, um_per_px) * (drawn - mean))
+        return np.asarray(mean + seen(GLAND_UM / 2, um_per_px) * (drawn - mean))
 
 
-def denser(pixels: Floats, share: Floats, added: Floats) -> Floats:
-    """Grey levels of tissue made so many times as dense and so much denser: light is absorbed exponentially (Beer and
-    Lambert). Glass stays glass.
+def denser(pixels: Floats, share: Floats, light: Floats) -> Floats:
+    """Grey levels of tissue made so many times as dense, through which so much more or less light passes on account of
+    nuclei: it is absorbed exponentially (Beer and Lambert). Glass stays glass.
 
-    pixels: (H, W, RGB). share, added: the same; see `Architecture.density` and `HEMATOXYLIN`.
+    pixels, share, light: (H, W, RGB); see `Architecture.density`.
     """
-    passed = np.clip(pixels / np.float32(GLASS), np.float32(0.02), np.float32(1.0))
-    density = np.log(passed) * -share
-    tissue = np.minimum(density.mean(-1, keepdims=True) * np.float32(10.0), np.float32(1.0))
-    return np.asarray(np.float32(GLASS) * np.exp(-np.maximum(density + tissue * added, 0)), np.float32)
+    plain = _density(pixels)
+    density = plain * (np.float32(1.0) + _ramp(plain, GLASS_DENSITY) * (share - np.float32(1.0)))
+    drawn = np.exp(-density) * (np.float32(1.0) + _ramp(plain, PALE_DENSITY) * (light - np.float32(1.0)))
+    return np.asarray(np.float32(GLASS) * np.minimum(drawn, np.float32(1.0)), np.float32)
 
 
-def within_range(means: Floats, bands: Floats) -> Floats:
-    """Bands (H, W, 3, RGB) faded, whole in each place, so that children of `means` (H, W, RGB) are tissue or glass.
+def _density(pixels: Floats) -> Floats:
+    """Optical density, to the base e, of grey levels."""
+    return np.asarray(-np.log(np.clip(pixels / np.float32(GLASS), np.float32(0.02), np.float32(1.0))), np.float32)
 
-    Cut off colour by colour instead, the rim of a lumen would end in black and magenta.
+
+def _ramp(density: Floats, over: tuple[float, float]) -> Floats:
+    """0 to 1 as the mean of a pixel's densities rises over such a range, (H, W, 1)."""
+    low, high = np.float32(over[0]), np.float32(over[1])
+    return np.asarray(((density.mean(-1, keepdims=True) - low) / (high - low)).clip(0, 1), np.float32)
+
+
+def _means(plane: Floats) -> Floats:
+    """2x2 means: (2H, 2W, C) -> (H, W, C)."""
+    return np.float32(0.25) * (plane[0::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 0::2] + plane[1::2, 1::2])
+
+
+def within_range(means: Floats, bands: Floats, smooth: Floats) -> Floats:
+    """Bands (H, W, 3, RGB) faded towards `smooth` ones, so that children of `means` (H, W, RGB) are tissue or glass.
+
+    All colours of a place are faded alike: cut off one by one, the rim of a lumen would end in black and magenta. Faded
+    to nothing instead, the squares of the parent would show.
     """
+    kept = _room(means, bands)
+    faded = smooth + kept * (bands - smooth)
+    return np.asarray(faded * _room(means, faded), np.float32)
+
+
+def _room(means: Floats, bands: Floats) -> Floats:
+    """The part (H, W, 1, 1) of bands (H, W, 3, RGB), 0 to 1, with which the children of `means` stay within range."""
     h, v, g = bands[..., 0, :], bands[..., 1, :], bands[..., 2, :]
     children = np.stack([h + v + g, v - h - g, h - v - g, g - h - v])
     up, down = children.max(0), -children.min(0)
     least = np.float32(1e-3)
     room = np.minimum((BRIGHTEST - means) / np.maximum(up, least), (means - DARKEST) / np.maximum(down, least))
-    kept = np.clip(room.min(-1), 0, 1)
-    return np.asarray(bands * kept[..., None, None], np.float32)
+    return np.asarray(np.clip(room.min(-1), 0, 1)[..., None, None], np.float32)
 
 
 def _smooth_children(parent: Floats) -> Floats:
@@ -180,6 +261,6 @@ def _smooth_children(parent: Floats) -> Floats:
     return merge(parent[1:-1, 1:-1], smooth_bands(parent)[1:-1, 1:-1])
 
 
-def _seen(feature_um: float, um_per_px: float) -> float:
+def seen(feature_um: float, um_per_px: float) -> float:
     """How much of a feature pixels of that size show: nothing below 1.5 pixels a feature, all from 4 on."""
     return float(np.clip((feature_um / um_per_px - 1.5) / 2.5, 0.0, 1.0))

@@ -105,7 +105,7 @@ class ChainTrainer:
         torch.set_flush_denormal(True)
         self.plan, self.folder = plan, folder
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.given_cdm, self.cdm, self.encoder = start.cdm, start.build_cdm(), encoder
+        self.start, self.cdm, self.encoder = start, start.build_cdm(), encoder
         self.examples = Examples(prepared, "train", encoder=encoder)
         torch.manual_seed(plan.seed)
         self.network = start.build().to(self.device)
@@ -129,6 +129,10 @@ class ChainTrainer:
     def run(self) -> None:
         """Train until the plan's minutes are used up."""
         self.clock.until_used_up(self._step, self._checkpoint)
+
+    def shipped(self, weights: Weights) -> Weights:
+        """What is written of the averaged weights."""
+        return weights
 
     def _examples(self) -> list[_Example]:
         present = self.examples.scales
@@ -225,8 +229,8 @@ class ChainTrainer:
 
     def _checkpoint(self) -> tuple[dict[str, Any], Mapping[str, object]]:
         """Write the averaged weights; the checkpoint."""
-        weights = Weights(self.network.config, self.average, self.deviation, self.sampler, cdm=self.given_cdm)
-        save_weights(self.folder / "mini.safetensors", weights)
+        weights = Weights(self.network.config, self.average, self.deviation, self.sampler, cdm=self.start.cdm)
+        save_weights(self.folder / "mini.safetensors", self.shipped(weights))
         state = {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),

@@ -46,6 +46,10 @@ class Distiller(ChainTrainer):
         self.teacher: Forward = torch.compile(teacher) if plan.compile else teacher
         self.lesson = start.sampler
 
+    def shipped(self, weights: Weights) -> Weights:
+        """With their teacher, who goes on painting for those that want more steps."""
+        return replace(weights, teacher=replace(self.start, cdm=None, teacher=None))
+
     def _loss(self, shown: Shown) -> tuple[Tensor, Tensor, Mapping[str, float]]:
         count, _, high, wide = shown.parent.shape
         given = shown.parent + self.sampler.strength * torch.randn_like(shown.parent)

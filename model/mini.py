@@ -51,9 +51,7 @@ class MiniDenoiser:
         torch.set_num_threads(threads)
         self.batch, self._sampler, self._device = batch, sampler, device
         self._dtype = torch.bfloat16 if fast_bfloat16(device) else torch.float32
-        network = weights.build().to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._network: DetailUNet = network.eval()
-        self._deviation, self._contrast = weights.deviation, weights.contrast
+        self._weights, self._networks = weights, dict[Weights, DetailUNet]()
         self._conditions = conditions or _own_conditions(weights, device)
         self._manner = OWN
         self._numbers = self._measure_fingerprint(weights.digest, threads)
@@ -69,12 +67,27 @@ class MiniDenoiser:
         other._conditions = conditions(self._conditions)
         return other
 
-    def _ways(self) -> dict[int, tuple[DetailUNet, Sampler]]:
-        """By the number of steps: which network walks them, and at which times. The sampler that came with the weights
-        is one of them, and the one that is taken without a choice."""
-        own = self._sampler
-        ways = {steps: (self._network, Sampler(Sampler.falling(steps), own.strength)) for steps in STEPS}
-        return ways | {own.steps: (self._network, own)}
+    def _ways(self) -> dict[int, tuple[Weights, Sampler]]:
+        """By the number of steps: which weights walk them, and at which times.
+
+        The sampler that came with the weights is one of them, and the one that is taken without a choice; the others
+        are their teacher's, where they have one.
+        """
+        own, other = self._sampler, self._weights.teacher or self._weights
+        ways = {steps: (other, Sampler(Sampler.falling(steps), own.strength)) for steps in STEPS}
+        return ways | {own.steps: (self._weights, own)}
+
+    @property
+    def _way(self) -> tuple[Weights, Sampler]:
+        """That of the present manner."""
+        return self._ways()[self._manner.steps or self._sampler.steps]
+
+    def _network(self, weights: Weights) -> DetailUNet:
+        """The network of some weights, built when it is first needed."""
+        if weights not in self._networks:
+            network = weights.build().to(self._device, self._dtype)
+            self._networks[weights] = network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        return self._networks[weights]
 
     @property
     def offer(self) -> Offer:
@@ -134,9 +147,10 @@ class MiniDenoiser:
         """The network's channels (9, H, W) -> bands (H, W, 3, RGB) in grey levels, with the smooth part they lack."""
         given = parent.astype(np.float32)
         smooth = rotate_colours(smooth_bands(given))
-        bands = from_channels(channels, self._deviation[s])
-        if self._contrast:
-            bands = bands * self._contrast.gains(s, given, smooth, bands)
+        weights, _ = self._way
+        bands = from_channels(channels, weights.deviation[s])
+        if weights.contrast:
+            bands = bands * weights.contrast.gains(s, given, smooth, bands)
         return unrotate_colours(smooth + bands)
 
     @torch.inference_mode()
@@ -159,7 +173,8 @@ class MiniDenoiser:
         scale = torch.full((count,), s, device=self._device)
         strength = torch.full((count,), self._sampler.strength, device=self._device)
         told = None if cells is None else torch.from_numpy(cells).to(self._device)
-        network, sampler = self._ways()[self._manner.steps or self._sampler.steps]
+        weights, sampler = self._way
+        network = self._network(weights)
 
         def velocity(z_t: Tensor, t: float) -> Tensor:
             now = torch.full((count,), t, device=self._device)

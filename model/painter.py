@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model import noise as keyed
+from everslide.model.bands import smooth_bands
 from everslide.model.denoiser import Denoiser, WindowModel
 from everslide.model.errors import SlideError
 from everslide.model.geometry import (
@@ -44,6 +45,8 @@ Floats = NDArray[np.float32]
 T = TypeVar("T", bound=np.generic)
 MAX_WINDOWS_PER_TILE = 4 + 9 * (TOP_SCALE - 1)
 """Windows for a tile at s = 0 when nothing at all is cached."""
+CLEAR = 238
+"""Grey level from which on everything is glass: a window without tissue costs no evaluation below a sketch."""
 REMEMBERED_WINDOWS = 160
 REMEMBERED_REGIONS = 6
 
@@ -174,13 +177,22 @@ class Painter:
         """The missing windows, all of one scale, in their remembered form."""
         if not missing:
             return {}
-        parents = [np.ascontiguousarray(_crop(parent, parent_rect, window.parent_rect)) for window in missing]
-        out = dict(zip(missing, self._paints.paint(self._subject, missing, parents), strict=True))
+        parents = {w: np.ascontiguousarray(_crop(parent, parent_rect, w.parent_rect)) for w in missing}
+        clear = self._top.draws(missing[0].s)
+        out = {w: _smooth(parents[w]) for w in missing if clear and parents[w].min() >= CLEAR}
+        to_paint = [window for window in missing if window not in out]
+        bands = self._paints.paint(self._subject, to_paint, [parents[w] for w in to_paint]) if to_paint else []
+        out.update(zip(to_paint, bands, strict=True))
         for window, painted in out.items():
             self._windows[window] = painted
             while len(self._windows) > REMEMBERED_WINDOWS:
                 self._windows.popitem(last=False)
         return out
+
+
+def _smooth(parent: Pixels) -> Bands:
+    """Bands of a window to which nothing is added but the smooth surface through its parent (h, h, 3)."""
+    return smooth_bands(parent.astype(np.float32)).astype(np.float16)
 
 
 def _crop(array: NDArray[T], of: Rect, to: Rect) -> NDArray[T]:

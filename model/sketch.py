@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.architecture import FINEST_DRAWN, HEMATOXYLIN, Architecture, within_range
+from everslide.model.architecture import FINEST_DRAWN, HEMATOXYLIN, TYPICAL, Architecture, within_range
 from everslide.model.bands import smooth_bands
 from everslide.model.geometry import TILE_PX, Rect, mpp
 from everslide.model.noise import raw_bits
@@ -30,7 +30,7 @@ Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 TOP_SCALE = 8
 """The plane that is sketched: 128 um per pixel, twice as coarse as the coarsest magnification."""
-SKETCH_FORMAT = 5
+SKETCH_FORMAT = 6
 """Part of every fingerprint: raise it when the same seed would give another sketch."""
 CELL_UM = 22_000.0
 """About the distance of neighbouring sections."""
@@ -87,7 +87,7 @@ class Sketch:
         self._cell_x = width_um / max(1, round(width_um / CELL_UM))
         self._cell_y = height_um / max(1, round(height_um / CELL_UM))
         self._cells = (max(1, round(width_um / CELL_UM)), max(1, round(height_um / CELL_UM)))
-        self._architecture = Architecture(slide.seed) if architecture else None
+        self._architecture = Architecture(slide.seed, reference) if architecture else None
         tint = _uniform(slide.seed, "glass", 0, 0, 4)
         self.glass = np.array([242 + 4 * tint[0], 241 + 4 * tint[0], 243 + 4 * tint[0]]).astype(np.uint8)
 
@@ -180,8 +180,10 @@ class Sketch:
                 mixed = mixed + cover[..., None] * (own - mixed)
         if self._architecture:
             drawn = self._architecture.density(gx, gy, self.um_per_px / FINE)
-            share, added = share * drawn[..., :3], drawn[..., 3:] * HEMATOXYLIN
-        colours: Doubles = 243.0 * np.clip(mixed / 243.0, 0.02, 1.0) ** share * np.exp(-added)
+            share = share * drawn[..., :3]
+            added = (drawn[..., 3:] - TYPICAL * np.minimum(drawn[..., :3], 1.0)) * HEMATOXYLIN
+        density = np.maximum(-np.log(np.clip(mixed / 243.0, 0.02, 1.0)) * share + added, 0.0)
+        colours: Doubles = 243.0 * np.exp(-density)
         return colours
 
     def draws(self, s: int) -> bool:
@@ -191,9 +193,10 @@ class Sketch:
     def drawn(self, s: int, rect: Rect, around: Floats, painted: Floats) -> Floats:
         """See `TopPlane.drawn`: the architecture, and a share of what the network adds to the smooth surface."""
         assert self._architecture is not None
-        added = painted - smooth_bands(around)[1:-1, 1:-1]
+        smooth = smooth_bands(around)[1:-1, 1:-1]
         share = np.float32(PAINTED_SHARE if s >= 4 else PAINTED_SHARE_FINE)
-        return within_range(around[1:-1, 1:-1], self._architecture.bands(s, rect, around) + share * added)
+        bands = self._architecture.bands(s, rect, around) + share * (painted - smooth)
+        return within_range(around[1:-1, 1:-1], bands, smooth)
 
 
 def _evenly(colours: Doubles, count: int) -> Doubles:

@@ -28,28 +28,44 @@ def _value_noise(seed: int, salt: int, x: Doubles, y: Doubles) -> Floats:
     """Smoothly interpolated keyed values of the integer lattice, -1 to 1."""
     x0, y0 = np.floor(x), np.floor(y)
     fx, fy = _smooth((x - x0).astype(np.float32)), _smooth((y - y0).astype(np.float32))
-    col, row = x0.astype(np.int64), y0.astype(np.int64)
-    left, up = int(col.min()), int(row.min())
-    cols, rows = np.meshgrid(np.arange(left, int(col.max()) + 2), np.arange(up, int(row.max()) + 2))
+    left, up = int(x0.min()), int(y0.min())
+    cols, rows = np.meshgrid(np.arange(left, int(x0.max()) + 2), np.arange(up, int(y0.max()) + 2))
     values = lattice(seed, salt, cols, rows).astype(np.float32)  # far fewer points than samples
-    col, row = col - left, row - up
+    col, row = (x0 - left).astype(np.intp), (y0 - up).astype(np.intp)
     if x.shape[0] == 1 and y.shape[1] == 1:
         between = values[:, col[0]] + (values[:, col[0] + 1] - values[:, col[0]]) * fx
         first, second = between[row[:, 0]], between[row[:, 0] + 1]
         return np.asarray(first + (second - first) * fy)
-    v00, v10, v01, v11 = values[row, col], values[row, col + 1], values[row + 1, col], values[row + 1, col + 1]
-    top, bottom = v00 + (v10 - v00) * fx, v01 + (v11 - v01) * fx
-    return np.asarray(top + (bottom - top) * fy)
+    steps = (values[:, 1:] - values[:, :-1]).ravel()
+    row *= cols.shape[1] - 1
+    row += col
+    top = steps.take(row)
+    top *= fx
+    top += values[:, :-1].ravel().take(row)
+    row += cols.shape[1] - 1
+    bottom = steps.take(row)
+    bottom *= fx
+    bottom += values[:, :-1].ravel().take(row)
+    bottom -= top
+    bottom *= fy
+    bottom += top
+    return bottom
 
 
-def step(value: Doubles, edge: float, width: float) -> Doubles:
+def step(value: Doubles, edge: Doubles | float, width: float) -> Doubles:
     """0 below `edge`, 1 above it, over about `width`."""
     t = np.clip((value - edge) / width + 0.5, 0.0, 1.0)
     return np.asarray(t * t * (3.0 - 2.0 * t))
 
 
 def _smooth(f: Floats) -> Floats:
-    return np.asarray(f * f * f * (f * (f * np.float32(6.0) - np.float32(15.0)) + np.float32(10.0)))
+    """6 f^5 - 15 f^4 + 10 f^3."""
+    out = f * np.float32(6.0)
+    out -= np.float32(15.0)
+    out *= f
+    out += np.float32(10.0)
+    out *= f * f * f
+    return out
 
 
 def lattice(seed: int, salt: int, col: NDArray[np.int64], row: NDArray[np.int64]) -> Doubles:
@@ -70,19 +86,24 @@ def lattice(seed: int, salt: int, col: NDArray[np.int64], row: NDArray[np.int64]
 def nearest(seed: int, salt: int, x: Doubles, y: Doubles) -> tuple[Doubles, Doubles, Doubles]:
     """Distances to the nearest and the second of points scattered one to a unit square, and the nearest one's own
     keyed value in [-1, 1), at samples x, y (Worley, "A cellular texture basis function", 1996)."""
-    col, row = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-    left, up = int(col.min()) - 1, int(row.min()) - 1
-    cols, rows = np.meshgrid(np.arange(left, int(col.max()) + 2), np.arange(up, int(row.max()) + 2))
-    px = cols + 0.5 + 0.4 * lattice(seed, salt, cols, rows)
-    py = rows + 0.5 + 0.4 * lattice(seed, salt + 1, cols, rows)
-    own = lattice(seed, salt + 2, cols, rows)
-    shape = np.broadcast_shapes(x.shape, y.shape)
-    first, second, value = np.full(shape, 81.0), np.full(shape, 81.0), np.zeros(shape)
+    x0, y0 = np.floor(x), np.floor(y)
+    left, up = int(x0.min()) - 1, int(y0.min()) - 1
+    cols, rows = np.meshgrid(np.arange(left, int(x0.max()) + 2), np.arange(up, int(y0.max()) + 2))
+    px = (cols + 0.5 + 0.4 * lattice(seed, salt, cols, rows)).ravel()
+    py = (rows + 0.5 + 0.4 * lattice(seed, salt + 1, cols, rows)).ravel()
+    own = lattice(seed, salt + 2, cols, rows).ravel()
+    at = (y0 - (up + 1)).astype(np.intp) * cols.shape[1] + (x0 - (left + 1)).astype(np.intp)
+    first, second, which = np.full(at.shape, 81.0), np.full(at.shape, 81.0), np.zeros_like(at)
     for down in (0, 1, 2):
         for across in (0, 1, 2):
-            at = (row - up - 1 + down, col - left - 1 + across)
-            distance = np.square(px[at] - x) + np.square(py[at] - y)
-            second = np.minimum(second, np.maximum(distance, first))
-            value = np.where(distance < first, own[at], value)
-            first = np.minimum(first, distance)
-    return np.sqrt(first), np.sqrt(second), value
+            one = at + (down * cols.shape[1] + across)
+            distance, aside = px.take(one), py.take(one)
+            distance -= x
+            aside -= y
+            distance *= distance
+            aside *= aside
+            distance += aside
+            np.minimum(second, np.maximum(distance, first), out=second)
+            np.copyto(which, one, where=distance < first)
+            np.minimum(first, distance, out=first)
+    return np.sqrt(first), np.sqrt(second), own.take(which)

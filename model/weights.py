@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ from everslide.model.network import DetailUNet, NetworkConfig
 from everslide.model.sampler import Sampler
 
 FORMAT = "everslide-mini-1"
-CDM_PREFIX = "cdm."
+CDM_PREFIX, TEACHER_PREFIX = "cdm.", "teacher."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Weights:
     """config, tensors by name (any float dtype), deviation (12, 3, 3) float32 (scale, band, colour), sampler, and the
-    contrast model and the tensors of the conditioning diffusion model where there are."""
+    contrast model and the tensors of the conditioning diffusion model where there are. teacher: what these weights were
+    distilled from, which walks in more steps; of the same sizes and deviations."""
 
     config: NetworkConfig
     tensors: dict[str, Tensor]
@@ -36,6 +37,7 @@ class Weights:
     sampler: Sampler = field(default_factory=Sampler)
     contrast: ContrastModel | None = None
     cdm: dict[str, Tensor] | None = None
+    teacher: Weights | None = None
 
     def build(self) -> DetailUNet:
         """The network with these weights, float32. Raises WeightsError where names or shapes do not fit."""
@@ -63,8 +65,6 @@ class Weights:
         """SHA-256 over every tensor, hex: part of the numeric fingerprint."""
         sha = hashlib.sha256(json.dumps(self.config.as_dict(), sort_keys=True).encode())
         sha.update(self.deviation.tobytes())
-        if self.contrast:
-            sha.update(self.contrast.coefficients.tobytes())
         for name, tensor in sorted(_together(self).items()):
             sha.update(name.encode())
             sha.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
@@ -72,21 +72,27 @@ class Weights:
 
 
 def _together(weights: Weights) -> dict[str, Tensor]:
-    """Every tensor under one name."""
-    return {**weights.tensors, **{CDM_PREFIX + name: tensor for name, tensor in (weights.cdm or {}).items()}}
+    """Every tensor but the deviation under one name, as it is stored."""
+    tensors = {name: tensor.to(torch.float16).contiguous().cpu() for name, tensor in weights.tensors.items()}
+    for name, tensor in (weights.cdm or {}).items():
+        tensors[CDM_PREFIX + name] = tensor.to(torch.float16).contiguous().cpu()
+    if weights.contrast:
+        tensors["contrast"] = torch.from_numpy(weights.contrast.coefficients)
+    if weights.teacher:
+        tensors |= {TEACHER_PREFIX + name: tensor for name, tensor in _together(weights.teacher).items()}
+    return tensors
 
 
 def save_weights(path: Path, weights: Weights) -> None:
     """Write `weights` in half precision, whole or not at all."""
-    tensors = {name: tensor.to(torch.float16).contiguous().cpu() for name, tensor in _together(weights).items()}
-    tensors["deviation"] = torch.from_numpy(np.ascontiguousarray(weights.deviation))
-    if weights.contrast:
-        tensors["contrast"] = torch.from_numpy(weights.contrast.coefficients)
+    tensors = _together(weights) | {"deviation": torch.from_numpy(np.ascontiguousarray(weights.deviation))}
     header = {
         "format": FORMAT,
         "config": json.dumps(weights.config.as_dict()),
         "sampler": json.dumps(asdict(weights.sampler)),
     }
+    if weights.teacher:
+        header["teacher"] = json.dumps(asdict(weights.teacher.sampler))
     partial = path.with_suffix(".part")
     save_file(tensors, partial, metadata=header)
     partial.chmod(0o644)
@@ -107,16 +113,27 @@ def load_weights(path: Path) -> Weights:
         raise WeightsError(f"{path}: not a whole safetensors file ({error}); copy or train it again") from error
     try:
         deviation = tensors.pop("deviation").numpy()
-        contrast = ContrastModel(tensors.pop("contrast").numpy()) if "contrast" in tensors else None
         config = NetworkConfig(**_tuples(json.loads(header["config"])))
-        sampler = Sampler(**_tuples(json.loads(header.get("sampler", "{}"))))
+        taught = _taken(tensors, TEACHER_PREFIX)
+        teacher = _of(config, taught, deviation, header["teacher"]) if taught else None
+        return replace(_of(config, tensors, deviation, header.get("sampler", "{}")), teacher=teacher)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
             f"{path}: expected a tensor 'deviation' and a header with the sizes of the network and its sampler, "
             f"found: {error!r}; the file is of another version of {FORMAT}: train or copy it again"
         ) from error
-    cdm = {name.removeprefix(CDM_PREFIX): tensors.pop(name) for name in list(tensors) if name.startswith(CDM_PREFIX)}
-    return Weights(config, tensors, deviation, sampler, contrast, cdm or None)
+
+
+def _of(config: NetworkConfig, tensors: dict[str, Tensor], deviation: NDArray[np.float32], sampler: str) -> Weights:
+    """One network's weights out of its stored tensors."""
+    contrast = ContrastModel(tensors.pop("contrast").numpy()) if "contrast" in tensors else None
+    cdm = _taken(tensors, CDM_PREFIX)
+    return Weights(config, tensors, deviation, Sampler(**_tuples(json.loads(sampler))), contrast, cdm or None)
+
+
+def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin so, taken out, by the rest of their names."""
+    return {name.removeprefix(prefix): tensors.pop(name) for name in list(tensors) if name.startswith(prefix)}
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a picture looks like: prototypes of the embeddings of its cells, and its colours."""
+"""What a picture looks like: prototypes of the embeddings of its cells, its colours, and what it is made of."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from everslide.model.conditions.encoder import PATCH_PX, PatchEncoder, load_enco
 from everslide.model.conditions.reference import COLOURS, Look
 from everslide.model.errors import ImageError
 from everslide.model.geometry import BASE_MPP
+from everslide.model.make_up import make_up_of
 from everslide.model.picture import read_rgb
 from everslide.model.stain import optical_density
 
@@ -53,7 +54,7 @@ def look_of(pixels: Pixels, um_per_px: float, encoder: PatchEncoder | None = Non
     blocks = (
         seen[: rows * CELL_PX, : columns * CELL_PX].reshape(rows, CELL_PX, columns, CELL_PX, 3).mean((1, 3))[tissue]
     )
-    return Look(_prototypes(found), _palette(blocks))
+    return Look(_prototypes(found), _palette(blocks), make_up_of(seen))
 
 
 def read_look(path: Path, um_per_px: float) -> Look:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from everslide.model.conditions.cells import CELL_PX
 from everslide.model.errors import ImageError
 from everslide.model.geometry import BASE_MPP
+from everslide.model.make_up import Edges, MakeUp
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -31,10 +32,12 @@ EDGE_UM = 200.0
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What one picture looks like. prototypes: (n, E) embeddings. colours: (COLOURS, 3), darkest to palest tissue."""
+    """What one picture looks like. prototypes: (n, E) embeddings. colours: (COLOURS, 3), darkest to palest tissue.
+    make_up: what it is made of, where that is known."""
 
     prototypes: Floats
     colours: Floats
+    make_up: MakeUp | None = None
 
     def snapped(self, cells: Floats) -> Floats:
         """Cells (E, k, k), each a mean of the prototypes, mostly of the nearest."""
@@ -50,6 +53,7 @@ class Look:
         return {
             "prototypes": np.round(self.prototypes.astype(float), 4).tolist(),
             "colours": np.round(self.colours.astype(float), 2).tolist(),
+            "make_up": asdict(self.make_up) if self.make_up else None,
         }
 
     @staticmethod
@@ -58,11 +62,12 @@ class Look:
         try:
             prototypes = np.array(values["prototypes"], np.float32)
             colours = np.array(values["colours"], np.float32)
+            make_up = MakeUp(**values["make_up"]) if values.get("make_up") else None
         except (KeyError, TypeError, ValueError) as error:
             raise ImageError(f"a reference: expected 'prototypes' and 'colours', found {error!r}") from error
         if prototypes.ndim != 2 or colours.shape != (COLOURS, 3) or not np.isfinite(prototypes).all():
             raise ImageError(f"a reference: found prototypes {prototypes.shape} and colours {colours.shape}")
-        return Look(prototypes, colours)
+        return Look(prototypes, colours, make_up)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +98,14 @@ class Reference:
     def digest(self) -> str:
         """Hexadecimal; equal references have equal ones."""
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+    def edges(self, x: Doubles, y: Doubles) -> Edges:
+        """How the sketch is told of it at places in um: (H, W) both, or (1, W) and (H, 1)."""
+        here = Edges.of(self.everywhere.make_up) if self.everywhere and self.everywhere.make_up else Edges()
+        for region in self.regions:
+            if region.look.make_up and (cover := region.cover(x, y)).any():
+                here = here.towards(Edges.of(region.look.make_up), cover)
+        return here
 
     def steer(self, cells: Floats, left: int, top: int, s: int) -> Floats:
         """Cells (E, k, k) of scale s, the first at column `left` and row `top`, in the words of the looks."""

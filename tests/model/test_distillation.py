@@ -45,7 +45,9 @@ def teacher(steps: int) -> Weights:
 def test_it_writes_weights_of_half_the_steps_and_goes_on(prepared: Path, tmp_path: Path) -> None:
     first = Distiller(prepared, tmp_path, PLAN, teacher(4), threads=1)
     first.run()
-    assert load_weights(tmp_path / "mini.safetensors").sampler == Sampler(Sampler.falling(2))
+    written = load_weights(tmp_path / "mini.safetensors")
+    assert written.sampler == Sampler(Sampler.falling(2))
+    assert written.teacher is not None and written.teacher.sampler == Sampler(Sampler.falling(4))
     (point,) = map(json.loads, (tmp_path / "curve.jsonl").read_text().splitlines())
     assert all(math.isfinite(point[name]) for name in ("error", "patches", "power"))
     longer = replace(PLAN, minutes=first.clock.seconds / 60 + 0.02)

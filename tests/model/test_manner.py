@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from everslide.model.gathered import GatheredWindows
 from everslide.model.geometry import TileIndex, WindowIndex
 from everslide.model.manner import OWN, Manner, Offer
 from everslide.model.mini import MiniDenoiser, load_mini
+from everslide.model.network import DetailUNet
 from everslide.model.painter import Painter
 from everslide.model.sampler import Sampler
 from everslide.model.sketch import TOP_SCALE
@@ -41,7 +44,7 @@ class StripedConditions:
 
     fingerprint = "striped"
 
-    def of(self, seed: int, windows: list[WindowIndex], parents: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def of(self, seed: int, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Conditions.of`."""
         cells = np.ones((len(windows), EMBEDDING, 5, 5), np.float32)
         cells[:, ::2] = -2
@@ -175,17 +178,30 @@ def test_calls_are_counted_as_they_are_made(
     told: MiniDenoiser, manner: Manner, calls: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []
-    forward = type(told._network).forward
+    forward = DetailUNet.forward
 
     def counted(*args: object, **kwargs: object) -> Tensor:
         made.append(1)
         return forward(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(told._network), "forward", counted)
+    monkeypatch.setattr(DetailUNet, "forward", counted)
     windows = LocalWindows(told)
     window(told, manner, windows)
     assert (len(made), windows.counts.denoiser_calls) == (calls, calls)
     assert told.of(manner).calls_per_window == told.offer.calls(manner) == calls
+
+
+def test_other_steps_are_those_of_the_teacher(tmp_path: Path) -> None:
+    """Distilled weights walk their own few steps; for more the network they learned from is asked."""
+    pupil, teacher = tiny_weights(1, Sampler(Sampler.falling(2))), tiny_weights(2)
+    save_weights(tmp_path / "alone.safetensors", teacher)
+    save_weights(tmp_path / "both.safetensors", replace(pupil, teacher=teacher))
+    alone, both = (load_mini(tmp_path / f"{name}.safetensors", threads=1) for name in ("alone", "both"))
+    assert both.offer.own_calls == 2 and both.offer.steps == (2, 4, 8)
+    for steps in (4, 8):
+        np.testing.assert_array_equal(window(both, Manner(steps)), window(alone, Manner(steps)))
+    assert not np.array_equal(window(both, Manner(2)), window(alone, Manner(2)))
+    np.testing.assert_array_equal(window(both, Manner(2)), window(both, OWN))
 
 
 def test_counts_of_a_watched_painter_are_its_own(told: MiniDenoiser) -> None:

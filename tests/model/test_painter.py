@@ -9,7 +9,7 @@ from everslide.model.errors import SlideError
 from everslide.model.evaluate import MemoryTiles, field_of
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import Rect, TileIndex
-from everslide.model.painter import MAX_WINDOWS_PER_TILE, Painter
+from everslide.model.painter import CLEAR, MAX_WINDOWS_PER_TILE, Painter
 from everslide.model.sketch import TOP_SCALE, Sketch
 from everslide.model.slide import Slide
 from everslide.model.top import ImageTop
@@ -188,3 +188,19 @@ def test_the_fingerprint_names_what_pixels_depend_on() -> None:
     other.fingerprint = "0"
     others.append(Painter(DEMO, other, MemoryTiles()))
     assert len({painter.fingerprint for painter in [plain, *others]}) == 5
+
+
+def test_glass_costs_no_window_and_shows_no_border() -> None:
+    """Where a window's parent is glass nothing is evaluated; it is glass also beside windows that were."""
+    painter = speckle()
+    assert painter.tile(TileIndex(TOP_SCALE, 0, 0))[:64, :64].min() >= CLEAR, "the slide's corner is glass"
+    pixels = painter.tile(TileIndex(0, 0, 0))
+    assert painter.counts.windows == 0 and pixels.min() >= CLEAR
+    assert np.ptp(pixels.astype(int), axis=(0, 1)).max() <= 2
+
+
+def test_a_real_picture_is_painted_whole() -> None:
+    """Only a sketch knows that glass is glass."""
+    painter = speckle(top=ImageTop(np.full((64, 64, 3), 244, np.uint8), 4))
+    painter.tile(TileIndex(3, 0, 0))
+    assert painter.counts.windows == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from everslide.model.contrast import ContrastModel
 from everslide.model.errors import WeightsError
 from everslide.model.sampler import Sampler
 from everslide.model.weights import FORMAT, Weights, load_weights, save_weights
@@ -48,6 +50,19 @@ def test_saved_again_they_are_the_same_weights(path: Path) -> None:
     again = path.with_name("again.safetensors")
     save_weights(again, load_weights(path))
     assert load_weights(again).digest == load_weights(path).digest
+
+
+def test_a_teacher_travels_along(tmp_path: Path) -> None:
+    teacher = replace(tiny_weights(3), contrast=ContrastModel(np.ones((12, 3, 5), np.float32)))
+    pupil = replace(tiny_weights(1, SAMPLER), teacher=teacher)
+    save_weights(tmp_path / "mini.safetensors", pupil)
+    loaded = load_weights(tmp_path / "mini.safetensors")
+    assert loaded.teacher is not None and loaded.teacher.sampler == teacher.sampler != loaded.sampler == SAMPLER
+    assert loaded.teacher.contrast is not None and loaded.contrast is None
+    for one, other in ((loaded, pupil), (loaded.teacher, teacher)):
+        assert one.tensors.keys() == other.tensors.keys()
+        assert all(torch.equal(tensor, other.tensors[name].half()) for name, tensor in one.tensors.items())
+    assert loaded.digest != replace(loaded, teacher=None).digest
 
 
 def test_build(path: Path) -> None:

@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 import type { Slide } from "../../viewer/src/api.js";
 import { adjustPixels, NEUTRAL } from "../../viewer/src/adjust/stains.js";
+import type { Offer } from "../../viewer/src/manner.js";
 import { boxRing, type Geometry, positionsOf } from "../../viewer/src/annotate/shapes.js";
 import {
   artefact,
@@ -53,6 +54,10 @@ const BADGE_RGB = [255, 225, 168];
 describe(`every tool on tissue of the model ${MODEL}`, { skip: noBrowser() || noServer() }, () => {
   const pages = new RealPages(MODEL, PAINT_MS);
   const open = (): Promise<Page> => pages.open(PLACE, WINDOW);
+  const offered = async (): Promise<Offer> => {
+    const { models } = (await (await fetch(`${pages.server.url}/api/models`)).json()) as { models: Offer[] };
+    return models[0] as Offer;
+  };
   const tileOf = async (slide: string): Promise<Response> =>
     fetch(`${pages.server.url}/slides/${slide}_files/15/64_19.png`);
 
@@ -107,58 +112,59 @@ describe(`every tool on tissue of the model ${MODEL}`, { skip: noBrowser() || no
     await page.screenshot({ path: artefact("viewer-mini-hematoxylin.png") });
   });
 
-  test(
-    "a slide of two steps, made in the dialog, beside the demo slide of four",
-    { skip: MODEL !== "mini" },
-    async () => {
-      const page = await open();
-      await page.keyboard.press("n");
-      const dialog = page.locator("dialog[open]");
-      await dialog.getByLabel("Title").fill("In two steps");
-      await dialog.getByLabel("Seed", { exact: true }).fill("7");
-      const steps = dialog.getByLabel("Steps from noise to detail");
-      await steps.waitFor();
-      assert.deepEqual(await steps.locator("option").allTextContents(), ["2", "4, the model's own", "8"]);
-      assert.equal(await steps.inputValue(), "", "the model's own unless chosen");
-      assert.ok(await dialog.getByLabel("Guidance by the tissue").isVisible());
-      await steps.selectOption("2");
-      await steps.scrollIntoViewIfNeeded();
-      await page.screenshot({ path: artefact("viewer-mini-new-slide.png") });
-      await dialog.getByRole("button", { name: "Make slide" }).click();
-      await waitFor(page, "it is open", (state) => state.slide === "in-two-steps");
-      assert.equal(await page.textContent("#about"), `model ${MODEL}, seed 7, 2 steps`);
-      await page.evaluate((place) => (location.hash = place.replace("=demo", "=in-two-steps")), PLACE);
-      await page.keyboard.press("c");
-      await page.getByLabel("Compare with").selectOption({ label: "Demo slide, seed 7" });
-      await page.getByRole("button", { name: "Put beside" }).click();
-      await waitFor(
-        page,
-        "both are painted",
-        ({ panes, moving }) => !moving && panes.length === 2 && panes.every((pane) => pane.tilesInViewFinal),
-        PAINT_MS,
-      );
-      await frames(page);
-      assert.deepEqual(await page.locator(".pane-name").allTextContents(), [
-        `In two steps (${MODEL}, seed 7, 2 steps)`,
-        `Demo slide (${MODEL}, seed 7)`,
-      ]);
-      const views = (await stateOf(page)).panes.map((pane) => pane.view);
-      assert.ok(Math.abs((views[0]?.x ?? 0) - (views[1]?.x ?? 1)) < 1 && views[0]?.magnification === 5);
-      await page.keyboard.press("Escape");
-      await page.screenshot({ path: artefact("viewer-mini-compared.png") });
+  test("a slide of other steps, made in the dialog, beside the demo slide", { skip: MODEL !== "mini" }, async () => {
+    const page = await open();
+    const { steps: choices, own_steps: own } = await offered();
+    const other = choices.find((count) => count !== own) as number;
+    await page.keyboard.press("n");
+    const dialog = page.locator("dialog[open]");
+    await dialog.getByLabel("Title").fill("In other steps");
+    await dialog.getByLabel("Seed", { exact: true }).fill("7");
+    const steps = dialog.getByLabel("Steps from noise to detail");
+    await steps.waitFor();
+    assert.deepEqual(
+      await steps.locator("option").allTextContents(),
+      choices.map((count) => (count === own ? `${count}, the model's own` : `${count}`)),
+    );
+    assert.equal(await steps.inputValue(), "", "the model's own unless chosen");
+    assert.ok(await dialog.getByLabel("Guidance by the tissue").isVisible());
+    await steps.selectOption(String(other));
+    await steps.scrollIntoViewIfNeeded();
+    await page.screenshot({ path: artefact("viewer-mini-new-slide.png") });
+    await dialog.getByRole("button", { name: "Make slide" }).click();
+    await waitFor(page, "it is open", (state) => state.slide === "in-other-steps");
+    assert.equal(await page.textContent("#about"), `model ${MODEL}, seed 7, ${other} steps`);
+    await page.evaluate((place) => (location.hash = place.replace("=demo", "=in-other-steps")), PLACE);
+    await page.keyboard.press("c");
+    await page.getByLabel("Compare with").selectOption({ label: "Demo slide, seed 7" });
+    await page.getByRole("button", { name: "Put beside" }).click();
+    await waitFor(
+      page,
+      "both are painted",
+      ({ panes, moving }) => !moving && panes.length === 2 && panes.every((pane) => pane.tilesInViewFinal),
+      PAINT_MS,
+    );
+    await frames(page);
+    assert.deepEqual(await page.locator(".pane-name").allTextContents(), [
+      `In other steps (${MODEL}, seed 7, ${other} steps)`,
+      `Demo slide (${MODEL}, seed 7)`,
+    ]);
+    const views = (await stateOf(page)).panes.map((pane) => pane.view);
+    assert.ok(Math.abs((views[0]?.x ?? 0) - (views[1]?.x ?? 1)) < 1 && views[0]?.magnification === 5);
+    await page.keyboard.press("Escape");
+    await page.screenshot({ path: artefact("viewer-mini-compared.png") });
 
-      const [two, four] = await Promise.all(["in-two-steps", "demo"].map(tileOf));
-      assert.notEqual(two?.headers.get("etag"), four?.headers.get("etag"));
-      assert.notDeepEqual(await two?.arrayBuffer(), await four?.arrayBuffer());
-      const { fingerprint } = (await (await fetch(`${pages.server.url}/api/slides/demo`)).json()) as Slide;
-      await page.waitForFunction(() => /&model=\w+&steps=2&fp=/.test(location.hash));
-      await page.evaluate(
-        (hash) => (location.hash = hash),
-        `${PLACE.replace("=demo", "=in-two-steps")}&seed=7&model=${MODEL}&fp=${fingerprint}`,
-      );
-      await page.getByText("These are not the pixels of the link.").waitFor();
-    },
-  );
+    const [theirs, demos] = await Promise.all(["in-other-steps", "demo"].map(tileOf));
+    assert.notEqual(theirs?.headers.get("etag"), demos?.headers.get("etag"));
+    assert.notDeepEqual(await theirs?.arrayBuffer(), await demos?.arrayBuffer());
+    const { fingerprint } = (await (await fetch(`${pages.server.url}/api/slides/demo`)).json()) as Slide;
+    await page.waitForFunction((other) => location.hash.includes(`&steps=${other}&fp=`), other);
+    await page.evaluate(
+      (hash) => (location.hash = hash),
+      `${PLACE.replace("=demo", "=in-other-steps")}&seed=7&model=${MODEL}&fp=${fingerprint}`,
+    );
+    await page.getByText("These are not the pixels of the link.").waitFor();
+  });
 
   test("a tile is inspected and painted again, byte for byte, and its place shown at eight magnifications", async () => {
     const page = await open();
@@ -170,7 +176,7 @@ describe(`every tool on tissue of the model ${MODEL}`, { skip: noBrowser() || no
     await page.getByText(/^Equal, byte for byte\./).waitFor();
     const verdict = (await page.locator(".verdict", { hasText: "Equal" }).textContent()) ?? "";
     const [, windows, calls] = (/(\d+) windows, (\d+) denoiser calls/.exec(verdict) ?? []).map(Number);
-    const steps = MODEL === "mini" ? 4 : 1;
+    const steps = (await offered()).own_steps ?? 1;
     assert.equal(calls, steps * (windows ?? 0), verdict);
     await page.waitForFunction(
       (steps) => document.querySelector(".facts")?.textContent?.includes(`Steps of a window${steps}Denoiser calls`),
