@@ -4,9 +4,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 import type { Slide } from "../../viewer/src/api.js";
-import { adjustPixels, NEUTRAL } from "../../viewer/src/adjust/stains.js";
 import type { Offer } from "../../viewer/src/manner.js";
-import { boxRing, type Geometry, positionsOf } from "../../viewer/src/annotate/shapes.js";
+import { type Geometry, positionsOf } from "../../viewer/src/annotate/shapes.js";
 import {
   artefact,
   blankFrames,
@@ -20,7 +19,8 @@ import {
   waitPainted,
   watchFrames,
 } from "./browser.js";
-import { contentOf, countNear, decode } from "./pictures.js";
+import { exportAnnotation, keepSquare, showHematoxylin, tileOfDemo } from "./deeds.js";
+import { countNear } from "./pictures.js";
 import { randomPlaces } from "./places.js";
 import { drag, RealPages, saved } from "./realPages.js";
 import { noServer, RealServer } from "./realServer.js";
@@ -95,19 +95,7 @@ describe(`every tool on tissue of the model ${MODEL}`, { skip: noBrowser() || no
   test("hematoxylin alone", async () => {
     await pages.forget();
     const page = await open();
-    const clip = { x: 440, y: 250, width: 120, height: 120 };
-    const plain = await decode(page, await page.screenshot({ clip }));
-    await page.keyboard.press("b");
-    await page.getByRole("button", { name: "H only" }).click();
-    await frames(page);
-    const only = await decode(page, await page.screenshot({ clip }));
-    let [worst, changed] = [0, 0];
-    for (let i = 0; i < 120; i += 3) {
-      const pixels = Uint8ClampedArray.from([...plain.at(i, i), 255]);
-      adjustPixels(pixels, { ...NEUTRAL, eosin: 0 });
-      only.at(i, i).forEach((value, channel) => (worst = Math.max(worst, Math.abs(value - (pixels[channel] ?? 0)))));
-      changed += Number(String(only.at(i, i)) !== String(plain.at(i, i)));
-    }
+    const { changed, worst } = await showHematoxylin(page, 440, 250);
     assert.ok(changed > 20 && worst <= 12, `${changed} of 40 pixels changed, off by at most ${worst}`);
     await page.screenshot({ path: artefact("viewer-mini-hematoxylin.png") });
   });
@@ -212,25 +200,10 @@ describe(`every tool on tissue of the model ${MODEL}`, { skip: noBrowser() || no
   });
 
   test("the region of an annotation at 20x, pixel for pixel", async () => {
-    await pages.forget();
-    // Just tile 257/77 of level 17.
-    const corner: readonly [number, number] = [257 * 256, 77 * 256];
-    const ring = boxRing(corner, [corner[0] + 256, corner[1] + 256]);
-    const body = { type: "Feature", id: "box", geometry: { type: "Polygon", coordinates: [ring] }, properties: {} };
-    await fetch(`${pages.server.url}/api/slides/demo/annotations/box`, { method: "PUT", body: JSON.stringify(body) });
+    await keepSquare(pages, [257 * 256, 77 * 256], 256); // just tile 257/77 of level 17
     const page = await open();
-    await page.keyboard.press("a");
-    await page.locator(".list .row").first().click();
-    await page.keyboard.press("e");
-    await page.getByText("Of the selected annotation.").waitFor();
-    await page.locator("#panel").getByLabel("Magnification").selectOption("20");
-    const [download] = await Promise.all([
-      page.waitForEvent("download", { timeout: PAINT_MS }),
-      page.getByRole("button", { name: "Export region" }).click(),
-    ]);
-    const picture = await decode(page, await contentOf(download));
-    const answer = await fetch(`${pages.server.url}/slides/demo_files/17/257_77.png`);
-    const tile = await decode(page, Buffer.from(await answer.arrayBuffer()));
+    const picture = await exportAnnotation(page, PAINT_MS);
+    const tile = await tileOfDemo(pages, page, "17/257_77");
     assert.deepEqual([picture.width, picture.height], [256, 256]);
     for (let i = 60; i < 200; i += 7) assert.deepEqual(picture.at(i, i), tile.at(i, i), `pixel ${i}`);
     assert.ok(countNear(picture, [0, 0, 256, 40], BADGE_RGB) > 500);

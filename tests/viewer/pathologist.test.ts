@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { adjustPixels, NEUTRAL } from "../../viewer/src/adjust/stains.js";
 import { frames, noBrowser, stateOf, waitFor, waitPainted } from "./browser.js";
+import { exportAnnotation, keepSquare, seenAt, showHematoxylin, tileOfDemo } from "./deeds.js";
 import { contentOf, countNear, decode } from "./pictures.js";
 import { clicks, drag, RealPages, saved } from "./realPages.js";
 import { noServer } from "./realServer.js";
@@ -300,27 +300,14 @@ describe("for pathologists", { skip: noBrowser() || noServer() }, () => {
 
   test("shows each stain alone, as the arithmetic says", async () => {
     const page = await pages.open();
-    const clip = { x: 700, y: 300, width: 120, height: 120 };
-    const plain = await decode(page, await page.screenshot({ clip }));
-    await page.keyboard.press("b");
-    await page.getByRole("button", { name: "H only" }).click();
-    await frames(page);
-    const only = await decode(page, await page.screenshot({ clip }));
-    const adjustment = { ...NEUTRAL, eosin: 0 };
-    let worst = 0;
-    let changed = 0;
-    for (let i = 0; i < 120; i += 3) {
-      const pixels = Uint8ClampedArray.from([...plain.at(i, i), 255]);
-      adjustPixels(pixels, adjustment);
-      only.at(i, i).forEach((value, channel) => (worst = Math.max(worst, Math.abs(value - (pixels[channel] ?? 0)))));
-      changed += Number(String(only.at(i, i)) !== String(plain.at(i, i)));
-    }
+    const plain = await seenAt(page, 700, 300);
+    const { changed, worst } = await showHematoxylin(page, 700, 300);
     assert.ok(changed > 20, "the picture changed");
     assert.ok(worst <= 12, `eight bits in between cost at most 12 levels, found ${worst}`);
     await page.getByLabel("Brightness").fill("0.2");
     await page.getByRole("button", { name: "Reset" }).click();
     await frames(page);
-    const back = await decode(page, await page.screenshot({ clip }));
+    const back = await seenAt(page, 700, 300);
     for (let i = 0; i < 120; i += 3) assert.deepEqual(back.at(i, i), plain.at(i, i));
   });
 
@@ -354,31 +341,11 @@ describe("for pathologists", { skip: noBrowser() || noServer() }, () => {
   });
 
   test("exports the region of an annotation at 20x, pixel for pixel, with the badge", async () => {
-    await pages.forget();
-    // A box from (65536, 19456) on, 512 x 512 px at 20x: just tiles 256..257, 76..77 of level 17.
-    const ring = [
-      [65536, 19456],
-      [66048, 19456],
-      [66048, 19968],
-      [65536, 19968],
-      [65536, 19456],
-    ];
-    const body = { type: "Feature", id: "box", geometry: { type: "Polygon", coordinates: [ring] }, properties: {} };
-    await fetch(`${pages.server.url}/api/slides/demo/annotations/box`, { method: "PUT", body: JSON.stringify(body) });
+    await keepSquare(pages, [65536, 19456], 512); // just tiles 256..257, 76..77 of level 17
     const page = await pages.open();
-    await page.keyboard.press("a");
-    await page.locator(".list .row").first().click();
-    await page.keyboard.press("e");
-    await page.getByText("Of the selected annotation.").waitFor();
-    await page.locator("#panel").getByLabel("Magnification").selectOption("20");
-    const [download] = await Promise.all([
-      page.waitForEvent("download", { timeout: 60_000 }),
-      page.getByRole("button", { name: "Export region" }).click(),
-    ]);
-    const picture = await decode(page, await contentOf(download));
+    const picture = await exportAnnotation(page, 60_000);
     assert.deepEqual([picture.width, picture.height], [512, 512]);
-    const answer = await fetch(`${pages.server.url}/slides/demo_files/17/257_77.png`);
-    const tile = await decode(page, Buffer.from(await answer.arrayBuffer()));
+    const tile = await tileOfDemo(pages, page, "17/257_77");
     for (let i = 20; i < 200; i += 7) assert.deepEqual(picture.at(256 + i, 256 + i), tile.at(i, i), `pixel ${i}`);
     assert.ok(countNear(picture, [150, 0, 512, 50], BADGE_RGB) > 1000);
   });
