@@ -6,6 +6,7 @@ import io
 import itertools
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,23 @@ from flask.testing import FlaskClient
 from numpy.typing import NDArray
 from PIL import Image
 
+from everslide.model.evaluate import MemoryTiles
+from everslide.model.geometry import TileIndex
+from everslide.model.manner import Manner
+from everslide.model.mini import load_mini
+from everslide.model.painter import Painter
+from everslide.model.sketch import Sketch
 from everslide.model.slide import Slide
+from everslide.model.weights import save_weights
 from everslide.server.app import create_app
-from everslide.server.assembly import make_stores
-from everslide.server.painters import Painters, load_painters
+from everslide.server.assembly import assemble, make_stores
+from everslide.server.deepzoom import TileAddress
+from everslide.server.painters import ModelFiles, Painters, load_painters
 from everslide.server.queue import PaintQueue
 from everslide.server.settings import Settings
 from everslide.server.slides import Catalogue, Entry
 from everslide.server.tiles import TileService
+from tests.model.networks import tiny_weights
 
 SMALL = Slide("small", 5, 3000, 2100, model="speckle")
 ENDLESS = Slide("endless", 6, 2**31, 2**31, unbounded=True, model="speckle")
@@ -104,6 +114,25 @@ def test_order_and_cache_change_nothing(clients: list[FlaskClient]) -> None:
 
 def test_fingerprints_do_not_depend_on_the_place_of_the_cache(services: list[TileService]) -> None:
     assert services[0].slide("small").fingerprint == services[1].slide("small").fingerprint
+
+
+def test_slides_of_two_manners_share_nothing(tmp_path: Path) -> None:
+    """Neither tiles nor windows, which several painting threads have in common."""
+    weights = tmp_path / "mini.safetensors"
+    save_weights(weights, tiny_weights())
+    own = Slide("own", 5, 3000, 2100)
+    two = replace(own, name="two", manner=Manner(2))
+    settings = Settings(cache=tmp_path / "cache", paint_threads=2)
+    assembly = assemble(settings, Catalogue((Entry(own, ""), Entry(two, ""))), {"mini": ModelFiles(weights)})
+    address, painted = TileAddress(11, 1, 1), {}
+    for slide in (two, own):
+        painted[slide.name] = assembly.service.pixels(assembly.service.slide(slide.name), address, lambda: False)
+    assembly.close()
+    for slide in (own, two):
+        sketch = Sketch(slide, architecture=True)
+        alone = Painter(slide, load_mini(weights), MemoryTiles(), sketch).tile(TileIndex(1, 1, 1))
+        assert np.array_equal(painted[slide.name], alone)
+    assert not np.array_equal(painted["own"], painted["two"])
 
 
 def test_the_overview_of_an_endless_slide_is_not_painted(

@@ -36,20 +36,17 @@ export class MannerFields {
     this.element = make("div", { class: "two", hidden: true }, this.#stepsField, this.#guidanceField);
   }
 
-  /** Offers what the chosen model does; null offers nothing. */
+  /** Offers what the chosen model does; null offers nothing. What was chosen stays chosen where it is offered again. */
   offer(offer: Offer | null): void {
     const steps = offer?.steps ?? [];
     const own = offer?.own_steps ?? null;
     const guidances = GUIDANCES.filter((one) => one <= (offer?.guidance ?? 1));
-    this.#steps.replaceChildren(
-      ...steps.map((count) =>
-        make("option", { value: count === own ? "" : count }, count === own ? `${count}, the model's own` : `${count}`),
-      ),
+    const ofSteps = steps.map((count): Choice =>
+      count === own ? ["", `${count}, the model's own`] : [String(count), String(count)],
     );
-    this.#steps.value = "";
-    this.#guidance.replaceChildren(
-      ...guidances.map((one) => make("option", { value: one }, one === 1 ? "none" : `${one}, twice the time`)),
-    );
+    choices(this.#steps, ofSteps, "");
+    const ofGuidance = guidances.map((one): Choice => [String(one), one === 1 ? "none" : `${one}, twice the time`]);
+    choices(this.#guidance, ofGuidance, "1");
     this.#stepsField.hidden = steps.length < 2;
     this.#guidanceField.hidden = guidances.length < 2;
     this.element.hidden = this.#stepsField.hidden && this.#guidanceField.hidden;
@@ -61,4 +58,12 @@ export class MannerFields {
       guidance: Number(this.#guidance.value || 1),
     };
   }
+}
+
+type Choice = readonly [value: string, words: string];
+
+function choices(select: HTMLSelectElement, offered: readonly Choice[], usual: string): void {
+  const before = select.value;
+  select.replaceChildren(...offered.map(([value, words]) => make("option", { value }, words)));
+  select.value = offered.some(([value]) => value === before) ? before : usual;
 }

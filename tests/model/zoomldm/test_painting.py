@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from everslide.model.errors import SlideError
 from everslide.model.evaluate import MemoryTiles, field_of
 from everslide.model.geometry import Rect, TileIndex, WindowIndex, windows_touching
+from everslide.model.manner import Manner, Offer
 from everslide.model.painter import Painter, tent
 from everslide.model.slide import Slide
 from everslide.model.subject import Subject
 from everslide.model.top import ImageTop
 from everslide.model.wavelet import box_mean
+from everslide.model.windows import offer_of
 from everslide.model.zoomldm.conditions import CDMConditions, Conditions, FieldConditions, NoCondition
 from everslide.model.zoomldm.latents import window_grid
 from everslide.model.zoomldm.painting import FAITHFUL, FAST, Preset, ZoomLDMWindows, back_project, project
@@ -72,6 +74,13 @@ def test_order_stores_and_processes_change_nothing(windows: ZoomLDMWindows) -> N
     other.tile(TileIndex(1, 1, 0))
     np.testing.assert_array_equal(other.tile(TileIndex(0, 0, 0)), expected)
     assert make().fingerprint == windows.fingerprint
+
+
+def test_steps_and_guidance_are_the_presets_not_the_slides(windows: ZoomLDMWindows) -> None:
+    assert offer_of(windows) == Offer(windows.calls_per_window)
+    slide = replace(SLIDE, model="zoomldm-brca", manner=Manner(2))
+    with pytest.raises(SlideError, match="slide photo: its model zoomldm-brca has no choice of steps or guidance"):
+        Painter(slide, windows, MemoryTiles())
 
 
 def test_batch_companions_change_nothing() -> None:
