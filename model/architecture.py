@@ -118,7 +118,7 @@ class Architecture:
         return np.concatenate(list(_THREADS.map(lambda half: self._bands(s, *half), halves)))
 
     def fitted(self, s: int, around: Floats, bands: Floats) -> Floats:
-        """Bands (H, W, 3, RGB) faded towards the smooth surface where children would leave the range of tissue or glass.
+        """Bands (H, W, 3, RGB) faded towards the smooth surface where children would be no tissue and no glass.
 
         Without nuclei none is more than a little denser than its parent's densest neighbour: what a lumen lacks is not
         heaped up beside it.
