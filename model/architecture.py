@@ -83,8 +83,8 @@ class Architecture:
         warp = 60.0 * fractal(seed, 901, x, y, 420.0, 3)
         u, v = x + warp, y - warp
         fatty, rich, kind = (fractal(seed, salt, x, y, SECTION_UM, 3) for salt in (904, 905, 906))
-        fat = step(fractal(seed, 902, u, v, 3000.0, 5, 0.6) + 0.5 * fatty, edges.fat, 0.10)
-        glandular = step(fractal(seed, 903, u, v, 2600.0, 4, 0.6) + 0.5 * rich, edges.glands, 0.16) * (1.0 - fat)
+        fat = step(fractal(seed, 902, u, v, 3000.0, 5, 0.6) + 0.5 * fatty, edges.fat, 0.03)
+        glandular = step(fractal(seed, 903, u, v, 2600.0, 4, 0.6) + 0.5 * rich, edges.glands, 0.08) * (1.0 - fat)
         nuclei = round_nuclei(seed, 970, x, y, max(RIM_UM, um_per_px)) if um_per_px < NUCLEUS_UM else NO_NUCLEI
         out = self._stroma(u, v, x, y, nuclei, um_per_px, edges.nuclei)
         glands = glandular * step(kind, 0.05, 0.08)
