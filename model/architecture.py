@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from everslide.model.bands import smooth_bands
 from everslide.model.drawn_nuclei import CHROMATIN_UM, Nuclei, again, round_nuclei, spindle_nuclei
@@ -58,10 +59,12 @@ LEAST_ROWS = 32
 _THREADS = ThreadPoolExecutor(2, "drawing")  # starts no thread before it is used
 GLASS_DENSITY, PALE_DENSITY = (0.012, 0.04), (0.03, 0.28)
 """Over these mean densities glass turns into tissue, and tissue becomes dense enough for whole nuclei."""
+DENSEST = 1.25
+"""A child without nuclei is at most so many times as dense as the densest neighbour of its parent."""
 MOST = 1.8
 """A child is at most so many times as dense as the smooth surface there."""
 DARKEST, BRIGHTEST = np.array([30, 20, 70], np.float32), np.float32(255.0)
-"""Grey levels of the densest tissue and of the brightest glass: detail that would leave them is faded."""
+"""Grey levels that no tissue and no glass goes beyond: detail that would leave them is faded."""
 
 
 class Architecture:
@@ -80,8 +83,8 @@ class Architecture:
         warp = 60.0 * fractal(seed, 901, x, y, 420.0, 3)
         u, v = x + warp, y - warp
         fatty, rich, kind = (fractal(seed, salt, x, y, SECTION_UM, 3) for salt in (904, 905, 906))
-        fat = step(fractal(seed, 902, u, v, 3000.0, 5, 0.6) + 0.5 * fatty, edges.fat, 0.10)
-        glandular = step(fractal(seed, 903, u, v, 2600.0, 4, 0.6) + 0.5 * rich, edges.glands, 0.16) * (1.0 - fat)
+        fat = step(fractal(seed, 902, u, v, 3000.0, 5, 0.6) + 0.5 * fatty, edges.fat, 0.03)
+        glandular = step(fractal(seed, 903, u, v, 2600.0, 4, 0.6) + 0.5 * rich, edges.glands, 0.08) * (1.0 - fat)
         nuclei = round_nuclei(seed, 970, x, y, max(RIM_UM, um_per_px)) if um_per_px < NUCLEUS_UM else NO_NUCLEI
         out = self._stroma(u, v, x, y, nuclei, um_per_px, edges.nuclei)
         glands = glandular * step(kind, 0.05, 0.08)
@@ -113,6 +116,18 @@ class Architecture:
         lower = Rect(rect.x, rect.y + middle, rect.width, rect.height - middle)
         halves = ((upper, around[: middle + 2]), (lower, around[middle:]))
         return np.concatenate(list(_THREADS.map(lambda half: self._bands(s, *half), halves)))
+
+    def fitted(self, s: int, around: Floats, bands: Floats) -> Floats:
+        """Bands (H, W, 3, RGB) faded towards the smooth surface where children would be no tissue and no glass.
+
+        Without nuclei none is more than a little denser than its parent's densest neighbour: what a lumen lacks is not
+        heaped up beside it.
+        """
+        densest = ndimage.maximum_filter(_density(around), (3, 3, 1))[1:-1, 1:-1] * np.float32(DENSEST)
+        if mpp(s) < NUCLEUS_UM:
+            densest = densest + HEMATOXYLIN
+        darkest = np.maximum(np.float32(GLASS) * np.exp(-densest), DARKEST)
+        return within_range(around[1:-1, 1:-1], bands, smooth_bands(around)[1:-1, 1:-1], darkest)
 
     def _bands(self, s: int, rect: Rect, around: Floats) -> Floats:
         """See `bands`."""
@@ -235,24 +250,25 @@ def _means(plane: Floats) -> Floats:
     return np.float32(0.25) * (plane[0::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 0::2] + plane[1::2, 1::2])
 
 
-def within_range(means: Floats, bands: Floats, smooth: Floats) -> Floats:
+def within_range(means: Floats, bands: Floats, smooth: Floats, darkest: Floats) -> Floats:
     """Bands (H, W, 3, RGB) faded towards `smooth` ones, so that children of `means` (H, W, RGB) are tissue or glass.
+
+    darkest: (H, W, RGB), grey levels of the densest tissue; BRIGHTEST are those of the brightest glass.
 
     All colours of a place are faded alike: cut off one by one, the rim of a lumen would end in black and magenta. Faded
     to nothing instead, the squares of the parent would show.
     """
-    kept = _room(means, bands)
-    faded = smooth + kept * (bands - smooth)
-    return np.asarray(faded * _room(means, faded), np.float32)
+    faded = smooth + _room(means, bands, darkest) * (bands - smooth)
+    return np.asarray(faded * _room(means, faded, darkest), np.float32)
 
 
-def _room(means: Floats, bands: Floats) -> Floats:
+def _room(means: Floats, bands: Floats, darkest: Floats) -> Floats:
     """The part (H, W, 1, 1) of bands (H, W, 3, RGB), 0 to 1, with which the children of `means` stay within range."""
     h, v, g = bands[..., 0, :], bands[..., 1, :], bands[..., 2, :]
     children = np.stack([h + v + g, v - h - g, h - v - g, g - h - v])
     up, down = children.max(0), -children.min(0)
     least = np.float32(1e-3)
-    room = np.minimum((BRIGHTEST - means) / np.maximum(up, least), (means - DARKEST) / np.maximum(down, least))
+    room = np.minimum((BRIGHTEST - means) / np.maximum(up, least), (means - darkest) / np.maximum(down, least))
     return np.asarray(np.clip(room.min(-1), 0, 1)[..., None, None], np.float32)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.architecture import FINEST_DRAWN, HEMATOXYLIN, TYPICAL, Architecture, within_range
+from everslide.model.architecture import FINEST_DRAWN, HEMATOXYLIN, TYPICAL, Architecture
 from everslide.model.bands import smooth_bands
 from everslide.model.geometry import TILE_PX, Rect, mpp
 from everslide.model.noise import raw_bits
@@ -196,7 +196,7 @@ class Sketch:
         smooth = smooth_bands(around)[1:-1, 1:-1]
         share = np.float32(PAINTED_SHARE if s >= 4 else PAINTED_SHARE_FINE)
         bands = self._architecture.bands(s, rect, around) + share * (painted - smooth)
-        return within_range(around[1:-1, 1:-1], bands, smooth)
+        return self._architecture.fitted(s, around, bands)
 
 
 def _evenly(colours: Doubles, count: int) -> Doubles:

@@ -77,7 +77,7 @@ def _together(weights: Weights) -> dict[str, Tensor]:
     for name, tensor in (weights.cdm or {}).items():
         tensors[CDM_PREFIX + name] = tensor.to(torch.float16).contiguous().cpu()
     if weights.contrast:
-        tensors["contrast"] = torch.from_numpy(weights.contrast.coefficients)
+        tensors["contrast"] = torch.tensor(weights.contrast.coefficients)  # a copy: files hold no tensor twice
     if weights.teacher:
         tensors |= {TEACHER_PREFIX + name: tensor for name, tensor in _together(weights.teacher).items()}
     return tensors

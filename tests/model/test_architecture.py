@@ -120,7 +120,7 @@ def test_detail_out_of_range_is_faded_and_keeps_its_colour() -> None:
     means = np.full((1, 2, 3), [120, 60, 150], np.float32)
     bands, smooth = np.zeros((1, 2, 3, 3), np.float32), np.zeros((1, 2, 3, 3), np.float32)
     bands[0, 0, 0], bands[0, 1, 0] = (20, 10, 5), (40, 80, 10)
-    kept = within_range(means, bands, smooth)
+    kept = within_range(means, bands, smooth, np.broadcast_to(DARKEST, means.shape))
     np.testing.assert_array_equal(kept[0, 0], bands[0, 0])
     np.testing.assert_allclose(kept[0, 1], bands[0, 1] * 0.5)
     assert merge(means, kept)[..., 1].min() == DARKEST[1]
@@ -130,9 +130,20 @@ def test_what_is_faded_is_the_smooth_surface_and_not_squares() -> None:
     means = np.full((1, 1, 3), [120, 60, 150], np.float32)
     bands, smooth = np.zeros((1, 1, 3, 3), np.float32), np.zeros((1, 1, 3, 3), np.float32)
     bands[0, 0, 0], smooth[0, 0, 1] = (40, 80, 10), (4, 4, 4)
-    kept = within_range(means, bands, smooth)
+    kept = within_range(means, bands, smooth, np.broadcast_to(DARKEST, means.shape))
     np.testing.assert_allclose(kept[0, 0], 0.5 * bands[0, 0] + 0.5 * smooth[0, 0], atol=3.0)
     assert merge(means, kept)[..., 1].min() >= DARKEST[1] - 1e-3
+
+
+def test_what_a_lumen_lacks_is_not_heaped_up_beside_it() -> None:
+    """Three children of four that turn into glass would leave the fourth nearly black."""
+    around, bands = np.full((4, 5, 3), [180, 120, 160], np.float32), np.zeros((2, 3, 3, 3), np.float32)
+    bands[:] = 60.0  # three children 60 grey levels brighter, the fourth 180 darker
+    children = merge(around[1:-1, 1:-1], Architecture(5).fitted(5, around, bands))
+    density = -np.log(children / GLASS)
+    assert density.max() <= 1.26 * -np.log(120 / GLASS) and children.max() > 182
+    finer = merge(around[1:-1, 1:-1], Architecture(5).fitted(1, around, bands))
+    assert finer.min() < children.min(), "where there are nuclei they may be darker"
 
 
 @pytest.mark.parametrize("um", [0.5, 4.0, 16.0])
