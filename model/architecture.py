@@ -8,6 +8,7 @@ and the parent alone, so that every promise holds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from everslide.model.wavelet import details, merge
 if TYPE_CHECKING:
     from everslide.model.conditions.reference import Reference
 
+Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 FINEST_DRAWN = 0
 """The finest plane that detail is drawn for: 0.5 um per pixel, 20x."""
@@ -38,18 +40,27 @@ GLASS_DENSITY, PALE_DENSITY = (0.012, 0.04), (0.03, 0.28)
 """Over these mean densities glass turns into tissue, and tissue becomes dense enough for whole nuclei."""
 DENSEST = 1.25
 """A child without nuclei is at most so many times as dense as the densest neighbour of its parent."""
-MOST = 1.8
-"""A child is at most so many times as dense as the smooth surface there."""
+LEAST, MOST = np.float32(0.03), np.float32(2.2)
+"""Where the drawing expects less than this nothing is drawn; a child is at most so many times as dense as the smooth
+surface there."""
 DARKEST, BRIGHTEST = np.array([30, 20, 70], np.float32), np.float32(255.0)
 """Grey levels that no tissue and no glass goes beyond: detail that would leave them is faded."""
+
+
+Covered = Callable[[Doubles, Doubles, float], Doubles]
+"""How far places are tissue and not glass (H, W), 0 to 1, of x (1, W) and y (H, 1) in um, and um per pixel."""
+
+
+def _everywhere(x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
+    return np.ones((y.shape[0], x.shape[1]))
 
 
 class Architecture:
     """Detail of a slide's drawn tissue. Attributes: tissue."""
 
-    def __init__(self, seed: int, reference: Reference | None = None) -> None:
-        """reference: whose make-up the tissue shall have."""
-        self.tissue = DrawnTissue(seed, reference)
+    def __init__(self, seed: int, reference: Reference | None = None, covered: Covered = _everywhere) -> None:
+        """reference: whose make-up the tissue shall have. covered: where there is tissue."""
+        self.tissue, self._covered = DrawnTissue(seed, reference), covered
 
     def bands(self, s: int, rect: Rect, around: Floats) -> Floats:
         """Haar detail (H, W, 3 bands, RGB) in grey levels of the children of `rect` of plane s + 1.
@@ -82,7 +93,7 @@ class Architecture:
     def _bands(self, s: int, rect: Rect, around: Floats) -> Floats:
         """See `bands`."""
         smooth = _smooth_children(around)
-        if not _ramp(_density(smooth), GLASS_DENSITY).any():  # the same, quicker
+        if not tissue_share(smooth).any():  # the same, quicker
             return details(denser(smooth, np.ones_like(smooth), np.ones_like(smooth)))
         um, whole = mpp(s), rect.grown(1)
         x, y = np.meshgrid(
@@ -90,11 +101,15 @@ class Architecture:
             (np.arange(2 * whole.height, dtype=np.float64) + 2 * whole.y + 0.5) * um,
             sparse=True,
         )
-        density = self.tissue.density(x, y, um).astype(np.float32)
-        expected = np.maximum(_smooth_children(_means(density[..., :3])), np.float32(0.02))
+        covered = self._covered(x, y, um)[..., None]
+        if not covered.any():
+            return details(denser(smooth, np.ones_like(smooth), np.ones_like(smooth)))
+        density = (self.tissue.density(x, y, um) * covered).astype(np.float32)
+        expected = _smooth_children(_means(density[..., :3]))
         light = np.exp(density[..., 3:] * -HEMATOXYLIN)
         expected_light = np.maximum(_smooth_children(_means(light)), np.float32(0.1))
-        share = (density[2:-2, 2:-2, :3] / expected).clip(0, MOST).astype(np.float32)
+        share = (density[2:-2, 2:-2, :3] / np.maximum(expected, LEAST)).clip(0, MOST)
+        share[expected < LEAST] = 1.0  # nothing is known of what is there
         return details(denser(smooth, share, light[2:-2, 2:-2] / expected_light))
 
 
@@ -119,6 +134,11 @@ def _ramp(density: Floats, over: tuple[float, float]) -> Floats:
     """0 to 1 as the mean of a pixel's densities rises over such a range, (H, W, 1)."""
     low, high = np.float32(over[0]), np.float32(over[1])
     return np.asarray(((density.mean(-1, keepdims=True) - low) / (high - low)).clip(0, 1), np.float32)
+
+
+def tissue_share(pixels: Floats) -> Floats:
+    """How far pixels (H, W, RGB) in grey levels are tissue and not glass, (H, W, 1), 0 to 1."""
+    return _ramp(_density(pixels), GLASS_DENSITY)
 
 
 def _means(plane: Floats) -> Floats:

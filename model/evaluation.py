@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from everslide.model.bounds import verdicts
@@ -21,7 +20,6 @@ from everslide.model.evaluate import (
     MEANING_OCTAVES,
     MIN_PARENT_PX,
     OCTAVES,
-    MemoryTiles,
     Model,
     Plan,
     agreement_db,
@@ -31,14 +29,13 @@ from everslide.model.evaluate import (
     seeds,
     spanning,
 )
-from everslide.model.geometry import TileIndex, magnification
+from everslide.model.geometry import magnification
 from everslide.model.meaning import MEANING_PX, meaning
 from everslide.model.memory import TrainingSquares, compare_nearness, training_surroundings
 from everslide.model.nuclei import compare_nuclei
-from everslide.model.painter import Painter
 from everslide.model.prepare import plane, read_index
-from everslide.model.sketch import TOP_SCALE, Sketch
-from everslide.model.slide import Slide
+from everslide.model.sketch import TOP_SCALE
+from everslide.model.speed import speed
 
 Pixels = NDArray[np.uint8]
 
@@ -217,30 +214,6 @@ def _some(squares: Squares, count: int, rng: np.random.Generator) -> Squares:
     """At most `count` of the squares."""
     chosen = np.sort(rng.permutation(len(squares.images))[:count])
     return Squares(squares.painted[chosen], squares.real[chosen], [squares.images[i] for i in chosen], squares.apart)
-
-
-def speed(denoiser: Model, seed: int) -> dict[str, Any]:
-    """Windows and seconds of a cold deep link to 20x and of panning there, with the threads that torch uses."""
-    slide = Slide("timed", seed)
-    painter = Painter(slide, denoiser, MemoryTiles(), Sketch(slide, architecture=True))
-    started = time.perf_counter()
-    painter.tile(TileIndex(0, 200, 150))
-    cold, seconds = painter.counts.windows, time.perf_counter() - started
-    panning = []
-    for col in range(199, 209):  # the row above, so that the next one is what a viewer meets while panning
-        painter.tile(TileIndex(0, col, 150))
-    for col in range(200, 209):
-        started, before = time.perf_counter(), painter.counts.windows
-        painter.tile(TileIndex(0, col, 151))
-        panning.append((time.perf_counter() - started, painter.counts.windows - before))
-    return {
-        "cold_deep_link": {"windows": cold, "seconds": seconds},
-        "panning": {
-            "seconds_per_tile": float(np.median([x for x, _ in panning])),
-            "windows_per_tile": float(np.mean([x for _, x in panning])),
-            "threads": torch.get_num_threads(),
-        },
-    }
 
 
 def evaluate(folder: Path, denoiser: Model, encoder: Embeds, plan: Plan | None = None) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.architecture import FINEST_DRAWN, HEMATOXYLIN, TYPICAL, Architecture
+from everslide.model.architecture import FINEST_DRAWN, HEMATOXYLIN, TYPICAL, Architecture, tissue_share
 from everslide.model.bands import smooth_bands
 from everslide.model.geometry import TILE_PX, Rect, mpp
 from everslide.model.noise import raw_bits
 from everslide.model.slide import Slide
-from everslide.model.value_noise import fractal
+from everslide.model.value_noise import fractal, step
 
 if TYPE_CHECKING:
     from everslide.model.conditions.reference import Reference
@@ -37,6 +37,10 @@ CELL_UM = 22_000.0
 PAINTED_SHARE, PAINTED_SHARE_FINE = 0.3, 0.5
 """So much of the network's own detail is kept where the architecture is drawn, down to 1.25x and below that: more of it
 drowns that in grain."""
+WARP_UM, OUTLINE_UM = 2400.0, 10.0
+"""Size of the waves of an outline, and how sharp it is at most."""
+SURELY_INSIDE = 0.5
+"""No outline comes nearer to the middle of its section than this part of its radius."""
 FINE = 2
 """Sub-samples a side in each pixel."""
 PALETTES = np.array(
@@ -87,15 +91,14 @@ class Sketch:
         self._cell_x = width_um / max(1, round(width_um / CELL_UM))
         self._cell_y = height_um / max(1, round(height_um / CELL_UM))
         self._cells = (max(1, round(width_um / CELL_UM)), max(1, round(height_um / CELL_UM)))
-        self._architecture = Architecture(slide.seed, reference) if architecture else None
+        self._architecture = Architecture(slide.seed, reference, self.covered) if architecture else None
         tint = _uniform(slide.seed, "glass", 0, 0, 4)
         self.glass = np.array([242 + 4 * tint[0], 241 + 4 * tint[0], 243 + 4 * tint[0]]).astype(np.uint8)
 
     def tile(self, col: int, row: int) -> Pixels:
         """Tile (256, 256, 3) uint8. Always drawn whole: float sums then never depend on the region asked for."""
         side = TILE_PX * FINE
-        step = self.um_per_px / FINE
-        within: Doubles = (np.arange(side, dtype=np.float64) + 0.5) * step
+        within: Doubles = (np.arange(side, dtype=np.float64) + 0.5) * (self.um_per_px / FINE)
         x: Doubles = col * TILE_PX * self.um_per_px + within
         y: Doubles = row * TILE_PX * self.um_per_px + within
         image = np.broadcast_to(self.glass.astype(np.float64), (side, side, 3)).copy()
@@ -144,25 +147,42 @@ class Sketch:
             return
         part = np.s_[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
         gx, gy = np.meshgrid(x[cols[0] : cols[-1] + 1], y[rows[0] : rows[-1] + 1])
+        cover = self._cover(section, gx, gy, self.um_per_px / FINE)
+        image[part] += (self._tissue(section, gx, gy) - image[part]) * cover[..., None]
+
+    def covered(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
+        """How far places in um, (1, W) and (H, 1), are tissue and not glass, (H, W), 0 to 1."""
+        out = np.zeros((y.shape[0], x.shape[1]))
+        for section in self._sections_near(float(x[0, 0]), float(x[0, -1]), float(y[0, 0]), float(y[-1, 0])):
+            out = np.maximum(out, self._cover(section, x, y, um_per_px))
+        return out
+
+    def _cover(self, section: _Section, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
+        """How far places are inside a section's wavy outline, and not torn nor hollow."""
         seed, salt = self.slide.seed, section.salt
-        warp_x, warp_y = (fractal(seed, salt + i, gx, gy, 2400.0, 4) for i in (1, 2))
-        dx, dy = (gx - section.x_um) / section.radius_um, (gy - section.y_um) / section.radius_um
+        warp_x, warp_y = (fractal(seed, salt + i, x, y, WARP_UM, 4) for i in (1, 2))
+        dx, dy = (x - section.x_um) / section.radius_um, (y - section.y_um) / section.radius_um
         along = dx * math.cos(section.turn) + dy * math.sin(section.turn)
         across = (dy * math.cos(section.turn) - dx * math.sin(section.turn)) / section.stretch
-        angle, distance = np.arctan2(across, along), np.hypot(along, across)
-        edge = 1.0 + 0.10 * warp_x
-        for order, (amplitude, phase) in enumerate(section.harmonics, start=1):
-            edge = edge + amplitude * np.cos(order * angle + phase)
-        cleft = np.abs(fractal(seed, salt + 3, gx + 900 * warp_x, gy + 900 * warp_y, 5200.0, 3))
-        depth = (edge - distance) * section.radius_um  # um inside the outline
-        torn = (cleft < 0.012) & (fractal(seed, salt + 4, gx, gy, 4000.0, 2) > 0.1)
-        lumen = fractal(seed, salt + 5, gx + 700 * warp_y, gy - 700 * warp_x, 1600.0, 3) > 0.80
-        cover = np.clip(depth / 60.0 + 0.5, 0, 1) * ~(torn | lumen)
-        image[part] += (self._tissue(section, gx, gy, warp_x, warp_y) - image[part]) * cover[..., None]
+        distance, soft = np.hypot(along, across), max(OUTLINE_UM, um_per_px)
+        cover = np.ones(distance.shape)
+        if distance.max() > SURELY_INSIDE - soft / section.radius_um:
+            angle, edge = np.arctan2(across, along), 1.0 + 0.10 * warp_x
+            for order, (amplitude, phase) in enumerate(section.harmonics, start=1):
+                edge = edge + amplitude * np.cos(order * angle + phase)
+            depth = (edge - distance) * section.radius_um  # um inside the outline
+            cover = np.clip(depth / soft + 0.5, 0, 1)
+            if not cover.any():
+                return cover
+        cleft = np.abs(fractal(seed, salt + 3, x + 900 * warp_x, y + 900 * warp_y, 5200.0, 3))
+        hollow = fractal(seed, salt + 5, x + 700 * warp_y, y - 700 * warp_x, 1600.0, 3)
+        torn = step(0.012 - cleft, 0.0, soft / 2600.0) * (fractal(seed, salt + 4, x, y, 4000.0, 2) > 0.1)
+        return np.asarray(cover * (1.0 - torn) * (1.0 - step(hollow, 0.80, soft / 500.0)))
 
-    def _tissue(self, section: _Section, gx: Doubles, gy: Doubles, warp_x: Doubles, warp_y: Doubles) -> Doubles:
+    def _tissue(self, section: _Section, gx: Doubles, gy: Doubles) -> Doubles:
         """Colours (H, W, 3): a warped patchwork of the section's kinds of tissue, with a grain of 100 um and more."""
         seed, salt = self.slide.seed, section.salt
+        warp_x, warp_y = (fractal(seed, salt + i, gx, gy, WARP_UM, 4) for i in (1, 2))
         fields = [
             fractal(seed, salt + 10 + i, gx + 900 * warp_x, gy + 900 * warp_y, 3600.0, 6, 0.75)
             for i in range(len(section.kinds))
@@ -193,9 +213,9 @@ class Sketch:
     def drawn(self, s: int, rect: Rect, around: Floats, painted: Floats) -> Floats:
         """See `TopPlane.drawn`: the architecture, and a share of what the network adds to the smooth surface."""
         assert self._architecture is not None
-        smooth = smooth_bands(around)[1:-1, 1:-1]
+        added = painted - smooth_bands(around)[1:-1, 1:-1]
         share = np.float32(PAINTED_SHARE if s >= 4 else PAINTED_SHARE_FINE)
-        bands = self._architecture.bands(s, rect, around) + share * (painted - smooth)
+        bands = self._architecture.bands(s, rect, around) + share * added * tissue_share(around[1:-1, 1:-1])[..., None]
         return self._architecture.fitted(s, around, bands)
 
 
