@@ -244,9 +244,7 @@ describe("end to end", { skip: noBrowser() || noServer() }, () => {
     const server = new RealServer(MODEL);
     try {
       await server.start();
-      const { page, faults, foreign } = await openPage(browser, server.url, "", {
-        viewport: { width: 960, height: 640 },
-      });
+      const { page, faults, foreign } = await openPage(browser, server.url, "", WINDOW);
       const keep = async (name: string): Promise<void> => {
         const state = await waitPainted(page, PAINT_MS);
         assert.ok(state.tilesInView.length >= 4, JSON.stringify(state));
@@ -283,7 +281,7 @@ describe("end to end", { skip: noBrowser() || noServer() }, () => {
     const server = new RealServer(MODEL);
     try {
       await server.start();
-      const { page, faults } = await openPage(browser, server.url, "");
+      const { page, faults } = await openPage(browser, server.url, "", WINDOW);
       const buffer = await stained(page);
       await page.keyboard.press("n");
       const dialog = page.locator("dialog[open]");
