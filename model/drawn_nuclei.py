@@ -1,6 +1,6 @@
 """Nuclei that the sketch draws where a pixel is fine enough to show them: round ones and those of spindle cells.
 
-Each is a keyed function of the place alone, like all of `everslide.model.architecture`.
+Each is a keyed function of the place alone, like all of `everslide.model.drawn_tissue`.
 """
 
 from __future__ import annotations

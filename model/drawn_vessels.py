@@ -1,6 +1,6 @@
 """Blood vessels that the sketch draws: a wall of muscle around a lumen, empty or with red cells.
 
-Each is a keyed function of the place alone, like all of `everslide.model.architecture`.
+Each is a keyed function of the place alone, like all of `everslide.model.drawn_tissue`.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ class Sketch:
                 own = weight @ _evenly(region.look.colours.astype(np.float64), len(section.kinds))
                 mixed = mixed + cover[..., None] * (own - mixed)
         if self._architecture:
-            drawn = self._architecture.density(gx, gy, self.um_per_px / FINE)
+            drawn = self._architecture.tissue.density(gx, gy, self.um_per_px / FINE)
             share = share * drawn[..., :3]
             added = (drawn[..., 3:] - TYPICAL * np.minimum(drawn[..., :3], 1.0)) * HEMATOXYLIN
         density = np.maximum(-np.log(np.clip(mixed / 243.0, 0.02, 1.0)) * share + added, 0.0)

@@ -57,6 +57,12 @@ def speckle(
     return Painter(slide, SpeckleDenoiser(batch), tiles, top or Sketch(slide, architecture=True))
 
 
+def grid(x: float, y: float, side: int, step: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """x and y (side, side) of a plain grid from a corner."""
+    across, down = np.meshgrid(x + step * np.arange(side), y + step * np.arange(side))
+    return across, down
+
+
 @lru_cache
 def dense_pixel(slide: Slide, t_col: int = 0, t_row: int = 0) -> tuple[int, int]:
     """(x, y) of a pixel of the topmost plane amid tissue, in tile (t_col, t_row) or one to its right."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from everslide.model.architecture import Architecture
 from everslide.model.conditions.reference import Look, Reference, Region
+from everslide.model.drawn_tissue import DrawnTissue
 from everslide.model.errors import ImageError
 from everslide.model.make_up import FAT_EDGE, GLAND_EDGE, Edges, MakeUp, make_up_of
 
@@ -27,7 +27,7 @@ def look(make_up: MakeUp | None) -> Look:
 def drawn(reference: Reference | None, um_per_px: float = 32.0) -> np.ndarray:
     """Densities of some square millimetres of six seeds, (n, 4)."""
     x, y = np.meshgrid(np.arange(262) * um_per_px, np.arange(262) * um_per_px, sparse=True)
-    return np.concatenate([Architecture(seed, reference).density(x, y, um_per_px).reshape(-1, 4) for seed in range(6)])
+    return np.concatenate([DrawnTissue(seed, reference).density(x, y, um_per_px).reshape(-1, 4) for seed in range(6)])
 
 
 def test_fat_is_told_from_nuclei_and_stroma() -> None:

@@ -190,8 +190,9 @@ def test_a_slide_of_other_steps_and_guidance(tmp_path: Path) -> None:
         service = make_service(Studio(offer=OFFER))
         client = create_app(service, tmp_path, documents=Documents(tmp_path / "data")).test_client()
         if "plain" not in listed(client):
-            for title, manner in {"plain": {}, "two": {"steps": 2}, "guided": {"steps": 8, "guidance": 2.5}}.items():
-                assert client.post("/api/slides", json=WISH | {"title": title} | manner).status_code == 201
+            for title, manner in (("plain", {}), ("two", {"steps": 2}), ("guided", {"steps": 8, "guidance": 2.5})):
+                wish: dict[str, object] = {**WISH, "title": title, **manner}
+                assert client.post("/api/slides", json=wish).status_code == 201
         slides = listed(client)
         manners = {name: (slides[name]["steps"], slides[name]["guidance"]) for name in ("plain", "two", "guided")}
         assert manners == {"plain": (None, 1), "two": (2, 1), "guided": (8, 2.5)}

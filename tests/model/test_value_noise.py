@@ -1,0 +1,33 @@
+"""Noise that is keyed by place: continuous, the same in a part as in the whole, and on any kind of grid."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from everslide.model.value_noise import fractal, lattice, nearest
+from tests.model.painting import grid
+
+
+def test_a_plain_grid_is_quicker_and_the_same() -> None:
+    x, y = grid(-3.2, 7.1, 64, 0.11)
+    np.testing.assert_array_equal(fractal(3, 1, x[:1], y[:, :1], 1.0, 3), fractal(3, 1, x, y, 1.0, 3))
+    for sparse, full in zip(nearest(3, 1, x[:1], y[:, :1]), nearest(3, 1, x, y), strict=True):
+        np.testing.assert_array_equal(sparse, full)
+
+
+def test_value_noise() -> None:
+    x, y = grid(-3.2, 7.1, 64, 0.11)
+    noise = fractal(3, 1, x, y, 1.0, 3)
+    assert noise.shape == x.shape and 0.1 < noise.std() < 0.8 and np.abs(noise).max() < 1.7
+    np.testing.assert_array_equal(fractal(3, 1, x[5:9, 2:7].copy(), y[5:9, 2:7].copy(), 1.0, 3), noise[5:9, 2:7])
+    values = lattice(3, 1, np.arange(-500, 500), np.zeros(1000, np.int64))
+    assert abs(values.mean()) < 0.1 and values.min() >= -1 and values.max() < 1
+
+
+def test_the_nearest_of_scattered_points() -> None:
+    x, y = grid(-2.0, 5.0, 50, 0.08)
+    first, second, own = nearest(4, 7, x, y)
+    assert (first <= second).all() and first.min() < 0.1 and second.max() < 1.6
+    assert len(np.unique(own)) < 60, "one value to a point"
+    away = np.hypot(np.diff(first, axis=1), 0)
+    assert away.max() <= 0.08 + 1e-9, "a distance changes no faster than the place"
