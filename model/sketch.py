@@ -145,10 +145,14 @@ class Sketch:
         rows = np.nonzero(np.abs(y - section.y_um) < reach)[0]
         if not cols.size or not rows.size:
             return
-        part = np.s_[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-        gx, gy = np.meshgrid(x[cols[0] : cols[-1] + 1], y[rows[0] : rows[-1] + 1])
-        cover = self._cover(section, gx, gy, self.um_per_px / FINE)
-        image[part] += (self._tissue(section, gx, gy) - image[part]) * cover[..., None]
+        across, down = x[None, cols[0] : cols[-1] + 1], y[rows[0] : rows[-1] + 1, None]
+        cover = self._cover(section, across, down, self.um_per_px / FINE)
+        tissue = [np.nonzero(cover.any(axis))[0] for axis in (1, 0)]
+        if not tissue[0].size:
+            return
+        inner = tuple(slice(found[0], found[-1] + 1) for found in tissue)
+        part = image[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1][inner]
+        part += (self._tissue(section, across[:, inner[1]], down[inner[0]]) - part) * cover[inner][..., None]
 
     def covered(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
         """How far places in um, (1, W) and (H, 1), are tissue and not glass, (H, W), 0 to 1."""
