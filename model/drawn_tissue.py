@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from everslide.model.conditions.reference import Reference
 
 Doubles = NDArray[np.float64]
-SECTION_UM, FAT_UM, GLAND_UM, FIBRE_UM, NUCLEI_UM, NUCLEUS_UM = 9000.0, 90.0, 260.0, 60.0, 26.0, 8.0
+SECTION_UM, FAT_UM, GLAND_UM, FIBRE_UM, NUCLEI_UM, NUCLEUS_UM = 9000.0, 90.0, 260.0, 60.0, 26.0, 9.0
 """Over how much the make-up changes; distance of fat cells and of glands, width of a bundle of fibres, distance of
 groups of nuclei, size of one."""
 FIBRIL_UM, WALL_UM, TUBULE = 9.0, 4.5, 0.62
@@ -30,7 +30,7 @@ FAT, WALL = np.array([0.05, 0.05, 0.05, 0.0]), np.array([1.25, 1.35, 1.25, 0.0])
 CYTOPLASM, NUCLEUS = np.array([1.05, 1.1, 1.05, 0.0]), np.array([1.2, 1.2, 1.1, 1.0])
 SECRETION, REDDER = np.array([0.35, 0.7, 0.6, 0.0]), np.array([-0.16, 0.14, 0.02, 0.0])
 """Density over that of plain tissue in red, green and blue; how much of it is nucleus."""
-IN_EPITHELIUM, IN_INFILTRATE, IN_STROMA = 0.33, 0.34, 0.11
+IN_EPITHELIUM, IN_INFILTRATE, IN_STROMA = 0.33, 0.415, 0.117
 """Share of nuclei where all places for them are taken: of round ones, these too among fibres, and of spindle cells."""
 EPITHELIUM = CYTOPLASM + IN_EPITHELIUM * (NUCLEUS - CYTOPLASM)
 RIM_UM = 1.0

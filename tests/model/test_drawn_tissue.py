@@ -30,12 +30,12 @@ def test_coarse_pixels_show_the_mean_of_what_fine_ones_show() -> None:
 
 
 def test_nuclei_are_drawn_where_a_pixel_shows_them() -> None:
-    """Of 10x pixels of a square millimetre some hundred to ten thousand nuclei; of 1.25x only their share."""
+    """Of 10x pixels of a square millimetre some hundred to ten thousand nuclei; of 0.625x only their share."""
     x, y = grid(2000, 3000, 1000, 1.0)
     density = DrawnTissue(7).density(x, y, 1.0)
     _, count = ndimage.label(density[..., 3] > 0.5)
     assert 100 < count < 10_000
-    flat = DrawnTissue(7).density(x, y, 8.0)
+    flat = DrawnTissue(7).density(x, y, 16.0)
     assert 0.02 < flat[..., 3].mean() < 0.4 and flat[..., 3].max() < 0.6, "only how many there are"
     assert abs(flat[..., 3].mean() / density[..., 3].mean() - 1) < 0.35
 
