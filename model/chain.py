@@ -110,7 +110,7 @@ class ChainTrainer:
         torch.manual_seed(plan.seed)
         self.network = start.build().to(self.device)
         self.average = {name: p.detach().clone() for name, p in self.network.state_dict().items()}
-        self.deviation, self.sampler = start.deviation, Sampler(Sampler.falling(plan.steps))
+        self.deviation, self.sampler = start.deviation, Sampler(Sampler.falling(self.steps))
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
         )
@@ -125,6 +125,11 @@ class ChainTrainer:
         self.rng = np.random.default_rng([plan.seed, self.clock.step])
         torch.manual_seed(int(self.rng.integers(2**62)))
         self.painted = PaintedParents(self.rng, plan.sketches)
+
+    @property
+    def steps(self) -> int:
+        """Of the sampler that is trained."""
+        return self.plan.steps
 
     def run(self) -> None:
         """Train until the plan's minutes are used up."""

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from everslide.model.chain import ChainPlan, ChainTrainer, Shown
-from everslide.model.conditions.encoder import PatchEncoder
+from everslide.model.chain import ChainTrainer, Shown
 from everslide.model.objectives import COLOUR_SHARES, Forward
 from everslide.model.patches import patch_distance, with_relief
 from everslide.model.sampler import Sampler
@@ -31,20 +30,16 @@ class Distiller(ChainTrainer):
 
     checkpoint = "distillation.pt"
 
-    def __init__(
-        self,
-        prepared: Path,
-        folder: Path,
-        plan: ChainPlan,
-        start: Weights,
-        threads: int,
-        encoder: PatchEncoder | None = None,
-    ) -> None:
-        halved = replace(plan, steps=max(1, start.sampler.steps // 2))
-        super().__init__(prepared, folder, halved, start, threads, encoder)
-        teacher = start.build().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.teacher: Forward = torch.compile(teacher) if plan.compile else teacher
-        self.lesson = start.sampler
+    @property
+    def steps(self) -> int:
+        """Half of the teacher's."""
+        return max(1, self.start.sampler.steps // 2)
+
+    @cached_property
+    def teacher(self) -> Forward:
+        """The network as it was."""
+        network = self.start.build().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return torch.compile(network) if self.plan.compile else network
 
     def shipped(self, weights: Weights) -> Weights:
         """With their teacher, who goes on painting for those that want more steps."""
@@ -66,7 +61,7 @@ class Distiller(ChainTrainer):
             return sampler.walk(velocity, noise)
 
         with torch.no_grad():
-            wanted = walk(self.lesson, self.teacher)
+            wanted = walk(self.start.sampler, self.teacher)
         detail = walk(self.sampler, self.forward)
         shares = torch.tensor(COLOUR_SHARES * 3, device=self.device)
         error = ((detail - wanted).square().mean((0, 2, 3)) * shares).mean()
