@@ -297,7 +297,9 @@ describe("page", { skip: noBrowser() }, () => {
     await waitFor(page, "painting", (state) => state.painting === 4);
     await page.evaluate(() => (location.hash = "#slide=demo&x=20000&y=80000&mag=1.25"));
     // Until the view stands still, tiles on the way there are still in view.
-    await waitFor(page, "only the new view is waited for", (state) => !state.moving && state.waiting > 0);
+    await waitFor(page, "only the new view is waited for", ({ moving, waiting, view }) => {
+      return !moving && waiting > 0 && (view?.magnification ?? 20) < 2;
+    });
     const asked = await requestsFromNow(page);
     await waitPainted(page);
     const late = asked.filter((url) => url.includes("_files/17/"));

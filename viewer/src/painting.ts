@@ -204,7 +204,7 @@ export class Painting {
     this.update();
   }
 
-  /** Fetches better previews one after the other; a failure leaves the old one. */
+  /** Fetches better previews one after the other, of what is still in view; a failure leaves the old one. */
   async #sharpen(): Promise<void> {
     if (this.#sharpening) return;
     this.#sharpening = true;
@@ -213,6 +213,7 @@ export class Painting {
         this.#toSharpen.delete(key);
         const held = this.#held.get(key);
         if (!held || held.shownFinal || this.finals.has(key)) continue;
+        if (!this.tilesInView().some((seen) => tileKey(seen) === key)) continue;
         const answer = await this.previews.refresh(tile, this.#end.signal);
         if (!answer.final) held.sharper = answer.blob;
         this.#swap(key);
