@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from everslide.model.bands import smooth_bands
-from everslide.model.drawn_tissue import NUCLEUS_UM, DrawnTissue
+from everslide.model.drawn_tissue import NUCLEI_UM, DrawnTissue
 from everslide.model.geometry import Rect, mpp
 from everslide.model.wavelet import details, merge
 
@@ -47,12 +47,12 @@ DARKEST, BRIGHTEST = np.array([30, 20, 70], np.float32), np.float32(255.0)
 """Grey levels that no tissue and no glass goes beyond: detail that would leave them is faded."""
 
 
-Covered = Callable[[Doubles, Doubles, float], Doubles]
+Covered = Callable[[Doubles, Doubles, float], Floats]
 """How far places are tissue and not glass (H, W), 0 to 1, of x (1, W) and y (H, 1) in um, and um per pixel."""
 
 
-def _everywhere(x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
-    return np.ones((y.shape[0], x.shape[1]))
+def _everywhere(x: Doubles, y: Doubles, um_per_px: float) -> Floats:
+    return np.ones((y.shape[0], x.shape[1]), np.float32)
 
 
 class Architecture:
@@ -85,7 +85,7 @@ class Architecture:
         heaped up beside it.
         """
         densest = ndimage.maximum_filter(_density(around), (3, 3, 1))[1:-1, 1:-1] * np.float32(DENSEST)
-        if mpp(s) < NUCLEUS_UM:
+        if mpp(s) < 0.5 * NUCLEI_UM:
             densest = densest + HEMATOXYLIN
         darkest = np.maximum(np.float32(GLASS) * np.exp(-densest), DARKEST)
         return within_range(around[1:-1, 1:-1], bands, smooth_bands(around)[1:-1, 1:-1], darkest)

@@ -19,34 +19,44 @@ RADIUS_UM, SPINDLE, CHROMATIN_UM = 3.5, 0.19, 1.0
 """Radius of a round nucleus; of a spindle one, in its own distances; size of a clump of chromatin."""
 
 
+GROWING = 0.12
+"""A nucleus grows to its size while the share of places that are taken rises by so much: none is cut in two."""
+
+
 @dataclass(frozen=True)
 class Nuclei:
-    """Places for nuclei. cover: (H, W), how much of a sample its nucleus covers, 0 to 1. own: keyed, in [-1, 1).
-    border: how much of it is where two cells meet."""
+    """Places for nuclei. distance_um, radius_um: (H, W), from a sample to the middle of its nucleus, and the size of
+    that. own: keyed, in [-1, 1). rim_um: over so much a nucleus fades. border: how far two cells meet in a sample.
+    apart_um: distance of neighbours, beyond half of which none is seen."""
 
-    cover: Doubles
+    distance_um: Doubles
+    radius_um: Doubles
     own: Doubles
+    rim_um: float
     border: Doubles
+    apart_um: float
 
     def where(self, share: Doubles | float) -> Doubles:
-        """What they cover where so much of all places is taken, 0 to 1."""
-        return np.asarray(self.cover * (0.5 + 0.5 * self.own < share))
+        """What they cover where so much of all places is taken, 0 to 1. A wide rim covers no more than a sharp one."""
+        grown = np.clip(((1.0 + 0.5 * GROWING) * share - 0.5 - 0.5 * self.own) / GROWING, 0.0, 1.0)
+        radius = self.radius_um * np.sqrt(grown)
+        area, rim = np.square(radius), np.minimum(self.rim_um, self.apart_um - 2.0 * radius)
+        return np.asarray(step(radius - self.distance_um, 0.0, self.rim_um) * (area / (area + np.square(rim) / 20.0)))
 
 
 def round_nuclei(seed: int, salt: int, x: Doubles, y: Doubles, rim_um: float) -> Nuclei:
     """Those of epithelium and lymphocytes, at samples x, y in um."""
     bent = 2.2 * fractal(seed, salt + 8, x, y, 16.0, 2)
     distance, second, own = nearest(seed, salt, (x + bent) / ROUND_UM, (y - bent) / ROUND_UM)
-    radius = RADIUS_UM * (1.0 + 0.35 * again(own))
     border = step(rim_um - 0.5 * (second - distance) * ROUND_UM, 0.0, rim_um)
-    return Nuclei(step(radius - distance * ROUND_UM, 0.0, rim_um), own, border)
+    return Nuclei(distance * ROUND_UM, RADIUS_UM * (1.0 + 0.35 * again(own)), own, rim_um, border, ROUND_UM)
 
 
 def spindle_nuclei(seed: int, salt: int, along: Doubles, across: Doubles, rim_um: float) -> Nuclei:
     """Those of spindle cells, at samples in um along fibres and across them."""
     distance, _, own = nearest(seed, salt, along / LONG_UM, across / THICK_UM)
-    radius = SPINDLE * (1.0 + 0.3 * again(own))
-    return Nuclei(step(radius - distance, 0.0, rim_um / THICK_UM), own, np.zeros((1, 1)))
+    radius = SPINDLE * THICK_UM * (1.0 + 0.3 * again(own))
+    return Nuclei(distance * THICK_UM, radius, own, rim_um, np.zeros((1, 1)), THICK_UM)
 
 
 def again(own: Doubles) -> Doubles:

@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from everslide.model.drawn_ground import DIRECTIONS, Ground, ground_of, seen
 from everslide.model.drawn_nuclei import CHROMATIN_UM, Nuclei, again, round_nuclei, spindle_nuclei
 from everslide.model.drawn_vessels import draw_vessels
-from everslide.model.make_up import Edges
 from everslide.model.value_noise import fractal, nearest, step
 
 if TYPE_CHECKING:
     from everslide.model.conditions.reference import Reference
 
 Doubles = NDArray[np.float64]
-SECTION_UM, FAT_UM, GLAND_UM, FIBRE_UM, NUCLEI_UM, NUCLEUS_UM = 9000.0, 90.0, 260.0, 60.0, 26.0, 9.0
-"""Over how much the make-up changes; distance of fat cells and of glands, width of a bundle of fibres, distance of
-groups of nuclei, size of one."""
+FAT_UM, GLAND_UM, FIBRE_UM, NUCLEI_UM, NUCLEUS_UM = 90.0, 260.0, 60.0, 26.0, 9.0
+"""Distance of fat cells and of glands, width of a bundle of fibres, distance of groups of nuclei, size of one."""
 FIBRIL_UM, WALL_UM, TUBULE = 9.0, 4.5, 0.62
 """Width of a fibre in its bundle and of the wall of a fat cell; width of a tubule over that of a gland."""
 PLAIN, LUMEN = np.array([1.0, 1.0, 1.0, 0.0]), np.array([0.06, 0.06, 0.06, 0.0])
@@ -33,11 +32,10 @@ SECRETION, REDDER = np.array([0.35, 0.7, 0.6, 0.0]), np.array([-0.16, 0.14, 0.02
 IN_EPITHELIUM, IN_INFILTRATE, IN_STROMA = 0.33, 0.415, 0.117
 """Share of nuclei where all places for them are taken: of round ones, these too among fibres, and of spindle cells."""
 EPITHELIUM = CYTOPLASM + IN_EPITHELIUM * (NUCLEUS - CYTOPLASM)
+LOOSE = 0.82
+"""Density around glands over that of other stroma."""
 RIM_UM = 1.0
 """A nucleus fades into what is around it over so much, or over a pixel."""
-NO_NUCLEI = Nuclei(np.zeros((1, 1)), np.zeros((1, 1)), np.zeros((1, 1)))
-DIRECTIONS = ((1.0, 0.0), (0.5, 3**0.5 / 2), (-0.5, 3**0.5 / 2))
-"""Cosine and sine of the directions of fibres, before they are bent."""
 
 
 class DrawnTissue:
@@ -50,25 +48,19 @@ class DrawnTissue:
     def density(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
         """Relative density of red, green and blue, and nuclei (H, W, 4); what a pixel cannot show is averaged over.
 
-        x, y: both (H, W), or (1, W) and (H, 1), see `everslide.model.value_noise`.
+        x, y: a plain grid, (1, W) and (H, 1), in um.
         """
-        seed, edges = self._seed, self._reference.edges(x, y) if self._reference else Edges()
-        warp = 60.0 * fractal(seed, 901, x, y, 420.0, 3)
-        u, v = x + warp, y - warp
-        fatty, rich, kind = (fractal(seed, salt, x, y, SECTION_UM, 3) for salt in (904, 905, 906))
-        fat = step(fractal(seed, 902, u, v, 3000.0, 5, 0.6) + 0.5 * fatty, edges.fat, 0.03)
-        glandular = step(fractal(seed, 903, u, v, 2600.0, 4, 0.6) + 0.5 * rich, edges.glands, 0.08) * (1.0 - fat)
-        nuclei = round_nuclei(seed, 970, x, y, max(RIM_UM, um_per_px)) if um_per_px < NUCLEUS_UM else NO_NUCLEI
-        out = self._stroma(u, v, x, y, nuclei, um_per_px, edges.nuclei)
-        glands = glandular * step(kind, 0.05, 0.08)
-        if glands.any():
-            out = out + glands[..., None] * (self._glands(920, u, v, um_per_px, out, nuclei) - out)
-        tubules = glandular * step(-kind, 0.05, 0.08)
-        if tubules.any():
-            along, across = (u + v) * (0.4 * TUBULE), (v - u) * TUBULE
-            out = out + tubules[..., None] * (self._glands(925, along, across, um_per_px, out, nuclei) - out)
-        if fat.any():
-            out = out + fat[..., None] * (self._fat(u, v, um_per_px) - out)
+        seed, ground = self._seed, ground_of(self._seed, self._reference, x, y, um_per_px)
+        u, v = x + ground.warp, y - ground.warp
+        nuclei = round_nuclei(seed, 970, x, y, max(RIM_UM, um_per_px)) if um_per_px < NUCLEUS_UM else None
+        out = self._stroma(ground, (u, v), (x, y), nuclei, um_per_px)
+        if ground.glands.any():
+            out = self._glands(920, ground.glands, (u, v), um_per_px, out, nuclei)
+        if ground.tubules.any():
+            stretched = (u + v) * (0.4 * TUBULE), (v - u) * TUBULE
+            out = self._glands(925, ground.tubules, stretched, um_per_px, out, nuclei)
+        if ground.fat.any():
+            out = out + ground.fat[..., None] * (self._fat(u, v, um_per_px) - out)
         draw_vessels(seed, 980, out, x, y, (u, v), um_per_px)
         if um_per_px <= CHROMATIN_UM:
             out[..., 3] *= 1.0 + 0.35 * fractal(seed, 985, x, y, 2.0 * CHROMATIN_UM, 2)
@@ -85,70 +77,79 @@ class DrawnTissue:
 
     def _stroma(
         self,
-        u: Doubles,
-        v: Doubles,
-        x: Doubles,
-        y: Doubles,
-        round_: Nuclei,
+        ground: Ground,
+        bent: tuple[Doubles, Doubles],
+        place: tuple[Doubles, Doubles],
+        round_: Nuclei | None,
         um_per_px: float,
-        more: Doubles | float,
     ) -> Doubles:
         """Bundles of fibres along one of three directions, which give way to each other, with clefts between some of
-        them; among them groups of nuclei, many here and few there, `more` of them than usual (H, W, 4)."""
-        seed = self._seed
-        bend = 70.0 * fractal(seed, 930, u, v, 600.0, 3)
-        drawn, total, most = np.zeros_like(u), np.zeros_like(u), np.zeros_like(u)
-        strongest, ways = np.zeros(u.shape, np.int64), []
-        for turn, (cosine, sine) in enumerate(DIRECTIONS):
-            weight = np.exp(6.0 * fractal(seed, 931 + turn, u, v, 2200.0, 2))
-            ways.append((u * cosine + v * sine, v * cosine - u * sine + bend))
-            drawn += weight * fractal(seed, 940 + turn, ways[turn][0] / 9.0, ways[turn][1], FIBRE_UM, 3, 0.7)
-            strongest[weight > most] = turn
-            total, most = total + weight, np.maximum(most, weight)
-        bundle = drawn / total
+        them; among them groups of nuclei, many here and few there (H, W, 4)."""
+        seed, (u, v) = self._seed, bent
+        ways = [(u * cosine + v * sine, v * cosine - u * sine + ground.bend) for cosine, sine in DIRECTIONS]
+        bundle = np.zeros_like(u)
+        for turn, (along, across) in enumerate(ways):
+            bundle += ground.directions[turn] * fractal(seed, 940 + turn, along / 9.0, across, FIBRE_UM, 3, 0.7)
         cleft = step(bundle, 0.76, 0.16)
         share = (1.0 + 0.34 * bundle) * (1.0 - 0.7 * cleft)
-        fibres = 1.0 + seen(FIBRE_UM, um_per_px) * (share - 1.0)
-        fine, spindle = np.zeros_like(u), np.zeros_like(u)
-        redder = (0.2 + fractal(seed, 952, u, v, 1300.0, 4, 0.6)).clip(-0.2, 1.0)[..., None] * REDDER
-        many = 0.5 + more + 0.8 * fractal(seed, 951, x, y, 900.0, 3)
-        group = step(fractal(seed, 950, x, y, NUCLEI_UM, 2) + 0.35 * many, 0.55, 0.35)
-        apart = seen(NUCLEI_UM, um_per_px)
-        group = apart * group + (1.0 - apart) * step(0.35 * many, 0.55, 0.9)
-        taken, infiltrate = 0.35 + 0.5 * group, group * step(many, 0.8, 0.6)
-        cover = (IN_STROMA * taken + IN_INFILTRATE * infiltrate) * (1.0 - cleft)
-        if um_per_px < NUCLEUS_UM:
+        fibres = ground.tone * (1.0 + seen(FIBRE_UM, um_per_px) * (share - 1.0))
+        group, ordered = self._groups(ground, place, um_per_px), np.sort(ground.directions, axis=0)
+        surely = step(ordered[2] - ordered[1], 0.05, 0.1)  # no nucleus lies across where one direction gives way
+        taken, infiltrate = (0.35 + 0.5 * group) * surely, group * step(ground.many, 0.8, 0.6)
+        cover = IN_STROMA * taken + IN_INFILTRATE * infiltrate
+        if round_ is not None:
+            fine, spindle = np.zeros_like(u), np.zeros_like(u)
+            strongest = np.argmax(ground.directions, axis=0)
             for turn, (along, across) in enumerate(ways):
                 here = strongest == turn
                 if here.any():
                     at = along[here][None], across[here][None]
-                    nuclei = spindle_nuclei(seed, 960, *at, max(RIM_UM, um_per_px))
+                    nuclei = spindle_nuclei(seed, 960, *at, round_.rim_um)
                     spindle[here] = nuclei.where(taken[here][None])[0]
-                    fine[here] = fractal(seed, 945, at[0] / 7.0, at[1], FIBRIL_UM, 2, 0.7)[0]
-            fibres = fibres * (1.0 + 0.28 * seen(FIBRIL_UM, um_per_px) * fine)
-            cover = np.maximum(spindle, round_.where(infiltrate)) * (1.0 - cleft)
-        return np.asarray(fibres[..., None] * (PLAIN + redder + cover[..., None] * (NUCLEUS - PLAIN)))
+                    fine[here] = fractal(seed, 945, at[0] / 7.0, at[1], FIBRIL_UM, 3, 0.7)[0]
+            fibrils = (1.0 + 0.4 * fine) * (1.0 - 0.5 * step(fine, 0.7, 0.3))
+            fibres = fibres * (1.0 + seen(FIBRIL_UM, um_per_px) * (fibrils - 1.0))
+            cover = np.maximum(spindle, round_.where(infiltrate))
+        cover = cover * (1.0 - cleft)
+        plain = PLAIN + ground.redder.clip(-0.2, 1.0)[..., None] * REDDER
+        return np.asarray(fibres[..., None] * (plain + cover[..., None] * (NUCLEUS - PLAIN)))
 
-    def _glands(self, salt: int, x: Doubles, y: Doubles, um_per_px: float, stroma: Doubles, round_: Nuclei) -> Doubles:
-        """Rings of epithelium, some around a lumen, which may hold a secretion, in looser stroma (H, W, 4)."""
+    def _groups(self, ground: Ground, place: tuple[Doubles, Doubles], um_per_px: float) -> Doubles:
+        """How far places for nuclei are taken, in groups; where a pixel shows no groups, on average over them."""
+        group = step(fractal(self._seed, 950, *place, NUCLEI_UM, 2) + 0.35 * ground.many, 0.55, 0.35)
+        mean = step(0.35 * ground.many, 0.54, 2.36)
+        return np.asarray(mean + seen(NUCLEI_UM, um_per_px) * (group - mean))
+
+    def _glands(
+        self,
+        salt: int,
+        share: NDArray[np.float32],
+        place: tuple[Doubles, Doubles],
+        um_per_px: float,
+        stroma: Doubles,
+        round_: Nuclei | None,
+    ) -> Doubles:
+        """Rings of epithelium, some around a lumen, which may hold a secretion, in looser stroma (H, W, 4).
+
+        share: of the place that is glandular; where it falls to 0 glands become small, and none is cut.
+        """
+        (x, y), mean = place, LOOSE * PLAIN * 0.62 + 0.38 * (0.8 * EPITHELIUM + 0.2 * LUMEN)
+        whole = stroma + share[..., None] * (mean - stroma)
+        visible, soft = seen(GLAND_UM, um_per_px), max(0.05, um_per_px / GLAND_UM)
+        if not visible:
+            return np.asarray(whole)
         distance, _, own = nearest(self._seed, salt, x / GLAND_UM, y / GLAND_UM)
         ragged = distance * (1.0 + 0.25 * fractal(self._seed, salt + 4, x, y, 90.0, 2))
-        radius = 0.36 + 0.10 * own
-        inside = step(radius - ragged, 0.0, 0.05)
-        lumen = step(radius * (0.45 + 0.25 * own) - ragged, 0.0, 0.05)
-        held = step(again(own), 0.45, 0.1) * step(radius * (0.36 + 0.25 * own) - ragged, 0.0, 0.04)
+        radius = (0.36 + 0.10 * own) * np.sqrt(share)
+        inside = step(radius - ragged, 0.0, soft) * share.clip(0.0, 0.1) * 10.0
+        lumen = step(radius * (0.45 + 0.25 * own) - ragged, 0.0, soft)
+        held = step(again(own), 0.45, 0.1) * step(radius * (0.36 + 0.25 * own) - ragged, 0.0, soft)
         cells = EPITHELIUM
-        if um_per_px < NUCLEUS_UM:
+        if round_ is not None:
             membrane = 1.0 + 0.15 * round_.border[..., None]
             cells = CYTOPLASM * membrane + round_.where(0.8)[..., None] * (NUCLEUS - CYTOPLASM)
         hollow = LUMEN + held[..., None] * (SECRETION - LUMEN)
         ring = cells + lumen[..., None] * (hollow - cells)
-        around = 0.82 * stroma
+        around = stroma * (1.0 - (1.0 - LOOSE) * share[..., None])
         drawn = around + inside[..., None] * (ring - around)
-        mean = 0.62 * 0.82 * PLAIN + 0.38 * (0.8 * EPITHELIUM + 0.2 * LUMEN)
-        return np.asarray(mean + seen(GLAND_UM / 2, um_per_px) * (drawn - mean))
-
-
-def seen(feature_um: float, um_per_px: float) -> float:
-    """How much of a feature pixels of that size show: nothing below 1.5 pixels a feature, all from 4 on."""
-    return float(np.clip((feature_um / um_per_px - 1.5) / 2.5, 0.0, 1.0))
+        return np.asarray(whole + visible * (drawn - whole))

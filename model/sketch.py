@@ -20,7 +20,7 @@ from everslide.model.bands import smooth_bands
 from everslide.model.geometry import TILE_PX, Rect, mpp
 from everslide.model.noise import raw_bits
 from everslide.model.slide import Slide
-from everslide.model.value_noise import fractal, step
+from everslide.model.value_noise import between_nodes, fractal, step
 
 if TYPE_CHECKING:
     from everslide.model.conditions.reference import Reference
@@ -30,15 +30,15 @@ Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 TOP_SCALE = 8
 """The plane that is sketched: 128 um per pixel, twice as coarse as the coarsest magnification."""
-SKETCH_FORMAT = 6
+SKETCH_FORMAT = 7
 """Part of every fingerprint: raise it when the same seed would give another sketch."""
 CELL_UM = 22_000.0
 """About the distance of neighbouring sections."""
 PAINTED_SHARE, PAINTED_SHARE_FINE = 0.3, 0.5
 """So much of the network's own detail is kept where the architecture is drawn, down to 1.25x and below that: more of it
 drowns that in grain."""
-WARP_UM, OUTLINE_UM = 2400.0, 10.0
-"""Size of the waves of an outline, and how sharp it is at most."""
+WARP_UM, OUTLINE_UM, NODES_UM = 2400.0, 10.0, 4.0
+"""Size of the waves of an outline, how sharp it is at most, and how far apart its nodes are where pixels are small."""
 SURELY_INSIDE = 0.5
 """No outline comes nearer to the middle of its section than this part of its radius."""
 FINE = 2
@@ -154,8 +154,16 @@ class Sketch:
         part = image[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1][inner]
         part += (self._tissue(section, across[:, inner[1]], down[inner[0]]) - part) * cover[inner][..., None]
 
-    def covered(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
+    def covered(self, x: Doubles, y: Doubles, um_per_px: float) -> Floats:
         """How far places in um, (1, W) and (H, 1), are tissue and not glass, (H, W), 0 to 1."""
+
+        def fields(x: Doubles, y: Doubles) -> Floats:
+            return self._covered(x, y, um_per_px)[None].astype(np.float32)
+
+        return np.asarray((between_nodes(fields, x, y, NODES_UM) if 2 * um_per_px <= NODES_UM else fields(x, y))[0])
+
+    def _covered(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
+        """See `covered`."""
         out = np.zeros((y.shape[0], x.shape[1]))
         for section in self._sections_near(float(x[0, 0]), float(x[0, -1]), float(y[0, 0]), float(y[-1, 0])):
             out = np.maximum(out, self._cover(section, x, y, um_per_px))
@@ -187,14 +195,16 @@ class Sketch:
         """Colours (H, W, 3): a warped patchwork of the section's kinds of tissue, with a grain of 100 um and more."""
         seed, salt = self.slide.seed, section.salt
         warp_x, warp_y = (fractal(seed, salt + i, gx, gy, WARP_UM, 4) for i in (1, 2))
-        fields = [
-            fractal(seed, salt + 10 + i, gx + 900 * warp_x, gy + 900 * warp_y, 3600.0, 6, 0.75)
-            for i in range(len(section.kinds))
+        bent_x, bent_y = gx + 900 * warp_x, gy + 900 * warp_y
+        turned = [(math.cos(turn), math.sin(turn)) for turn in 0.6 + 1.1 * np.arange(len(section.kinds))]
+        fields = [  # each along axes of its own, so that no patch is square
+            fractal(seed, salt + 10 + i, bent_x * c + bent_y * s, bent_y * c - bent_x * s, 3600.0, 6, 0.75)
+            for i, (c, s) in enumerate(turned)
         ]
         score = np.stack(fields, axis=-1)
         weight = np.exp(7.0 * (score - score.max(-1, keepdims=True)))
         weight /= weight.sum(-1, keepdims=True)
-        share = 1.0 + 0.18 * fractal(seed, salt + 30, gx, gy, 1600.0, 5, 0.95)[..., None]
+        share = 1.0 + 0.18 * fractal(seed, salt + 30, bent_x, bent_y, 1600.0, 5, 0.95)[..., None]
         added: Doubles = np.zeros((1, 1, 3))
         mixed: Doubles = np.asarray(weight @ section.kinds)
         for region in self._regions:

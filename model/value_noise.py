@@ -6,11 +6,15 @@ are of one shape (H, W), or, on a plain grid, (1, W) and (H, 1), which is quicke
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
+F = TypeVar("F", np.float32, np.float64)
 
 
 def fractal(seed: int, salt: int, x: Doubles, y: Doubles, size: float, octaves: int, keep: float = 0.5) -> Doubles:
@@ -52,10 +56,28 @@ def _value_noise(seed: int, salt: int, x: Doubles, y: Doubles) -> Floats:
     return bottom
 
 
-def step(value: Doubles, edge: Doubles | float, width: float) -> Doubles:
+def between_nodes(fields: Callable[[Doubles, Doubles], Floats], x: Doubles, y: Doubles, apart: float) -> Floats:
+    """Fields (C, H, W) of a plain grid, which are evaluated at multiples of `apart` alone and are linear between them.
+
+    fields: of x (1, W) and y (H, 1). Quick where many samples lie between two nodes.
+    """
+    cols, rows = np.floor(x[0] / apart), np.floor(y[:, 0] / apart)
+    beside, below = (x[0] / apart - cols).astype(np.float32), (y[:, 0] / apart - rows).astype(np.float32)
+    first_col, first_row = cols[0], rows[0]
+    col, row = (cols - first_col).astype(np.intp), (rows - first_row).astype(np.intp)
+    values = fields(
+        (first_col + np.arange(col[-1] + 2))[None] * apart, (first_row + np.arange(row[-1] + 2))[:, None] * apart
+    )
+    steps = values[:, :, 1:] - values[:, :, :-1]
+    across = values[:, :, col] + steps[:, :, col] * beside
+    steps = across[:, 1:] - across[:, :-1]
+    return np.asarray(across[:, row] + steps[:, row] * below[:, None])
+
+
+def step(value: NDArray[F], edge: NDArray[F] | float, width: float) -> NDArray[F]:
     """0 below `edge`, 1 above it, over about `width`."""
     t = np.clip((value - edge) / width + 0.5, 0.0, 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t))
+    return np.asarray(t * t * (3.0 - 2.0 * t), value.dtype)
 
 
 def _smooth(f: Floats) -> Floats:

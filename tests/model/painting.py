@@ -63,6 +63,12 @@ def grid(x: float, y: float, side: int, step: float) -> tuple[NDArray[np.float64
     return across, down
 
 
+def axes(x: float, y: float, side: int, step: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same grid as x (1, side) and y (side, 1)."""
+    across, down = grid(x, y, side, step)
+    return across[:1], down[:, :1]
+
+
 @lru_cache
 def dense_pixel(slide: Slide, t_col: int = 0, t_row: int = 0) -> tuple[int, int]:
     """(x, y) of a pixel of the topmost plane amid tissue, in tile (t_col, t_row) or one to its right."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from everslide.model.value_noise import fractal, lattice, nearest
-from tests.model.painting import grid
+from everslide.model.value_noise import between_nodes, fractal, lattice, nearest
+from tests.model.painting import axes, grid
 
 
 def test_a_plain_grid_is_quicker_and_the_same() -> None:
@@ -31,3 +31,16 @@ def test_the_nearest_of_scattered_points() -> None:
     assert len(np.unique(own)) < 60, "one value to a point"
     away = np.hypot(np.diff(first, axis=1), 0)
     assert away.max() <= 0.08 + 1e-9, "a distance changes no faster than the place"
+
+
+def test_between_nodes_fields_are_linear() -> None:
+    """The field itself at the nodes, half of either neighbour between two, and the same in a part as in the whole."""
+
+    def fields(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.stack([fractal(3, 1, x, y, 40.0, 2), fractal(3, 2, x, y, 40.0, 2)]).astype(np.float32)
+
+    x, y = axes(-64.0, 2.0**31, 97, 2.0)
+    whole = between_nodes(fields, x, y, 8.0)
+    np.testing.assert_array_equal(whole[:, ::4, ::4], fields(x[:, ::4], y[::4]))
+    np.testing.assert_allclose(whole[:, 0, 2:90:4], (whole[:, 0, 0:88:4] + whole[:, 0, 4:92:4]) / 2, atol=1e-6)
+    np.testing.assert_array_equal(between_nodes(fields, x[:, 13:50], y[5:31], 8.0), whole[:, 5:31, 13:50])
