@@ -122,7 +122,8 @@ def denser(pixels: Floats, share: Floats, light: Floats) -> Floats:
     plain = _density(pixels)
     density = plain * (np.float32(1.0) + _ramp(plain, GLASS_DENSITY) * (share - np.float32(1.0)))
     drawn = np.exp(-density) * (np.float32(1.0) + _ramp(plain, PALE_DENSITY) * (light - np.float32(1.0)))
-    return np.asarray(np.float32(GLASS) * np.minimum(drawn, np.float32(1.0)), np.float32)
+    brighter = np.maximum(pixels - np.float32(GLASS), np.float32(0.0))  # kept as smooth as it was
+    return np.asarray(np.float32(GLASS) * np.minimum(drawn, np.float32(1.0)) + brighter, np.float32)
 
 
 def _density(pixels: Floats) -> Floats:

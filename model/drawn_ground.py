@@ -88,9 +88,9 @@ def _fields(seed: int, reference: Reference | None, x: Doubles, y: Doubles) -> F
     fatty, rich, kind = (fractal(seed, salt, x, y, SECTION_UM, 3) for salt in (904, 905, 906))
     wavy = [300.0 * fractal(seed, salt, u, v, 1300.0, 3) for salt in (991, 992)]
     far_u, far_v = x + wavy[0], y + wavy[1]
-    first, second, own = nearest(seed, 994, far_u / LOBULE_UM, far_v / LOBULE_UM)
+    lobule = nearest(seed, 994, far_u / LOBULE_UM, far_v / LOBULE_UM)
     lobular = step(fractal(seed, 995, x, y, SECTION_UM, 2), -0.15, 0.6)
-    alone = OWN * lobular * own
+    alone = OWN * lobular * lobule.own
     fat = COMMON * (fractal(seed, 902, u, v, 3000.0, 5, 0.6) + 0.5 * fatty) + alone
     glands = COMMON * (fractal(seed, 903, u, v, 2600.0, 4, 0.6) + 0.5 * rich) - alone
     strong = [np.exp(6.0 * fractal(seed, 931 + turn, u, v, 2200.0, 2)) for turn in range(3)]
@@ -100,9 +100,9 @@ def _fields(seed: int, reference: Reference | None, x: Doubles, y: Doubles) -> F
         fat - edges.fat,
         glands - edges.glands,
         -kind,
-        SEPTUM_UM + 0.06 * (wavy[0] + wavy[1]) - 0.5 * LOBULE_UM * (second - first),
+        SEPTUM_UM + 0.06 * (wavy[0] + wavy[1]) - 0.5 * LOBULE_UM * (lobule.second - lobule.distance),
         lobular,
-        own,
+        lobule.own,
         0.2 + fractal(seed, 952, far_u + far_v, far_u - far_v, 1800.0, 4, 0.6),
         0.5 + edges.nuclei + 0.8 * fractal(seed, 951, 0.8 * far_u - 0.6 * far_v, 0.6 * far_u + 0.8 * far_v, 900.0, 3),
         70.0 * fractal(seed, 930, u, v, 600.0, 3),

@@ -27,7 +27,8 @@ GROWING = 0.12
 class Nuclei:
     """Places for nuclei. distance_um, radius_um: (H, W), from a sample to the middle of its nucleus, and the size of
     that. own: keyed, in [-1, 1). rim_um: over so much a nucleus fades. border: how far two cells meet in a sample.
-    apart_um: distance of neighbours, beyond half of which none is seen."""
+    apart_um: distance of neighbours, beyond half of which none is seen. x, y: (H, W), um, about where its middle is:
+    what is asked there is the same all over a nucleus."""
 
     distance_um: Doubles
     radius_um: Doubles
@@ -35,6 +36,8 @@ class Nuclei:
     rim_um: float
     border: Doubles
     apart_um: float
+    x: Doubles
+    y: Doubles
 
     def where(self, share: Doubles | float) -> Doubles:
         """What they cover where so much of all places is taken, 0 to 1. A wide rim covers no more than a sharp one."""
@@ -47,16 +50,25 @@ class Nuclei:
 def round_nuclei(seed: int, salt: int, x: Doubles, y: Doubles, rim_um: float) -> Nuclei:
     """Those of epithelium and lymphocytes, at samples x, y in um."""
     bent = 2.2 * fractal(seed, salt + 8, x, y, 16.0, 2)
-    distance, second, own = nearest(seed, salt, (x + bent) / ROUND_UM, (y - bent) / ROUND_UM)
-    border = step(rim_um - 0.5 * (second - distance) * ROUND_UM, 0.0, rim_um)
-    return Nuclei(distance * ROUND_UM, RADIUS_UM * (1.0 + 0.35 * again(own)), own, rim_um, border, ROUND_UM)
+    one = nearest(seed, salt, (x + bent) / ROUND_UM, (y - bent) / ROUND_UM)
+    radius = RADIUS_UM * (1.0 + 0.35 * again(one.own))
+    border = step(rim_um - 0.5 * (one.second - one.distance) * ROUND_UM, 0.0, rim_um)
+    middle = one.x * ROUND_UM, one.y * ROUND_UM
+    return Nuclei(one.distance * ROUND_UM, radius, one.own, rim_um, border, ROUND_UM, *middle)
 
 
-def spindle_nuclei(seed: int, salt: int, along: Doubles, across: Doubles, rim_um: float) -> Nuclei:
-    """Those of spindle cells, at samples in um along fibres and across them."""
-    distance, _, own = nearest(seed, salt, along / LONG_UM, across / THICK_UM)
-    radius = SPINDLE * THICK_UM * (1.0 + 0.3 * again(own))
-    return Nuclei(distance * THICK_UM, radius, own, rim_um, np.zeros((1, 1)), THICK_UM)
+def spindle_nuclei(
+    seed: int, salt: int, along: Doubles, across: Doubles, rim_um: float, direction: tuple[float, float] = (1.0, 0.0)
+) -> Nuclei:
+    """Those of spindle cells, at samples in um along fibres and across them.
+
+    direction: cosine and sine of the fibres. x and y of the nuclei are relative to their samples.
+    """
+    one = nearest(seed, salt, along / LONG_UM, across / THICK_UM)
+    radius = SPINDLE * THICK_UM * (1.0 + 0.3 * again(one.own))
+    ahead, aside = one.x * LONG_UM - along, one.y * THICK_UM - across
+    middle = ahead * direction[0] - aside * direction[1], ahead * direction[1] + aside * direction[0]
+    return Nuclei(one.distance * THICK_UM, radius, one.own, rim_um, np.zeros((1, 1)), THICK_UM, *middle)
 
 
 def again(own: Doubles) -> Doubles:

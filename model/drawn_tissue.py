@@ -6,6 +6,7 @@ what pixels of a size can show.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from everslide.model.conditions.reference import Reference
 
 Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
 FAT_UM, GLAND_UM, FIBRE_UM, NUCLEI_UM, NUCLEUS_UM = 90.0, 260.0, 60.0, 26.0, 9.0
 """Distance of fat cells and of glands, width of a bundle of fibres, distance of groups of nuclei, size of one."""
 FIBRIL_UM, WALL_UM, TUBULE = 9.0, 4.5, 0.62
@@ -34,8 +36,27 @@ IN_EPITHELIUM, IN_INFILTRATE, IN_STROMA = 0.33, 0.415, 0.117
 EPITHELIUM = CYTOPLASM + IN_EPITHELIUM * (NUCLEUS - CYTOPLASM)
 LOOSE = 0.82
 """Density around glands over that of other stroma."""
+TURNED = 0.8, 0.6
+"""Cosine and sine by which groups of nuclei are turned: along the axes of the slide they look square."""
 RIM_UM = 1.0
 """A nucleus fades into what is around it over so much, or over a pixel."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is looked at. x (1, W), y (H, 1): a plain grid in um. u, v: (H, W), its places as they are moved.
+
+    ways: (H, W) um along and across each of the DIRECTIONS of fibres. nuclei: round ones, where a pixel shows any.
+    """
+
+    x: Doubles
+    y: Doubles
+    um_per_px: float
+    ground: Ground
+    u: Doubles
+    v: Doubles
+    ways: list[tuple[Doubles, Doubles]]
+    nuclei: Nuclei | None
 
 
 class DrawnTissue:
@@ -50,106 +71,120 @@ class DrawnTissue:
 
         x, y: a plain grid, (1, W) and (H, 1), in um.
         """
-        seed, ground = self._seed, ground_of(self._seed, self._reference, x, y, um_per_px)
-        u, v = x + ground.warp, y - ground.warp
-        nuclei = round_nuclei(seed, 970, x, y, max(RIM_UM, um_per_px)) if um_per_px < NUCLEUS_UM else None
-        out = self._stroma(ground, (u, v), (x, y), nuclei, um_per_px)
+        view = self._view(x, y, um_per_px)
+        ground, u, v = view.ground, view.u, view.v
+        out = self._stroma(view)
         if ground.glands.any():
-            out = self._glands(920, ground.glands, (u, v), um_per_px, out, nuclei)
+            out = self._glands(920, ground.glands, (u, v), view, out)
         if ground.tubules.any():
             stretched = (u + v) * (0.4 * TUBULE), (v - u) * TUBULE
-            out = self._glands(925, ground.tubules, stretched, um_per_px, out, nuclei)
+            out = self._glands(925, ground.tubules, stretched, view, out)
         if ground.fat.any():
-            out = out + ground.fat[..., None] * (self._fat(u, v, um_per_px) - out)
-        draw_vessels(seed, 980, out, x, y, (u, v), um_per_px)
+            out = out + ground.fat[..., None] * (self._fat(view) - out)
+        draw_vessels(self._seed, 980, out, x, y, (u, v), um_per_px)
         if um_per_px <= CHROMATIN_UM:
-            out[..., 3] *= 1.0 + 0.35 * fractal(seed, 985, x, y, 2.0 * CHROMATIN_UM, 2)
+            out[..., 3] *= 1.0 + 0.35 * fractal(self._seed, 985, x, y, 2.0 * CHROMATIN_UM, 2)
         return out
 
-    def _fat(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
-        """Bright cells with thin walls, as thin as a pixel shows them and no darker than they are."""
-        first, second, _ = nearest(self._seed, 910, x / FAT_UM, y / FAT_UM)
-        width = max(WALL_UM, um_per_px) / FAT_UM
-        wall = step(width - 0.5 * (second - first), 0.5 * width, width) * (WALL_UM / FAT_UM / width)
+    def _view(self, x: Doubles, y: Doubles, um_per_px: float) -> _View:
+        ground = ground_of(self._seed, self._reference, x, y, um_per_px)
+        u, v = x + ground.warp, y - ground.warp
+        ways = [(u * cosine + v * sine, v * cosine - u * sine + ground.bend) for cosine, sine in DIRECTIONS]
+        shown = um_per_px < NUCLEUS_UM
+        nuclei = round_nuclei(self._seed, 970, x, y, max(RIM_UM, um_per_px)) if shown else None
+        return _View(x, y, um_per_px, ground, u, v, ways, nuclei)
+
+    def _fat(self, view: _View) -> Doubles:
+        """Bright cells with thin walls, as thin as a pixel shows them and no darker than they are (H, W, 4)."""
+        cell = nearest(self._seed, 910, view.u / FAT_UM, view.v / FAT_UM)
+        width = max(WALL_UM, view.um_per_px) / FAT_UM
+        wall = step(width - 0.5 * (cell.second - cell.distance), 0.5 * width, width) * (WALL_UM / FAT_UM / width)
         mean = 2.0 * WALL_UM / FAT_UM
-        share = mean + seen(FAT_UM, um_per_px) * (wall - mean)
+        share = mean + seen(FAT_UM, view.um_per_px) * (wall - mean)
         return np.asarray(FAT + share[..., None] * (WALL - FAT))
 
-    def _stroma(
-        self,
-        ground: Ground,
-        bent: tuple[Doubles, Doubles],
-        place: tuple[Doubles, Doubles],
-        round_: Nuclei | None,
-        um_per_px: float,
-    ) -> Doubles:
+    def _stroma(self, view: _View) -> Doubles:
         """Bundles of fibres along one of three directions, which give way to each other, with clefts between some of
         them; among them groups of nuclei, many here and few there (H, W, 4)."""
-        seed, (u, v) = self._seed, bent
-        ways = [(u * cosine + v * sine, v * cosine - u * sine + ground.bend) for cosine, sine in DIRECTIONS]
-        bundle = np.zeros_like(u)
-        for turn, (along, across) in enumerate(ways):
-            bundle += ground.directions[turn] * fractal(seed, 940 + turn, along / 9.0, across, FIBRE_UM, 3, 0.7)
-        cleft = step(bundle, 0.76, 0.16)
-        share = (1.0 + 0.34 * bundle) * (1.0 - 0.7 * cleft)
-        fibres = ground.tone * (1.0 + seen(FIBRE_UM, um_per_px) * (share - 1.0))
-        group, ordered = self._groups(ground, place, um_per_px), np.sort(ground.directions, axis=0)
-        surely = step(ordered[2] - ordered[1], 0.05, 0.1)  # no nucleus lies across where one direction gives way
-        taken, infiltrate = (0.35 + 0.5 * group) * surely, group * step(ground.many, 0.8, 0.6)
-        cover = IN_STROMA * taken + IN_INFILTRATE * infiltrate
-        if round_ is not None:
-            fine, spindle = np.zeros_like(u), np.zeros_like(u)
-            strongest = np.argmax(ground.directions, axis=0)
-            for turn, (along, across) in enumerate(ways):
-                here = strongest == turn
-                if here.any():
-                    at = along[here][None], across[here][None]
-                    nuclei = spindle_nuclei(seed, 960, *at, round_.rim_um)
-                    spindle[here] = nuclei.where(taken[here][None])[0]
-                    fine[here] = fractal(seed, 945, at[0] / 7.0, at[1], FIBRIL_UM, 3, 0.7)[0]
-            fibrils = (1.0 + 0.4 * fine) * (1.0 - 0.5 * step(fine, 0.7, 0.3))
-            fibres = fibres * (1.0 + seen(FIBRIL_UM, um_per_px) * (fibrils - 1.0))
-            cover = np.maximum(spindle, round_.where(infiltrate))
-        cover = cover * (1.0 - cleft)
+        ground, bundle = view.ground, np.zeros_like(view.u)
+        for turn, (along, across) in enumerate(view.ways):
+            bundle += ground.directions[turn] * fractal(self._seed, 940 + turn, along / 9.0, across, FIBRE_UM, 3, 0.7)
+        cleft = step(bundle, 0.8, max(0.07, view.um_per_px / 45.0))
+        share = (1.0 + 0.34 * bundle) * (1.0 - 0.85 * cleft)
+        cover, fibrils = self._among_fibres(view)
+        fibres = ground.tone * (1.0 + seen(FIBRE_UM, view.um_per_px) * (share - 1.0))
+        fibres = fibres * (1.0 + seen(FIBRIL_UM, view.um_per_px) * (fibrils - 1.0))
         plain = PLAIN + ground.redder.clip(-0.2, 1.0)[..., None] * REDDER
-        return np.asarray(fibres[..., None] * (plain + cover[..., None] * (NUCLEUS - PLAIN)))
+        return np.asarray(fibres[..., None] * (plain + (cover * (1.0 - cleft))[..., None] * (NUCLEUS - PLAIN)))
 
-    def _groups(self, ground: Ground, place: tuple[Doubles, Doubles], um_per_px: float) -> Doubles:
-        """How far places for nuclei are taken, in groups; where a pixel shows no groups, on average over them."""
-        group = step(fractal(self._seed, 950, *place, NUCLEI_UM, 2) + 0.35 * ground.many, 0.55, 0.35)
-        mean = step(0.35 * ground.many, 0.54, 2.36)
+    def _among_fibres(self, view: _View) -> tuple[Doubles, Doubles]:
+        """How much of a sample is nucleus, and how dense its fibrils are over plain tissue, (H, W) each."""
+        ground, (x, y) = view.ground, np.broadcast_arrays(view.x, view.y)
+        ordered = np.sort(ground.directions, axis=0)
+        surely = step(ordered[2] - ordered[1], 0.05, 0.1)  # no nucleus lies across where one direction gives way
+        if view.nuclei is None:
+            group = self._group(ground.many, view.x, view.y, view.um_per_px)
+            return IN_STROMA * _spindles(group) * surely + IN_INFILTRATE * _infiltrate(group, ground.many), np.ones(
+                (1, 1)
+            )
+        group = self._group(ground.many, view.nuclei.x, view.nuclei.y, view.um_per_px)
+        cover = view.nuclei.where(_infiltrate(group, ground.many))
+        fine, strongest = np.zeros_like(cover), np.argmax(ground.directions, axis=0)
+        for turn, (along, across) in enumerate(view.ways):
+            here = strongest == turn
+            if here.any():
+                at = along[here][None], across[here][None]
+                nuclei = spindle_nuclei(self._seed, 960, *at, view.nuclei.rim_um, DIRECTIONS[turn])
+                group = self._group(ground.many[here], x[here] + nuclei.x, y[here] + nuclei.y, view.um_per_px)
+                cover[here] = np.maximum(cover[here], nuclei.where(_spindles(group) * surely[here])[0])
+                fine[here] = fractal(self._seed, 945, at[0] / 7.0, at[1], FIBRIL_UM, 3, 0.7)[0]
+        return cover, (1.0 + 0.4 * fine) * (1.0 - 0.5 * step(fine, 0.7, 0.3))
+
+    def _group(self, many: Floats, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
+        """How far places for nuclei lie in a group, 0 to 1; where a pixel shows no groups, on average over them."""
+        cosine, sine = TURNED
+        noise = fractal(self._seed, 950, x * cosine - y * sine, x * sine + y * cosine, NUCLEI_UM, 2)
+        group = step(noise + 0.35 * many, 0.55, 0.35)
+        if um_per_px < NUCLEUS_UM:  # whole nuclei, the same ones in every plane
+            return np.asarray(group)
+        mean = step(0.35 * many, 0.54, 2.36)
         return np.asarray(mean + seen(NUCLEI_UM, um_per_px) * (group - mean))
 
     def _glands(
-        self,
-        salt: int,
-        share: NDArray[np.float32],
-        place: tuple[Doubles, Doubles],
-        um_per_px: float,
-        stroma: Doubles,
-        round_: Nuclei | None,
+        self, salt: int, share: Floats, place: tuple[Doubles, Doubles], view: _View, stroma: Doubles
     ) -> Doubles:
         """Rings of epithelium, some around a lumen, which may hold a secretion, in looser stroma (H, W, 4).
 
         share: of the place that is glandular; where it falls to 0 glands become small, and none is cut.
         """
-        (x, y), mean = place, LOOSE * PLAIN * 0.62 + 0.38 * (0.8 * EPITHELIUM + 0.2 * LUMEN)
+        mean = LOOSE * PLAIN * 0.62 + 0.38 * (0.8 * EPITHELIUM + 0.2 * LUMEN)
         whole = stroma + share[..., None] * (mean - stroma)
-        visible, soft = seen(GLAND_UM, um_per_px), max(0.05, um_per_px / GLAND_UM)
+        visible, soft = seen(GLAND_UM, view.um_per_px), max(0.05, view.um_per_px / GLAND_UM)
         if not visible:
             return np.asarray(whole)
-        distance, _, own = nearest(self._seed, salt, x / GLAND_UM, y / GLAND_UM)
-        ragged = distance * (1.0 + 0.25 * fractal(self._seed, salt + 4, x, y, 90.0, 2))
-        radius = (0.36 + 0.10 * own) * np.sqrt(share)
-        inside = step(radius - ragged, 0.0, soft) * share.clip(0.0, 0.1) * 10.0
-        lumen = step(radius * (0.45 + 0.25 * own) - ragged, 0.0, soft)
-        held = step(again(own), 0.45, 0.1) * step(radius * (0.36 + 0.25 * own) - ragged, 0.0, soft)
+        x, y = place
+        gland = nearest(self._seed, salt, x / GLAND_UM, y / GLAND_UM)
+        ragged = gland.distance * (1.0 + 0.25 * fractal(self._seed, salt + 4, x, y, 90.0, 2))
+        radius = (0.36 + 0.10 * gland.own) * np.sqrt(share)
+        inside = step(radius - ragged, 0.0, soft) * (10.0 * share).clip(0.0, 1.0)
+        lumen = step(radius * (0.45 + 0.25 * gland.own) - ragged, 0.0, soft)
+        held = step(again(gland.own), 0.45, 0.1) * step(radius * (0.36 + 0.25 * gland.own) - ragged, 0.0, soft)
         cells = EPITHELIUM
-        if round_ is not None:
-            membrane = 1.0 + 0.15 * round_.border[..., None]
-            cells = CYTOPLASM * membrane + round_.where(0.8)[..., None] * (NUCLEUS - CYTOPLASM)
+        if view.nuclei is not None:
+            membrane = 1.0 + 0.15 * view.nuclei.border[..., None]
+            cells = CYTOPLASM * membrane + view.nuclei.where(0.8)[..., None] * (NUCLEUS - CYTOPLASM)
         hollow = LUMEN + held[..., None] * (SECRETION - LUMEN)
         ring = cells + lumen[..., None] * (hollow - cells)
         around = stroma * (1.0 - (1.0 - LOOSE) * share[..., None])
         drawn = around + inside[..., None] * (ring - around)
         return np.asarray(whole + visible * (drawn - whole))
+
+
+def _spindles(group: Doubles) -> Doubles:
+    """Share of places for spindle nuclei that are taken."""
+    return np.asarray(0.35 + 0.5 * group)
+
+
+def _infiltrate(group: Doubles, many: Floats) -> Doubles:
+    """Share of places for round nuclei that are taken among fibres."""
+    return np.asarray(group * step(many, 0.8, 0.6))

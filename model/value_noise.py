@@ -7,6 +7,7 @@ are of one shape (H, W), or, on a plain grid, (1, W) and (H, 1), which is quicke
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -105,9 +106,21 @@ def lattice(seed: int, salt: int, col: NDArray[np.int64], row: NDArray[np.int64]
     return (h >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0
 
 
-def nearest(seed: int, salt: int, x: Doubles, y: Doubles) -> tuple[Doubles, Doubles, Doubles]:
-    """Distances to the nearest and the second of points scattered one to a unit square, and the nearest one's own
-    keyed value in [-1, 1), at samples x, y (Worley, "A cellular texture basis function", 1996)."""
+@dataclass(frozen=True)
+class Nearest:
+    """The nearest of scattered points, of samples (H, W). distance, second: to it and to the next one. own: its keyed
+    value in [-1, 1). x, y: where it is."""
+
+    distance: Doubles
+    second: Doubles
+    own: Doubles
+    x: Doubles
+    y: Doubles
+
+
+def nearest(seed: int, salt: int, x: Doubles, y: Doubles) -> Nearest:
+    """Of points scattered one to a unit square, the nearest to each sample (Worley, "A cellular texture basis
+    function", 1996)."""
     x0, y0 = np.floor(x), np.floor(y)
     left, up = int(x0.min()) - 1, int(y0.min()) - 1
     cols, rows = np.meshgrid(np.arange(left, int(x0.max()) + 2), np.arange(up, int(y0.max()) + 2))
@@ -128,4 +141,4 @@ def nearest(seed: int, salt: int, x: Doubles, y: Doubles) -> tuple[Doubles, Doub
             np.minimum(second, np.maximum(distance, first), out=second)
             np.copyto(which, one, where=distance < first)
             np.minimum(first, distance, out=first)
-    return np.sqrt(first), np.sqrt(second), own.take(which)
+    return Nearest(np.sqrt(first), np.sqrt(second), own.take(which), px.take(which), py.take(which))

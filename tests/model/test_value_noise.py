@@ -11,8 +11,9 @@ from tests.model.painting import axes, grid
 def test_a_plain_grid_is_quicker_and_the_same() -> None:
     x, y = grid(-3.2, 7.1, 64, 0.11)
     np.testing.assert_array_equal(fractal(3, 1, x[:1], y[:, :1], 1.0, 3), fractal(3, 1, x, y, 1.0, 3))
-    for sparse, full in zip(nearest(3, 1, x[:1], y[:, :1]), nearest(3, 1, x, y), strict=True):
-        np.testing.assert_array_equal(sparse, full)
+    sparse, full = nearest(3, 1, x[:1], y[:, :1]), nearest(3, 1, x, y)
+    for name in ("distance", "second", "own", "x", "y"):
+        np.testing.assert_array_equal(getattr(sparse, name), getattr(full, name))
 
 
 def test_value_noise() -> None:
@@ -26,10 +27,11 @@ def test_value_noise() -> None:
 
 def test_the_nearest_of_scattered_points() -> None:
     x, y = grid(-2.0, 5.0, 50, 0.08)
-    first, second, own = nearest(4, 7, x, y)
-    assert (first <= second).all() and first.min() < 0.1 and second.max() < 1.6
-    assert len(np.unique(own)) < 60, "one value to a point"
-    away = np.hypot(np.diff(first, axis=1), 0)
+    one = nearest(4, 7, x, y)
+    assert (one.distance <= one.second).all() and one.distance.min() < 0.1 and one.second.max() < 1.6
+    assert len(np.unique(one.own)) < 60, "one value to a point"
+    np.testing.assert_allclose(np.hypot(one.x - x, one.y - y), one.distance)
+    away = np.hypot(np.diff(one.distance, axis=1), 0)
     assert away.max() <= 0.08 + 1e-9, "a distance changes no faster than the place"
 
 
