@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from everslide.model.bands import rotate_colours
-from everslide.model.contrast import FEATURES, ContrastModel, features, fit
+from everslide.model.contrast import DEPTHS, FEATURES, ContrastModel, features, fit
 from everslide.model.dataset import Examples
 from everslide.model.denoiser import as_window_model
+from everslide.model.evaluate import Plan, octave_test, spanning
 from everslide.model.geometry import WINDOW_PX, WindowIndex
 from everslide.model.mini import MiniDenoiser, load_mini
+from everslide.model.prepare import read_index
+from everslide.model.sketch import TOP_SCALE
 from everslide.model.subject import Subject
 from everslide.model.wavelet import box_mean, details
 from everslide.model.weights import load_weights, save_weights
@@ -24,15 +27,19 @@ SHRINK = 0.7
 """On the slopes of the parent's own octaves, see `fit`; 1 at the finest scale, upon which nothing is painted."""
 PAINTED = 24
 """Training windows painted per scale to see whether the power asked for is what comes out."""
-LARGEST_SHIFT = 1.0
-"""In the logarithm of power."""
+LARGEST_SHIFT, LARGEST_SHIFT_BELOW = 1.0, 0.6
+"""In the logarithm of power: right below real parents, and farther below them, where images are few."""
+COARSE, IMAGES, FIELD_PX = 4, 6, 512
+"""From this scale up (1.25x) detail is made up for that is too weak farther below a picture; training images painted to
+see that, and the side of their fields. Finer scales come out within a third of the power, one way and the other."""
 RIM_PX = 8
 
 
 def calibrate(folder: Path, path: Path, crops: int) -> None:
     """Fit the contrast model on `crops` training crops per scale of `folder` and put it into the weights at `path`.
 
-    Then paint below real training parents, and correct the colours asked for by what comes out.
+    Then paint below real training parents, and correct the colours asked for by what comes out; and farther below them,
+    and correct the brightness asked for at 1.25x and above.
     """
     examples = Examples(folder, "train")
     coefficients = np.zeros((12, 3, FEATURES), np.float32)
@@ -52,6 +59,10 @@ def calibrate(folder: Path, path: Path, crops: int) -> None:
     _correct(folder, coefficients, load_mini(path), PAINTED)
     coefficients[max(examples.scales) + 1 :] = coefficients[max(examples.scales)]
     save_weights(path, replace(weights, contrast=ContrastModel(coefficients)))
+    below = ContrastModel(coefficients).below
+    for depth in range(DEPTHS):  # each upon the corrected ones above it
+        below[:, depth] = _missing(folder, load_mini(path), 2 + depth)
+        save_weights(path, replace(weights, contrast=ContrastModel(coefficients, below)))
 
 
 def _correct(folder: Path, coefficients: Floats, denoiser: MiniDenoiser, crops: int) -> None:
@@ -71,6 +82,24 @@ def _correct(folder: Path, coefficients: Floats, denoiser: MiniDenoiser, crops: 
             painted += _power(bands)
             real += _power(details(child.astype(np.float32)))
         coefficients[s, 1:, 0] += np.log(real / painted)[1:].clip(-LARGEST_SHIFT, LARGEST_SHIFT).astype(np.float32)
+
+
+def _missing(folder: Path, denoiser: MiniDenoiser, octaves: int) -> Floats:
+    """How much weaker than real detail that is which is painted so many octaves below real training pictures: the
+    logarithm of the power of brightness (12,), by scale."""
+    missing = np.zeros(12, np.float32)
+    images = [image for image in read_index(folder) if image.split == "train"]
+    np.random.default_rng([29, octaves]).shuffle(images)
+    for s in range(COARSE, TOP_SCALE):
+        found = spanning(folder, images, s, octaves, IMAGES)
+        if found:
+            fields = octave_test(folder, found, denoiser, s, octaves, Plan(fields=2, field_px=FIELD_PX))
+            real, painted = (
+                np.mean([_power(details(field.astype(np.float32)))[0] for field in kind[s]])
+                for kind in (fields.real, fields.painted)
+            )
+            missing[s] = np.log(real / painted).clip(-LARGEST_SHIFT_BELOW, LARGEST_SHIFT_BELOW)
+    return missing
 
 
 def _power(bands: Floats) -> NDArray[np.float64]:

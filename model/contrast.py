@@ -7,7 +7,7 @@ its density), per scale and colour; what the network paints is scaled, locally a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,20 +22,30 @@ REACH_PX = 25
 FLOOR = 0.3
 """Power of the noise of quantisation, in squared grey levels: below it there is nothing to tell."""
 GAIN_RANGE = (0.1, 1.8)
+DEPTHS = 3
+"""Two, three, and four or more octaves below a real picture, where its detail would come out too weak."""
 
 
 @dataclass(frozen=True)
 class ContrastModel:
-    """coefficients: (12 scales, 3 colours, FEATURES) float32, for the logarithm of the power of detail."""
+    """coefficients: (12 scales, 3 colours, FEATURES) float32, for the logarithm of the power of detail.
+
+    below: (12 scales, DEPTHS) float32, what is added to that of brightness farther below a real picture, where the
+    parent is painted itself.
+    """
 
     coefficients: Floats
+    below: Floats = field(default_factory=lambda: np.zeros((12, DEPTHS), np.float32))
 
-    def gains(self, s: int, parent: Floats, smooth: Floats, painted: Floats) -> Floats:
+    def gains(self, s: int, parent: Floats, smooth: Floats, painted: Floats, octaves: int = 1) -> Floats:
         """Factors (H, W, 1, 3 colours) for `painted`, so that smooth + factor * painted has the predicted power.
 
-        parent: (H, W, RGB) grey levels; smooth, painted: bands (H, W, 3, 3 colours), see `rotate_colours`.
+        parent: (H, W, RGB) grey levels; smooth, painted: bands (H, W, 3, 3 colours), see `rotate_colours`. octaves: how
+        far below a real picture; 1 where the parent is one, or where there is none.
         """
         wanted = np.exp(features(parent) @ self.coefficients[s].T)  # (H, W, 3)
+        if octaves > 1:
+            wanted[..., 0] *= np.exp(self.below[s, min(octaves - 2, DEPTHS - 1)])
         missing = np.maximum(wanted - local_power(smooth), 0.05 * wanted)
         gain = np.sqrt(missing / (local_power(painted) + FLOOR))
         clipped: Floats = np.clip(gain, *GAIN_RANGE)[:, :, None, :].astype(np.float32)

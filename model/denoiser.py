@@ -83,8 +83,8 @@ class Mannered(Protocol):
     @property
     def offer(self) -> Offer: ...
 
-    def of(self, manner: Manner) -> Denoiser:
-        """The same denoiser in another manner, one on offer."""
+    def of(self, manner: Manner, octaves: int = 1) -> Denoiser:
+        """The same denoiser in another manner, one on offer, for windows so many octaves below a real picture."""
         ...
 
 
@@ -136,21 +136,23 @@ class KeyedDenoiser:
 
     def bands(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> Floats:
         """See `WindowModel.bands`."""
-        s, noise, denoiser = windows[0].s, _noise(subject.seed, windows), self._of(subject)
+        s, noise, denoiser = windows[0].s, _noise(subject.seed, windows), self._of(subject, windows[0].s)
         if isinstance(denoiser, Conditioned):
             return denoiser.detail(s, parents, *noise, denoiser.cells(subject, windows, parents))
         return denoiser.detail(s, parents, *noise)
 
     def steps(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> list[Floats]:
         """See `Stepwise.steps`; none where the denoiser does not show them."""
-        s, noise, denoiser = windows[0].s, _noise(subject.seed, windows), self._of(subject)
+        s, noise, denoiser = windows[0].s, _noise(subject.seed, windows), self._of(subject, windows[0].s)
         if isinstance(denoiser, Conditioned):
             return denoiser.steps(s, parents, *noise, denoiser.cells(subject, windows, parents))
         return denoiser.steps(s, parents, *noise) if isinstance(denoiser, Stepwise) else []
 
-    def _of(self, subject: Subject) -> Denoiser:
+    def _of(self, subject: Subject, s: int) -> Denoiser:
         """The denoiser in the subject's manner."""
-        return self._denoiser.of(subject.manner) if isinstance(self._denoiser, Mannered) else self._denoiser
+        if isinstance(self._denoiser, Mannered):
+            return self._denoiser.of(subject.manner, subject.octaves(s))
+        return self._denoiser
 
 
 def _noise(seed: int, windows: Sequence[WindowIndex]) -> tuple[Floats, Floats]:

@@ -42,8 +42,8 @@ class Distiller(ChainTrainer):
         return torch.compile(network) if self.plan.compile else network
 
     def shipped(self, weights: Weights) -> Weights:
-        """With their teacher, who goes on painting for those that want more steps."""
-        return replace(weights, teacher=replace(self.start, cdm=None, teacher=None))
+        """With their teacher and its own, who go on painting for those that want more steps."""
+        return replace(weights, teacher=replace(self.start, cdm=None))
 
     def _loss(self, shown: Shown) -> tuple[Tensor, Tensor, Mapping[str, float]]:
         count, _, high, wide = shown.parent.shape

@@ -129,8 +129,8 @@ def real_plane(folder: Path, image: Prepared, s: int) -> Pixels:
     return pixels
 
 
-def spanning(folder: Path, images: list[Prepared], s: int, octaves: int) -> list[Prepared]:
-    """A few of the images that show plane s and are large enough for a parent so many octaves above.
+def spanning(folder: Path, images: list[Prepared], s: int, octaves: int, most: int = MAX_IMAGES) -> list[Prepared]:
+    """A few (at most `most`) of the images that show plane s and are large enough for a parent so many octaves above.
 
     Images of tissue that fills them come first; scenes only below 1.25x.
     """
@@ -140,7 +140,7 @@ def spanning(folder: Path, images: list[Prepared], s: int, octaves: int) -> list
             side = min(plane(folder, image, s).shape[:2])
             if side >> octaves >= MIN_PARENT_PX and side >= SQUARE_PX:
                 found.append(image)
-    return found[: MAX_IMAGES if s in BOUND_SCALES else MAX_COARSE_IMAGES]
+    return found[: most if s in BOUND_SCALES else most * MAX_COARSE_IMAGES // MAX_IMAGES]
 
 
 def _dense_fields(pixels: Pixels, area: Rect, field_px: int, count: int) -> list[Rect]:

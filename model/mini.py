@@ -53,7 +53,7 @@ class MiniDenoiser:
         self._dtype = torch.bfloat16 if fast_bfloat16(device) else torch.float32
         self._weights, self._networks = weights, dict[Weights, DetailUNet]()
         self._conditions = conditions or _own_conditions(weights, device)
-        self._manner = OWN
+        self._manner, self._octaves = OWN, 1
         self._numbers = self._measure_fingerprint(weights.digest, threads)
 
     @property
@@ -71,11 +71,12 @@ class MiniDenoiser:
         """By the number of steps: which weights walk them, and at which times.
 
         The sampler that came with the weights is one of them, and the one that is taken without a choice; the others
-        are their teacher's, where they have one.
+        are those of their teachers, the last of whom walks all that nobody was trained for.
         """
-        own, other = self._sampler, self._weights.teacher or self._weights
-        ways = {steps: (other, Sampler(Sampler.falling(steps), own.strength)) for steps in STEPS}
-        return ways | {own.steps: (self._weights, own)}
+        lineage = self._weights.lineage
+        ways = {steps: (lineage[-1], Sampler(Sampler.falling(steps), self._sampler.strength)) for steps in STEPS}
+        ways |= {taught.sampler.steps: (taught, taught.sampler) for taught in reversed(lineage[1:])}
+        return ways | {self._sampler.steps: (self._weights, self._sampler)}
 
     @property
     def _way(self) -> tuple[Weights, Sampler]:
@@ -95,11 +96,11 @@ class MiniDenoiser:
         strongest = STRONGEST_GUIDANCE if self.steerable else 1.0
         return Offer(self._sampler.steps, tuple(sorted(self._ways())), strongest)
 
-    def of(self, manner: Manner) -> MiniDenoiser:
+    def of(self, manner: Manner, octaves: int = 1) -> MiniDenoiser:
         """See `Mannered.of`. Raises SlideError where the manner is not on offer."""
         self.offer.check(manner, self.name)
         other = copy.copy(self)
-        other._manner = manner
+        other._manner, other._octaves = manner, octaves
         return other
 
     @property
@@ -150,7 +151,7 @@ class MiniDenoiser:
         weights, _ = self._way
         bands = from_channels(channels, weights.deviation[s])
         if weights.contrast:
-            bands = bands * weights.contrast.gains(s, given, smooth, bands)
+            bands = bands * weights.contrast.gains(s, given, smooth, bands, self._octaves)
         return unrotate_colours(smooth + bands)
 
     @torch.inference_mode()

@@ -84,8 +84,8 @@ class Painter:
         if reference and not self._paints.steerable:
             raise SlideError(f"slide {slide.name}: its model {slide.model} takes no reference picture; leave it out")
         self._paints.offer.check(slide.manner, f"slide {slide.name}: its model {slide.model}")
-        self._subject = Subject(slide.seed, reference, slide.manner)
         self._top = top or Sketch(slide, reference=reference)
+        self._subject = Subject(slide.seed, reference, slide.manner, self._top.s if self._top.real else None)
         self._windows: OrderedDict[WindowIndex, Bands] = OrderedDict()
         self._regions: dict[int, deque[tuple[Rect, Pixels]]] = {}
         places = [self._grid.window_px, self._grid.stride_px]

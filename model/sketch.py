@@ -75,6 +75,8 @@ class _Section:
 class Sketch:
     """Draws tiles of the topmost plane of a slide."""
 
+    real = False
+
     def __init__(
         self, slide: Slide, s: int = TOP_SCALE, reference: Reference | None = None, *, architecture: bool = False
     ) -> None:

@@ -14,14 +14,20 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Subject:
     """seed: of the slide. reference: what it shall look like; only where the model is `steerable`. manner: one that the
-    model offers."""
+    model offers. picture_s: scale of the real picture that all is painted from, where it is."""
 
     seed: int
     reference: Reference | None = None
     manner: Manner = OWN
+    picture_s: int | None = None
+
+    def octaves(self, s: int) -> int:
+        """How far a window of scale s lies below the real picture; 1 where there is none."""
+        return 1 if self.picture_s is None else self.picture_s - s
 
     @property
     def key(self) -> str:
         """Equal for subjects that are painted alike."""
         like = "" if self.reference is None else f"-{self.reference.digest[:16]}"
-        return f"{self.seed}{like}{self.manner.key}"
+        below = "" if self.picture_s is None else f"-below{self.picture_s}"
+        return f"{self.seed}{like}{self.manner.key}{below}"

@@ -23,11 +23,13 @@ class TopPlane(Protocol):
     """The coarsest painted plane of a slide, which has no parent.
 
     s: its scale. glass: colour (3,) uint8 beyond the slide. fingerprint: equal ones give equal pixels for equal slides.
+    real: whether it is a picture of real tissue.
     """
 
     s: int
     glass: Pixels
     fingerprint: str
+    real: bool
 
     def tile(self, col: int, row: int) -> Pixels:
         """Tile (256, 256, 3) uint8, for any col and row."""
@@ -50,6 +52,7 @@ class ImageTop:
     """A real image as the topmost plane: zooming in paints beyond its pixels. Its borders are mirrored outwards."""
 
     glass = np.array([243, 242, 244], np.uint8)
+    real = True
 
     def __init__(self, pixels: Pixels, s: int) -> None:
         """pixels: (H, W, 3) uint8, whose side is at least 2 px; s: the scale of its pixels. Raises ImageError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ CDM_PREFIX, TEACHER_PREFIX = "cdm.", "teacher."
 class Weights:
     """config, tensors by name (any float dtype), deviation (12, 3, 3) float32 (scale, band, colour), sampler, and the
     contrast model and the tensors of the conditioning diffusion model where there are. teacher: what these weights were
-    distilled from, which walks in more steps; of the same sizes and deviations."""
+    distilled from, which walks in more steps and may have a teacher too; of the same sizes and deviations."""
 
     config: NetworkConfig
     tensors: dict[str, Tensor]
@@ -38,6 +38,11 @@ class Weights:
     contrast: ContrastModel | None = None
     cdm: dict[str, Tensor] | None = None
     teacher: Weights | None = None
+
+    @property
+    def lineage(self) -> tuple[Weights, ...]:
+        """These weights, their teacher, its teacher, and so on."""
+        return (self, *(self.teacher.lineage if self.teacher else ()))
 
     def build(self) -> DetailUNet:
         """The network with these weights, float32. Raises WeightsError where names or shapes do not fit."""
@@ -78,6 +83,8 @@ def _together(weights: Weights) -> dict[str, Tensor]:
         tensors[CDM_PREFIX + name] = tensor.to(torch.float16).contiguous().cpu()
     if weights.contrast:
         tensors["contrast"] = torch.tensor(weights.contrast.coefficients)  # a copy: files hold no tensor twice
+        if weights.contrast.below.any():
+            tensors["contrast.below"] = torch.tensor(weights.contrast.below)
     if weights.teacher:
         tensors |= {TEACHER_PREFIX + name: tensor for name, tensor in _together(weights.teacher).items()}
     return tensors
@@ -92,7 +99,7 @@ def save_weights(path: Path, weights: Weights) -> None:
         "sampler": json.dumps(asdict(weights.sampler)),
     }
     if weights.teacher:
-        header["teacher"] = json.dumps(asdict(weights.teacher.sampler))
+        header["teachers"] = json.dumps([asdict(taught.sampler) for taught in weights.teacher.lineage])
     partial = path.with_suffix(".part")
     save_file(tensors, partial, metadata=header)
     partial.chmod(0o644)
@@ -114,21 +121,25 @@ def load_weights(path: Path) -> Weights:
     try:
         deviation = tensors.pop("deviation").numpy()
         config = NetworkConfig(**_tuples(json.loads(header["config"])))
-        taught = _taken(tensors, TEACHER_PREFIX)
-        teacher = _of(config, taught, deviation, header["teacher"]) if taught else None
-        return replace(_of(config, tensors, deviation, header.get("sampler", "{}")), teacher=teacher)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        own = json.loads(header.get("sampler", "{}"))
+        return _of(config, tensors, deviation, [own, *json.loads(header.get("teachers", "[]"))])
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
             f"{path}: expected a tensor 'deviation' and a header with the sizes of the network and its sampler, "
             f"found: {error!r}; the file is of another version of {FORMAT}: train or copy it again"
         ) from error
 
 
-def _of(config: NetworkConfig, tensors: dict[str, Tensor], deviation: NDArray[np.float32], sampler: str) -> Weights:
-    """One network's weights out of its stored tensors."""
-    contrast = ContrastModel(tensors.pop("contrast").numpy()) if "contrast" in tensors else None
+def _of(
+    config: NetworkConfig, tensors: dict[str, Tensor], deviation: NDArray[np.float32], samplers: list[dict[str, Any]]
+) -> Weights:
+    """The first network of a lineage out of its stored tensors, and in it the rest."""
+    taught = _taken(tensors, TEACHER_PREFIX)
+    teacher = _of(config, taught, deviation, samplers[1:]) if samplers[1:] or taught else None
+    fitted = [tensors.pop(name).numpy() for name in ("contrast", "contrast.below") if name in tensors]
+    contrast = ContrastModel(*fitted) if fitted else None
     cdm = _taken(tensors, CDM_PREFIX)
-    return Weights(config, tensors, deviation, Sampler(**_tuples(json.loads(sampler))), contrast, cdm or None)
+    return Weights(config, tensors, deviation, Sampler(**_tuples(samplers[0])), contrast, cdm or None, teacher)
 
 
 def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

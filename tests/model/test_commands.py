@@ -113,6 +113,8 @@ def test_calibrate(prepared: Path, weights: Path) -> None:
     after = load_weights(weights)
     assert after.contrast is not None and after.digest != before.digest
     assert after.contrast.coefficients.shape == (12, 3, 5) and np.isfinite(after.contrast.coefficients).all()
+    below = after.contrast.below
+    assert below.shape == (12, 3) and np.abs(below).max() <= 0.6 and not below[:4].any()
 
 
 def test_errors_are_messages(prepared: Path, images: Path, weights: Path, tmp_path: Path) -> None:

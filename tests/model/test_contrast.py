@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from everslide.model.bands import rotate_colours, smooth_bands
-from everslide.model.contrast import FEATURES, GAIN_RANGE, ContrastModel, features, fit, local_power
+from everslide.model.contrast import DEPTHS, FEATURES, GAIN_RANGE, ContrastModel, features, fit, local_power
 
 
 def constant(power: float) -> ContrastModel:
@@ -23,6 +23,22 @@ def test_painted_detail_gets_the_predicted_power() -> None:
         painted = rng.normal(0, deviation, (96, 96, 3, 3)).astype(np.float32)
         scaled = painted * constant(64.0).gains(0, parent, smooth, painted)
         assert abs(float(local_power(smooth + scaled)[30:60, 30:60].mean()) / 64 - 1) < 0.08
+
+
+def test_farther_below_a_picture_more_may_be_asked_for() -> None:
+    """Right below it nothing is; four octaves below as much as at any depth beyond."""
+    rng = np.random.default_rng(2)
+    parent = np.full((64, 64, 3), 160, np.float32)
+    smooth = rotate_colours(smooth_bands(parent))
+    painted = rng.normal(0, 8.0, (64, 64, 3, 3)).astype(np.float32)
+    below = np.zeros((12, DEPTHS), np.float32)
+    below[5] = np.log([1.2, 1.5, 0.6])
+    plain, model = constant(64.0), ContrastModel(constant(64.0).coefficients, below)
+    base = plain.gains(5, parent, smooth, painted)
+    for octaves, more in ((1, 1.0), (2, 1.2), (3, 1.5), (4, 0.6), (7, 0.6)):
+        gains = model.gains(5, parent, smooth, painted, octaves)
+        np.testing.assert_allclose(gains[..., 0], base[..., 0] * np.sqrt(more), rtol=1e-5)
+        np.testing.assert_array_equal(gains[..., 1:], base[..., 1:])
 
 
 def test_gains_stay_in_range() -> None:

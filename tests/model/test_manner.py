@@ -102,6 +102,11 @@ def test_subjects_of_different_manners_have_different_keys() -> None:
     assert len({Subject(7, manner=manner).key for manner in MANNERS}) == len(MANNERS)
 
 
+def test_a_picture_is_part_of_the_key() -> None:
+    assert len({Subject(7).key, Subject(7, picture_s=5).key, Subject(7, picture_s=6).key}) == 3
+    assert (Subject(7).octaves(2), Subject(7, picture_s=5).octaves(2), Subject(7, picture_s=5).octaves(4)) == (1, 3, 1)
+
+
 def test_what_is_offered(untold: MiniDenoiser, told: MiniDenoiser) -> None:
     assert told.offer == Offer(4, (2, 4, 8), 4.0)
     assert untold.offer == Offer(4, (2, 4, 8), 1.0), "guidance would have nothing to go away from"
@@ -202,6 +207,16 @@ def test_other_steps_are_those_of_the_teacher(tmp_path: Path) -> None:
         np.testing.assert_array_equal(window(both, Manner(steps)), window(alone, Manner(steps)))
     assert not np.array_equal(window(both, Manner(2)), window(alone, Manner(2)))
     np.testing.assert_array_equal(window(both, Manner(2)), window(both, OWN))
+
+
+def test_each_of_a_lineage_walks_its_own_steps(tmp_path: Path) -> None:
+    one, two, four = (tiny_weights(steps, Sampler(Sampler.falling(steps))) for steps in (1, 2, 4))
+    save_weights(tmp_path / "two.safetensors", replace(two, teacher=four))
+    save_weights(tmp_path / "one.safetensors", replace(one, teacher=replace(two, teacher=four)))
+    pupil, teacher = (load_mini(tmp_path / f"{name}.safetensors", threads=1) for name in ("one", "two"))
+    assert pupil.offer.steps == (1, 2, 4, 8) and pupil.offer.own_calls == 1 and teacher.offer.steps == (2, 4, 8)
+    for steps in (2, 4, 8):
+        np.testing.assert_array_equal(window(pupil, Manner(steps)), window(teacher, Manner(steps)))
 
 
 def test_counts_of_a_watched_painter_are_its_own(told: MiniDenoiser) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from everslide.model.contrast import FEATURES, ContrastModel
+from everslide.model.contrast import DEPTHS, FEATURES, ContrastModel
 from everslide.model.errors import WeightsError
 from everslide.model.evaluate import MemoryTiles, agreement_db
 from everslide.model.geometry import TileIndex
@@ -20,7 +20,7 @@ from everslide.model.painter import Painter
 from everslide.model.sampler import Sampler
 from everslide.model.slide import Slide
 from everslide.model.top import ImageTop
-from everslide.model.wavelet import box_mean
+from everslide.model.wavelet import box_mean, details
 from everslide.model.weights import save_weights
 from tests.model.networks import tiny_weights
 from tests.model.painting import quad
@@ -29,6 +29,7 @@ from tests.model.pictures import missing, tissue
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 SLIDE = Slide("photo", 3, 2048, 2048)
+RIGHT_BELOW, FARTHER = TileIndex(1, 1, 1), TileIndex(0, 3, 3)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +112,21 @@ def test_the_fingerprint(tiny: MiniDenoiser, path: Path, tmp_path: Path) -> None
     save_weights(tmp_path / "c.safetensors", replace(tiny_weights(), contrast=contrast))
     prints.add(load_mini(tmp_path / "c.safetensors", threads=1).fingerprint)
     assert len(prints) == 6
+
+
+def test_farther_below_a_picture_its_contrast_is_another(tmp_path: Path) -> None:
+    """Right below the picture nothing changes, and below a sketch nothing ever does."""
+    models = []
+    for name, share in (("plain", 0.0), ("more", 1.0)):
+        contrast = ContrastModel(np.full((12, 3, FEATURES), 0.25, np.float32), np.full((12, DEPTHS), share, np.float32))
+        save_weights(tmp_path / name, replace(tiny_weights(), contrast=contrast))
+        models.append(load_mini(tmp_path / name, threads=1))
+    right_below, farther = ([painter(model).tile(tile) for model in models] for tile in (RIGHT_BELOW, FARTHER))
+    np.testing.assert_array_equal(right_below[0], right_below[1])
+    fine = [float(np.square(details(tile.astype(np.float32))).mean()) for tile in farther]
+    assert fine[1] > 1.05 * fine[0]
+    sketched = [Painter(SLIDE, model, MemoryTiles()).tile(TileIndex(6, 0, 0)) for model in models]
+    np.testing.assert_array_equal(sketched[0], sketched[1])
 
 
 def test_tiles_do_not_depend_on_other_tiles(tiny: MiniDenoiser) -> None:

@@ -52,6 +52,16 @@ def test_saved_again_they_are_the_same_weights(path: Path) -> None:
     assert load_weights(again).digest == load_weights(path).digest
 
 
+def test_what_is_asked_for_farther_below_a_picture_travels_along(tmp_path: Path) -> None:
+    below = np.arange(36, dtype=np.float32).reshape(12, 3)
+    contrast = ContrastModel(np.ones((12, 3, 5), np.float32), below)
+    save_weights(tmp_path / "mini.safetensors", replace(tiny_weights(1), contrast=contrast))
+    loaded = load_weights(tmp_path / "mini.safetensors")
+    assert loaded.contrast is not None
+    np.testing.assert_array_equal(loaded.contrast.below, below)
+    np.testing.assert_array_equal(loaded.contrast.coefficients, contrast.coefficients)
+
+
 def test_a_teacher_travels_along(tmp_path: Path) -> None:
     teacher = replace(tiny_weights(3), contrast=ContrastModel(np.ones((12, 3, 5), np.float32)))
     pupil = replace(tiny_weights(1, SAMPLER), teacher=teacher)
@@ -63,6 +73,23 @@ def test_a_teacher_travels_along(tmp_path: Path) -> None:
         assert one.tensors.keys() == other.tensors.keys()
         assert all(torch.equal(tensor, other.tensors[name].half()) for name, tensor in one.tensors.items())
     assert loaded.digest != replace(loaded, teacher=None).digest
+
+
+def test_a_teacher_may_have_one_too(tmp_path: Path) -> None:
+    lineage = [tiny_weights(seed, Sampler(Sampler.falling(steps))) for seed, steps in ((1, 1), (2, 2), (3, 4))]
+    pupil = replace(lineage[0], teacher=replace(lineage[1], teacher=lineage[2]))
+    save_weights(tmp_path / "mini.safetensors", pupil)
+    loaded = load_weights(tmp_path / "mini.safetensors")
+    assert [one.sampler.steps for one in loaded.lineage] == [1, 2, 4]
+    for one, other in zip(loaded.lineage, lineage, strict=True):
+        assert all(torch.equal(tensor, other.tensors[name].half()) for name, tensor in one.tensors.items())
+
+
+def test_a_teacher_without_its_sampler(path: Path, tmp_path: Path) -> None:
+    save_weights(path, replace(tiny_weights(1), teacher=tiny_weights(2)))
+    rewrite(path, teachers="[]")
+    with pytest.raises(WeightsError, match="sampler"):
+        load_weights(path)
 
 
 def test_build(path: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from everslide.model.contrast import ContrastModel
 from everslide.model.evaluate import MemoryTiles
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import TileIndex, WindowIndex
@@ -192,9 +193,10 @@ def test_a_worker_that_is_stopped_finishes_its_windows(cluster: RealCluster, ass
     np.testing.assert_array_equal(pixels, painted_here(TileIndex(3, 9, 9)))
 
 
-def test_the_manner_of_a_slide_reaches_the_worker(cluster: RealCluster, tmp_path: Path) -> None:
+def test_what_a_slide_chooses_reaches_the_worker(cluster: RealCluster, tmp_path: Path) -> None:
     weights = tmp_path / "mini.safetensors"
-    save_weights(weights, tiny_weights())
+    contrast = ContrastModel(np.full((12, 3, 5), 0.25, np.float32), np.full((12, 3), 0.5, np.float32))
+    save_weights(weights, replace(tiny_weights(), contrast=contrast))
     client, window, parent = Cluster(cluster.address), WindowIndex(2, 1, 1), np.full((160, 160, 3), 150, np.uint8)
     before = client.workers()
     worker = cluster.hire("tiny", "--model", "mini", "--weights", str(weights))
@@ -202,11 +204,10 @@ def test_the_manner_of_a_slide_reaches_the_worker(cluster: RealCluster, tmp_path
         cluster.await_workers("tiny", model="mini")
         engine, here = client.windows("mini"), LocalWindows(load_mini(weights))
         assert engine.offer == here.offer and engine.offer.steps == (2, 4, 8)
-        for manner in (Manner(2), Manner()):
-            subject = Subject(1, manner=manner)
+        for subject in (Subject(1, manner=Manner(2)), Subject(1), Subject(1, picture_s=6)):
             (painted,), (expected,) = (each.paint(subject, [window], [parent]) for each in (engine, here))
             np.testing.assert_array_equal(painted, expected)
-        assert engine.counts.denoiser_calls == 2 + 4
+        assert engine.counts.denoiser_calls == 2 + 4 + 4
     finally:
         worker.kill()
         worker.wait(20)
