@@ -33,8 +33,8 @@ HEMATOXYLIN = np.array([0.60, 0.62, 0.32], np.float32)
 """Optical density, to the base e, that a nucleus adds to pale and to dark tissue alike."""
 TYPICAL = 0.16
 """Share of nuclei that the colours of whole tissue have in them."""
-LEAST_ROWS = 32
-"""Fewer are not worth a thread."""
+LEAST_ROWS = 96
+"""Fewer are not worth a thread: part of the work is the same for any number."""
 _THREADS = ThreadPoolExecutor(2, "drawing")  # starts no thread before it is used
 GLASS_DENSITY, PALE_DENSITY = (0.012, 0.04), (0.03, 0.28)
 """Over these mean densities glass turns into tissue, and tissue becomes dense enough for whole nuclei."""
