@@ -261,7 +261,7 @@ describe("page", { skip: noBrowser() }, () => {
     await touch("touchStart", [700, 400]);
     for (let i = 1; i <= 5; i++) await touch("touchMove", [700 - 20 * i, 400]);
     await touch("touchEnd");
-    await waitFor(page, "moved to the right", (state) => !state.moving && (state.view?.x ?? 0) > 50000 + 300);
+    await waitFor(page, "moved to the right", (state) => !state.moving && (state.view?.x ?? 0) > 50000 + 150);
     await touch("touchStart", [600, 400], [700, 400]);
     for (let i = 1; i <= 5; i++) await touch("touchMove", [600 - 20 * i, 400], [700 + 20 * i, 400]);
     await touch("touchEnd");
