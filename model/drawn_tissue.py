@@ -107,12 +107,13 @@ class DrawnTissue:
         """Bundles of fibres along one of three directions, which give way to each other, with clefts between some of
         them; among them groups of nuclei, many here and few there (H, W, 4)."""
         ground, bundle = view.ground, np.zeros_like(view.u)
-        for turn, (along, across) in enumerate(view.ways):
+        visible = seen(FIBRE_UM, view.um_per_px)
+        for turn, (along, across) in enumerate(view.ways if visible else ()):
             bundle += ground.directions[turn] * fractal(self._seed, 940 + turn, along / 9.0, across, FIBRE_UM, 3, 0.7)
-        cleft = step(bundle, 0.8, max(0.07, view.um_per_px / 45.0))
+        cleft = visible * step(bundle, 0.8, max(0.07, view.um_per_px / 45.0))
         share = (1.0 + 0.34 * bundle) * (1.0 - 0.85 * cleft)
         cover, fibrils = self._among_fibres(view)
-        fibres = ground.tone * (1.0 + seen(FIBRE_UM, view.um_per_px) * (share - 1.0))
+        fibres = ground.tone * (1.0 + visible * (share - 1.0))
         fibres = fibres * (1.0 + seen(FIBRIL_UM, view.um_per_px) * (fibrils - 1.0))
         plain = PLAIN + ground.redder.clip(-0.2, 1.0)[..., None] * REDDER
         return np.asarray(fibres[..., None] * (plain + (cover * (1.0 - cleft))[..., None] * (NUCLEUS - PLAIN)))
@@ -142,13 +143,15 @@ class DrawnTissue:
 
     def _group(self, many: Floats, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
         """How far places for nuclei lie in a group, 0 to 1; where a pixel shows no groups, on average over them."""
-        cosine, sine = TURNED
+        visible, (cosine, sine) = seen(NUCLEI_UM, um_per_px), TURNED
+        mean = step(0.35 * many, 0.54, 2.36)
+        if not visible:
+            return np.asarray(mean)
         noise = fractal(self._seed, 950, x * cosine - y * sine, x * sine + y * cosine, NUCLEI_UM, 2)
         group = step(noise + 0.35 * many, 0.55, 0.35)
         if um_per_px < NUCLEUS_UM:  # whole nuclei, the same ones in every plane
             return np.asarray(group)
-        mean = step(0.35 * many, 0.54, 2.36)
-        return np.asarray(mean + seen(NUCLEI_UM, um_per_px) * (group - mean))
+        return np.asarray(mean + visible * (group - mean))
 
     def _glands(
         self, salt: int, share: Floats, place: tuple[Doubles, Doubles], view: _View, stroma: Doubles
