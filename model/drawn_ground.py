@@ -25,7 +25,8 @@ SECTION_UM, LOBULE_UM, SEPTUM_UM = 9000.0, 1500.0, 45.0
 """Over how much the make-up changes; distance of lobules; half the width of a septum between them."""
 SEPTA = 0.13
 """Share of septa where there are lobules."""
-OWN, COMMON = 0.45, float(np.sqrt(1.0 - (0.45 / DEVIATION) ** 2 / 3.0))
+OWN = 0.45
+COMMON = float(np.sqrt(1.0 - (OWN / DEVIATION) ** 2 / 3.0))
 """How far a lobule decides alone whether it is fat or glands, and how far all around it does."""
 DIRECTIONS = ((1.0, 0.0), (0.5, 3**0.5 / 2), (-0.5, 3**0.5 / 2))
 """Cosine and sine of the directions of fibres, before they are bent."""
@@ -35,7 +36,7 @@ DIRECTIONS = ((1.0, 0.0), (0.5, 3**0.5 / 2), (-0.5, 3**0.5 / 2))
 class Ground:
     """Fields (H, W).
 
-    warp: um by which places are moved, along x one way and along y the other. fat, glands, tubules, septum: shares,
+    warp: um by which places are moved, along x one way and along y the other. fat, glands, tubules: shares,
     0 to 1, that do not overlap. tone: density over that of plain tissue. redder: how far it is eosin red. many: how
     many nuclei, about -1 to 2. bend: um by which fibres are. directions: (3, H, W), strength of each, 1 together.
     """
@@ -44,7 +45,6 @@ class Ground:
     fat: Floats
     glands: Floats
     tubules: Floats
-    septum: Floats
     tone: Floats
     redder: Floats
     many: Floats
@@ -58,7 +58,7 @@ def ground_of(seed: int, reference: Reference | None, x: Doubles, y: Doubles, um
     def fields(x: Doubles, y: Doubles) -> Floats:
         return _fields(seed, reference, x, y)
 
-    values = between_nodes(fields, x, y, NODES_UM) if 2 * um_per_px <= NODES_UM else fields(x, y)
+    values = between_nodes(fields, x, y, um_per_px, NODES_UM)
     warp, fatty, glandular, kind, inside_septum, lobular, own, redder, many, bend = values[:10]
     wide = max(30.0, um_per_px)
     drawn = step(inside_septum, 0.0, wide)
@@ -71,7 +71,6 @@ def ground_of(seed: int, reference: Reference | None, x: Doubles, y: Doubles, um
         fat=fat,
         glands=all_glands * (1.0 - tubular),
         tubules=all_glands * tubular,
-        septum=septum,
         tone=1.0 + lobular * 0.2 * own - 0.3 * septum,
         redder=redder + 0.8 * septum,
         many=many - 0.5 * septum,

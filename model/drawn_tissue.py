@@ -125,9 +125,8 @@ class DrawnTissue:
         surely = step(ordered[2] - ordered[1], 0.05, 0.1)  # no nucleus lies across where one direction gives way
         if view.nuclei is None:
             group = self._group(ground.many, view.x, view.y, view.um_per_px)
-            return IN_STROMA * _spindles(group) * surely + IN_INFILTRATE * _infiltrate(group, ground.many), np.ones(
-                (1, 1)
-            )
+            cover = IN_STROMA * _spindles(group) * surely + IN_INFILTRATE * _infiltrate(group, ground.many)
+            return cover, np.ones((1, 1))
         group = self._group(ground.many, view.nuclei.x, view.nuclei.y, view.um_per_px)
         cover = view.nuclei.where(_infiltrate(group, ground.many))
         fine, strongest = np.zeros_like(cover), np.argmax(ground.directions, axis=0)

@@ -28,7 +28,7 @@ def markdown(figures: dict[str, Any]) -> str:
         "",
         "Made by `everslide evaluate PREPARED --out docs/results.md`, on images that training never saw.",
         "",
-        f"Weights `{figures['weights']}`, {figures['calls_per_window']} denoiser calls per window; "
+        f"Weights `{figures['weights']}`, denoiser calls per window: {figures['calls_per_window']}; "
         f"the run took {figures['seconds'] / 60:.1f} minutes.",
         f"Held-out images: {', '.join(figures['held_out'])}.",
         'ZoomLDM\'s networks at full size, their time and memory: [zoomldm.md](zoomldm.md), "Full size".',

@@ -162,7 +162,8 @@ class Sketch:
         def fields(x: Doubles, y: Doubles) -> Floats:
             return self._covered(x, y, um_per_px)[None].astype(np.float32)
 
-        return np.asarray((between_nodes(fields, x, y, NODES_UM) if 2 * um_per_px <= NODES_UM else fields(x, y))[0])
+        covered: Floats = between_nodes(fields, x, y, um_per_px, NODES_UM)[0]
+        return covered
 
     def _covered(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
         """See `covered`."""

@@ -57,11 +57,15 @@ def _value_noise(seed: int, salt: int, x: Doubles, y: Doubles) -> Floats:
     return bottom
 
 
-def between_nodes(fields: Callable[[Doubles, Doubles], Floats], x: Doubles, y: Doubles, apart: float) -> Floats:
+def between_nodes(
+    fields: Callable[[Doubles, Doubles], Floats], x: Doubles, y: Doubles, spacing: float, apart: float
+) -> Floats:
     """Fields (C, H, W) of a plain grid, which are evaluated at multiples of `apart` alone and are linear between them.
 
-    fields: of x (1, W) and y (H, 1). Quick where many samples lie between two nodes.
+    fields: of x (1, W) and y (H, 1). spacing: of the samples; where not even two lie between nodes all are evaluated.
     """
+    if 2 * spacing > apart:
+        return fields(x, y)
     cols, rows = np.floor(x[0] / apart), np.floor(y[:, 0] / apart)
     beside, below = (x[0] / apart - cols).astype(np.float32), (y[:, 0] / apart - rows).astype(np.float32)
     first_col, first_row = cols[0], rows[0]

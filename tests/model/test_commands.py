@@ -105,7 +105,8 @@ def test_sheet(prepared: Path, weights: Path, tmp_path: Path) -> None:
         assert picture.width == 8 * 260
 
 
-def test_calibrate(prepared: Path, weights: Path) -> None:
+def test_calibrate(prepared: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everslide.model.calibrate.COARSE", 0)  # there is nothing coarser here
     before = load_weights(weights)
     assert before.contrast is None
     result = run(calibrate, prepared, "--weights", weights, "--crops", 12)
@@ -114,7 +115,7 @@ def test_calibrate(prepared: Path, weights: Path) -> None:
     assert after.contrast is not None and after.digest != before.digest
     assert after.contrast.coefficients.shape == (12, 3, 5) and np.isfinite(after.contrast.coefficients).all()
     below = after.contrast.below
-    assert below.shape == (12, 3) and np.abs(below).max() <= 0.6 and not below[:4].any()
+    assert below.shape == (12, 3) and np.abs(below[0, :2]).min() > 0 and np.abs(below).max() <= 0.6
 
 
 def test_errors_are_messages(prepared: Path, images: Path, weights: Path, tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ def test_between_nodes_fields_are_linear() -> None:
         return np.stack([fractal(3, 1, x, y, 40.0, 2), fractal(3, 2, x, y, 40.0, 2)]).astype(np.float32)
 
     x, y = axes(-64.0, 2.0**31, 97, 2.0)
-    whole = between_nodes(fields, x, y, 8.0)
+    whole = between_nodes(fields, x, y, 2.0, 8.0)
     np.testing.assert_array_equal(whole[:, ::4, ::4], fields(x[:, ::4], y[::4]))
     np.testing.assert_allclose(whole[:, 0, 2:90:4], (whole[:, 0, 0:88:4] + whole[:, 0, 4:92:4]) / 2, atol=1e-6)
-    np.testing.assert_array_equal(between_nodes(fields, x[:, 13:50], y[5:31], 8.0), whole[:, 5:31, 13:50])
+    np.testing.assert_array_equal(between_nodes(fields, x[:, 13:50], y[5:31], 2.0, 8.0), whole[:, 5:31, 13:50])
+    np.testing.assert_array_equal(between_nodes(fields, x, y, 2.0, 3.0), fields(x, y))
