@@ -9,8 +9,9 @@ differentiable rewards", 2024, section 4.2). The velocity loss on real examples 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,14 @@ class ChainPlan:
 
 
 @dataclass(frozen=True)
-class _Example:
-    parent: Pixels  # (H, W, 3), scale s + 1
+class Example:
+    """parent: (H, W, 3) uint8 of scale s + 1. real: (2H, 2W, 3), a real child of scale s. keep: what is painted upon
+    the parent, so that it is painted upon in turn."""
+
+    parent: Pixels
     s: int
-    origin: Origin | None  # None: a real parent, whose true child is `real`
-    real: Pixels  # (2H, 2W, 3), a real child of scale s
+    real: Pixels
+    keep: Callable[[Pixels], None]
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class ChainTrainer:
     """State of one run in `folder`; continues from its checkpoint where there is one, else from `start`."""
 
     checkpoint = "chain.pt"
+    betas = (0.9, 0.98)
 
     def __init__(
         self,
@@ -112,19 +117,35 @@ class ChainTrainer:
         self.average = {name: p.detach().clone() for name, p in self.network.state_dict().items()}
         self.deviation, self.sampler = start.deviation, Sampler(Sampler.falling(self.steps))
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
+            self.network.parameters(), lr=plan.rate, betas=self.betas, weight_decay=0.0, fused=True
         )
+        self._begin()
         self.clock = Run(folder, self.checkpoint, plan.minutes, plan.save_every_s)
         state = self.clock.resume(self.device)
         if state:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.average = state["average"]
+            self._restore(state)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.forward: Forward = torch.compile(self.network) if plan.compile else self.network
         self.rng = np.random.default_rng([plan.seed, self.clock.step])
         torch.manual_seed(int(self.rng.integers(2**62)))
-        self.painted = PaintedParents(self.rng, plan.sketches)
+
+    def _begin(self) -> None:
+        """What a run has beside the network, before it is resumed."""
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        """Take that from a checkpoint."""
+
+    def _state(self) -> dict[str, Any]:
+        """That for a checkpoint."""
+        return {}
+
+    @cached_property
+    def painted(self) -> PaintedParents:
+        """What was painted so far, to be painted upon."""
+        return PaintedParents(self.rng, self.plan.sketches)
 
     @property
     def steps(self) -> int:
@@ -139,7 +160,7 @@ class ChainTrainer:
         """What is written of the averaged weights."""
         return weights
 
-    def _examples(self) -> list[_Example]:
+    def _examples(self) -> list[Example]:
         present = self.examples.scales
         shares = np.array([SCALE_SHARES[s] for s in present])
         chain = CHAIN_SHARES[: len(present)]
@@ -150,16 +171,16 @@ class ChainTrainer:
             drawn = self.painted.draw(s, origin, self.rng) if origin else None
             if drawn is None:
                 real = self.examples.crop(s, self.rng)
-                out.append(_Example(box_mean(real), s, None, real))
+                parent = box_mean(real)
             else:
                 real = self.examples.like(s, drawn.pixels, self.rng)
-                out.append(_Example(drawn.pixels, s, origin, real))
+                parent = drawn.pixels
+            kept = origin if drawn and origin else "real"
+            out.append(Example(parent, s, real, partial(self.painted.keep, s=s, origin=kept)))
         return out
 
     def _step(self) -> Mapping[str, float]:
-        fall = min(1.0, (1.0 - self.clock.progress) / self.plan.decay)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.rate * fall * min(1.0, (self.clock.step + 1) / self.plan.warmup)
+        self._pace()
         examples = self._examples()
         shown = self._tensors(examples)
         with autocast(self.device):
@@ -171,6 +192,15 @@ class ChainTrainer:
         self._keep(examples, detail.detach().cpu().numpy())
         follow(self.average, self.network.state_dict(), self.plan.average, self.clock.step)
         return said
+
+    def _pace(self) -> None:
+        """Set the learning rate of this step."""
+        set_rate(self.optimizer, self._rate(self.plan.warmup))
+
+    def _rate(self, rising: int, still: int = 0) -> float:
+        """The plan's rate at this step: zero for `still` steps, rising over so many more, falling at the end."""
+        fall = min(1.0, (1.0 - self.clock.progress) / self.plan.decay)
+        return self.plan.rate * fall * min(1.0, max(0.0, (self.clock.step + 1 - still) / rising))
 
     def _loss(self, shown: Shown) -> tuple[Tensor, Tensor, Mapping[str, float]]:
         """The loss, a scalar; the detail (B, 9, H, W) that was painted; figures for the curve."""
@@ -186,7 +216,7 @@ class ChainTrainer:
         batch = self.examples.batch(self.plan.batch, self.rng, self.deviation)
         return batch.to(self.device)
 
-    def _tensors(self, examples: list[_Example]) -> Shown:
+    def _tensors(self, examples: list[Example]) -> Shown:
         smooth = [to_channels(smooth_bands(e.parent.astype(np.float32)), self.deviation[e.s]) for e in examples]
         truth = [to_channels(details(e.real.astype(np.float32)), self.deviation[e.s]) for e in examples]
         return Shown(
@@ -222,7 +252,7 @@ class ChainTrainer:
             return torch.zeros_like(noise), noise.new_zeros(count)
         return self.cdm.sample(noise, s, self.encoder.quick(parent.float(), cells)), noise.new_ones(count)
 
-    def _keep(self, examples: list[_Example], detail: NDArray[np.float32]) -> None:
+    def _keep(self, examples: list[Example], detail: NDArray[np.float32]) -> None:
         for example, channels in zip(examples, detail, strict=False):
             if example.s == 0:
                 continue
@@ -230,7 +260,7 @@ class ChainTrainer:
             smooth = rotate_colours(smooth_bands(given))
             bands = unrotate_colours(smooth + from_channels(channels, self.deviation[example.s]))
             child = np.floor(merge(given, bands) + 0.5).clip(0, 255).astype(np.uint8)
-            self.painted.keep(child, example.s, example.origin or "real")
+            example.keep(child)
 
     def _checkpoint(self) -> tuple[dict[str, Any], Mapping[str, object]]:
         """Write the averaged weights; the checkpoint."""
@@ -240,5 +270,12 @@ class ChainTrainer:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average,
+            **self._state(),
         }
         return state, {}
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate of every group."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate

@@ -10,7 +10,7 @@ import click
 
 from everslide.model.speaking import speaking
 
-Objective = Literal["encoder", "velocity", "cdm", "chain", "distil"]
+Objective = Literal["encoder", "velocity", "cdm", "chain", "distil", "adversarial"]
 OBJECTIVES = get_args(Objective)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -65,7 +65,7 @@ def train(
     """
     from everslide.model import training
 
-    if objective in ("cdm", "chain", "distil") and start is None:
+    if objective in ("cdm", "chain", "distil", "adversarial") and start is None:
         raise click.UsageError(f"--objective {objective}: expected --start WEIGHTS, trained for `velocity` before")
     with speaking():
         given = training.Given(prepared, folder, minutes, threads, batch, compile, start, encoder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,14 +15,13 @@ from everslide.model.bands import parent_input, rotate_colours, smooth_bands, to
 from everslide.model.conditions.cells import CELL_PX, cells_below
 from everslide.model.conditions.encoder import EMBEDDING, PATCH_PX, PITCH_PX, PatchEncoder
 from everslide.model.errors import DataError
+from everslide.model.places import CROP_PX, Place, Stain, turn_by
 from everslide.model.prepare import Prepared, plane, read_index
 from everslide.model.stain import jitter_stain, optical_density
 from everslide.model.wavelet import box_mean, details
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-T = TypeVar("T", bound=np.generic)
-CROP_PX = 128
 SCALE_SHARES = {0: 0.20, 1: 0.20, 2: 0.19, 3: 0.16, 4: 0.10, 5: 0.06, 6: 0.05, 7: 0.04}
 """How often each child scale is drawn: most where a parent pixel hides whole nuclei, at 2 to 8 um per pixel."""
 LIKE_OF = 16
@@ -55,10 +53,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Plane:
-    """pixels: (H, W, 3) uint8. lattice: embeddings of the image at 20x, where it is sharp enough for them."""
+    """pixels: (H, W, 3) uint8. lattice: embeddings of the image at 20x, where it is sharp enough for them.
+    image: all planes of its image, by scale."""
 
     pixels: Pixels
     lattice: Floats | None
+    image: dict[int, Pixels]
 
 
 class Examples:
@@ -82,10 +82,12 @@ class Examples:
 
     def _add(self, folder: Path, image: Prepared) -> None:
         lattice = embeddings_of(folder, image, self._encoder) if self._encoder else None
+        shown: dict[int, Pixels] = {}
         for s in range(image.finest, image.coarsest + 1):
             pixels = np.array(plane(folder, image, s))  # in memory: random crops of a mapped file wait for the disk
             if min(pixels.shape[:2]) >= self.crop_px and s in SCALE_SHARES:
-                self._planes.setdefault(s, []).append(_Plane(pixels, lattice))
+                shown[s] = pixels
+                self._planes.setdefault(s, []).append(_Plane(pixels, lattice, shown))
 
     @property
     def scales(self) -> list[int]:
@@ -108,7 +110,7 @@ class Examples:
         if cells is None:
             return None
         quarters, mirrored = int(rng.integers(4)), bool(rng.random() < 0.5)
-        return _turned(child, quarters, mirrored), _turned(cells.transpose(1, 2, 0), quarters, mirrored).transpose(
+        return turn_by(child, quarters, mirrored), turn_by(cells.transpose(1, 2, 0), quarters, mirrored).transpose(
             2, 0, 1
         )
 
@@ -119,7 +121,20 @@ class Examples:
         far = [float(np.abs(_colours(child[::4, ::4]) - colours).sum()) for child in found]
         return turn(found[int(np.argmin(far))], rng)
 
+    def place(self, s: int, rng: np.random.Generator) -> Place:
+        """The place of a child crop of scale s, mostly tissue, turned, mirrored, and half the time restained."""
+        chosen, y, x = self._find(s, rng)
+        stain = _stain(rng) if rng.random() < 0.5 else None
+        return Place(chosen.image, s, y, x, int(rng.integers(4)), bool(rng.random() < 0.5), stain)
+
     def _cut(self, s: int, rng: np.random.Generator) -> tuple[Pixels, Floats | None]:
+        """A child crop and the embeddings of its cells, where it has any."""
+        chosen, y, x = self._find(s, rng)
+        cells = None if chosen.lattice is None else cells_below(chosen.lattice, s, y, x, self.crop_px)
+        return np.asarray(chosen.pixels[y : y + self.crop_px, x : x + self.crop_px]), cells
+
+    def _find(self, s: int, rng: np.random.Generator) -> tuple[_Plane, int, int]:
+        """A plane, and row and column of a crop of it, mostly tissue."""
         planes = self._planes[s]
         weights = self._weights[s].astype(np.float64)
         for _attempt in range(10):
@@ -127,12 +142,11 @@ class Examples:
             pixels = chosen.pixels
             y = 2 * int(rng.integers(0, (pixels.shape[0] - self.crop_px) // 2 + 1))
             x = 2 * int(rng.integers(0, (pixels.shape[1] - self.crop_px) // 2 + 1))
-            child = np.asarray(pixels[y : y + self.crop_px, x : x + self.crop_px])
-            share = float((optical_density(child[::4, ::4]).mean(-1) > 0.08).mean())
+            child = pixels[y : y + self.crop_px : 4, x : x + self.crop_px : 4]
+            share = float((optical_density(child).mean(-1) > 0.08).mean())
             if rng.random() < min(1.0, 0.04 + 1.6 * share):
                 break
-        cells = None if chosen.lattice is None else cells_below(chosen.lattice, s, y, x, self.crop_px)
-        return child, cells
+        return chosen, y, x
 
     def batch(self, size: int, rng: np.random.Generator, deviation: Floats, s: int | None = None) -> Batch:
         """`size` examples, of scale `s` or of scales drawn by SCALE_SHARES; `deviation` as from `deviations`."""
@@ -190,20 +204,19 @@ def augment(child: Pixels, rng: np.random.Generator) -> Pixels:
     """The crop turned, mirrored, and half the time restained."""
     child = turn(child, rng)
     if rng.random() < 0.5:
-        gains, shift = rng.uniform(0.85, 1.18, 3), rng.uniform(-0.04, 0.04, 3)
-        child = jitter_stain(child, gains.astype(np.float32), shift.astype(np.float32))
+        child = jitter_stain(child, *_stain(rng))
     return np.ascontiguousarray(child)
+
+
+def _stain(rng: np.random.Generator) -> Stain:
+    """Another stain, see `jitter_stain`."""
+    gains, shift = rng.uniform(0.85, 1.18, 3), rng.uniform(-0.04, 0.04, 3)
+    return gains.astype(np.float32), shift.astype(np.float32)
 
 
 def turn(child: Pixels, rng: np.random.Generator) -> Pixels:
     """The crop turned by quarters, and half the time mirrored."""
-    return _turned(child, int(rng.integers(4)), bool(rng.random() < 0.5))
-
-
-def _turned(array: NDArray[T], quarters: int, mirrored: bool) -> NDArray[T]:
-    """An array (H, W, ...) turned by so many quarters, then mirrored or not."""
-    array = np.rot90(array, quarters)
-    return np.ascontiguousarray(array[:, ::-1] if mirrored else array)
+    return turn_by(child, int(rng.integers(4)), bool(rng.random() < 0.5))
 
 
 def _sparse_map(pixels: Pixels, encoder: PatchEncoder) -> Floats:

@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.dataset import CROP_PX, augment
+from everslide.model.dataset import augment
+from everslide.model.places import CROP_PX
 from everslide.model.sketch import TOP_SCALE, Sketch
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density

@@ -1,10 +1,11 @@
-"""The five trainings of `mini`, each by the name of its objective. Each gives the file that it wrote."""
+"""The six trainings of `mini`, each by the name of its objective. Each gives the file that it wrote."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from everslide.model.adversarial import AdversarialTrainer
 from everslide.model.chain import ChainPlan, ChainTrainer
 from everslide.model.conditions.cdm import CDMConfig
 from everslide.model.conditions.cdm_training import CDMPlan, CDMTrainer
@@ -75,4 +76,12 @@ def distil(given: Given) -> Path:
     """Teaches the denoiser to reach in half the steps what it reaches now."""
     plan, tissue = ChainPlan(given.minutes, rate=4e-4, compile=given.compile), load_encoder(given.encoder)
     Distiller(given.prepared, given.folder, plan, given.weights, given.threads, tissue).run()
+    return given.folder / WEIGHTS
+
+
+def adversarial(given: Given) -> Path:
+    """Trains weights that paint in one step against a critic, below real tissue."""
+    plan = ChainPlan(given.minutes, rate=2e-5, batch=given.batch, average=0.998, compile=given.compile)
+    tissue = load_encoder(given.encoder)
+    AdversarialTrainer(given.prepared, given.folder, plan, given.weights, given.threads, tissue).run()
     return given.folder / WEIGHTS
