@@ -32,7 +32,7 @@ setup: .venv/installed-dev $(BUNDLE) $(TYPES)
 
 test: lint browser
 	CHROMIUM="$$(.ci/setup --which)" PATH="$(CURDIR)/$(BIN):$$PATH" npm test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -90,8 +90,8 @@ def _fields(seed: int, reference: Reference | None, x: Doubles, y: Doubles) -> F
     lobule = nearest(seed, 994, far_u / LOBULE_UM, far_v / LOBULE_UM)
     lobular = step(fractal(seed, 995, x, y, SECTION_UM, 2), -0.15, 0.6)
     alone = OWN * lobular * lobule.own
-    fat = COMMON * (fractal(seed, 902, u, v, 3000.0, 5, 0.6) + 0.5 * fatty) + alone
-    glands = COMMON * (fractal(seed, 903, u, v, 2600.0, 4, 0.6) + 0.5 * rich) - alone
+    fat = COMMON * (fractal(seed, 902, u, v, 3000.0, 5, 0.6, turned=True) + 0.5 * fatty) + alone
+    glands = COMMON * (fractal(seed, 903, u, v, 2600.0, 4, 0.6, turned=True) + 0.5 * rich) - alone
     strong = [np.exp(6.0 * fractal(seed, 931 + turn, u, v, 2200.0, 2)) for turn in range(3)]
     total = strong[0] + strong[1] + strong[2]
     fields = (

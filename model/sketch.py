@@ -30,7 +30,7 @@ Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 TOP_SCALE = 8
 """The plane that is sketched: 128 um per pixel, twice as coarse as the coarsest magnification."""
-SKETCH_FORMAT = 7
+SKETCH_FORMAT = 8
 """Part of every fingerprint: raise it when the same seed would give another sketch."""
 CELL_UM = 22_000.0
 """About the distance of neighbouring sections."""
@@ -190,7 +190,7 @@ class Sketch:
             if not cover.any():
                 return cover
         cleft = np.abs(fractal(seed, salt + 3, x + 900 * warp_x, y + 900 * warp_y, 5200.0, 3))
-        hollow = fractal(seed, salt + 5, x + 700 * warp_y, y - 700 * warp_x, 1600.0, 3)
+        hollow = fractal(seed, salt + 5, x + 700 * warp_y, y - 700 * warp_x, 1600.0, 3, turned=True)
         torn = step(0.012 - cleft, 0.0, soft / 2600.0) * (fractal(seed, salt + 4, x, y, 4000.0, 2) > 0.1)
         return np.asarray(cover * (1.0 - torn) * (1.0 - step(hollow, 0.80, soft / 500.0)))
 
@@ -201,13 +201,13 @@ class Sketch:
         bent_x, bent_y = gx + 900 * warp_x, gy + 900 * warp_y
         turned = [(math.cos(turn), math.sin(turn)) for turn in 0.6 + 1.1 * np.arange(len(section.kinds))]
         fields = [  # each along axes of its own, so that no patch is square
-            fractal(seed, salt + 10 + i, bent_x * c + bent_y * s, bent_y * c - bent_x * s, 3600.0, 6, 0.75)
+            fractal(seed, salt + 10 + i, bent_x * c + bent_y * s, bent_y * c - bent_x * s, 3600.0, 6, 0.75, turned=True)
             for i, (c, s) in enumerate(turned)
         ]
         score = np.stack(fields, axis=-1)
         weight = np.exp(7.0 * (score - score.max(-1, keepdims=True)))
         weight /= weight.sum(-1, keepdims=True)
-        share = 1.0 + 0.18 * fractal(seed, salt + 30, bent_x, bent_y, 1600.0, 5, 0.95)[..., None]
+        share = 1.0 + 0.18 * fractal(seed, salt + 30, bent_x, bent_y, 1600.0, 5, 0.95, turned=True)[..., None]
         added: Doubles = np.zeros((1, 1, 3))
         mixed: Doubles = np.asarray(weight @ section.kinds)
         for region in self._regions:

@@ -16,13 +16,22 @@ from numpy.typing import NDArray
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 F = TypeVar("F", np.float32, np.float64)
+TURN = (0.8, 0.6)
+"""Cosine and sine by which the axes of each octave are turned against those of the one above it."""
 
 
-def fractal(seed: int, salt: int, x: Doubles, y: Doubles, size: float, octaves: int, keep: float = 0.5) -> Doubles:
+def fractal(
+    seed: int, salt: int, x: Doubles, y: Doubles, size: float, octaves: int, keep: float = 0.5, *, turned: bool = False
+) -> Doubles:
     """Value noise of `octaves` octaves, about -1 to 1: its largest features `size` um wide, each finer octave `keep`
-    times as strong as the one above it."""
+    times as strong as the one above it.
+
+    turned: every octave lies along axes of its own, so that no outline is square; a plain grid is not quicker then.
+    """
     total, weight, norm = np.zeros(np.broadcast_shapes(x.shape, y.shape), np.float32), 1.0, 0.0
     for octave in range(octaves):
+        if turned:
+            x, y = TURN[0] * x - TURN[1] * y, TURN[1] * x + TURN[0] * y
         total += np.float32(weight) * _value_noise(seed, salt * 8 + octave, x / size, y / size)
         norm += weight
         weight, size = weight * keep, size * 0.5

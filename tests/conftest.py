@@ -21,6 +21,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure() -> None:
+    """Parallel processes (pytest-xdist) share out the cores, so that no network waits for the threads of another."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores, count = sorted(os.sched_getaffinity(0)), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        os.sched_setaffinity(0, cores[int(worker.removeprefix("gw")) :: count] or cores)
+
+
 @pytest.fixture(scope="session")
 def _redis_server() -> Iterator[RedisServer]:
     require_redis()
