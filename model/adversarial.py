@@ -11,6 +11,7 @@ colours and power.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from everslide.model.chain import ChainTrainer, Example, Shown, set_rate
+from everslide.model.chain import DROPPED, ChainTrainer, Example, Shown, set_rate
 from everslide.model.critic import Critic, CriticConfig
 from everslide.model.dataset import SCALE_SHARES
 from everslide.model.descents import Descents
@@ -29,17 +30,18 @@ from everslide.model.patches import patch_distance, with_relief
 from everslide.model.wavelet import box_mean
 from everslide.model.weights import Weights
 
-DROPPED = 0.15
-"""Share of examples without conditions, so that guidance has something to guide away from."""
 REAL_SHARE = 0.35
 """Share of examples upon real parents; the others are painted upon painted ones."""
-BLUR, FLATNESS, EVERY = 0.1, 1.0, 4
+BLUR, FLATNESS, EVERY = 0.1, 0.3, 4
 """Deviation of the noise that must not change a verdict, the weight of the squared change, and how often it is told."""
-FASTER = 20.0
+FASTER = 40.0
 """The critic's learning rate over the painter's."""
 AHEAD, SLOWLY = 200, 300
 """Steps that the critic learns alone, and over which the painter's rate then rises: a critic that begins beside it is
 led in circles."""
+HISTORY = 512
+"""Pairs of earlier steps that the critic is shown again, so that it does not forget what it saw through (Shrivastava et
+al., "Learning from simulated and unsupervised images through adversarial training", 2017, section 2.3)."""
 PATCHES = 1.0
 GRAIN, UNSEEN = 0.03, 1.0
 """Deviation of the noise on what the critic sees: on the parents, which it does not judge, in [-1, 1]; on the detail in
@@ -50,7 +52,7 @@ class AdversarialTrainer(ChainTrainer):
     """One run in `folder`, of weights that paint in one step."""
 
     checkpoint = "adversarial.pt"
-    betas = (0.5, 0.99)
+    betas = (0.0, 0.99)
 
     @property
     def steps(self) -> int:
@@ -58,7 +60,7 @@ class AdversarialTrainer(ChainTrainer):
         return self.start.sampler.steps
 
     def _begin(self) -> None:
-        self.descents = Descents()
+        self.descents, self.history = Descents(), deque[tuple[Tensor, ...]](maxlen=HISTORY)
         self.critic = Critic(CriticConfig()).to(self.device)
         self.critic_optimizer = torch.optim.AdamW(
             self.critic.parameters(), lr=self.plan.rate, betas=self.betas, weight_decay=0.0, fused=True
@@ -104,17 +106,40 @@ class AdversarialTrainer(ChainTrainer):
 
     def _loss(self, shown: Shown) -> tuple[Tensor, Tensor, Mapping[str, float]]:
         """Teaches the critic, then gives the generator's loss."""
-        detail = self._generate(shown)
-        painted, real = shown.smooth + detail, shown.truth
+        detail = self.setting(shown, DROPPED).walk(self.sampler, self.forward)
+        s, unseen = shown.s, UNSEEN / self.deviations[shown.s]
+        real, painted = (x + unseen * torch.randn_like(x) for x in (shown.truth, shown.smooth + detail))
         parents = [parent + GRAIN * torch.randn_like(parent) for parent in (shown.means, shown.parent)]
-        s, count = shown.s, len(shown.s)
+        pairs = [real, painted.detach(), *parents, s]
+        truth, said = self._teach(
+            [torch.cat([now, then]) for now, then in zip(pairs, self._recall(pairs), strict=True)]
+        )
+        self.critic.requires_grad_(False)
+        verdicts = self.judge(painted, parents[1], s)
+        self.critic.requires_grad_(True)
+        fooled = _mean(F.softplus(a[: len(s)] - b) for a, b in zip(truth, verdicts, strict=True))
+        patches = patch_distance(
+            with_relief(shown.smooth + detail, shown.parent), with_relief(shown.truth, shown.means)
+        )
+        said |= {"painter": float(fooled.detach()), "patches": float(patches.detach())}
+        return fooled + PATCHES * patches, detail, said
 
-        noise = [UNSEEN / self.deviations[s] * torch.randn_like(real) for _ in range(2)]
-        real, painted = real + noise[0], painted + noise[1]
-        both = torch.cat([real, painted.detach()])
-        given, scales = torch.cat(parents), torch.cat([s, s])
+    def _recall(self, pairs: list[Tensor]) -> list[Tensor]:
+        """As many pairs of earlier steps, which these then join."""
+        now = list(zip(*(x.unbind() for x in pairs), strict=True))
+        before = self.history or now
+        drawn = [before[int(i)] for i in self.rng.integers(len(before), size=len(now))]
+        self.history.extend(now)
+        return [torch.stack(x) for x in zip(*drawn, strict=True)]
+
+    def _teach(self, pairs: list[Tensor]) -> tuple[list[Tensor], dict[str, float]]:
+        """A step of the critic on pairs of real and painted detail, of their parents, and their scale: its verdicts on
+        the real ones, and figures for the curve."""
+        real, painted, means, parents, s = pairs
+        both, given, scales = torch.cat([real, painted]), torch.cat([means, parents]), torch.cat([s, s])
         verdicts = self.judge(both, given, scales)
-        against = _mean(F.softplus(v[count:] - v[:count]) for v in verdicts)
+        truth = [v[: len(s)] for v in verdicts]
+        against = _mean(F.softplus(v[len(s) :] - t) for v, t in zip(verdicts, truth, strict=True))
         steep = against.new_zeros(())
         if self.clock.step % EVERY == 0:
             blurred = self.judge(both + BLUR * torch.randn_like(both), given, scales)
@@ -123,32 +148,7 @@ class AdversarialTrainer(ChainTrainer):
         set_rate(self.critic_optimizer, FASTER * self._rate(self.plan.warmup))
         self.critic_optimizer.step()
         self.critic_optimizer.zero_grad(set_to_none=True)
-
-        with torch.no_grad():
-            truth = self.judge(real, parents[0], s)
-        self.critic.requires_grad_(False)
-        verdicts = self.judge(painted, parents[1], s)
-        self.critic.requires_grad_(True)
-        fooled = _mean(F.softplus(a - b) for a, b in zip(truth, verdicts, strict=True))
-        painted = shown.smooth + detail
-        patches = patch_distance(with_relief(painted, shown.parent), with_relief(shown.truth, shown.means))
-        power = painted.detach()[:, ::3].square().mean() / shown.truth[:, ::3].square().mean()
-        said = {"critic": against, "steep": steep, "painter": fooled, "patches": patches, "power": power}
-        return fooled + PATCHES * patches, detail, {name: float(value.detach()) for name, value in said.items()}
-
-    def _generate(self, shown: Shown) -> Tensor:
-        """Detail (B, 9, H, W) in one step."""
-        count, _, high, wide = shown.parent.shape
-        given = shown.parent + self.sampler.strength * torch.randn_like(shown.parent)
-        strength = torch.full((count,), self.sampler.strength, device=self.device)
-        cells, known = self.told(shown.parent, shown.s)
-        known = known * (torch.rand(count, device=self.device) >= DROPPED)
-
-        def velocity(z_t: Tensor, t: float) -> Tensor:
-            now = torch.full((count,), t, device=self.device)
-            return self.forward(z_t, given, now, shown.s, strength, cells, known).float()
-
-        return self.sampler.walk(velocity, torch.randn((count, 9, high, wide), device=self.device))
+        return [t.detach() for t in truth], {"critic": float(against.detach()), "steep": float(steep.detach())}
 
 
 def _mean(maps: Iterable[Tensor]) -> Tensor:

@@ -45,6 +45,8 @@ KINDS: tuple[Origin | None, ...] = (None, None, "real", "real", "sketch", "sketc
 """Fields painted in a step: on two real parents, on two painted from real ones, on two from a sketch."""
 CHAIN_SHARES = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.8, 0.7, 0.6])
 """How often each scale below a sketch is painted, finest first."""
+DROPPED = 0.15
+"""Share of examples that a pupil is told nothing of, so that guidance has something to guide away from."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,29 @@ class Shown:
     smooth: Tensor  # what the surface through the parent's means has of detail
     truth: Tensor  # detail of the real children
     means: Tensor  # parents of the real children
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What detail is sampled from: noise (B, 9, H, W), parents (B, 3, H, W) with grain of a strength (B,), scales (B,),
+    cells (B, E, k, k), known (B,). See `DetailUNet.forward`."""
+
+    noise: Tensor
+    parent: Tensor
+    s: Tensor
+    strength: Tensor
+    cells: Tensor
+    known: Tensor
+
+    def walk(self, sampler: Sampler, network: Forward, learns: Callable[[float], bool] = lambda t: True) -> Tensor:
+        """Detail (B, 9, H, W). learns: whether the step from a time on can be differentiated."""
+
+        def velocity(z_t: Tensor, t: float) -> Tensor:
+            now = torch.full_like(self.strength, t)
+            with torch.set_grad_enabled(learns(t) and torch.is_grad_enabled()):
+                return network(z_t, self.parent, now, self.s, self.strength, self.cells, self.known).float()
+
+        return sampler.walk(velocity, self.noise)
 
 
 class ChainTrainer:
@@ -204,7 +229,7 @@ class ChainTrainer:
 
     def _loss(self, shown: Shown) -> tuple[Tensor, Tensor, Mapping[str, float]]:
         """The loss, a scalar; the detail (B, 9, H, W) that was painted; figures for the curve."""
-        detail = self._paint(shown.parent, shown.s)
+        detail = self._paint(shown)
         patches = patch_distance(
             with_relief(shown.smooth + detail, shown.parent), with_relief(shown.truth, shown.means)
         )
@@ -227,22 +252,24 @@ class ChainTrainer:
             torch.stack([parent_input(box_mean(e.real)) for e in examples]).to(self.device),
         )
 
-    def _paint(self, parent: Tensor, s: Tensor) -> Tensor:
+    def _paint(self, shown: Shown) -> Tensor:
         """Detail (B, 9, H, W) sampled from noise; only the last step can be differentiated."""
-        count, _, high, wide = parent.shape
-        grain = self.sampler.strength
-        given = parent + grain * torch.randn_like(parent)
-        strength = torch.full((count,), grain, device=self.device)
-        cells, known = self.told(parent, s)
         last = self.sampler.times[-2]
+        return self.setting(shown).walk(self.sampler, self.forward, lambda t: t == last)
 
-        def velocity(z_t: Tensor, t: float) -> Tensor:
-            with torch.set_grad_enabled(t == last):
-                return self.forward(
-                    z_t, given, torch.full((count,), t, device=self.device), s, strength, cells, known
-                ).float()
-
-        return self.sampler.walk(velocity, torch.randn((count, 9, high, wide), device=self.device))
+    def setting(self, shown: Shown, dropped: float = 0.0) -> Setting:
+        """What detail is sampled from; a share `dropped` of the examples is told nothing of the tissue."""
+        count, _, high, wide = shown.parent.shape
+        grain = self.sampler.strength
+        cells, known = self.told(shown.parent, shown.s)
+        return Setting(
+            noise=torch.randn((count, 9, high, wide), device=self.device),
+            parent=shown.parent + grain * torch.randn_like(shown.parent),
+            s=shown.s,
+            strength=torch.full((count,), grain, device=self.device),
+            cells=cells,
+            known=known * (torch.rand(count, device=self.device) >= dropped),
+        )
 
     def told(self, parent: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """What the network is told when it paints: cells (B, E, k, k) that the CDM samples, known (B,)."""

@@ -15,14 +15,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from everslide.model.chain import ChainTrainer, Shown
+from everslide.model.chain import DROPPED, ChainTrainer, Shown
 from everslide.model.objectives import COLOUR_SHARES, Forward
 from everslide.model.patches import patch_distance, with_relief
-from everslide.model.sampler import Sampler
 from everslide.model.weights import Weights
-
-DROPPED = 0.15
-"""Share of examples without conditions, so that guidance has something to guide away from."""
 
 
 class Distiller(ChainTrainer):
@@ -46,23 +42,10 @@ class Distiller(ChainTrainer):
         return replace(weights, teacher=replace(self.start, cdm=None))
 
     def _loss(self, shown: Shown) -> tuple[Tensor, Tensor, Mapping[str, float]]:
-        count, _, high, wide = shown.parent.shape
-        given = shown.parent + self.sampler.strength * torch.randn_like(shown.parent)
-        noise = torch.randn((count, 9, high, wide), device=self.device)
-        cells, known = self.told(shown.parent, shown.s)
-        known = known * (torch.rand(count, device=self.device) >= DROPPED)
-        strength = torch.full((count,), self.sampler.strength, device=self.device)
-
-        def walk(sampler: Sampler, network: Forward) -> Tensor:
-            def velocity(z_t: Tensor, t: float) -> Tensor:
-                now = torch.full((count,), t, device=self.device)
-                return network(z_t, given, now, shown.s, strength, cells, known).float()
-
-            return sampler.walk(velocity, noise)
-
+        setting = self.setting(shown, DROPPED)
         with torch.no_grad():
-            wanted = walk(self.start.sampler, self.teacher)
-        detail = walk(self.sampler, self.forward)
+            wanted = setting.walk(self.start.sampler, self.teacher)
+        detail = setting.walk(self.sampler, self.forward)
         shares = torch.tensor(COLOUR_SHARES * 3, device=self.device)
         error = ((detail - wanted).square().mean((0, 2, 3)) * shares).mean()
         patches = patch_distance(

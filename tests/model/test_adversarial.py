@@ -67,7 +67,7 @@ def test_a_run_writes_weights_with_their_teachers_and_goes_on(prepared: Path, tm
     assert written.sampler == ONE_STEP and written.teacher is not None
     assert written.teacher.sampler == tiny_weights(2).sampler
     (point,) = map(json.loads, (tmp_path / "curve.jsonl").read_text().splitlines())
-    assert all(math.isfinite(point[name]) for name in ("critic", "steep", "painter", "patches", "power"))
+    assert all(math.isfinite(point[name]) for name in ("critic", "steep", "painter", "patches"))
     longer = trainer(prepared, tmp_path, replace(PLAN, minutes=first.clock.seconds / 60 + 0.02))
     assert longer.clock.step == first.clock.step
     for a, b in zip(first.critic.parameters(), longer.critic.parameters(), strict=True):

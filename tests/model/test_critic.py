@@ -43,7 +43,7 @@ def test_it_learns_to_tell_stripes_from_noise_of_the_same_power() -> None:
 
     for _ in range(40):
         loss = F.softplus(-gap()).mean()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
     assert (gap() > 1).all()
