@@ -40,11 +40,11 @@ GLASS_DENSITY, PALE_DENSITY = (0.012, 0.04), (0.03, 0.28)
 """Over these mean densities glass turns into tissue, and tissue becomes dense enough for whole nuclei."""
 DENSEST = 1.25
 """A child without nuclei is at most so many times as dense as the densest neighbour of its parent."""
-LEAST, MOST = np.float32(0.03), np.float32(2.2)
+LEAST, MOST = np.float32(0.004), np.float32(2.2)
 """Where the drawing expects less than this nothing is drawn; a child is at most so many times as dense as the smooth
 surface there."""
-DARKEST, BRIGHTEST = np.array([30, 20, 70], np.float32), np.float32(255.0)
-"""Grey levels that no tissue and no glass goes beyond: detail that would leave them is faded."""
+DARKEST, BRIGHTEST = np.array([30, 20, 70], np.float32), 246.0
+"""Grey levels that no tissue and no glass goes beyond: detail that would is faded."""
 
 
 Covered = Callable[[Doubles, Doubles, float], Floats]
@@ -150,7 +150,7 @@ def _means(plane: Floats) -> Floats:
 def within_range(means: Floats, bands: Floats, smooth: Floats, darkest: Floats) -> Floats:
     """Bands (H, W, 3, RGB) faded towards `smooth` ones, so that children of `means` (H, W, RGB) are tissue or glass.
 
-    darkest: (H, W, RGB), grey levels of the densest tissue; BRIGHTEST are those of the brightest glass.
+    darkest: (H, W, RGB), grey levels of the densest tissue. Nothing is brighter than glass, or than what it is part of.
 
     All colours of a place are faded alike: cut off one by one, the rim of a lumen would end in black and magenta. Faded
     to nothing instead, the squares of the parent would show.
@@ -165,7 +165,8 @@ def _room(means: Floats, bands: Floats, darkest: Floats) -> Floats:
     children = np.stack([h + v + g, v - h - g, h - v - g, g - h - v])
     up, down = children.max(0), -children.min(0)
     least = np.float32(1e-3)
-    room = np.minimum((BRIGHTEST - means) / np.maximum(up, least), (means - darkest) / np.maximum(down, least))
+    brightest = np.maximum(np.float32(BRIGHTEST), means + np.float32(1.0))
+    room = np.minimum((brightest - means) / np.maximum(up, least), (means - darkest) / np.maximum(down, least))
     return np.asarray(np.clip(room.min(-1), 0, 1)[..., None, None], np.float32)
 
 

@@ -111,5 +111,9 @@ def _fields(seed: int, reference: Reference | None, x: Doubles, y: Doubles) -> F
 
 
 def seen(feature_um: float, um_per_px: float) -> float:
-    """How much of a feature pixels of that size show: nothing below 1.5 pixels a feature, all from 4 on."""
-    return float(np.clip((feature_um / um_per_px - 1.5) / 2.5, 0.0, 1.0))
+    """How much of a feature pixels of that size show: nothing below 1.2 pixels a feature, all from 2.5 on.
+
+    One octave finer nearly all of it is there: what came in over several would be lost but for its edges, since a plane
+    only adds what differs within the pixels of the one above it.
+    """
+    return float(np.clip((feature_um / um_per_px - 1.2) / 1.3, 0.0, 1.0))

@@ -142,15 +142,20 @@ class DrawnTissue:
 
     def _group(self, many: Floats, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
         """How far places for nuclei lie in a group, 0 to 1; where a pixel shows no groups, on average over them."""
-        visible, (cosine, sine) = seen(NUCLEI_UM, um_per_px), TURNED
-        mean = step(0.35 * many, 0.54, 2.36)
+        if um_per_px < NUCLEUS_UM:  # whole nuclei, the same ones in every plane
+            return self._groups(many, x, y)
+        mean, quarter = step(0.35 * many, 0.54, 2.36), 0.25 * um_per_px
+        visible = seen(NUCLEI_UM, 0.5 * um_per_px)
         if not visible:
             return np.asarray(mean)
+        parts = [self._groups(many, x + dx, y + dy) for dx in (-quarter, quarter) for dy in (-quarter, quarter)]
+        return np.asarray(mean + visible * (0.25 * (parts[0] + parts[1] + parts[2] + parts[3]) - mean))
+
+    def _groups(self, many: Floats, x: Doubles, y: Doubles) -> Doubles:
+        """Groups as they are at points."""
+        cosine, sine = TURNED
         noise = fractal(self._seed, 950, x * cosine - y * sine, x * sine + y * cosine, NUCLEI_UM, 2)
-        group = step(noise + 0.35 * many, 0.55, 0.35)
-        if um_per_px < NUCLEUS_UM:  # whole nuclei, the same ones in every plane
-            return np.asarray(group)
-        return np.asarray(mean + visible * (group - mean))
+        return np.asarray(step(noise + 0.35 * many, 0.55, 0.35))
 
     def _glands(
         self, salt: int, share: Floats, place: tuple[Doubles, Doubles], view: _View, stroma: Doubles

@@ -30,7 +30,7 @@ Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 TOP_SCALE = 8
 """The plane that is sketched: 128 um per pixel, twice as coarse as the coarsest magnification."""
-SKETCH_FORMAT = 8
+SKETCH_FORMAT = 9
 """Part of every fingerprint: raise it when the same seed would give another sketch."""
 CELL_UM = 22_000.0
 """About the distance of neighbouring sections."""
