@@ -35,15 +35,16 @@ see that, and the side of their fields. Finer scales come out within a third of 
 RIM_PX = 8
 
 
-def calibrate(folder: Path, path: Path, crops: int) -> None:
+def calibrate(folder: Path, path: Path, crops: int, finest: int = 0) -> None:
     """Fit the contrast model on `crops` training crops per scale of `folder` and put it into the weights at `path`.
 
     Then paint below real training parents, and correct the colours asked for by what comes out; and farther below them,
-    and correct the brightness asked for at 1.25x and above.
+    and correct the brightness asked for at 1.25x and above. finest: the finest scale that all this is done for.
     """
     examples = Examples(folder, "train")
+    scales = [s for s in examples.scales if s >= finest]
     coefficients = np.zeros((12, 3, FEATURES), np.float32)
-    for s in tqdm(examples.scales, desc="contrast", unit="scale"):
+    for s in tqdm(scales, desc="contrast", unit="scale"):
         rng = np.random.default_rng([13, s])
         rows, powers = [], []
         for _ in range(crops):
@@ -55,27 +56,27 @@ def calibrate(folder: Path, path: Path, crops: int) -> None:
             powers.append(blocks.reshape(-1, 3))
         coefficients[s] = fit(np.concatenate(rows), np.concatenate(powers), SHRINK if s else 1.0)
     weights = load_weights(path)
-    save_weights(path, replace(weights, contrast=ContrastModel(coefficients)))
-    _correct(folder, coefficients, load_mini(path), PAINTED)
-    coefficients[max(examples.scales) + 1 :] = coefficients[max(examples.scales)]
-    save_weights(path, replace(weights, contrast=ContrastModel(coefficients)))
-    below = ContrastModel(coefficients).below
+    contrast = ContrastModel(coefficients, finest=finest)
+    save_weights(path, replace(weights, contrast=contrast))
+    _correct(folder, scales, coefficients, load_mini(path))
+    coefficients[max(scales) + 1 :] = coefficients[max(scales)]
+    save_weights(path, replace(weights, contrast=contrast))
     for depth in range(DEPTHS):  # each upon the corrected ones above it
-        below[:, depth] = _missing(folder, load_mini(path), 2 + depth)
-        save_weights(path, replace(weights, contrast=ContrastModel(coefficients, below)))
+        contrast.below[:, depth] = _missing(folder, load_mini(path), 2 + depth)
+        save_weights(path, replace(weights, contrast=contrast))
 
 
-def _correct(folder: Path, coefficients: Floats, denoiser: MiniDenoiser, crops: int) -> None:
-    """Shift the power of colours that is asked for at every scale by what is painted too little below real parents.
+def _correct(folder: Path, scales: list[int], coefficients: Floats, denoiser: MiniDenoiser) -> None:
+    """Shift the power of colours that is asked for at these scales by what is painted too little below real parents.
 
     That of brightness is left: made right one octave down, it is too weak after four.
     """
     model = as_window_model(denoiser)
     examples = Examples(folder, "train", WINDOW_PX)
-    for s in tqdm(examples.scales, desc="painted", unit="scale"):
+    for s in tqdm([s for s in examples.scales if s in scales], desc="painted", unit="scale"):
         rng = np.random.default_rng([19, s])
         painted, real = np.zeros(3), np.zeros(3)
-        for i in range(crops):
+        for i in range(PAINTED):
             child = examples.crop(s, rng, vary=False)
             parents = np.stack([box_mean(child)] * model.batch)
             bands = model.bands(Subject(i), [WindowIndex(s, 0, 0)] * model.batch, parents)[0]

@@ -141,12 +141,22 @@ def sheet(prepared: Path, weights: Path | None, out: Path, seed: int) -> None:
 @click.argument("prepared", type=_FOLDER)
 @click.option("--weights", type=_FILE, required=True, help="Weights of `mini`; the fitted model goes into this file.")
 @click.option("--crops", default=200, show_default=True, help="Training crops per scale.")
-def calibrate(prepared: Path, weights: Path, crops: int) -> None:
-    """Fit how strong detail is, given its parent, on the training images of a PREPARED folder."""
+@click.option(
+    "--finest",
+    type=click.IntRange(0, 7),
+    default=0,
+    show_default=True,
+    help="Finest scale it is held at: 0 is 20x, 4 is 1.25x.",
+)
+def calibrate(prepared: Path, weights: Path, crops: int, finest: int) -> None:
+    """Fit how strong detail is, given its parent, on the training images of a PREPARED folder.
+
+    What was trained against a critic knows it by itself where there were many training images: --finest 4.
+    """
     from everslide.model.calibrate import calibrate as run
 
     with speaking():
-        run(prepared, weights, crops)
+        run(prepared, weights, crops, finest)
     click.echo(f"{weights}: contrast fitted")
 
 

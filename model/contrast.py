@@ -36,13 +36,18 @@ class ContrastModel:
 
     coefficients: Floats
     below: Floats = field(default_factory=lambda: np.zeros((12, DEPTHS), np.float32))
+    finest: int = 0
 
     def gains(self, s: int, parent: Floats, smooth: Floats, painted: Floats, octaves: int = 1) -> Floats:
         """Factors (H, W, 1, 3 colours) for `painted`, so that smooth + factor * painted has the predicted power.
 
+        1 below the finest scale.
+
         parent: (H, W, RGB) grey levels; smooth, painted: bands (H, W, 3, 3 colours), see `rotate_colours`. octaves: how
         far below a real picture; 1 where the parent is one, or where there is none.
         """
+        if s < self.finest:
+            return np.ones((1, 1, 1, 1), np.float32)
         wanted = np.exp(features(parent) @ self.coefficients[s].T)  # (H, W, 3)
         if octaves > 1:
             wanted[..., 0] *= np.exp(self.below[s, min(octaves - 2, DEPTHS - 1)])

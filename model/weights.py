@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,8 @@ def _together(weights: Weights) -> dict[str, Tensor]:
         tensors["contrast"] = torch.tensor(weights.contrast.coefficients)  # a copy: files hold no tensor twice
         if weights.contrast.below.any():
             tensors["contrast.below"] = torch.tensor(weights.contrast.below)
+        if weights.contrast.finest:
+            tensors["contrast.finest"] = torch.tensor([weights.contrast.finest])
     if weights.teacher:
         tensors |= {TEACHER_PREFIX + name: tensor for name, tensor in _together(weights.teacher).items()}
     return tensors
@@ -136,8 +138,11 @@ def _of(
     """The first network of a lineage out of its stored tensors, and in it the rest."""
     taught = _taken(tensors, TEACHER_PREFIX)
     teacher = _of(config, taught, deviation, samplers[1:]) if samplers[1:] or taught else None
-    fitted = [tensors.pop(name).numpy() for name in ("contrast", "contrast.below") if name in tensors]
-    contrast = ContrastModel(*fitted) if fitted else None
+    contrast = None
+    if "contrast" in tensors:
+        contrast = ContrastModel(tensors.pop("contrast").numpy(), finest=int(tensors.pop("contrast.finest", 0)))
+        if "contrast.below" in tensors:
+            contrast = replace(contrast, below=tensors.pop("contrast.below").numpy())
     cdm = _taken(tensors, CDM_PREFIX)
     return Weights(config, tensors, deviation, Sampler(**_tuples(samplers[0])), contrast, cdm or None, teacher)
 

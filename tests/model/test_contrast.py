@@ -41,6 +41,13 @@ def test_farther_below_a_picture_more_may_be_asked_for() -> None:
         np.testing.assert_array_equal(gains[..., 1:], base[..., 1:])
 
 
+def test_below_the_finest_scale_contrast_is_the_networks_own() -> None:
+    parent, painted = np.full((64, 64, 3), 160, np.float32), np.ones((64, 64, 3, 3), np.float32)
+    model = ContrastModel(constant(64.0).coefficients, finest=4)
+    assert (model.gains(3, parent, 0 * painted, painted) == 1).all()
+    assert (model.gains(4, parent, 0 * painted, painted) > 1).any()
+
+
 def test_gains_stay_in_range() -> None:
     parent = np.full((64, 64, 3), 160, np.float32)
     smooth = rotate_colours(smooth_bands(parent))

@@ -54,11 +54,12 @@ def test_saved_again_they_are_the_same_weights(path: Path) -> None:
 
 def test_what_is_asked_for_farther_below_a_picture_travels_along(tmp_path: Path) -> None:
     below = np.arange(36, dtype=np.float32).reshape(12, 3)
-    contrast = ContrastModel(np.ones((12, 3, 5), np.float32), below)
+    contrast = ContrastModel(np.ones((12, 3, 5), np.float32), below, finest=3)
     save_weights(tmp_path / "mini.safetensors", replace(tiny_weights(1), contrast=contrast))
     loaded = load_weights(tmp_path / "mini.safetensors")
     assert loaded.contrast is not None
     np.testing.assert_array_equal(loaded.contrast.below, below)
+    assert loaded.contrast.finest == 3
     np.testing.assert_array_equal(loaded.contrast.coefficients, contrast.coefficients)
 
 
