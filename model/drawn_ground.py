@@ -25,6 +25,8 @@ SECTION_UM, LOBULE_UM, SEPTUM_UM = 9000.0, 1500.0, 45.0
 """Over how much the make-up changes; distance of lobules; half the width of a septum between them."""
 SEPTA = 0.13
 """Share of septa where there are lobules."""
+MOTTLE = 0.18
+"""How much denser or paler tissue is from one 50 um to the next: what pixels of 64 and 32 um have to show."""
 OWN = 0.45
 COMMON = float(np.sqrt(1.0 - (OWN / DEVIATION) ** 2 / 3.0))
 """How far a lobule decides alone whether it is fat or glands, and how far all around it does."""
@@ -59,7 +61,7 @@ def ground_of(seed: int, reference: Reference | None, x: Doubles, y: Doubles, um
         return _fields(seed, reference, x, y)
 
     values = between_nodes(fields, x, y, um_per_px, NODES_UM)
-    warp, fatty, glandular, kind, inside_septum, lobular, own, redder, many, bend = values[:10]
+    warp, fatty, glandular, kind, inside_septum, lobular, own, redder, many, bend, mottle = values[:11]
     wide = max(30.0, um_per_px)
     drawn = step(inside_septum, 0.0, wide)
     septum = lobular * (SEPTA + seen(2.0 * SEPTUM_UM, um_per_px) * (drawn - SEPTA))
@@ -71,16 +73,16 @@ def ground_of(seed: int, reference: Reference | None, x: Doubles, y: Doubles, um
         fat=fat,
         glands=all_glands * (1.0 - tubular),
         tubules=all_glands * tubular,
-        tone=1.0 + lobular * 0.2 * own - 0.3 * septum,
+        tone=(1.0 + lobular * 0.2 * own - 0.3 * septum) * (1.0 + MOTTLE * mottle),
         redder=redder + 0.8 * septum,
         many=many - 0.5 * septum,
         bend=bend,
-        directions=values[10:],
+        directions=values[11:],
     )
 
 
 def _fields(seed: int, reference: Reference | None, x: Doubles, y: Doubles) -> Floats:
-    """What changes slowly, (13, H, W), before edges are drawn: above 0 there is fat, are glands, tubules, septa."""
+    """What changes slowly, (14, H, W), before edges are drawn: above 0 there is fat, are glands, tubules, septa."""
     edges = reference.edges(x, y) if reference else Edges()
     warp = 60.0 * fractal(seed, 901, x, y, 420.0, 3)
     u, v = x + warp, y - warp
@@ -105,6 +107,7 @@ def _fields(seed: int, reference: Reference | None, x: Doubles, y: Doubles) -> F
         0.2 + fractal(seed, 952, far_u + far_v, far_u - far_v, 1800.0, 4, 0.6),
         0.5 + edges.nuclei + 0.8 * fractal(seed, 951, 0.8 * far_u - 0.6 * far_v, 0.6 * far_u + 0.8 * far_v, 900.0, 3),
         70.0 * fractal(seed, 930, u, v, 600.0, 3),
+        fractal(seed, 907, u, v, 320.0, 4, 0.9, turned=True),
         *(one / total for one in strong),
     )
     return np.stack([np.broadcast_to(one, warp.shape).astype(np.float32) for one in fields])
