@@ -60,8 +60,9 @@ def train(
 
     In this order: `encoder` learns without labels what 20x patches show (RUN/encoder.safetensors; --encoder gives it
     to what follows). `velocity` trains the denoiser, from nothing or from --start. `cdm` adds to the weights of --start
-    the model that samples conditions. `chain` trains those weights on what they paint themselves. The averaged weights
-    are written to RUN/mini.safetensors every few minutes, the curve to RUN/curve.jsonl.
+    the model that samples conditions. `chain` trains those weights on what they paint themselves. `distil` teaches them
+    to paint in half as many steps. `adversarial` trains those that paint in one step on against a critic. The averaged
+    weights are written to RUN/mini.safetensors every few minutes, the curve to RUN/curve.jsonl.
     """
     from everslide.model import training
 
