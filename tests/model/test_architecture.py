@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from everslide.model.architecture import DARKEST, FINEST_DRAWN, GLASS, Architecture, within_range
+from everslide.model.architecture import BRIGHTEST, DARKEST, FINEST_DRAWN, GLASS, Architecture, within_range
+from everslide.model.bands import smooth_bands
 from everslide.model.evaluate import MemoryTiles
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import Rect, TileIndex
@@ -96,6 +97,16 @@ def test_what_is_faded_is_the_smooth_surface_and_not_squares() -> None:
     kept = within_range(means, bands, smooth, np.broadcast_to(DARKEST, means.shape))
     np.testing.assert_allclose(kept[0, 0], 0.5 * bands[0, 0] + 0.5 * smooth[0, 0], atol=3.0)
     assert merge(means, kept)[..., 1].min() >= DARKEST[1] - 1e-3
+
+
+def test_glass_beside_tissue_stays_as_it_is() -> None:
+    """The smooth surface through a steep outline would overshoot on the side of the glass."""
+    around = np.full((4, 6, 3), 243, np.float32)
+    around[:, 4:] = 120
+    smooth = smooth_bands(around)[1:-1, 1:-1]
+    assert merge(around[1:-1, 1:-1], smooth).max() > 255
+    kept = merge(around[1:-1, 1:-1], Architecture(5).fitted(5, around, smooth))
+    assert kept.max() <= BRIGHTEST and kept[:, -2:].min() < 121
 
 
 def test_what_a_lumen_lacks_is_not_heaped_up_beside_it() -> None:

@@ -25,6 +25,20 @@ def test_value_noise() -> None:
     assert abs(values.mean()) < 0.1 and values.min() >= -1 and values.max() < 1
 
 
+def test_outlines_of_turned_noise_are_not_square() -> None:
+    """Slopes of plain noise lie along its axes more often than between them; the same noise turned has no such axes."""
+    x, y = grid(0.0, 0.0, 400, 0.05)
+
+    def along_axes(turned: bool) -> float:
+        down, across = np.gradient(fractal(3, 1, x, y, 1.0, 3, 0.8, turned=turned))
+        return float(((across**2 - down**2) ** 2 - (2 * across * down) ** 2).sum() / ((across**2 + down**2) ** 2).sum())
+
+    assert along_axes(False) > 0.1 > abs(along_axes(True))
+    part = np.s_[9:30, 50:90]
+    whole = fractal(3, 1, x, y, 1.0, 3, turned=True)
+    np.testing.assert_array_equal(fractal(3, 1, x[part], y[part], 1.0, 3, turned=True), whole[part])
+
+
 def test_the_nearest_of_scattered_points() -> None:
     x, y = grid(-2.0, 5.0, 50, 0.08)
     one = nearest(4, 7, x, y)
