@@ -42,7 +42,8 @@ def test_nuclei_are_drawn_where_a_pixel_shows_them() -> None:
     _, count = ndimage.label(density[..., 3] > 0.5)
     assert 100 < count < 10_000
     flat = DrawnTissue(7).density(x, y, 16.0)
-    assert 0.02 < flat[..., 3].mean() < 0.4 and flat[..., 3].max() < 0.7, "only how many there are"
+    assert 0.02 < flat[..., 3].mean() < 0.4, "only how many there are"
+    assert flat[..., 3].max() < 0.8 < density[..., 3].max()
     assert abs(flat[..., 3].mean() / density[..., 3].mean() - 1) < 0.25
 
 
