@@ -26,6 +26,7 @@ from everslide.model.chain import DROPPED, ChainTrainer, Example, Shown, set_rat
 from everslide.model.critic import Critic, CriticConfig
 from everslide.model.dataset import SCALE_SHARES
 from everslide.model.descents import Descents
+from everslide.model.errors import WeightsError
 from everslide.model.patches import patch_distance, with_relief
 from everslide.model.wavelet import box_mean
 from everslide.model.weights import Weights
@@ -43,13 +44,14 @@ HISTORY = 512
 """Pairs of earlier steps that the critic is shown again, so that it does not forget what it saw through (Shrivastava et
 al., "Learning from simulated and unsupervised images through adversarial training", 2017, section 2.3)."""
 PATCHES = 1.0
+"""Weight of the distance of patches against the critic's verdict."""
 GRAIN, UNSEEN = 0.03, 1.0
 """Deviation of the noise on what the critic sees: on the parents, which it does not judge, in [-1, 1]; on the detail in
 grey levels, so that no verdict rests on the rounding of real pixels."""
 
 
 class AdversarialTrainer(ChainTrainer):
-    """One run in `folder`, of weights that paint in one step."""
+    """One run in `folder`, of weights that paint in one step. Raises WeightsError for others."""
 
     checkpoint = "adversarial.pt"
     betas = (0.0, 0.99)
@@ -60,6 +62,10 @@ class AdversarialTrainer(ChainTrainer):
         return self.start.sampler.steps
 
     def _begin(self) -> None:
+        if self.steps != 1:
+            raise WeightsError(
+                f"weights that paint in {self.steps} steps: expected one; distil them first, with --objective distil"
+            )
         self.descents, self.history = Descents(), deque[tuple[Tensor, ...]](maxlen=HISTORY)
         self.critic = Critic(CriticConfig()).to(self.device)
         self.critic_optimizer = torch.optim.AdamW(

@@ -17,6 +17,7 @@ KEPT = 96
 BORDER_PX = 16
 """Outer part of a painted crop that is not painted upon: it lacked neighbours."""
 FREE_PX = CROP_PX - PARENT_PX - 2 * BORDER_PX
+"""How far a parent can be moved within the rest."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model.dataset import augment
-from everslide.model.places import CROP_PX
+from everslide.model.places import PARENT_PX
 from everslide.model.sketch import TOP_SCALE, Sketch
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density
@@ -27,12 +27,11 @@ KEPT = 48
 """Painted planes kept for each scale and origin."""
 BORDER_PX = 16
 """Outer part of a painted crop that is not painted upon: it lacked neighbours."""
-PARENT_PX = CROP_PX // 2
 
 
 @dataclass(frozen=True)
 class PaintedParent:
-    """A parent (CROP_PX / 2, CROP_PX / 2, 3) uint8 of scale s + 1 for a child of scale s."""
+    """A parent (PARENT_PX, PARENT_PX, 3) uint8 of scale s + 1 for a child of scale s."""
 
     pixels: Pixels
     s: int
@@ -47,7 +46,7 @@ class PaintedParents:
         self._sketches = [_sketch_tile(rng) for _ in range(sketches)]
 
     def keep(self, child: Pixels, s: int, origin: Origin) -> None:
-        """Keep a painted child (CROP_PX, CROP_PX, 3) uint8 of scale s."""
+        """Keep a painted child (2 PARENT_PX, 2 PARENT_PX, 3) uint8 of scale s."""
         self._rings.setdefault((origin, s), deque(maxlen=KEPT)).append(child)
 
     def draw(self, s: int, origin: Origin, rng: np.random.Generator) -> PaintedParent | None:

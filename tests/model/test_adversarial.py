@@ -14,6 +14,7 @@ import torch
 from everslide.model import adversarial
 from everslide.model.adversarial import AdversarialTrainer
 from everslide.model.chain import ChainPlan
+from everslide.model.errors import WeightsError
 from everslide.model.prepare import prepare
 from everslide.model.sampler import Sampler
 from everslide.model.wavelet import box_mean
@@ -49,6 +50,11 @@ def moved(run: AdversarialTrainer, network: torch.nn.Module, steps: int) -> floa
         run._step()
         run.clock.step += 1
     return max(float((a - b.detach()).abs().max()) for a, b in zip(before, network.parameters(), strict=True))
+
+
+def test_weights_of_several_steps_are_refused(prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="paint in 4 steps: expected one; distil them first"):
+        AdversarialTrainer(prepared, tmp_path, PLAN, tiny_weights(2), threads=1)
 
 
 def test_the_critic_goes_first(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

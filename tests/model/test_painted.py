@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from everslide.model.painted import BORDER_PX, KEPT, PARENT_PX, PaintedParents
+from everslide.model.painted import BORDER_PX, KEPT, PaintedParents
+from everslide.model.places import PARENT_PX
 from everslide.model.sketch import TOP_SCALE
 from tests.model.pictures import tissue
 
