@@ -43,7 +43,7 @@ DENSEST = 1.25
 LEAST, MOST = np.float32(0.004), np.float32(2.2)
 """Where the drawing expects less than this nothing is drawn; a child is at most so many times as dense as the smooth
 surface there."""
-DARKEST, BRIGHTEST = np.array([30, 20, 70], np.float32), 246.0
+DARKEST, BRIGHTEST = np.array([30, 20, 70], np.float32), np.float32(246.0)
 """Grey levels that no tissue and no glass goes beyond: detail that would is faded."""
 
 
@@ -165,7 +165,7 @@ def _room(means: Floats, bands: Floats, darkest: Floats) -> Floats:
     children = np.stack([h + v + g, v - h - g, h - v - g, g - h - v])
     up, down = children.max(0), -children.min(0)
     least = np.float32(1e-3)
-    brightest = np.maximum(np.float32(BRIGHTEST), means + np.float32(1.0))
+    brightest = np.maximum(BRIGHTEST, means + np.float32(1.0))
     room = np.minimum((brightest - means) / np.maximum(up, least), (means - darkest) / np.maximum(down, least))
     return np.asarray(np.clip(room.min(-1), 0, 1)[..., None, None], np.float32)
 
