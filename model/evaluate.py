@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from everslide.model.below_picture import BelowPicture
 from everslide.model.compared import SQUARE_PX, Comparison
 from everslide.model.denoiser import Denoiser, WindowModel, as_window_model
 from everslide.model.errors import DataError
@@ -26,7 +27,6 @@ from everslide.model.sketch import TOP_SCALE, Sketch
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density
 from everslide.model.subject import Subject
-from everslide.model.top import ImageTop
 from everslide.model.wavelet import box_mean, merge
 
 Model = Denoiser | WindowModel
@@ -93,7 +93,7 @@ def chain_test(folder: Path, images: list[Prepared], denoiser: Model, start: int
         real = {s: np.array(plane(folder, image, s)) for s in range(stop, start + 1)}
         high, wide = real[start].shape[:2]
         slide = Slide("real", 1, max(wide * 2**start, TILE_PX), max(high * 2**start, TILE_PX))
-        painter = Painter(slide, denoiser, MemoryTiles(), ImageTop(real[start], start))
+        painter = Painter(slide, denoiser, MemoryTiles(), BelowPicture(real[start], start, slide.seed))
         rect = Rect(0, 0, wide, high)
         for s in range(start - 1, stop - 1, -1):
             rect = _densest(real[s], rect.children())
@@ -113,7 +113,9 @@ def octave_test(folder: Path, images: list[Prepared], denoiser: Model, s: int, o
         real = plane(folder, image, s)
         high, wide = (min(a * 2**octaves, b) // 2 * 2 for a, b in zip(parent.shape[:2], real.shape[:2], strict=True))
         size = (max(side * 2 ** (s + octaves), TILE_PX) for side in (parent.shape[1], parent.shape[0]))
-        painter = Painter(Slide("real", plan.seed, *size), denoiser, MemoryTiles(), ImageTop(parent, s + octaves))
+        painter = Painter(
+            Slide("real", plan.seed, *size), denoiser, MemoryTiles(), BelowPicture(parent, s + octaves, plan.seed)
+        )
         for rect in _dense_fields(real, Rect(0, 0, wide, high), field_px, count):
             truth = np.array(real[rect.y : rect.bottom, rect.x : rect.right])
             out.add(s, field_of(painter, s, rect), truth, field_of(painter, s + 1, rect.parent()), image.name)
@@ -232,7 +234,7 @@ def seeds(denoiser: Model, parent: Pixels, s: int) -> dict[str, bool]:
 
     def painted(seed: int) -> bytes:
         size = (max(side * 2 ** (s + 1), TILE_PX) for side in (parent.shape[1], parent.shape[0]))
-        painter = Painter(Slide("seeded", seed, *size), denoiser, MemoryTiles(), ImageTop(parent, s + 1))
+        painter = Painter(Slide("seeded", seed, *size), denoiser, MemoryTiles(), BelowPicture(parent, s + 1, seed))
         return painter.tile(TileIndex(s, 0, 0)).tobytes()
 
     first = painted(1)

@@ -155,7 +155,7 @@ class Painter:
         for window in painted:
             self._windows.move_to_end(window)
         missing = [window for window in windows if window not in painted]
-        around = mean_rect.grown(1) if self._top.draws(s) else None  # lies within the windows that touch the rectangle
+        around = mean_rect.grown(self._top.reach_px) if self._top.draws(s) else None  # within the windows that touch it
         needed = around or mean_rect
         for window in missing:
             needed = needed.union(window.parent_rect)

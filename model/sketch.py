@@ -76,6 +76,7 @@ class Sketch:
     """Draws tiles of the topmost plane of a slide."""
 
     real = False
+    reach_px = 1
 
     def __init__(
         self, slide: Slide, s: int = TOP_SCALE, reference: Reference | None = None, *, architecture: bool = False

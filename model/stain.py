@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 
 STAIN_VECTORS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]], dtype=np.float32)
 """Rows: unit optical density (red, green, blue) of hematoxylin, eosin, and a residual (DAB)."""
-_UNMIX = np.linalg.inv(STAIN_VECTORS).astype(np.float32)
+UNMIX = np.linalg.inv(STAIN_VECTORS).astype(np.float32)
 TISSUE_OD = 0.12
 """Mean optical density above which a smoothed pixel is tissue; clean glass stays below 0.1."""
 
@@ -35,12 +35,12 @@ def from_optical_density(density: Floats, white: float = 245.0) -> Pixels:
 
 def hematoxylin_eosin(pixels: Pixels) -> Floats:
     """[0, 255] uint8 (..., 3) -> density of hematoxylin and eosin, float32 (..., 2)."""
-    return (optical_density(pixels) @ _UNMIX)[..., :2].astype(np.float32)
+    return (optical_density(pixels) @ UNMIX)[..., :2].astype(np.float32)
 
 
 def jitter_stain(pixels: Pixels, gains: Floats, shift: Floats) -> Pixels:
     """Scale the three stains by `gains` (3,) and add `shift` (3,) times the local density: other stain, same tissue."""
-    stains = optical_density(pixels) @ _UNMIX
+    stains = optical_density(pixels) @ UNMIX
     mixed = (stains * gains) @ STAIN_VECTORS
     return from_optical_density(np.maximum(mixed * (1.0 + shift), 0.0).astype(np.float32))
 

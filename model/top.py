@@ -14,6 +14,7 @@ from PIL import Image
 from everslide.model.errors import ImageError
 from everslide.model.geometry import BASE_MPP, TILE_PX, Rect, mpp
 from everslide.model.picture import read_rgb
+from everslide.model.picture_view import mirrored
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -23,13 +24,15 @@ class TopPlane(Protocol):
     """The coarsest painted plane of a slide, which has no parent.
 
     s: its scale. glass: colour (3,) uint8 beyond the slide. fingerprint: equal ones give equal pixels for equal slides.
-    real: whether it is a picture of real tissue.
+    real: whether it is a picture of real tissue. reach_px: how far around a place `drawn` looks; at most as far as
+    windows overlap, 32.
     """
 
     s: int
     glass: Pixels
     fingerprint: str
     real: bool
+    reach_px: int
 
     def tile(self, col: int, row: int) -> Pixels:
         """Tile (256, 256, 3) uint8, for any col and row."""
@@ -42,8 +45,8 @@ class TopPlane(Protocol):
     def drawn(self, s: int, rect: Rect, around: Floats, painted: Floats) -> Floats:
         """Detail (H, W, 3 bands, RGB) in grey levels of plane s, below `rect` of plane s + 1, where it `draws`.
 
-        around: pixels (H + 2, W + 2, RGB) of `rect` and one more on each side. painted: what the network gives.
-        A function of the place, the parent and `painted`, pixel by pixel.
+        around: pixels of `rect` and `reach_px` more on each side, (H + 2 reach_px, W + 2 reach_px, RGB). painted: what
+        the network gives. A function of the place, the parent and `painted`, pixel by pixel.
         """
         ...
 
@@ -53,6 +56,7 @@ class ImageTop:
 
     glass = np.array([243, 242, 244], np.uint8)
     real = True
+    reach_px = 0
 
     def __init__(self, pixels: Pixels, s: int) -> None:
         """pixels: (H, W, 3) uint8, whose side is at least 2 px; s: the scale of its pixels. Raises ImageError."""
@@ -72,8 +76,8 @@ class ImageTop:
 
     def tile(self, col: int, row: int) -> Pixels:
         """See `TopPlane.tile`."""
-        rows = _mirror(np.arange(row * TILE_PX, (row + 1) * TILE_PX), self._pixels.shape[0])
-        cols = _mirror(np.arange(col * TILE_PX, (col + 1) * TILE_PX), self._pixels.shape[1])
+        rows = mirrored(np.arange(row * TILE_PX, (row + 1) * TILE_PX), self._pixels.shape[0])
+        cols = mirrored(np.arange(col * TILE_PX, (col + 1) * TILE_PX), self._pixels.shape[1])
         return np.ascontiguousarray(self._pixels[rows[:, None], cols[None, :]])
 
     def draws(self, s: int) -> bool:
@@ -108,9 +112,3 @@ def read_top(path: Path, um_per_px: float) -> ImageTop:
             Image.fromarray(pixels).resize((max(size[0], 2), max(size[1], 2)), Image.Resampling.LANCZOS)
         )
     return ImageTop(pixels, s)
-
-
-def _mirror(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Reflect any index into 0 .. length - 1."""
-    folded = index % (2 * length)
-    return np.where(folded < length, folded, 2 * length - 1 - folded)

@@ -93,8 +93,10 @@ def load_painters(
 
     paints: paints its windows, so that it is not loaded here. bare: the same, but remembers none.
     """
+    from everslide.model.below_picture import BelowPicture
     from everslide.model.painter import Painter
     from everslide.model.sketch import Sketch
+    from everslide.model.top import ImageTop
     from everslide.model.watched import WatchedWindows
     from everslide.model.windows import LocalWindows
 
@@ -113,6 +115,8 @@ def load_painters(
     ) -> TilePainter:
         if top is not None and top.s > brush.scales:
             raise SlideError(f"{model} paints below scale {brush.scales} at most, found a picture of scale {top.s}")
+        if isinstance(top, ImageTop) and model in NEED_ARCHITECTURE:
+            top = BelowPicture(top.pixels, top.s, slide.seed)
         return Painter(slide, windows, tiles, top or sketch(slide, reference), reference)
 
     return Painters(
