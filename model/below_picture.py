@@ -106,45 +106,49 @@ class BelowPicture(ImageTop):
 
     def drawn(self, s: int, rect: Rect, around: Floats, painted: Floats) -> Floats:
         """See `TopPlane.drawn`."""
-        manner, whole = MANNERS[s], rect.grown(REACH_PX)
-        density = _density(around)
+        manner, near = MANNERS[s], _inner(around, REACH_PX - RIM_PX)
+        parent, smooth = _inner(near, RIM_PX), smooth_bands(_inner(near, RIM_PX - 1))[1:-1, 1:-1]
+        density, crowd = _density(around), self._view.crowd(rect.grown(REACH_PX), mpp(s + 1))
+        mask, hematoxylin = self._nuclei(s, rect.grown(REACH_PX), density, crowd)
+        density, crowd = _inner(density, REACH_PX - RIM_PX), _inner(crowd, REACH_PX - RIM_PX)
         tissue = _ramp(density.mean(-1), TISSUE)
-        crowd = self._view.crowd(whole, mpp(s + 1))
-        mask, hematoxylin = self._nuclei(s, whole, density, crowd)
-        ring = rect.grown(RIM_PX)
-        mask, hematoxylin, density, tissue, crowd = (
-            _inner(mask, 2 * (REACH_PX - RIM_PX)),
-            _inner(hematoxylin, 2 * (REACH_PX - RIM_PX)),
-            *(_inner(x, REACH_PX - RIM_PX) for x in (density, tissue, crowd)),
-        )
-        fibres = draw_fibres(self._seed, self._view, s, ring.children())
-        strength = np.float32(manner.fibres) * (np.float32(PLAINLY) * fibres.grain).clip(GRAIN, 1.0)
-        strength *= linear(tissue * (np.float32(1.0) - np.float32(AMONG_CELLS) * crowd))
-        strength *= np.float32(1.0) - np.float32(ON_NUCLEI) * mask
+        plain = linear(tissue * (np.float32(1.0) - np.float32(AMONG_CELLS) * crowd))
+
         absorbed = cubic(density)
-        fibrous = (strength * within(fibres.density))[..., None]
-        absorbed += fibrous * (STAINED * absorbed + REFRACTION)
+        fibres = self._fibres(s, rect.grown(RIM_PX), plain, mask)
+        absorbed += fibres[..., None] * (STAINED * absorbed + REFRACTION)
         absorbed += (linear(tissue) * hematoxylin * LN10)[..., None] * STAIN_VECTORS[0]
-        child = WHITE * np.exp(-absorbed)
-        near = _inner(around, REACH_PX - RIM_PX)
-        sharp = np.float32(manner.edges) * linear(tissue * (np.float32(1.0) - np.float32(AMONG_CELLS) * crowd))
         surface = cubic(near)
-        child += sharp[..., None] * (surface - _blurred(surface, 1.5, 3))
-        smooth = smooth_bands(_inner(near, RIM_PX - 1))[1:-1, 1:-1]
+        child = WHITE * np.exp(-absorbed)
+        child += (np.float32(manner.edges) * plain)[..., None] * (surface - _blurred(surface, 1.5, 3))
         drawn = details(_inner(child, 2 * RIM_PX)) - smooth
+
         crowd, tissue = _inner(crowd, RIM_PX), _inner(tissue, RIM_PX)
         share = np.float32(manner.in_fibres) + np.float32(manner.in_cells - manner.in_fibres) * crowd
         share = np.float32(1.0) + tissue * (share - np.float32(1.0))
         bands = smooth + np.float32(manner.gain) * (drawn + share[..., None, None] * (painted - smooth))
-        parent = _inner(near, RIM_PX)
         return within_range(parent, bands, smooth, np.full_like(parent, DARKEST))
 
+    def _fibres(self, s: int, rect: Rect, plain: Floats, mask: Floats) -> Floats:
+        """How much denser children of `rect` are on account of fibres, (2H, 2W), 0 on average over a parent.
+
+        plain: (2H, 2W), how far tissue is fibres. mask: of nuclei.
+        """
+        fibres = draw_fibres(self._seed, self._view, s, rect.children())
+        strength = np.float32(MANNERS[s].fibres) * (np.float32(PLAINLY) * fibres.grain).clip(GRAIN, 1.0)
+        strength *= plain
+        strength *= np.float32(1.0) - np.float32(ON_NUCLEI) * mask
+        return np.asarray(strength * within(fibres.density), np.float32)
+
     def _nuclei(self, s: int, rect: Rect, density: Floats, crowd: Floats) -> tuple[Floats, Floats]:
-        """How far children of `rect` are within a nucleus that is drawn, and the hematoxylin that this adds, which is 0
-        on average over a parent; (2H, 2W) each."""
+        """How far children are within a nucleus that is drawn, and the hematoxylin that this adds, 0 on average over a
+        parent: (2H, 2W) each, of `rect` but for what lies farther off than RIM_PX.
+
+        density, crowd: (H, W, ...) of the whole of it.
+        """
         manner, radius = MANNERS[s], MANNERS[s].around_px
         if not manner.nuclei:
-            nothing = np.zeros((2 * rect.height, 2 * rect.width), np.float32)
+            nothing = _inner(np.zeros((2 * rect.height, 2 * rect.width), np.float32), 2 * (REACH_PX - RIM_PX))
             return nothing, nothing
         blue = ((density / LN10) @ UNMIX)[..., 0].astype(np.float32)
         spots = _blurred(blue, manner.spot_px, int(3 * manner.spot_px) + 1)
@@ -166,7 +170,7 @@ class BelowPicture(ImageTop):
         if s in CHROMATIN:
             nuclei = mask + mask * np.float32(CHROMATIN[s]) * self._chromatin(s, rect.children())
         added = (nuclei - cubic(share)) * cubic(gap * taken * np.float32(manner.nuclei))
-        return mask * linear(taken), added
+        return _inner(mask * linear(taken), 2 * (REACH_PX - RIM_PX)), _inner(added, 2 * (REACH_PX - RIM_PX))
 
     def _chromatin(self, s: int, rect: Rect) -> Floats:
         """Keyed clumps (H, W) of a pixel or two of plane s, of about deviation 1."""
