@@ -101,6 +101,19 @@ def test_order_and_eviction_change_nothing_and_the_parent_is_kept() -> None:
     np.testing.assert_array_equal(box_mean(other.tile(tile)), parent[:128, 128:])
 
 
+def test_no_tile_needs_another_window() -> None:
+    """What it looks at lies within the windows that a tile touches anyhow; glass saves some."""
+    slide = Slide("a", 7, 96 * 16, 96 * 16)
+    plain, drawn = (
+        Painter(slide, SpeckleDenoiser(), MemoryTiles(), top)
+        for top in (ImageTop(PICTURE, 4), BelowPicture(PICTURE, 4, 7))
+    )
+    for tile in (TileIndex(0, 2, 3), TileIndex(0, 3, 3), TileIndex(0, 3, 4), TileIndex(1, 0, 0)):
+        for painter in (plain, drawn):
+            painter.tile(tile)
+        assert 0 < drawn.counts.windows <= plain.counts.windows
+
+
 def test_a_blue_spot_becomes_one_round_nucleus() -> None:
     """At 5x, of 4 um pixels: about 3 pixels wide, and darker than the surface through the parent."""
     side = 2 * REACH_PX + 16
