@@ -54,7 +54,8 @@ def _table(*names: str) -> list[str]:
 
 def _bounds(bounds: list[dict[str, Any]]) -> list[str]:
     missed = sum(x["missed_by"] > 0 for x in bounds)
-    lines = ["", "## Bounds", "", f"{len(bounds) - missed} of {len(bounds)} are met.", ""]
+    met = f"{len(bounds) - missed} of {len(bounds)} are met."
+    lines = ["", "## Bounds", "", f"{met} What was tried for those that are missed: [training.md](training.md).", ""]
     lines += _table("figure", "where", "value", "bound", "")
     for x in bounds:
         value = f"{x['value']:.2f}" + (f" {_span(x['interval'])}" if x["interval"] else "")
@@ -160,6 +161,7 @@ def _textures(tests: list[dict[str, Any]]) -> list[str]:
         f"Ratios are painted over real; bold ones lie outside {SPECTRUM[0]} to {SPECTRUM[1]} (mean H, E: "
         f"{DRIFT[0]} to {DRIFT[1]}). Spectrum: power per octave, finest first. H, E: hematoxylin, eosin density. The "
         "parent is the plane just above; real tissue, too, is denser than its parent, since density is not linear. "
+        "A ratio of means says little where the mean is near zero, as that of hematoxylin in muscle is. "
         "What is painted from the sketch is other tissue than the real one: its rows show likeness, not drift.",
     ]
     for test in tests:
