@@ -56,7 +56,7 @@ CHROMATIN_SALT = 900
 
 
 @dataclass(frozen=True)
-class Manner:
+class Drawing:
     """How a plane is drawn.
 
     spot_px: deviation of the Gaussian over hematoxylin, in pixels of the parent. around_px: radius of a neighbourhood.
@@ -74,11 +74,11 @@ class Manner:
     gain: float
 
 
-MANNERS = {
-    3: Manner(0.5, 5, 0.0, 1.2, 0.3, 0.9, 0.65, 1.1),
-    2: Manner(0.5, 8, 2.5, 1.5, 1.0, 0.65, 0.45, 1.25),
-    1: Manner(1.1, 11, 2.2, 1.3, 1.0, 0.65, 0.55, 1.25),
-    0: Manner(1.8, 11, 2.2, 0.9, 0.3, 0.75, 0.6, 1.0),
+DRAWINGS = {
+    3: Drawing(0.5, 5, 0.0, 1.2, 0.3, 0.9, 0.65, 1.1),
+    2: Drawing(0.5, 8, 2.5, 1.5, 1.0, 0.65, 0.45, 1.25),
+    1: Drawing(1.1, 11, 2.2, 1.3, 1.0, 0.65, 0.55, 1.25),
+    0: Drawing(1.8, 11, 2.2, 0.9, 0.3, 0.75, 0.6, 1.0),
 }
 """By scale: 2.5x to 20x. Chosen by eye and by the power of real detail, on training pictures."""
 NUCLEI_HIDDEN = 4
@@ -102,11 +102,11 @@ class BelowPicture(ImageTop):
 
     def draws(self, s: int) -> bool:
         """See `TopPlane.draws`."""
-        return s in MANNERS and s < self.s - (self.s < NUCLEI_HIDDEN)
+        return s in DRAWINGS and s < self.s - (self.s < NUCLEI_HIDDEN)
 
     def drawn(self, s: int, rect: Rect, around: Floats, painted: Floats) -> Floats:
         """See `TopPlane.drawn`."""
-        manner, near = MANNERS[s], _inner(around, REACH_PX - RIM_PX)
+        drawing, near = DRAWINGS[s], _inner(around, REACH_PX - RIM_PX)
         parent, smooth = _inner(near, RIM_PX), smooth_bands(_inner(near, RIM_PX - 1))[1:-1, 1:-1]
         density, crowd = _density(around), self._view.crowd(rect.grown(REACH_PX), mpp(s + 1))
         mask, hematoxylin = self._nuclei(s, rect.grown(REACH_PX), density, crowd)
@@ -120,13 +120,13 @@ class BelowPicture(ImageTop):
         absorbed += (linear(tissue) * hematoxylin * LN10)[..., None] * STAIN_VECTORS[0]
         surface = cubic(near)
         child = WHITE * np.exp(-absorbed)
-        child += (np.float32(manner.edges) * plain)[..., None] * (surface - _blurred(surface, 1.5, 3))
+        child += (np.float32(drawing.edges) * plain)[..., None] * (surface - _blurred(surface, 1.5, 3))
         drawn = details(_inner(child, 2 * RIM_PX)) - smooth
 
         crowd, tissue = _inner(crowd, RIM_PX), _inner(tissue, RIM_PX)
-        share = np.float32(manner.in_fibres) + np.float32(manner.in_cells - manner.in_fibres) * crowd
+        share = np.float32(drawing.in_fibres) + np.float32(drawing.in_cells - drawing.in_fibres) * crowd
         share = np.float32(1.0) + tissue * (share - np.float32(1.0))
-        bands = smooth + np.float32(manner.gain) * (drawn + share[..., None, None] * (painted - smooth))
+        bands = smooth + np.float32(drawing.gain) * (drawn + share[..., None, None] * (painted - smooth))
         return within_range(parent, bands, smooth, np.full_like(parent, DARKEST))
 
     def _fibres(self, s: int, rect: Rect, plain: Floats, mask: Floats) -> Floats:
@@ -135,7 +135,7 @@ class BelowPicture(ImageTop):
         plain: (2H, 2W), how far tissue is fibres. mask: of nuclei.
         """
         fibres = draw_fibres(self._seed, self._view, s, rect.children())
-        strength = np.float32(MANNERS[s].fibres) * (np.float32(PLAINLY) * fibres.grain).clip(GRAIN, 1.0)
+        strength = np.float32(DRAWINGS[s].fibres) * (np.float32(PLAINLY) * fibres.grain).clip(GRAIN, 1.0)
         strength *= plain
         strength *= np.float32(1.0) - np.float32(ON_NUCLEI) * mask
         return np.asarray(strength * within(fibres.density), np.float32)
@@ -146,16 +146,16 @@ class BelowPicture(ImageTop):
 
         density, crowd: (H, W, ...) of the whole of it.
         """
-        manner, radius = MANNERS[s], MANNERS[s].around_px
-        if not manner.nuclei:
+        drawing, radius = DRAWINGS[s], DRAWINGS[s].around_px
+        if not drawing.nuclei:
             nothing = _inner(np.zeros((2 * rect.height, 2 * rect.width), np.float32), 2 * (REACH_PX - RIM_PX))
             return nothing, nothing
         blue = ((density / LN10) @ UNMIX)[..., 0].astype(np.float32)
-        spots = _blurred(blue, manner.spot_px, int(3 * manner.spot_px) + 1)
+        spots = _blurred(blue, drawing.spot_px, int(3 * drawing.spot_px) + 1)
         mean = _blurred(spots, radius / 2, radius)
         deviation = np.sqrt(np.maximum(_blurred(spots * spots, radius / 2, radius) - mean * mean, np.float32(1e-5)))
         excess = np.asarray((spots - mean) / (deviation + np.float32(0.01)), np.float32)
-        if s == max(s for s, other in MANNERS.items() if other.nuclei):
+        if s == max(s for s, other in DRAWINGS.items() if other.nuclei):
             mask = discs(self._seed, rect, spots, excess, self._view.grain(rect, mpp(s + 1)), mpp(s))
         else:
             mask = outlined(s, excess)
@@ -169,7 +169,7 @@ class BelowPicture(ImageTop):
         nuclei = mask
         if s in CHROMATIN:
             nuclei = mask + mask * np.float32(CHROMATIN[s]) * self._chromatin(s, rect.children())
-        added = (nuclei - cubic(share)) * cubic(gap * taken * np.float32(manner.nuclei))
+        added = (nuclei - cubic(share)) * cubic(gap * taken * np.float32(drawing.nuclei))
         return _inner(mask * linear(taken), 2 * (REACH_PX - RIM_PX)), _inner(added, 2 * (REACH_PX - RIM_PX))
 
     def _chromatin(self, s: int, rect: Rect) -> Floats:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from everslide.model.bands import smooth_bands
-from everslide.model.below_picture import MANNERS, REACH_PX, BelowPicture
+from everslide.model.below_picture import DRAWINGS, REACH_PX, BelowPicture
 from everslide.model.drawn_fibres import STEPS, draw_fibres, trace
 from everslide.model.evaluate import MemoryTiles, field_of
 from everslide.model.fake import SpeckleDenoiser
@@ -48,7 +48,7 @@ def drawn(s: int, rect: Rect, around: Floats, seed: int = 5) -> Floats:
     return BelowPicture(PICTURE, 4, seed).drawn(s, rect, around, painted)
 
 
-@pytest.mark.parametrize("s", sorted(MANNERS))
+@pytest.mark.parametrize("s", sorted(DRAWINGS))
 @pytest.mark.parametrize("x", [0, 2**27])
 def test_a_part_is_the_same_as_in_the_whole(s: int, x: int) -> None:
     """Bit for bit, also far out: nothing is looked at that lies farther away than the reach."""
@@ -58,7 +58,7 @@ def test_a_part_is_the_same_as_in_the_whole(s: int, x: int) -> None:
     np.testing.assert_array_equal(part, whole[18:29, 7:27])
 
 
-@pytest.mark.parametrize("s", sorted(MANNERS))
+@pytest.mark.parametrize("s", sorted(DRAWINGS))
 def test_children_stay_within_their_parent_and_within_range(s: int) -> None:
     around = tissue(40 + 2 * REACH_PX, 48 + 2 * REACH_PX, 2).astype(np.float32)
     parent = around[REACH_PX:-REACH_PX, REACH_PX:-REACH_PX]
