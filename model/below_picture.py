@@ -80,7 +80,7 @@ DRAWINGS = {
     1: Drawing(1.1, 11, 2.2, 1.3, 1.0, 0.65, 0.55, 1.25),
     0: Drawing(1.8, 11, 2.2, 0.9, 0.3, 0.75, 0.6, 1.0),
 }
-"""By scale: 2.5x to 20x. Chosen by eye and by the power of real detail, on training pictures."""
+"""By scale: 2.5x to 20x. Chosen by eye, and by the figures that `docs/training.md` tells."""
 NUCLEI_HIDDEN = 4
 """From this scale up, 1.25x, a picture shows no single nucleus: drawing begins right below it, else an octave later."""
 
