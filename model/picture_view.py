@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from everslide.model.geometry import Rect, mpp
 from everslide.model.stain import hematoxylin_eosin
+from everslide.model.top import mirrored
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -66,9 +67,3 @@ class PictureView:
         down, aside = (y - row).astype(np.float32)[:, None], (x - col).astype(np.float32)
         across = plane[:, col] + (plane[:, col + 1] - plane[:, col]) * aside
         return np.asarray(across[row] + (across[row + 1] - across[row]) * down, np.float32)
-
-
-def mirrored(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Reflect any index into 0 .. length - 1."""
-    folded = index % (2 * length)
-    return np.where(folded < length, folded, 2 * length - 1 - folded)

@@ -14,7 +14,6 @@ from PIL import Image
 from everslide.model.errors import ImageError
 from everslide.model.geometry import BASE_MPP, TILE_PX, Rect, mpp
 from everslide.model.picture import read_rgb
-from everslide.model.picture_view import mirrored
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -112,3 +111,9 @@ def read_top(path: Path, um_per_px: float) -> ImageTop:
             Image.fromarray(pixels).resize((max(size[0], 2), max(size[1], 2)), Image.Resampling.LANCZOS)
         )
     return ImageTop(pixels, s)
+
+
+def mirrored(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Reflect any index into 0 .. length - 1."""
+    folded = index % (2 * length)
+    return np.where(folded < length, folded, 2 * length - 1 - folded)
