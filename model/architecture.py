@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from everslide.model.bands import smooth_bands
 from everslide.model.drawn_tissue import NUCLEI_UM, DrawnTissue
+from everslide.model.enlarged import means
 from everslide.model.geometry import Rect, mpp
 from everslide.model.wavelet import details, merge
 
@@ -105,9 +106,9 @@ class Architecture:
         if not covered.any():
             return details(denser(smooth, np.ones_like(smooth), np.ones_like(smooth)))
         density = (self.tissue.density(x, y, um) * covered).astype(np.float32)
-        expected = _smooth_children(_means(density[..., :3]))
+        expected = _smooth_children(means(density[..., :3]))
         light = np.exp(density[..., 3:] * -HEMATOXYLIN)
-        expected_light = np.maximum(_smooth_children(_means(light)), np.float32(0.1))
+        expected_light = np.maximum(_smooth_children(means(light)), np.float32(0.1))
         share = (density[2:-2, 2:-2, :3] / np.maximum(expected, LEAST)).clip(0, MOST)
         share[expected < LEAST] = 1.0  # nothing is known of what is there
         return details(denser(smooth, share, light[2:-2, 2:-2] / expected_light))
@@ -140,11 +141,6 @@ def _ramp(density: Floats, over: tuple[float, float]) -> Floats:
 def tissue_share(pixels: Floats) -> Floats:
     """How far pixels (H, W, RGB) in grey levels are tissue and not glass, (H, W, 1), 0 to 1."""
     return _ramp(_density(pixels), GLASS_DENSITY)
-
-
-def _means(plane: Floats) -> Floats:
-    """2x2 means: (2H, 2W, C) -> (H, W, C)."""
-    return np.float32(0.25) * (plane[0::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 0::2] + plane[1::2, 1::2])
 
 
 def within_range(means: Floats, bands: Floats, smooth: Floats, darkest: Floats) -> Floats:

@@ -17,14 +17,13 @@ from scipy import ndimage
 
 from everslide.model.architecture import within_range
 from everslide.model.bands import smooth_bands
-from everslide.model.drawn_fibres import draw_fibres
+from everslide.model.drawn_fibres import draw_fibres, smoothed_noise
 from everslide.model.enlarged import cubic, linear, means, within
 from everslide.model.geometry import Rect, mpp
 from everslide.model.picture_view import PictureView
-from everslide.model.shown_nuclei import discs, outlined
+from everslide.model.shown_nuclei import SHARPNESS, discs, outlined
 from everslide.model.stain import STAIN_VECTORS, UNMIX
 from everslide.model.top import ImageTop
-from everslide.model.value_noise import lattice
 from everslide.model.wavelet import details
 
 Pixels = NDArray[np.uint8]
@@ -44,6 +43,8 @@ EPITHELIUM_GAP = 0.4
 """Where cells crowd, nuclei have at least this part of the hematoxylin around them more."""
 CHROMATIN = {0: 0.3, 1: 0.18}
 """How much of a nucleus is clumps of chromatin, at 20x and 10x."""
+CLUMP_PX = 0.8
+"""Deviation of the Gaussian over keyed noise that gives them; times 5 it is about one strong."""
 GRAIN, PLAINLY = 0.6, 3.0
 """Fibres are drawn this strong where the picture shows no grain, and as much stronger as it does."""
 AMONG_CELLS, ON_NUCLEI = 0.8, 0.8
@@ -155,10 +156,10 @@ class BelowPicture(ImageTop):
         mean = _blurred(spots, radius / 2, radius)
         deviation = np.sqrt(np.maximum(_blurred(spots * spots, radius / 2, radius) - mean * mean, np.float32(1e-5)))
         excess = np.asarray((spots - mean) / (deviation + np.float32(0.01)), np.float32)
-        if s == max(s for s, other in DRAWINGS.items() if other.nuclei):
-            mask = discs(self._seed, rect, spots, excess, self._view.grain(rect, mpp(s + 1)), mpp(s))
-        else:
+        if s in SHARPNESS:
             mask = outlined(s, excess)
+        else:
+            mask = discs(self._seed, rect, spots, excess, self._view.grain(rect, mpp(s + 1)), mpp(s))
         share, less = means(mask), max(2, 3 * radius // 4)
         inside, outside = (
             _blurred(blue * part, less / 2, less) / (_blurred(part, less / 2, less) + np.float32(0.01))
@@ -168,16 +169,10 @@ class BelowPicture(ImageTop):
         taken = _ramp(gap, GAP)
         nuclei = mask
         if s in CHROMATIN:
-            nuclei = mask + mask * np.float32(CHROMATIN[s]) * self._chromatin(s, rect.children())
+            clumps = smoothed_noise(self._seed, CHROMATIN_SALT + s, rect.children(), CLUMP_PX) * np.float32(5.0)
+            nuclei = mask + mask * np.float32(CHROMATIN[s]) * clumps
         added = (nuclei - cubic(share)) * cubic(gap * taken * np.float32(drawing.nuclei))
         return _inner(mask * linear(taken), 2 * (REACH_PX - RIM_PX)), _inner(added, 2 * (REACH_PX - RIM_PX))
-
-    def _chromatin(self, s: int, rect: Rect) -> Floats:
-        """Keyed clumps (H, W) of a pixel or two of plane s, of about deviation 1."""
-        rim = 3
-        cols, rows = np.meshgrid(np.arange(rect.x - rim, rect.right + rim), np.arange(rect.y - rim, rect.bottom + rim))
-        values = lattice(self._seed, CHROMATIN_SALT + s, cols, rows).astype(np.float32)
-        return _inner(_blurred(values, 0.8, rim), rim) * np.float32(5.0)
 
 
 def _density(pixels: Floats) -> Floats:

@@ -54,7 +54,7 @@ def draw_fibres(seed: int, view: PictureView, s: int, rect: Rect) -> Fibres:
     rim = STEPS + 2
     traced = Rect(left - rim, top - rim, right - left + 1 + 2 * rim, bottom - top + 1 + 2 * rim)
     along, across = view.grain(traced, STEP_UM)
-    noise = _noise(seed, GRAIN_SALT, traced.grown(STEPS + 1))
+    noise = smoothed_noise(seed, GRAIN_SALT, traced.grown(STEPS + 1), THICKNESS)
     x = ((np.arange(traced.width, dtype=np.float64) + traced.x + 0.5) * STEP_UM)[None]
     y = ((np.arange(traced.height, dtype=np.float64) + traced.y + 0.5) * STEP_UM)[:, None]
     wave = np.float32(WAVE) * fractal(seed, WAVE_SALT, x, y, WAVE_UM, 2, turned=True).astype(np.float32)
@@ -118,12 +118,12 @@ def _between(plane: Floats, rows: Integers, cols: Integers, dy: Floats, dx: Floa
     return np.asarray(upper + fy * (lower - upper))
 
 
-def _noise(seed: int, salt: int, rect: Rect) -> Floats:
-    """Keyed noise of a lattice, smoothed."""
+def smoothed_noise(seed: int, salt: int, rect: Rect, deviation: float) -> Floats:
+    """Keyed noise of a lattice (H, W), under a Gaussian of that deviation that reaches 3 of its points."""
     rim = 3
     cols, rows = np.meshgrid(np.arange(rect.x - rim, rect.right + rim), np.arange(rect.y - rim, rect.bottom + rim))
     values = lattice(seed, salt, cols, rows).astype(np.float32)
-    return np.asarray(ndimage.gaussian_filter(values, THICKNESS, radius=rim)[rim:-rim, rim:-rim])
+    return np.asarray(ndimage.gaussian_filter(values, deviation, radius=rim)[rim:-rim, rim:-rim])
 
 
 def _profile(phase: Floats, um_per_px: float) -> Floats:
