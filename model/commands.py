@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal, get_args
 
 import click
 
 from everslide.model.speaking import speaking
 
-Objective = Literal["encoder", "velocity", "cdm", "chain", "distil", "adversarial"]
-OBJECTIVES = get_args(Objective)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -19,58 +16,68 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.command()
 @click.argument("images", type=_FOLDER)
 @click.option("--out", type=_FOLDER, required=True, help="Folder for the prepared pyramids.")
-@click.option("--hold-out", multiple=True, metavar="PATTERN", help="Keep files of this name for measuring; repeatable.")
+@click.option("--hold-out", multiple=True, metavar="PATTERN", help="Keep files of this name for reports; repeatable.")
+@click.option("--validate", multiple=True, metavar="PATTERN", help="Keep files of this name to choose weights on.")
+@click.option("--licence", default="", help="Licence of the images for which the manifest names none.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the composed low-magnification scenes.")
-def prepare(images: Path, out: Path, hold_out: tuple[str, ...], seed: int) -> None:
+def prepare(
+    images: Path, out: Path, hold_out: tuple[str, ...], validate: tuple[str, ...], licence: str, seed: int
+) -> None:
     """Cut box pyramids for training out of real IMAGES.
 
-    IMAGES is a folder of whole-slide files, and of .jpg and .png images listed with their resolution in its
-    manifest.json: {"field.jpg": {"um_per_px": 0.5}}.
+    IMAGES is a folder of whole-slide files, and of .jpg and .png images listed with their resolution and licence in its
+    manifest.json: {"field.jpg": {"um_per_px": 0.5, "licence": "CC BY 4.0", "organ": "colon"}}.
     """
-    from everslide.model.prepare import prepare as run
+    from everslide.model.training.prepare import prepare as run
 
     with speaking():
-        prepared = run(images, out, hold_out, seed)
-    held_out = sum(image.split == "held-out" for image in prepared)
-    click.echo(f"{len(prepared)} images in {out}, {held_out} of them held out")
+        prepared = run(images, out, hold_out, validate, seed, licence)
+    counts = {split: sum(image.split == split for image in prepared) for split in ("validation", "held-out")}
+    click.echo(f"{len(prepared)} images in {out}, {counts['validation']} for validation, {counts['held-out']} held out")
 
 
 @click.command()
 @click.argument("prepared", type=_FOLDER)
 @click.option("--run", "folder", type=_FOLDER, required=True, help="Folder of the run; continued where it has begun.")
 @click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Training time over all sittings.")
-@click.option("--batch", default=8, show_default=True, help="Crops a step.")
-@click.option("--threads", default=2, show_default=True, help="CPU threads.")
-@click.option("--objective", type=click.Choice(OBJECTIVES), default="velocity", show_default=True)
 @click.option("--start", type=_FILE, help="Weights to start a new run from; random ones by default.")
-@click.option("--encoder", type=_FILE, help="The encoder of tissue; the shipped one by default.")
-@click.option("--compile/--no-compile", default=True, show_default=True, help="Fuse operations with torch.compile.")
+@click.option("--batch", type=click.IntRange(1), default=4, show_default=True, help="Chains a step and process.")
+@click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="That average their gradients.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of each process.")
+@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Readers of each process.")
+@click.option("--save-every", type=click.FloatRange(min=1), default=300, show_default=True, help="Seconds.")
+@click.option("--encoder", is_flag=True, help="Train the encoder of 20x tissue instead of the painter.")
 def train(
     prepared: Path,
     folder: Path,
     minutes: float,
-    batch: int,
-    threads: int,
-    objective: Objective,
     start: Path | None,
-    encoder: Path | None,
-    compile: bool,
+    batch: int,
+    processes: int,
+    threads: int,
+    workers: int,
+    save_every: float,
+    encoder: bool,
 ) -> None:
-    """Train `mini` on a PREPARED folder, on a GPU where there is one.
+    """Train `mini` on a PREPARED folder, in several processes where --processes says so, each with a GPU of its own
+    where there are GPUs.
 
-    In this order: `encoder` learns without labels what 20x patches show (RUN/encoder.safetensors; --encoder gives it
-    to what follows). `velocity` trains the denoiser, from nothing or from --start. `cdm` adds to the weights of --start
-    the model that samples conditions. `chain` trains those weights on what they paint themselves. `distil` teaches them
-    to paint in half as many steps. `adversarial` trains those that paint in one step on against a critic. The averaged
-    weights are written to RUN/mini.safetensors every few minutes, the curve to RUN/curve.jsonl.
+    Chains of octaves are painted below real parents and held against the real tissue there (the energy score of
+    features). The averaged weights are written to RUN/mini.safetensors every few minutes, with a sheet of what they
+    paint at validation places (RUN/sheet-STEP.jpg); the scores go to RUN/curve.jsonl. The same command continues a run.
+    It needs the packages of the extra `train`: pip install 'everslide[train]'.
     """
-    from everslide.model import training
-
-    if objective in ("cdm", "chain", "distil", "adversarial") and start is None:
-        raise click.UsageError(f"--objective {objective}: expected --start WEIGHTS, trained for `velocity` before")
     with speaking():
-        given = training.Given(prepared, folder, minutes, threads, batch, compile, start, encoder)
-        written = getattr(training, objective)(given)
+        if encoder:
+            from everslide.model.training.encoder_training import EncoderPlan, train_encoder
+
+            written = train_encoder(prepared, folder, EncoderPlan(minutes), threads)
+        else:
+            from everslide.model.training.trainer import Plan
+            from everslide.model.training.trainer import train as run
+
+            plan = Plan(minutes, batch, workers=workers, save_every_s=save_every)
+            written = run(prepared, folder, plan, start=start, processes=processes, threads=threads)
     click.echo(f"weights: {written}")
 
 
@@ -107,10 +114,10 @@ def evaluate(
 
     Larger and more fields give narrower intervals, and take longer in proportion.
     """
-    from everslide.model.conditions.encoder import load_encoder
     from everslide.model.evaluate import Plan
     from everslide.model.evaluation import evaluate as run
-    from everslide.model.mini import load_mini
+    from everslide.model.mini.encoder import load_encoder
+    from everslide.model.mini.model import load_mini
     from everslide.model.report import markdown
 
     plan = Plan(seed=seed, places=places, fields=fields, field_px=field_px, neighbours=neighbours)
@@ -130,7 +137,7 @@ def evaluate(
 @click.option("--seed", default=7, show_default=True, help="Seed of the painted slide.")
 def sheet(prepared: Path, weights: Path | None, out: Path, seed: int) -> None:
     """Draw painted and real fields of every magnification side by side, from held-out images of a PREPARED folder."""
-    from everslide.model.mini import load_mini
+    from everslide.model.mini.model import load_mini
     from everslide.model.report import draw_sheet
 
     with speaking():
@@ -139,33 +146,10 @@ def sheet(prepared: Path, weights: Path | None, out: Path, seed: int) -> None:
 
 
 @click.command()
-@click.argument("prepared", type=_FOLDER)
-@click.option("--weights", type=_FILE, required=True, help="Weights of `mini`; the fitted model goes into this file.")
-@click.option("--crops", default=200, show_default=True, help="Training crops per scale.")
-@click.option(
-    "--finest",
-    type=click.IntRange(0, 7),
-    default=0,
-    show_default=True,
-    help="Finest scale it is held at: 0 is 20x, 4 is 1.25x.",
-)
-def calibrate(prepared: Path, weights: Path, crops: int, finest: int) -> None:
-    """Fit how strong detail is, given its parent, on the training images of a PREPARED folder.
-
-    What was trained against a critic knows it by itself where there were many training images: --finest 4.
-    """
-    from everslide.model.calibrate import calibrate as run
-
-    with speaking():
-        run(prepared, weights, crops, finest)
-    click.echo(f"{weights}: contrast fitted")
-
-
-@click.command()
 @click.argument("name")
 @click.option("--seed", default=1, show_default=True, help="Seed of what is painted.")
 @click.option("--model", default="mini", show_default=True, help="Model that paints it.")
-@click.option("--steps", type=int, help="Steps from noise to detail: mini offers 2, 4 and 8.")
+@click.option("--steps", type=int, help="Steps from noise to detail: mini offers 1, 2, 4 and 8.")
 @click.option("--guidance", type=float, default=1.0, show_default=True, help="Classifier-free: mini offers 1 to 4.")
 @click.option("--size", type=(int, int), metavar="WIDTH HEIGHT", help="In 20x pixels; 131072 98304 by default.")
 @click.option("--unbounded", is_flag=True, help="A slide without an end.")
@@ -205,4 +189,4 @@ def new(
     click.echo(f"{out}: slide {name}, {extent}; see it with `everslide serve{serving} --slides {out}`")
 
 
-COMMANDS = (prepare, train, calibrate, evaluate, sheet, new)
+COMMANDS = (prepare, train, evaluate, sheet, new)

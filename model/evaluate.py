@@ -15,21 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from everslide.model.below_picture import BelowPicture
 from everslide.model.compared import SQUARE_PX, Comparison
-from everslide.model.denoiser import Denoiser, WindowModel, as_window_model
 from everslide.model.errors import DataError
-from everslide.model.geometry import TILE_PX, Rect, TileIndex, WindowIndex, magnification, tiles_touching
+from everslide.model.geometry import TILE_PX, TOP_SCALE, Rect, TileIndex, WindowIndex, magnification, tiles_touching
 from everslide.model.measures import tissue_share
 from everslide.model.painter import Painter
-from everslide.model.prepare import Prepared, plane
-from everslide.model.sketch import TOP_SCALE, Sketch
+from everslide.model.sketch import Sketch
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density
 from everslide.model.subject import Subject
+from everslide.model.top import ImageTop
+from everslide.model.training.prepare import Prepared, plane
 from everslide.model.wavelet import box_mean, merge
+from everslide.model.window_model import WindowModel
 
-Model = Denoiser | WindowModel
 Pixels = NDArray[np.uint8]
 FIELD_PX = 768
 """Side of the fields that are painted and compared in the chain test."""
@@ -85,7 +84,7 @@ def field_of(painter: Painter, s: int, rect: Rect) -> Pixels:
     return canvas[rect.y - top : rect.bottom - top, rect.x - left : rect.right - left]
 
 
-def chain_test(folder: Path, images: list[Prepared], denoiser: Model, start: int, stop: int) -> Comparison:
+def chain_test(folder: Path, images: list[Prepared], model: WindowModel, start: int, stop: int) -> Comparison:
     """Paint every image from its real plane `start` down to plane `stop`, where its tissue is densest."""
     title = f"from real {magnification(start):g}x to {magnification(stop):g}x"
     out = Comparison(title, same_place=True)
@@ -93,7 +92,7 @@ def chain_test(folder: Path, images: list[Prepared], denoiser: Model, start: int
         real = {s: np.array(plane(folder, image, s)) for s in range(stop, start + 1)}
         high, wide = real[start].shape[:2]
         slide = Slide("real", 1, max(wide * 2**start, TILE_PX), max(high * 2**start, TILE_PX))
-        painter = Painter(slide, denoiser, MemoryTiles(), BelowPicture(real[start], start, slide.seed))
+        painter = Painter(slide, model, MemoryTiles(), ImageTop(real[start], start))
         rect = Rect(0, 0, wide, high)
         for s in range(start - 1, stop - 1, -1):
             rect = _densest(real[s], rect.children())
@@ -102,7 +101,9 @@ def chain_test(folder: Path, images: list[Prepared], denoiser: Model, start: int
     return out
 
 
-def octave_test(folder: Path, images: list[Prepared], denoiser: Model, s: int, octaves: int, plan: Plan) -> Comparison:
+def octave_test(
+    folder: Path, images: list[Prepared], model: WindowModel, s: int, octaves: int, plan: Plan
+) -> Comparison:
     """Paint fields of plane s of every image from its real plane `octaves` above, where its tissue is densest."""
     title = f"{magnification(s):g}x from real {magnification(s + octaves):g}x"
     out = Comparison(title, same_place=True)
@@ -113,9 +114,7 @@ def octave_test(folder: Path, images: list[Prepared], denoiser: Model, s: int, o
         real = plane(folder, image, s)
         high, wide = (min(a * 2**octaves, b) // 2 * 2 for a, b in zip(parent.shape[:2], real.shape[:2], strict=True))
         size = (max(side * 2 ** (s + octaves), TILE_PX) for side in (parent.shape[1], parent.shape[0]))
-        painter = Painter(
-            Slide("real", plan.seed, *size), denoiser, MemoryTiles(), BelowPicture(parent, s + octaves, plan.seed)
-        )
+        painter = Painter(Slide("real", plan.seed, *size), model, MemoryTiles(), ImageTop(parent, s + octaves))
         for rect in _dense_fields(real, Rect(0, 0, wide, high), field_px, count):
             truth = np.array(real[rect.y : rect.bottom, rect.x : rect.right])
             out.add(s, field_of(painter, s, rect), truth, field_of(painter, s + 1, rect.parent()), image.name)
@@ -165,11 +164,11 @@ def _dense_fields(pixels: Pixels, area: Rect, field_px: int, count: int) -> list
 
 
 def root_test(
-    folder: Path, images: list[Prepared], denoiser: Model, seed: int, places: int, stop: int = 0
+    folder: Path, images: list[Prepared], model: WindowModel, seed: int, places: int, stop: int = 0
 ) -> Comparison:
     """Paint a slide from its sketch down to plane `stop` at `places` places; real fields are those of `images`."""
     slide = Slide("evaluated", seed)
-    painter = Painter(slide, denoiser, MemoryTiles(), Sketch(slide, architecture=True))
+    painter = Painter(slide, model, MemoryTiles(), Sketch(slide))
     out = Comparison(f"from the sketch to {magnification(stop):g}x", same_place=False)
     top = field_of(painter, TOP_SCALE, Rect(0, 0, *slide.size_at(TOP_SCALE)))
     for place in tqdm(range(places), desc=out.title, unit="place"):
@@ -216,9 +215,8 @@ def _densest_painted(painter: Painter, s: int, area: Rect) -> Rect:
     return Rect(area.x + (area.width - wide) // 4 * 2, area.y + (area.height - high) // 4 * 2, wide, high)
 
 
-def agreement_db(denoiser: Model, parent: Pixels, s: int) -> float:
+def agreement_db(model: WindowModel, parent: Pixels, s: int) -> float:
     """PSNR between a parent window and the box mean of its painted children before the exact step, in dB."""
-    model = as_window_model(denoiser)
     side = model.grid.window_px // 2
     window = np.ascontiguousarray(parent[:side, :side])
     bands = model.bands(Subject(5), [WindowIndex(s, 0, 0, model.grid)] * model.batch, np.stack([window] * model.batch))[
@@ -229,12 +227,12 @@ def agreement_db(denoiser: Model, parent: Pixels, s: int) -> float:
     return float(10 * np.log10(255.0**2 / max(error, 1e-9)))
 
 
-def seeds(denoiser: Model, parent: Pixels, s: int) -> dict[str, bool]:
+def seeds(model: WindowModel, parent: Pixels, s: int) -> dict[str, bool]:
     """Whether two seeds paint other pixels under one parent of plane s + 1, and one seed the same bytes twice."""
 
     def painted(seed: int) -> bytes:
         size = (max(side * 2 ** (s + 1), TILE_PX) for side in (parent.shape[1], parent.shape[0]))
-        painter = Painter(Slide("seeded", seed, *size), denoiser, MemoryTiles(), BelowPicture(parent, s + 1, seed))
+        painter = Painter(Slide("seeded", seed, *size), model, MemoryTiles(), ImageTop(parent, s + 1))
         return painter.tile(TileIndex(s, 0, 0)).tobytes()
 
     first = painted(1)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from everslide.model.bounds import verdicts
 from everslide.model.compared import SQUARE_PX, Comparison, Squares, rows_of, square_places, squares_of
-from everslide.model.denoiser import as_window_model
 from everslide.model.divergence import MIN_PLACES, Embeds, divergence
 from everslide.model.errors import DataError
 from everslide.model.evaluate import (
@@ -20,7 +19,6 @@ from everslide.model.evaluate import (
     MEANING_OCTAVES,
     MIN_PARENT_PX,
     OCTAVES,
-    Model,
     Plan,
     agreement_db,
     octave_test,
@@ -29,13 +27,13 @@ from everslide.model.evaluate import (
     seeds,
     spanning,
 )
-from everslide.model.geometry import magnification
+from everslide.model.geometry import TOP_SCALE, magnification
 from everslide.model.meaning import MEANING_PX, meaning
 from everslide.model.memory import TrainingSquares, compare_nearness, training_surroundings
 from everslide.model.nuclei import compare_nuclei
-from everslide.model.prepare import plane, read_index
-from everslide.model.sketch import TOP_SCALE
 from everslide.model.speed import speed
+from everslide.model.training.prepare import plane, read_index
+from everslide.model.window_model import WindowModel
 
 Pixels = NDArray[np.uint8]
 
@@ -43,9 +41,9 @@ Pixels = NDArray[np.uint8]
 class Evaluation:
     """One run over the held-out images of a prepared folder. What could not be measured is named in `missing`."""
 
-    def __init__(self, folder: Path, denoiser: Model, encoder: Embeds, plan: Plan) -> None:
+    def __init__(self, folder: Path, model: WindowModel, encoder: Embeds, plan: Plan) -> None:
         """Raises DataError where the folder holds nothing to measure."""
-        self._folder, self._denoiser, self._encoder, self._plan = folder, denoiser, encoder, plan
+        self._folder, self._model, self._encoder, self._plan = folder, model, encoder, plan
         self._rng = np.random.default_rng(plan.seed)
         index = read_index(folder)
         self._held_out = [image for image in index if image.split == "held-out"]
@@ -61,10 +59,10 @@ class Evaluation:
         """All figures, ready for JSON."""
         started = time.perf_counter()
         compared = {n: self._octaves(n) for n in OCTAVES}
-        root = root_test(self._folder, self._held_out, self._denoiser, self._plan.seed, self._plan.places)
+        root = root_test(self._folder, self._held_out, self._model, self._plan.seed, self._plan.places)
         figures: dict[str, Any] = {
-            "weights": self._denoiser.fingerprint[:16],
-            "calls_per_window": self._denoiser.calls_per_window,
+            "weights": self._model.fingerprint[:16],
+            "calls_per_window": self._model.calls_per_window,
             "held_out": sorted(image.name for image in self._held_out if image.kind == "field"),
             "plan": asdict(self._plan),
             "distances": [
@@ -77,7 +75,7 @@ class Evaluation:
             "memorisation": self._memorisation(compared[OCTAVES[-1]].get(0)),
             "agreement_db": self._agreement(),
             "seeds": self._seeds(),
-            **speed(self._denoiser, self._plan.seed),
+            **speed(self._model, self._plan.seed),
         }
         figures["missing"] = self.missing
         figures["seconds"] = time.perf_counter() - started
@@ -91,7 +89,7 @@ class Evaluation:
         for s in reversed(scales):
             images = spanning(self._folder, self._held_out, s, octaves)
             if images:
-                out[s] = octave_test(self._folder, images, self._denoiser, s, octaves, self._plan)
+                out[s] = octave_test(self._folder, images, self._model, s, octaves, self._plan)
             else:
                 self.missing.append(
                     f"{magnification(s):g}x painted from {magnification(s + octaves):g}x: no held-out image shows "
@@ -146,7 +144,7 @@ class Evaluation:
         if not images:
             self.missing.append("meaning of 20x under its 2.5x parent: no held-out image at 20x")
             return []
-        three = octave_test(self._folder, images, self._denoiser, 0, MEANING_OCTAVES, self._plan)
+        three = octave_test(self._folder, images, self._model, 0, MEANING_OCTAVES, self._plan)
         rows = []
         for octaves, compared in ((MEANING_OCTAVES, three), (OCTAVES[-1], four)):
             if compared is None:
@@ -189,21 +187,21 @@ class Evaluation:
 
     def _agreement(self) -> dict[str, float]:
         """Agreement in dB at every scale for which a real parent fills a window."""
-        side = as_window_model(self._denoiser).grid.window_px // 2
+        side = self._model.grid.window_px // 2
         out = {}
         for s in reversed(range(TOP_SCALE)):
             for image in self._held_out:
                 if image.finest <= s + 1 <= image.coarsest:
                     parent = plane(self._folder, image, s + 1)
                     if min(parent.shape[:2]) >= side:
-                        out[f"{magnification(s):g}x"] = agreement_db(self._denoiser, np.array(parent), s)
+                        out[f"{magnification(s):g}x"] = agreement_db(self._model, np.array(parent), s)
                         break
         return out
 
     def _seeds(self) -> dict[str, bool]:
         """See `seeds`, at the finest scale of a held-out image."""
         image = min(self._held_out, key=lambda x: x.finest)
-        return seeds(self._denoiser, real_plane(self._folder, image, image.finest + 1), image.finest)
+        return seeds(self._model, real_plane(self._folder, image, image.finest + 1), image.finest)
 
 
 def _down(octaves: int) -> str:
@@ -216,6 +214,6 @@ def _some(squares: Squares, count: int, rng: np.random.Generator) -> Squares:
     return Squares(squares.painted[chosen], squares.real[chosen], [squares.images[i] for i in chosen], squares.apart)
 
 
-def evaluate(folder: Path, denoiser: Model, encoder: Embeds, plan: Plan | None = None) -> dict[str, Any]:
+def evaluate(folder: Path, model: WindowModel, encoder: Embeds, plan: Plan | None = None) -> dict[str, Any]:
     """All tests on the held-out images of a prepared folder; figures ready for JSON. Raises DataError."""
-    return Evaluation(folder, denoiser, encoder, plan or Plan()).run()
+    return Evaluation(folder, model, encoder, plan or Plan()).run()

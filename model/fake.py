@@ -1,25 +1,32 @@
-"""A denoiser without weights: grain in proportion to the local density. For tests, and for trying the service."""
+"""A model without weights: grain in proportion to the local density. For tests, and for trying the service."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from everslide.model import noise as keyed
+from everslide.model.geometry import WindowIndex
+from everslide.model.subject import Subject
+from everslide.model.window_model import WindowModel
 
-class SpeckleDenoiser:
+
+class SpeckleModel(WindowModel):
     """Paints speckle on tissue and nearly nothing on glass. Keeps every promise of a painter but that of beauty."""
 
     name = "speckle"
     fingerprint = "5bec41e0"
-    calls_per_window = 1
 
     def __init__(self, batch: int = 1) -> None:
         self.batch = batch
 
-    def detail(
-        self, s: int, parents: NDArray[np.uint8], noise: NDArray[np.float32], grain: NDArray[np.float32]
+    def bands(
+        self, subject: Subject, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]
     ) -> NDArray[np.float32]:
-        """See `Denoiser.detail`; one octave of speckle, as strong as a tenth of the distance from white."""
+        """See `WindowModel.bands`; one octave of speckle, as strong as a tenth of the distance from white."""
+        noise = np.stack([keyed.normals(subject.seed, "detail", w.s, w.parent_rect, 9) for w in windows])
         count, _, height, width = noise.shape
         bands = noise.transpose(0, 2, 3, 1).reshape(count, height, width, 3, 3)
         strength = (np.float32(255.0) - parents.astype(np.float32)) * np.float32(0.1)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from everslide.model.denoiser import Denoiser, WindowModel, as_window_model
 from everslide.model.geometry import WindowIndex
 from everslide.model.subject import Subject
-from everslide.model.windows import Bands, Counts, Parent, count_batch, is_steerable, offer_of, paint_batch
+from everslide.model.window_model import WindowModel
+from everslide.model.windows import Bands, Counts, Parent, count_batch, paint_batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +35,10 @@ class GatheredWindows:
     join it for `seconds` at most, and not at all where a batch is a single window.
     """
 
-    def __init__(self, model: Denoiser | WindowModel, seconds: float = 0.005) -> None:
-        self._model = as_window_model(model)
-        self.fingerprint, self.grid, self.scales = self._model.fingerprint, self._model.grid, self._model.scales
-        self.steerable, self.offer = is_steerable(self._model), offer_of(self._model)
+    def __init__(self, model: WindowModel, seconds: float = 0.005) -> None:
+        self._model = model
+        self.fingerprint, self.grid, self.scales = model.fingerprint, model.grid, model.scales
+        self.steerable, self.offer = model.steerable, model.offer
         self._seconds = seconds if model.batch > 1 else 0.0
         self.counts = Counts()
         self._wishes: queue.SimpleQueue[_Wish | None] = queue.SimpleQueue()

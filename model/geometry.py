@@ -20,6 +20,8 @@ WINDOW_PX = 320
 """Side of the square that the network paints at once, in pixels of the painted scale."""
 STRIDE_PX = 256
 """Distance of neighbouring windows. A tile touches exactly the 2x2 windows whose col, row is its own or one less."""
+TOP_SCALE = 8
+"""Where an unbounded or made-up slide begins: 128 um per pixel, twice as coarse as the coarsest magnification."""
 MAGNIFICATION_SCALES = range(8)
 """The eight magnifications of ZoomLDM, 20x to 0.15625x."""
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from everslide.model.bootstrap import interval, resampled
 from everslide.model.divergence import Embeds, Figure
 from everslide.model.measures import tissue_share
-from everslide.model.prepare import Prepared, plane
+from everslide.model.training.prepare import Prepared, plane
 
 Pixels = NDArray[np.uint8]
 Doubles = NDArray[np.float64]

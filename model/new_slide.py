@@ -73,8 +73,8 @@ def add_slide(wish: Wish, file: Path) -> str:
 
 def _written(wish: Wish, folder: Path) -> str:
     """The name of the file, in `folder`, that says what the reference pictures look like."""
-    from everslide.model.conditions.looking import read_look
-    from everslide.model.conditions.reference import Reference, Region, write_reference
+    from everslide.model.mini.looking import read_look
+    from everslide.model.mini.reference import Reference, Region, write_reference
 
     regions = []
     for text in wish.regions:

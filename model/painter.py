@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model import noise as keyed
-from everslide.model.bands import smooth_bands
-from everslide.model.denoiser import Denoiser, WindowModel
 from everslide.model.errors import SlideError
 from everslide.model.geometry import (
     TILE_PX,
+    TOP_SCALE,
     Rect,
     TileIndex,
     WindowGrid,
@@ -30,15 +29,17 @@ from everslide.model.geometry import (
     tiles_touching,
     windows_touching,
 )
-from everslide.model.sketch import TOP_SCALE, Sketch
+from everslide.model.mini.bands import smooth_bands
+from everslide.model.sketch import Sketch
 from everslide.model.slide import Slide
 from everslide.model.subject import Subject
 from everslide.model.top import TopPlane
 from everslide.model.wavelet import box_mean, close, merge
+from everslide.model.window_model import WindowModel
 from everslide.model.windows import Bands, Counts, LocalWindows, Windows
 
 if TYPE_CHECKING:
-    from everslide.model.conditions.reference import Reference
+    from everslide.model.mini.reference import Reference
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -72,7 +73,7 @@ class Painter:
     def __init__(
         self,
         slide: Slide,
-        paints: Denoiser | WindowModel | Windows,
+        paints: WindowModel | Windows,
         tiles: TileStore,
         top: TopPlane | None = None,
         reference: Reference | None = None,
@@ -85,7 +86,7 @@ class Painter:
             raise SlideError(f"slide {slide.name}: its model {slide.model} takes no reference picture; leave it out")
         self._paints.offer.check(slide.manner, f"slide {slide.name}: its model {slide.model}")
         self._top = top or Sketch(slide, reference=reference)
-        self._subject = Subject(slide.seed, reference, slide.manner, self._top.s if self._top.real else None)
+        self._subject = Subject(slide.seed, reference, slide.manner)
         self._windows: OrderedDict[WindowIndex, Bands] = OrderedDict()
         self._regions: dict[int, deque[tuple[Rect, Pixels]]] = {}
         places = [self._grid.window_px, self._grid.stride_px]
@@ -155,8 +156,7 @@ class Painter:
         for window in painted:
             self._windows.move_to_end(window)
         missing = [window for window in windows if window not in painted]
-        around = mean_rect.grown(self._top.reach_px) if self._top.draws(s) else None  # within the windows that touch it
-        needed = around or mean_rect
+        needed = mean_rect
         for window in missing:
             needed = needed.union(window.parent_rect)
         parent = self._pixels(s + 1, needed)
@@ -169,8 +169,6 @@ class Painter:
             weight = _crop(tent, window.parent_rect, part)
             _crop(bands, mean_rect, part)[:] += _crop(painted[window], window.parent_rect, part) * weight
         mean = _crop(parent, needed, mean_rect)
-        if around is not None:
-            bands = self._top.drawn(s, mean_rect, _crop(parent, needed, around).astype(np.float32), bands)
         return mean_rect.children(), close(merge(mean.astype(np.float32), bands), mean)
 
     def _paint_windows(self, missing: list[WindowIndex], parent: Pixels, parent_rect: Rect) -> dict[WindowIndex, Bands]:
@@ -178,8 +176,7 @@ class Painter:
         if not missing:
             return {}
         parents = {w: np.ascontiguousarray(_crop(parent, parent_rect, w.parent_rect)) for w in missing}
-        clear = self._top.draws(missing[0].s)
-        out = {w: _smooth(parents[w]) for w in missing if clear and parents[w].min() >= CLEAR}
+        out = {w: _smooth(parents[w]) for w in missing if not self._top.real and parents[w].min() >= CLEAR}
         to_paint = [window for window in missing if window not in out]
         bands = self._paints.paint(self._subject, to_paint, [parents[w] for w in to_paint]) if to_paint else []
         out.update(zip(to_paint, bands, strict=True))

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from everslide.model.bounds import DRIFT, SPECTRUM
-from everslide.model.denoiser import Denoiser
 from everslide.model.evaluate import chain_test, root_test
 from everslide.model.geometry import magnification
-from everslide.model.prepare import read_index
+from everslide.model.training.prepare import read_index
+from everslide.model.window_model import WindowModel
 
 Pixels = NDArray[np.uint8]
 CELL_PX = 256
@@ -222,13 +222,13 @@ def _flag(ratio: float, bound: tuple[float, float]) -> str:
     return f"{ratio:.2f}" if bound[0] <= ratio <= bound[1] else f"**{ratio:.2f}**"
 
 
-def draw_sheet(folder: Path, denoiser: Denoiser, seed: int) -> Image.Image:
+def draw_sheet(folder: Path, model: WindowModel, seed: int) -> Image.Image:
     """A column per magnification. Rows: a slide painted from its sketch; held-out tissue painted down from its real
     1.25x image; and the real tissue of the same places."""
     held_out = [image for image in read_index(folder) if image.split == "held-out"]
     fields = [x for x in held_out if x.kind == "field" and x.finest == 0]
-    rooted = root_test(folder, held_out, denoiser, seed, places=2)
-    chained = chain_test(folder, fields, denoiser, 4, 0)
+    rooted = root_test(folder, held_out, model, seed, places=2)
+    chained = chain_test(folder, fields, model, 4, 0)
     rows: list[tuple[str, dict[int, Pixels]]] = [
         (f"PAINTED from the sketch, place {place + 1}", {s: x[place] for s, x in rooted.painted.items()})
         for place in range(2)

@@ -15,30 +15,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.architecture import FINEST_DRAWN, HEMATOXYLIN, TYPICAL, Architecture, tissue_share
-from everslide.model.bands import smooth_bands
-from everslide.model.geometry import TILE_PX, Rect, mpp
+from everslide.model.geometry import TILE_PX, TOP_SCALE, mpp
 from everslide.model.noise import raw_bits
 from everslide.model.slide import Slide
-from everslide.model.value_noise import between_nodes, fractal, step
+from everslide.model.value_noise import fractal, step
 
 if TYPE_CHECKING:
-    from everslide.model.conditions.reference import Reference
+    from everslide.model.mini.reference import Reference
 
 Pixels = NDArray[np.uint8]
 Doubles = NDArray[np.float64]
-Floats = NDArray[np.float32]
-TOP_SCALE = 8
-"""The plane that is sketched: 128 um per pixel, twice as coarse as the coarsest magnification."""
-SKETCH_FORMAT = 9
+SKETCH_FORMAT = 10
 """Part of every fingerprint: raise it when the same seed would give another sketch."""
 CELL_UM = 22_000.0
 """About the distance of neighbouring sections."""
-PAINTED_SHARE, PAINTED_SHARE_FINE = 0.3, 0.5
-"""So much of the network's own detail is kept where the architecture is drawn, down to 1.25x and below that: more of it
-drowns that in grain."""
-WARP_UM, OUTLINE_UM, NODES_UM = 2400.0, 10.0, 4.0
-"""Size of the waves of an outline, how sharp it is at most, and how far apart its nodes are where pixels are small."""
+WARP_UM, OUTLINE_UM = 2400.0, 10.0
+"""Size of the waves of an outline, and how sharp it is at most."""
 SURELY_INSIDE = 0.5
 """No outline comes nearer to the middle of its section than this part of its radius."""
 FINE = 2
@@ -76,25 +68,20 @@ class Sketch:
     """Draws tiles of the topmost plane of a slide."""
 
     real = False
-    reach_px = 1
 
-    def __init__(
-        self, slide: Slide, s: int = TOP_SCALE, reference: Reference | None = None, *, architecture: bool = False
-    ) -> None:
-        """reference: whose colours the tissue shall have. architecture: whether it draws fat, glands and fibres,
-        which `mini` cannot make up."""
+    def __init__(self, slide: Slide, s: int = TOP_SCALE, reference: Reference | None = None) -> None:
+        """reference: whose colours the tissue shall have."""
         self.slide, self.s = slide, s
         self._regions = reference.regions if reference else ()
         everywhere = reference.everywhere if reference else None
         self._palette = everywhere.colours.astype(np.float64) if everywhere else None
         told = reference.digest if reference else ""
-        self.fingerprint = f"sketch {SKETCH_FORMAT} {architecture} {told}"
+        self.fingerprint = f"sketch {SKETCH_FORMAT} {told}"
         self.um_per_px = mpp(s)
         width_um, height_um = slide.width_px * mpp(0), slide.height_px * mpp(0)
         self._cell_x = width_um / max(1, round(width_um / CELL_UM))
         self._cell_y = height_um / max(1, round(height_um / CELL_UM))
         self._cells = (max(1, round(width_um / CELL_UM)), max(1, round(height_um / CELL_UM)))
-        self._architecture = Architecture(slide.seed, reference, self.covered) if architecture else None
         tint = _uniform(slide.seed, "glass", 0, 0, 4)
         self.glass = np.array([242 + 4 * tint[0], 241 + 4 * tint[0], 243 + 4 * tint[0]]).astype(np.uint8)
 
@@ -157,22 +144,6 @@ class Sketch:
         part = image[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1][inner]
         part += (self._tissue(section, across[:, inner[1]], down[inner[0]]) - part) * cover[inner][..., None]
 
-    def covered(self, x: Doubles, y: Doubles, um_per_px: float) -> Floats:
-        """How far places in um, (1, W) and (H, 1), are tissue and not glass, (H, W), 0 to 1."""
-
-        def fields(x: Doubles, y: Doubles) -> Floats:
-            return self._covered(x, y, um_per_px)[None].astype(np.float32)
-
-        covered: Floats = between_nodes(fields, x, y, um_per_px, NODES_UM)[0]
-        return covered
-
-    def _covered(self, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
-        """See `covered`."""
-        out = np.zeros((y.shape[0], x.shape[1]))
-        for section in self._sections_near(float(x[0, 0]), float(x[0, -1]), float(y[0, 0]), float(y[-1, 0])):
-            out = np.maximum(out, self._cover(section, x, y, um_per_px))
-        return out
-
     def _cover(self, section: _Section, x: Doubles, y: Doubles, um_per_px: float) -> Doubles:
         """How far places are inside a section's wavy outline, and not torn nor hollow."""
         seed, salt = self.slide.seed, section.salt
@@ -209,32 +180,15 @@ class Sketch:
         weight = np.exp(7.0 * (score - score.max(-1, keepdims=True)))
         weight /= weight.sum(-1, keepdims=True)
         share = 1.0 + 0.18 * fractal(seed, salt + 30, bent_x, bent_y, 1600.0, 5, 0.95, turned=True)[..., None]
-        added: Doubles = np.zeros((1, 1, 3))
         mixed: Doubles = np.asarray(weight @ section.kinds)
         for region in self._regions:
             cover = region.cover(gx, gy)
             if cover.any():  # as dark among the region's colours as it was among the section's
                 own = weight @ _evenly(region.look.colours.astype(np.float64), len(section.kinds))
                 mixed = mixed + cover[..., None] * (own - mixed)
-        if self._architecture:
-            drawn = self._architecture.tissue.density(gx, gy, self.um_per_px / FINE)
-            share = share * drawn[..., :3]
-            added = (drawn[..., 3:] - TYPICAL * np.minimum(drawn[..., :3], 1.0)) * HEMATOXYLIN
-        density = np.maximum(-np.log(np.clip(mixed / 243.0, 0.02, 1.0)) * share + added, 0.0)
+        density = np.maximum(-np.log(np.clip(mixed / 243.0, 0.02, 1.0)) * share, 0.0)
         colours: Doubles = 243.0 * np.exp(-density)
         return colours
-
-    def draws(self, s: int) -> bool:
-        """See `TopPlane.draws`."""
-        return self._architecture is not None and self.s > s >= FINEST_DRAWN
-
-    def drawn(self, s: int, rect: Rect, around: Floats, painted: Floats) -> Floats:
-        """See `TopPlane.drawn`: the architecture, and a share of what the network adds to the smooth surface."""
-        assert self._architecture is not None
-        added = painted - smooth_bands(around)[1:-1, 1:-1]
-        share = np.float32(PAINTED_SHARE if s >= 4 else PAINTED_SHARE_FINE)
-        bands = self._architecture.bands(s, rect, around) + share * added * tissue_share(around[1:-1, 1:-1])[..., None]
-        return self._architecture.fitted(s, around, bands)
 
 
 def _evenly(colours: Doubles, count: int) -> Doubles:

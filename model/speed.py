@@ -9,19 +9,20 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from everslide.model.evaluate import MemoryTiles, Model, field_of
-from everslide.model.geometry import TILE_PX, Rect, TileIndex
+from everslide.model.evaluate import MemoryTiles, field_of
+from everslide.model.geometry import TILE_PX, TOP_SCALE, Rect, TileIndex
 from everslide.model.painter import Painter
-from everslide.model.sketch import TOP_SCALE, Sketch
+from everslide.model.sketch import Sketch
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density
+from everslide.model.window_model import WindowModel
 
 
-def speed(denoiser: Model, seed: int) -> dict[str, Any]:
+def speed(model: WindowModel, seed: int) -> dict[str, Any]:
     """Windows and seconds of a cold deep link to 20x and of panning there, amid tissue, with the threads of torch."""
     slide = Slide("timed", seed)
-    sketch = Sketch(slide, architecture=True)
-    painter = Painter(slide, denoiser, MemoryTiles(), sketch)
+    sketch = Sketch(slide)
+    painter = Painter(slide, model, MemoryTiles(), sketch)
     col, row = _amid_tissue(painter)
     started = time.perf_counter()
     painter.tile(TileIndex(0, col, row))

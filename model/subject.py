@@ -8,26 +8,20 @@ from typing import TYPE_CHECKING
 from everslide.model.manner import OWN, Manner
 
 if TYPE_CHECKING:
-    from everslide.model.conditions.reference import Reference
+    from everslide.model.mini.reference import Reference
 
 
 @dataclass(frozen=True)
 class Subject:
     """seed: of the slide. reference: what it shall look like; only where the model is `steerable`. manner: one that the
-    model offers. picture_s: scale of the real picture that all is painted from, where it is."""
+    model offers."""
 
     seed: int
     reference: Reference | None = None
     manner: Manner = OWN
-    picture_s: int | None = None
-
-    def octaves(self, s: int) -> int:
-        """How far a window of scale s lies below the real picture; 1 where there is none."""
-        return 1 if self.picture_s is None else self.picture_s - s
 
     @property
     def key(self) -> str:
         """Equal for subjects that are painted alike."""
         like = "" if self.reference is None else f"-{self.reference.digest[:16]}"
-        below = "" if self.picture_s is None else f"-below{self.picture_s}"
-        return f"{self.seed}{like}{self.manner.key}{below}"
+        return f"{self.seed}{like}{self.manner.key}"

@@ -12,41 +12,26 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from everslide.model.errors import ImageError
-from everslide.model.geometry import BASE_MPP, TILE_PX, Rect, mpp
+from everslide.model.geometry import BASE_MPP, TILE_PX, mpp
 from everslide.model.picture import read_rgb
 
 Pixels = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 
 class TopPlane(Protocol):
     """The coarsest painted plane of a slide, which has no parent.
 
     s: its scale. glass: colour (3,) uint8 beyond the slide. fingerprint: equal ones give equal pixels for equal slides.
-    real: whether it is a picture of real tissue. reach_px: how far around a place `drawn` looks; at most as far as
-    windows overlap, 32.
+    real: whether it is a picture of real tissue.
     """
 
     s: int
     glass: Pixels
     fingerprint: str
     real: bool
-    reach_px: int
 
     def tile(self, col: int, row: int) -> Pixels:
         """Tile (256, 256, 3) uint8, for any col and row."""
-        ...
-
-    def draws(self, s: int) -> bool:
-        """Whether it knows detail of plane s."""
-        ...
-
-    def drawn(self, s: int, rect: Rect, around: Floats, painted: Floats) -> Floats:
-        """Detail (H, W, 3 bands, RGB) in grey levels of plane s, below `rect` of plane s + 1, where it `draws`.
-
-        around: pixels of `rect` and `reach_px` more on each side, (H + 2 reach_px, W + 2 reach_px, RGB). painted: what
-        the network gives. A function of the place, the parent and `painted`, pixel by pixel.
-        """
         ...
 
 
@@ -55,7 +40,6 @@ class ImageTop:
 
     glass = np.array([243, 242, 244], np.uint8)
     real = True
-    reach_px = 0
 
     def __init__(self, pixels: Pixels, s: int) -> None:
         """pixels: (H, W, 3) uint8, whose side is at least 2 px; s: the scale of its pixels. Raises ImageError."""
@@ -78,14 +62,6 @@ class ImageTop:
         rows = mirrored(np.arange(row * TILE_PX, (row + 1) * TILE_PX), self._pixels.shape[0])
         cols = mirrored(np.arange(col * TILE_PX, (col + 1) * TILE_PX), self._pixels.shape[1])
         return np.ascontiguousarray(self._pixels[rows[:, None], cols[None, :]])
-
-    def draws(self, s: int) -> bool:
-        """A picture knows nothing beyond its pixels."""
-        return False
-
-    def drawn(self, s: int, rect: Rect, around: Floats, painted: Floats) -> Floats:
-        """See `TopPlane.drawn`."""
-        return painted
 
 
 def scale_of(um_per_px: float) -> int:

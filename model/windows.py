@@ -9,10 +9,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.denoiser import Denoiser, KeyedDenoiser, WindowModel, as_window_model
 from everslide.model.geometry import WindowGrid, WindowIndex
 from everslide.model.manner import Offer
 from everslide.model.subject import Subject
+from everslide.model.window_model import WindowModel
 
 Bands = NDArray[np.float16]
 """Detail bands of a window, (h, h, 3 bands, RGB), h half a window, in the form in which they are blended."""
@@ -64,10 +64,10 @@ class ShowsSteps(Protocol):
 class LocalWindows:
     """Paints windows with a model in this thread, in batches of its one shape. One thread at a time."""
 
-    def __init__(self, model: Denoiser | WindowModel) -> None:
-        self._model = as_window_model(model)
-        self.fingerprint, self.grid, self.scales = self._model.fingerprint, self._model.grid, self._model.scales
-        self.steerable, self.offer = is_steerable(self._model), offer_of(self._model)
+    def __init__(self, model: WindowModel) -> None:
+        self._model = model
+        self.fingerprint, self.grid, self.scales = model.fingerprint, model.grid, model.scales
+        self.steerable, self.offer = model.steerable, model.offer
         self.counts = Counts()
 
     def paint(self, subject: Subject, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
@@ -81,27 +81,15 @@ class LocalWindows:
 
     def steps(self, subject: Subject, window: WindowIndex, parent: Parent) -> list[Bands]:
         """See `ShowsSteps.steps`."""
-        if not isinstance(self._model, KeyedDenoiser):
-            return []
         several = self._model.batch
         walked = self._model.steps(subject, [window] * several, np.stack([parent] * several))
         return [bands[0].astype(np.float16) for bands in walked]
 
 
-def is_steerable(model: WindowModel) -> bool:
-    """Whether a model can be told by a reference what to paint."""
-    return isinstance(model, KeyedDenoiser) and model.steerable
-
-
-def offer_of(model: WindowModel) -> Offer:
-    """The manners that a model can paint in."""
-    return model.offer if isinstance(model, KeyedDenoiser) else Offer(model.calls_per_window)
-
-
 def count_batch(counts: Counts, model: WindowModel, subject: Subject, windows: int) -> None:
     """Add a batch with so many of its places filled."""
     counts.windows += windows
-    counts.denoiser_calls += windows * offer_of(model).calls(subject.manner)
+    counts.denoiser_calls += windows * model.offer.calls(subject.manner)
     counts.batches += 1
     counts.places += model.batch
 

@@ -22,11 +22,11 @@ import numpy as np
 from distributed import Client, Future, Worker, WorkerPlugin, get_worker
 from distributed.comm.core import CommClosedError
 
-from everslide.model.conditions.reference import Reference
 from everslide.model.errors import EverslideError
 from everslide.model.gathered import GatheredWindows
 from everslide.model.geometry import WindowGrid, WindowIndex
 from everslide.model.manner import Manner, Offer
+from everslide.model.mini.reference import Reference
 from everslide.model.subject import Subject
 from everslide.model.windows import Bands, Counts, Parent
 from everslide.server.painters import ModelFiles, load_model
@@ -70,19 +70,17 @@ def paint_window(
     reference: str = "",
     steps: int | None = None,
     guidance: float = 1.0,
-    picture_s: int | None = None,
 ) -> bytes:
     """The task: one window on a worker. parent: (h, h, 3) uint8, h half a window -> what the worker did since it
     last told (`everslide.server.worked`), then bands float16, as bytes.
 
-    reference: what the slide shall look like, as JSON, or nothing. steps, guidance: its manner. picture_s: scale of the
-    real picture that it is painted from.
+    reference: what the slide shall look like, as JSON, or nothing. steps, guidance: its manner.
     """
     brush: Any = get_worker().plugins[_PLUGIN]
     grid: WindowGrid = brush.windows.grid
     pixels = np.frombuffer(parent, np.uint8).reshape(grid.window_px // 2, grid.window_px // 2, 3)
     told = Reference.from_dict(json.loads(reference)) if reference else None
-    subject = Subject(seed, told, Manner(steps, guidance), picture_s)
+    subject = Subject(seed, told, Manner(steps, guidance))
     (bands,) = brush.windows.paint(subject, [WindowIndex(s, col, row, grid)], [pixels])
     data: bytes = brush.told.news() + bands.tobytes()
     return data
@@ -215,7 +213,6 @@ class ClusterWindows:
             json.dumps(subject.reference.as_dict()) if subject.reference else "",
             subject.manner.steps,
             subject.manner.guidance,
-            subject.picture_s,
             key=window_name(self.fingerprint, subject, window, parent),
             priority=window.s,
             retries=_RETRIES,

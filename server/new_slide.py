@@ -9,10 +9,10 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from everslide.model.conditions.reference import Reference
 from everslide.model.errors import EverslideError, ImageError, SlideError
 from everslide.model.geometry import TileIndex
 from everslide.model.manner import Manner, Offer
+from everslide.model.mini.reference import Reference
 from everslide.model.slide import Slide
 from everslide.server.access import Access, client_gone
 from everslide.server.deepzoom import TileAddress
@@ -148,7 +148,7 @@ def _reference(like: Any, service: TileService, model: str) -> Reference:
         raise MalformedError(
             f"no reference picture for the model {model}", "one", "leave it out, or take another model"
         )
-    from everslide.model.conditions.looking import look_of
+    from everslide.model.mini.looking import look_of
 
     pixels, um_per_px = reference_picture(like)
     try:

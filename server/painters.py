@@ -14,16 +14,14 @@ from everslide.model.top import TopPlane
 from everslide.server.encode import Pixels
 
 if TYPE_CHECKING:
-    from everslide.model.conditions.reference import Reference
-    from everslide.model.denoiser import Denoiser, WindowModel
     from everslide.model.manner import Offer
+    from everslide.model.mini.reference import Reference
     from everslide.model.watched import Watch
+    from everslide.model.window_model import WindowModel
     from everslide.model.windows import Windows
 
 ZOOMLDM = ("zoomldm-brca", "zoomldm-naip")
 MODELS = ("mini", "speckle", *ZOOMLDM)
-NEED_ARCHITECTURE = ("mini",)
-"""Models that cannot make up fat, glands and fibres: the sketch draws them. The others are shown as they are."""
 
 
 class TileStore(Protocol):
@@ -93,10 +91,8 @@ def load_painters(
 
     paints: paints its windows, so that it is not loaded here. bare: the same, but remembers none.
     """
-    from everslide.model.below_picture import BelowPicture
     from everslide.model.painter import Painter
     from everslide.model.sketch import Sketch
-    from everslide.model.top import ImageTop
     from everslide.model.watched import WatchedWindows
     from everslide.model.windows import LocalWindows
 
@@ -104,7 +100,7 @@ def load_painters(
     fresh = bare or brush
 
     def sketch(slide: Slide, reference: Reference | None = None) -> Sketch:
-        return Sketch(slide, brush.scales, reference, architecture=model in NEED_ARCHITECTURE)
+        return Sketch(slide, brush.scales, reference)
 
     def make(
         slide: Slide,
@@ -115,8 +111,6 @@ def load_painters(
     ) -> TilePainter:
         if top is not None and top.s > brush.scales:
             raise SlideError(f"{model} paints below scale {brush.scales} at most, found a picture of scale {top.s}")
-        if isinstance(top, ImageTop) and model in NEED_ARCHITECTURE:
-            top = BelowPicture(top.pixels, top.s, slide.seed)
         return Painter(slide, windows, tiles, top or sketch(slide, reference), reference)
 
     return Painters(
@@ -129,7 +123,7 @@ def load_painters(
     )
 
 
-def load_model(model: str, files: ModelFiles | None = None) -> Denoiser | WindowModel:
+def load_model(model: str, files: ModelFiles | None = None) -> WindowModel:
     """Load a model by name. Raises SlideError where it is none of MODELS or an option is wrong, WeightsError."""
     weights, options = (files.weights, files.options) if files else (None, {})
     if model not in MODELS:
@@ -141,11 +135,11 @@ def load_model(model: str, files: ModelFiles | None = None) -> Denoiser | Window
 
         return load_windows(model, weights, parse_options(options))
     if model == "speckle":
-        from everslide.model.fake import SpeckleDenoiser
+        from everslide.model.fake import SpeckleModel
 
-        return SpeckleDenoiser()
+        return SpeckleModel()
     if weights is not None and weights.is_dir():
         raise WeightsError(f"{weights}: expected a file of weights of {model}, found a folder")
-    from everslide.model.mini import load_mini
+    from everslide.model.mini.model import load_mini
 
     return load_mini(weights)

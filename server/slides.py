@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from everslide.model.conditions.reference import Reference, read_reference
 from everslide.model.errors import EverslideError, SlideError
 from everslide.model.geometry import TILE_PX
 from everslide.model.manner import Manner
+from everslide.model.mini.reference import Reference, read_reference
 from everslide.model.slide import Slide
 from everslide.model.top import ImageTop, read_top
 from everslide.server.errors import NotFoundError

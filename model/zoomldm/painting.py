@@ -22,6 +22,7 @@ from everslide.model.errors import SlideError
 from everslide.model.geometry import WindowIndex
 from everslide.model.subject import Subject
 from everslide.model.wavelet import details
+from everslide.model.window_model import WindowModel
 from everslide.model.zoomldm.conditions import Conditions
 from everslide.model.zoomldm.joint import PAPER, JointSettings, advance, correct, noised, predict, with_clean
 from everslide.model.zoomldm.latents import to_grey_levels, to_image, window_grid, window_noise
@@ -97,7 +98,7 @@ def back_project(image: Tensor, y: Tensor, times: int = BACK_PROJECTIONS) -> Ten
     return image
 
 
-class ZoomLDMWindows:
+class ZoomLDMWindows(WindowModel):
     """A checkpoint behind the `WindowModel` protocol."""
 
     def __init__(

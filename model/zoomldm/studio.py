@@ -14,15 +14,15 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 from tqdm import tqdm
 
-from everslide.model.below_picture import BelowPicture
 from everslide.model.errors import ImageError
 from everslide.model.evaluate import MemoryTiles, field_of
 from everslide.model.geometry import BASE_MAGNIFICATION, TILE_PX, Rect
-from everslide.model.mini import load_mini
+from everslide.model.mini.model import load_mini
+from everslide.model.mini.weights import load_weights
 from everslide.model.painter import Painter
 from everslide.model.picture import read_rgb
 from everslide.model.slide import Slide
-from everslide.model.weights import load_weights
+from everslide.model.top import ImageTop
 from everslide.model.zoomldm.checkpoint import is_cdm
 from everslide.model.zoomldm.conditions import CDMConditions, Conditions, GridConditions, NoCondition
 from everslide.model.zoomldm.encoders import read_grid
@@ -69,7 +69,7 @@ def describe(path: Path) -> str:
     if path.suffix == ".safetensors" and not path.name.endswith(".everslide.safetensors"):
         weights = load_weights(path)
         count = sum(tensor.numel() for tensor in weights.tensors.values())
-        return f"mini: {count:,} parameters, digest {weights.digest[:16]}\n  {weights.config}\n  {weights.sampler}"
+        return f"mini: {count:,} parameters, digest {weights.digest[:16]}\n  {weights.config}"
     if path.is_file() and is_cdm(path):
         cdm, digest = load_cdm(path)
         return f"cdm: {_count(cdm):,} parameters, digest {digest[:16]}\n  {cdm.config}"
@@ -143,7 +143,7 @@ def enlarge_with_mini(weights: Path | None, image: Path, s_from: int, s_to: int,
     pixels = read_rgb(image)
     high, wide = pixels.shape[:2]
     slide = Slide("enlarged", seed, max(wide * 2**s_from, TILE_PX), max(high * 2**s_from, TILE_PX))
-    painter = Painter(slide, load_mini(weights), MemoryTiles(), BelowPicture(pixels, s_from, seed))
+    painter = Painter(slide, load_mini(weights), MemoryTiles(), ImageTop(pixels, s_from))
     for s in tqdm(range(s_from - 1, s_to - 1, -1), desc="octaves", unit="octave"):
         pixels = field_of(painter, s, Rect(0, 0, wide * 2 ** (s_from - s), high * 2 ** (s_from - s)))
     return save(pixels, out)

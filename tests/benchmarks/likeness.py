@@ -16,17 +16,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.conditions.encoder import PATCH_PX, PatchEncoder, load_encoder
-from everslide.model.conditions.looking import look_of
-from everslide.model.conditions.reference import Reference
 from everslide.model.evaluate import MemoryTiles, field_of
 from everslide.model.geometry import Rect, mpp
-from everslide.model.mini import SHIPPED_WEIGHTS, MiniDenoiser, load_mini
+from everslide.model.mini.encoder import PATCH_PX, PatchEncoder, load_encoder
+from everslide.model.mini.looking import look_of
+from everslide.model.mini.model import SHIPPED_WEIGHTS, MiniDenoiser, load_mini
+from everslide.model.mini.reference import Reference
 from everslide.model.painter import Painter
-from everslide.model.prepare import plane, read_index
 from everslide.model.sketch import TOP_SCALE, Sketch
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density
+from everslide.model.training.prepare import plane, read_index
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]

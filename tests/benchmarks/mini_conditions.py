@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.conditions.cells import CELL_PX
-from everslide.model.conditions.encoder import load_encoder
-from everslide.model.conditions.sources import CDMConditions, Conditions, ParentConditions
 from everslide.model.dataset import Examples
 from everslide.model.geometry import WINDOW_PX, WindowIndex
-from everslide.model.mini import SHIPPED_WEIGHTS
+from everslide.model.mini.cells import CELL_PX
+from everslide.model.mini.encoder import load_encoder
+from everslide.model.mini.model import SHIPPED_WEIGHTS
+from everslide.model.mini.sources import CDMConditions, Conditions, ParentConditions
+from everslide.model.mini.weights import load_weights
 from everslide.model.wavelet import box_mean
-from everslide.model.weights import load_weights
 
 SCALES = (0, 1, 2)
 PLACES = 24

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from everslide.model.network import DetailUNet, NetworkConfig
-from everslide.model.sampler import Sampler
-from everslide.model.weights import Weights
+from everslide.model.mini.network import DetailUNet, NetworkConfig
+from everslide.model.mini.sampler import Sampler
+from everslide.model.mini.weights import Weights
 
 TINY = NetworkConfig(channels=(8, 12), blocks=1, embedding=16, scales=12, context=8)
 

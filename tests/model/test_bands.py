@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from everslide.model.bands import (
+from everslide.model.mini.bands import (
     COLOURS,
     from_channels,
     parent_input,

@@ -15,8 +15,8 @@ from PIL import Image
 
 from everslide.model import evaluate as evaluation
 from everslide.model.commands import COMMANDS, calibrate, evaluate, prepare, sheet, train
-from everslide.model.conditions.encoder import EncoderConfig, PatchEncoder, save_encoder
-from everslide.model.weights import load_weights, save_weights
+from everslide.model.mini.encoder import EncoderConfig, PatchEncoder, save_encoder
+from everslide.model.mini.weights import load_weights, save_weights
 from tests.model.networks import TINY, tiny_weights
 from tests.model.pictures import tissue, write_images
 

@@ -22,8 +22,8 @@ from everslide.model.evaluate import (
 )
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import Rect, TileIndex
-from everslide.model.prepare import plane, prepare, read_index
 from everslide.model.report import draw_sheet
+from everslide.model.training.prepare import plane, prepare, read_index
 from everslide.model.wavelet import box_mean
 from tests.model.painting import speckle
 from tests.model.pictures import tissue, write_images

@@ -12,8 +12,8 @@ from everslide.model.errors import DataError
 from everslide.model.evaluate import Plan
 from everslide.model.evaluation import evaluate
 from everslide.model.fake import SpeckleDenoiser
-from everslide.model.prepare import prepare
 from everslide.model.report import markdown
+from everslide.model.training.prepare import prepare
 from tests.model.encoders import ColourEncoder
 from tests.model.pictures import tissue, write_images
 

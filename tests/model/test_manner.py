@@ -14,22 +14,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from everslide.model.conditions.encoder import EMBEDDING
 from everslide.model.errors import SlideError
 from everslide.model.evaluate import MemoryTiles
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.gathered import GatheredWindows
 from everslide.model.geometry import TileIndex, WindowIndex
 from everslide.model.manner import OWN, Manner, Offer
-from everslide.model.mini import MiniDenoiser, load_mini
-from everslide.model.network import DetailUNet
+from everslide.model.mini.encoder import EMBEDDING
+from everslide.model.mini.model import MiniDenoiser, load_mini
+from everslide.model.mini.network import DetailUNet
+from everslide.model.mini.sampler import Sampler
+from everslide.model.mini.weights import save_weights
 from everslide.model.painter import Painter
-from everslide.model.sampler import Sampler
 from everslide.model.sketch import TOP_SCALE
 from everslide.model.slide import Slide
 from everslide.model.subject import Subject
 from everslide.model.watched import PaintedWindow, WatchedWindows
-from everslide.model.weights import save_weights
 from everslide.model.windows import LocalWindows
 from tests.model.networks import tiny_weights
 from tests.model.pictures import tissue

@@ -15,7 +15,7 @@ from everslide.model.memory import (
     compare_nearness,
     training_surroundings,
 )
-from everslide.model.prepare import prepare, read_index
+from everslide.model.training.prepare import prepare, read_index
 from tests.model.encoders import ColourEncoder
 from tests.model.pictures import section, tissue, write_images
 

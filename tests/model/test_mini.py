@@ -15,13 +15,13 @@ from everslide.model.contrast import DEPTHS, FEATURES, ContrastModel
 from everslide.model.errors import WeightsError
 from everslide.model.evaluate import MemoryTiles, agreement_db
 from everslide.model.geometry import TileIndex
-from everslide.model.mini import SHIPPED_WEIGHTS, MiniDenoiser, load_mini
+from everslide.model.mini.model import SHIPPED_WEIGHTS, MiniDenoiser, load_mini
+from everslide.model.mini.sampler import Sampler
+from everslide.model.mini.weights import save_weights
 from everslide.model.painter import Painter
-from everslide.model.sampler import Sampler
 from everslide.model.slide import Slide
 from everslide.model.top import ImageTop
 from everslide.model.wavelet import box_mean, details
-from everslide.model.weights import save_weights
 from tests.model.networks import tiny_weights
 from tests.model.painting import quad
 from tests.model.pictures import missing, tissue

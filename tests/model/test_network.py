@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from everslide.model.network import DetailUNet, NetworkConfig, pixel_norm
+from everslide.model.mini.network import DetailUNet, NetworkConfig, pixel_norm
 
 FLAT = NetworkConfig(channels=(8,), blocks=1, embedding=16, scales=12, cells=3, context=4)
 DEEP = NetworkConfig(channels=(8, 12), blocks=1, embedding=16, scales=12, cells=3, context=4)

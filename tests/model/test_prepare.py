@@ -10,7 +10,7 @@ import pytest
 
 from everslide.model import prepare as module
 from everslide.model.errors import DataError
-from everslide.model.prepare import Prepared, plane, prepare, read_index, write_pyramid
+from everslide.model.training.prepare import Prepared, plane, prepare, read_index, write_pyramid
 from everslide.model.wavelet import box_mean
 from tests.model.pictures import section, tissue, write_images
 

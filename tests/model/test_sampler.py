@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from everslide.model.sampler import Sampler
+from everslide.model.mini.sampler import Sampler
 
 
 def test_times_fall_from_noise_to_detail() -> None:

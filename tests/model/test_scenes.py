@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from everslide.model.scenes import Section, compose, cut_sections
 from everslide.model.stain import tissue_mask
+from everslide.model.training.scenes import Section, compose, cut_sections
 from tests.model.pictures import section, tissue
 
 MPP = 32.0

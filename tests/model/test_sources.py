@@ -11,7 +11,7 @@ from PIL import Image
 
 from everslide.model import sources
 from everslide.model.errors import DataError, ImageError
-from everslide.model.sources import SourceImage, find_sources, read_at
+from everslide.model.training.sources import SourceImage, find_sources, read_at
 from tests.model.pictures import missing, tissue, write_images
 
 FIELD = tissue(512, 768)

@@ -6,11 +6,11 @@ import numpy as np
 
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import TileIndex
-from everslide.model.mini import MiniDenoiser, load_mini
+from everslide.model.mini.model import MiniDenoiser, load_mini
+from everslide.model.mini.weights import save_weights
 from everslide.model.painter import Painter
 from everslide.model.slide import Slide
 from everslide.model.watched import NO_DIFFERENCE_DB, PaintedWindow, WatchedWindows
-from everslide.model.weights import save_weights
 from everslide.model.windows import LocalWindows
 from tests.model.networks import tiny_weights
 

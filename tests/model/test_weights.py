@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from everslide.model.contrast import ContrastModel
 from everslide.model.errors import WeightsError
-from everslide.model.sampler import Sampler
-from everslide.model.weights import FORMAT, Weights, load_weights, save_weights
+from everslide.model.mini.sampler import Sampler
+from everslide.model.mini.weights import FORMAT, Weights, load_weights, save_weights
 from tests.model.networks import TINY, tiny_weights
 
 SAMPLER = Sampler(times=(1.0, 0.5, 0.0), strength=0.03)

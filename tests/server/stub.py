@@ -9,9 +9,9 @@ import numpy as np
 
 from everslide.cache.files import FileStore
 from everslide.cache.memory import MemoryStore
-from everslide.model.conditions.reference import Reference
 from everslide.model.geometry import TileIndex
 from everslide.model.manner import Offer
+from everslide.model.mini.reference import Reference
 from everslide.model.slide import Slide
 from everslide.model.top import TopPlane
 from everslide.server.encode import Pixels

@@ -24,11 +24,11 @@ from everslide.model.evaluate import MemoryTiles
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import TileIndex, WindowIndex
 from everslide.model.manner import Manner
-from everslide.model.mini import load_mini
+from everslide.model.mini.model import load_mini
+from everslide.model.mini.weights import save_weights
 from everslide.model.painter import Painter
 from everslide.model.slide import Slide
 from everslide.model.subject import Subject
-from everslide.model.weights import save_weights
 from everslide.model.windows import LocalWindows
 from everslide.server.encode import decode
 from everslide.server.settings import Settings

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from everslide.model.geometry import Rect, TileIndex
-from everslide.model.weights import save_weights
+from everslide.model.mini.weights import save_weights
 from everslide.server.cli import main
 from everslide.server.encode import JPEG, PNG
 from everslide.server.errors import NotFoundError, TooLargeError

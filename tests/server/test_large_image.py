@@ -15,9 +15,9 @@ from large_image.exceptions import TileSourceError
 from everslide.model.evaluate import MemoryTiles
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import TileIndex
+from everslide.model.mini.weights import save_weights
 from everslide.model.painter import Painter
 from everslide.model.slide import Slide
-from everslide.model.weights import save_weights
 from everslide.server.large_image_source import EverslideTileSource
 from tests.model.networks import tiny_weights
 

@@ -20,12 +20,12 @@ from everslide.model.evaluate import MemoryTiles
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import TileIndex
 from everslide.model.manner import Manner
-from everslide.model.mini import load_mini
+from everslide.model.mini.model import load_mini
+from everslide.model.mini.weights import save_weights
 from everslide.model.painter import Painter
 from everslide.model.sketch import Sketch
 from everslide.model.slide import Slide
 from everslide.model.top import ImageTop
-from everslide.model.weights import save_weights
 from everslide.model.windows import LocalWindows
 from everslide.server.app import create_app
 from everslide.server.assembly import assemble, make_stores

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from everslide.model.conditions.cdm import CDM, CDMConfig
-from everslide.model.conditions.cdm_training import CDMPlan, CDMTrainer
-from everslide.model.conditions.encoder import EncoderConfig, PatchEncoder
-from everslide.model.conditions.sources import (
+from everslide.model.errors import DataError
+from everslide.model.geometry import Rect, WindowIndex
+from everslide.model.mini.cdm import CDM, CDMConfig
+from everslide.model.mini.cdm_training import CDMPlan, CDMTrainer
+from everslide.model.mini.encoder import EncoderConfig, PatchEncoder
+from everslide.model.mini.sources import (
     INHERITED,
     CDMConditions,
     Conditions,
@@ -21,9 +23,7 @@ from everslide.model.conditions.sources import (
     Pixels,
     cell_noise,
 )
-from everslide.model.errors import DataError
-from everslide.model.geometry import Rect, WindowIndex
-from everslide.model.prepare import prepare
+from everslide.model.training.prepare import prepare
 from tests.model.pictures import tissue, write_images
 
 CONFIG = CDMConfig(embedding=8, width=16, depth=1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from everslide.model.conditions.cells import CELL_PX, cells_below, cells_of
 from everslide.model.geometry import WindowIndex
+from everslide.model.mini.cells import CELL_PX, cells_below, cells_of
 
 LATTICE = np.random.default_rng(1).random((32, 24, 3)).astype(np.float32)
 

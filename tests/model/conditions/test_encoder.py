@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from everslide.model.conditions.encoder import PATCH_PX, EncoderConfig, PatchEncoder, load_encoder, save_encoder
-from everslide.model.conditions.encoder_training import (
+from everslide.model.dataset import Examples, embeddings_of
+from everslide.model.errors import WeightsError
+from everslide.model.mini.encoder import PATCH_PX, EncoderConfig, PatchEncoder, load_encoder, save_encoder
+from everslide.model.mini.encoder_training import (
     CHECKPOINT,
     EncoderPlan,
     EncoderTrainer,
@@ -17,9 +19,7 @@ from everslide.model.conditions.encoder_training import (
     vicreg,
     view,
 )
-from everslide.model.dataset import Examples, embeddings_of
-from everslide.model.errors import WeightsError
-from everslide.model.prepare import prepare, read_index
+from everslide.model.training.prepare import prepare, read_index
 from tests.model.pictures import tissue, write_images
 
 CONFIG = EncoderConfig((4, 6), 8)

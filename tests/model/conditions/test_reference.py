@@ -12,21 +12,21 @@ from PIL import Image
 
 from everslide.model.commands import new
 from everslide.model.conditions import looking
-from everslide.model.conditions.cdm import CDM, CDMConfig
-from everslide.model.conditions.encoder import PatchEncoder, load_encoder
-from everslide.model.conditions.looking import look_of
-from everslide.model.conditions.reference import Look, Reference, Region, read_reference, write_reference
-from everslide.model.conditions.sources import CDMConditions
 from everslide.model.errors import ImageError, SlideError
 from everslide.model.evaluate import MemoryTiles
 from everslide.model.fake import SpeckleDenoiser
 from everslide.model.geometry import TileIndex
 from everslide.model.manner import Manner
-from everslide.model.mini import MiniDenoiser, load_mini
+from everslide.model.mini.cdm import CDM, CDMConfig
+from everslide.model.mini.encoder import PatchEncoder, load_encoder
+from everslide.model.mini.looking import look_of
+from everslide.model.mini.model import MiniDenoiser, load_mini
+from everslide.model.mini.reference import Look, Reference, Region, read_reference, write_reference
+from everslide.model.mini.sources import CDMConditions
+from everslide.model.mini.weights import save_weights
 from everslide.model.painter import Painter
 from everslide.model.sketch import TOP_SCALE, Sketch
 from everslide.model.slide import Slide
-from everslide.model.weights import save_weights
 from tests.model.networks import tiny_weights
 from tests.model.pictures import tissue
 

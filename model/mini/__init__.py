@@ -1,0 +1,1 @@
+"""`mini`, the built-in model."""

@@ -1,0 +1,136 @@
+"""`mini`, the built-in model: loads its weights and paints windows, in one step or a few."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from everslide.model import noise as keyed
+from everslide.model.geometry import Rect, WindowIndex
+from everslide.model.manner import Offer
+from everslide.model.mini.bands import from_channels, parent_input, rotate_colours, smooth_bands, unrotate_colours
+from everslide.model.mini.network import DETAIL_CHANNELS, REFERENCE_CHANNELS
+from everslide.model.mini.precision import fast_bfloat16
+from everslide.model.mini.sampler import STEPS, sample
+from everslide.model.mini.weights import Weights, load_weights
+from everslide.model.subject import Subject
+from everslide.model.window_model import PARENT_PX, WindowModel
+
+Floats = NDArray[np.float32]
+SHIPPED_WEIGHTS = Path(__file__).parent.parent / "weights" / "mini.safetensors"
+STRONGEST_GUIDANCE = 4.0
+FORMAT = 2
+"""Part of every fingerprint: raise it when the same weights would paint other pixels."""
+
+
+class MiniModel(WindowModel):
+    """The network of `mini` as a `WindowModel`, on the CPU (in bfloat16 where that is fast) or a GPU."""
+
+    name = "mini"
+    steerable = True
+
+    def __init__(self, weights: Weights, device: torch.device, threads: int, batch: int) -> None:
+        torch.set_num_threads(threads)
+        self.batch, self._device, self._deviation = batch, device, weights.deviation
+        self._dtype = torch.bfloat16 if fast_bfloat16(device) else torch.float32
+        network = weights.build().to(device, self._dtype)
+        self._network = network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.fingerprint = self._measure_fingerprint(weights.digest, threads)
+
+    @property
+    def offer(self) -> Offer:
+        """See `WindowModel.offer`."""
+        return Offer(STEPS[0], STEPS, STRONGEST_GUIDANCE)
+
+    def bands(self, subject: Subject, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> Floats:
+        """See `WindowModel.bands`."""
+        return self.steps(subject, windows, parents)[-1]
+
+    def steps(self, subject: Subject, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> list[Floats]:
+        """See `WindowModel.steps`."""
+        s = windows[0].s
+        given = torch.stack([parent_input(parent) for parent in parents])
+        drawn = self._sample(subject, windows, given)
+        return [self._all_bands(s, parents, channels.cpu().numpy()) for channels in drawn]
+
+    def _all_bands(self, s: int, parents: NDArray[np.uint8], channels: Floats) -> Floats:
+        return np.stack([self._bands(s, parent, one) for parent, one in zip(parents, channels, strict=True)])
+
+    def _bands(self, s: int, parent: NDArray[np.uint8], channels: Floats) -> Floats:
+        """The network's channels (9, H, W) -> bands (H, W, 3, RGB) in grey levels, with the smooth part they lack."""
+        smooth = rotate_colours(smooth_bands(parent.astype(np.float32)))
+        return unrotate_colours(smooth + from_channels(channels, self._deviation[s]))
+
+    @torch.inference_mode()
+    def _sample(self, subject: Subject, windows: Sequence[WindowIndex], parents: Tensor) -> list[Tensor]:
+        """Detail (B, 9, H, W) float32 at each step, given parents (B, 3, H, W) in [-1, 1]."""
+        count, manner = len(windows), subject.manner
+        assert count == self.batch and parents.shape[1:] == (3, PARENT_PX, PARENT_PX), parents.shape
+        given = self._placed(parents)
+        scale = torch.full((count,), windows[0].s, device=self._device)
+        reference = torch.from_numpy(_reference(subject, windows)).to(self._device)
+
+        def draw(z_t: Tensor, t: float, step: int) -> Tensor:
+            now = torch.full((count,), t, device=self._device)
+            noise = tuple(
+                self._placed(_noise(subject.seed, f"noise {step}", windows, channels, halvings))
+                for halvings, channels in enumerate(self._network.config.noise)
+            )
+            out: Tensor = self._network(z_t, given, now, scale, noise, reference).float()
+            if manner.guided:  # Ho and Salimans, "Classifier-free diffusion guidance", 2022, Eq. 6, of drawn detail
+                plain: Tensor = self._network(z_t, given, now, scale, noise, torch.zeros_like(reference)).float()
+                out = plain + manner.guidance * (out - plain)  # their w + 1
+            return out
+
+        z_1 = _noise(subject.seed, "detail", windows, DETAIL_CHANNELS)
+        z_1 = z_1.to(self._device, memory_format=torch.channels_last)
+        return sample(draw, z_1, manner.steps or STEPS[0])
+
+    def _placed(self, tensor: Tensor) -> Tensor:
+        """On the network's device, in its numbers."""
+        return tensor.to(self._device, self._dtype, memory_format=torch.channels_last)
+
+    def _measure_fingerprint(self, digest: str, threads: int) -> str:
+        """Hash of everything that may change a bit: weights, device, library, and a probe's own output."""
+        rng = np.random.Generator(np.random.Philox(1))
+        parents = torch.from_numpy(rng.random((self.batch, 3, PARENT_PX, PARENT_PX), np.float32))
+        probe = self._sample(Subject(1), [WindowIndex(0, 0, 0)] * self.batch, parents)[-1].cpu().numpy()
+        capability = torch.backends.cpu.get_cpu_capability()
+        device = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else f"cpu {capability}"
+        facts = [FORMAT, digest, device, torch.__version__, threads, self.batch, str(self._dtype)]
+        return hashlib.sha256(repr(facts).encode() + probe.tobytes()).hexdigest()
+
+
+def _noise(seed: int, stream: str, windows: Sequence[WindowIndex], channels: int, halvings: int = 0) -> Tensor:
+    """Standard normals (B, channels, h, h) keyed by place, at the parent's resolution or so many halvings of it."""
+    rects = [window.parent_rect for window in windows]
+    sides = [Rect(*(v >> halvings for v in (r.x, r.y, r.width, r.height))) for r in rects]
+    name = f"{stream} / {2**halvings}" if halvings else stream
+    return torch.from_numpy(
+        np.stack([keyed.normals_anywhere(seed, name, windows[0].s, rect, channels) for rect in sides])
+    )
+
+
+def _reference(subject: Subject, windows: Sequence[WindowIndex]) -> Floats:
+    """Embeddings (B, 64) of what the windows shall look like, zero where nothing is said."""
+    if subject.reference is None:
+        return np.zeros((len(windows), REFERENCE_CHANNELS), np.float32)
+    return np.stack([subject.reference.embedding(window.rect, window.s) for window in windows])
+
+
+def load_mini(path: Path | None = None, *, threads: int | None = None) -> MiniModel:
+    """`mini` with the weights at `path`, or with those shipped in this package.
+
+    threads: CPU threads of the network, all cores but at most 8 by default. Raises WeightsError.
+    """
+    weights = load_weights(path or SHIPPED_WEIGHTS)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    wanted = threads or min(len(os.sched_getaffinity(0)), 8)
+    return MiniModel(weights, device, wanted, batch=8 if device.type == "cuda" else 1)

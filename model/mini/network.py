@@ -1,0 +1,167 @@
+"""The network of `mini`: a convolutional U-Net that paints Haar detail given the parent's pixels and noise.
+
+One network for all magnifications (ZoomLDM, CVPR 2025): the scale is an embedding, and so is the reference whose tissue
+it shall paint. Noise enters at every resolution, so that where a nucleus lies can be decided where nuclei are seen.
+Between pixels there is no attention and no normalisation over space: apart from those embeddings a pixel depends on a
+bounded neighbourhood and never on how large its window is, which is what keeps the borders of windows invisible.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+DETAIL_CHANNELS = 9
+PARENT_CHANNELS = 3
+REFERENCE_CHANNELS = 64
+"""Length of the embedding of a reference."""
+FOLD = 2
+"""Pixels of the parent plane are folded 2x2 into channels before the first convolution."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the U-Net.
+
+    channels: width per resolution, finest first; the first is half the parent's, each halves the one before.
+    blocks: residual blocks per resolution, on the way down and again on the way up.
+    noise: channels of noise at the parent's resolution and at each of the U-Net's.
+    fine: width of the convolutions at the parent's own resolution. scales: number of scales with an embedding.
+    """
+
+    channels: tuple[int, ...] = (96, 160, 224)
+    blocks: int = 1
+    noise: tuple[int, ...] = (2, 4, 8, 8)
+    fine: int = 32
+    embedding: int = 256
+    scales: int = 12
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(act(film(norm(conv(act(norm(x))))))); the embedding scales and shifts between the two convolutions."""
+
+    def __init__(self, width: int, embedding: int) -> None:
+        super().__init__()
+        self.conv_in = nn.Conv2d(width, width, 3, padding=1)
+        self.film = nn.Linear(embedding, 2 * width)
+        self.conv_out = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.normal_(self.conv_out.weight, std=1e-3)  # nearly the identity; exact zeros would run through denormals
+        nn.init.normal_(self.film.weight, std=1e-2)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """x: (B, C, H, W), embedding: (B, E) -> (B, C, H, W)."""
+        h = self.conv_in(F.silu(pixel_norm(x)))
+        scale, shift = self.film(embedding)[:, :, None, None].chunk(2, dim=1)
+        h = F.silu(pixel_norm(h) * (1 + scale) + shift)
+        out: Tensor = x + self.conv_out(h)
+        return out
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Unit root mean square over the channels of each pixel, (B, C, H, W)."""
+    return F.rms_norm(x.permute(0, 2, 3, 1), (x.shape[1],), eps=1e-4).permute(0, 3, 1, 2)
+
+
+class DetailUNet(nn.Module):
+    """Draws clean detail x given z_t = (1 - t) x + t noise, the parent, and more noise.
+
+    A distributional diffusion model (De Bortoli et al., "Distributional diffusion models with scoring rules", 2025,
+    section 3): other than a denoiser it does not give the mean of x given z_t, but one x of its distribution. So one
+    step from t = 1, where z_t is noise alone, is a whole sample.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths, emb, noise = config.channels, config.embedding, config.noise
+        assert len(noise) == len(widths) + 1
+        folded = FOLD * FOLD
+        self.enter = nn.Conv2d((DETAIL_CHANNELS + PARENT_CHANNELS) * folded, widths[0], 3, padding=1)
+        self.time = nn.Sequential(nn.Linear(64, emb), nn.SiLU(), nn.Linear(emb, emb))
+        self.scale = nn.Embedding(config.scales, emb)
+        self.reference = nn.Linear(REFERENCE_CHANNELS, emb, bias=False)
+        self.down = nn.ModuleList()
+        self.up = nn.ModuleList()
+        for level, width in enumerate(widths):
+            blocks = nn.ModuleList(ResidualBlock(width, emb) for _ in range(config.blocks))
+            mirror = nn.ModuleList(ResidualBlock(width, emb) for _ in range(config.blocks))
+            shrink = nn.Conv2d(widths[level - 1], width, 2, stride=2) if level else nn.Identity()
+            grow = nn.Conv2d(width, widths[level - 1] * 4, 1) if level else nn.Identity()
+            join = nn.Conv2d(2 * width, width, 1) if level < len(widths) - 1 else nn.Identity()
+            drawn = nn.Conv2d(noise[level + 1], width, 1, bias=False)
+            nn.init.normal_(drawn.weight, std=1e-2)
+            self.down.append(nn.ModuleDict({"shrink": shrink, "noise": drawn, "blocks": blocks}))
+            self.up.append(nn.ModuleDict({"join": join, "blocks": mirror, "grow": grow}))
+        self.leave = nn.Conv2d(widths[0], DETAIL_CHANNELS * folded, 3, padding=1)
+        sharp = widths[0] // folded + DETAIL_CHANNELS + PARENT_CHANNELS + noise[0]
+        self.fine_in = nn.Conv2d(sharp, config.fine, 3, padding=1)
+        self.fine_film = nn.Linear(emb, 2 * config.fine)
+        self.fine_out = nn.Conv2d(config.fine, DETAIL_CHANNELS, 3, padding=1)
+        nn.init.normal_(self.fine_film.weight, std=1e-2)
+        for layer in (self.leave, self.fine_out, self.reference):
+            nn.init.normal_(layer.weight, std=1e-3)
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of the parent plane must be multiples of this."""
+        return int(FOLD * 2 ** (len(self.config.channels) - 1))
+
+    def forward(
+        self,
+        z_t: Tensor,
+        parent: Tensor,
+        t: Tensor,
+        s: Tensor,
+        noise: tuple[Tensor, ...],
+        reference: Tensor,
+    ) -> Tensor:
+        """Clean detail (B, 9, H, W), of about unit deviation, below a parent (B, 3, H, W) in [-1, 1].
+
+        z_t: (B, 9, H, W); t: (B,) in [0, 1]; s: (B,) int64 scale of the child; noise: standard normals of the channels
+        in `config.noise`, (B, C, H, W), (B, C, H/2, W/2) and so on; reference: (B, 64), zero for none. H and W are
+        multiples of `multiple`.
+        """
+        assert z_t.shape[1] == DETAIL_CHANNELS and parent.shape[1] == PARENT_CHANNELS
+        assert z_t.shape[2] % self.multiple == 0 and z_t.shape[3] % self.multiple == 0
+        dtype = self.enter.weight.dtype
+        at = t.float()[:, None, None, None]
+        length = (at.square() + (1 - at).square()).sqrt()  # deviation of z_t, whose parts have unit deviation
+        seen = torch.cat([(z_t / length).to(dtype), parent.to(dtype)], 1)
+        e = F.silu(self.time(fourier(t).to(dtype)) + self.scale(s) + self.reference(reference.to(dtype)))
+        x = self.enter(F.pixel_unshuffle(seen, FOLD))  # (B, C0, H/2, W/2)
+        skips: list[Tensor] = []
+        for stage, drawn in zip(self.down, noise[1:], strict=True):
+            x = stage["shrink"](x) + stage["noise"](drawn.to(dtype))  # type: ignore[index]
+            for block in stage["blocks"]:  # type: ignore[index]
+                x = block(x, e)
+            skips.append(x)
+        x = skips.pop()
+        for level in reversed(range(len(self.up))):
+            stage = self.up[level]
+            if skips and level < len(self.up) - 1:
+                x = stage["join"](torch.cat([x, skips.pop()], 1))  # type: ignore[index]
+            for block in stage["blocks"]:  # type: ignore[index]
+                x = block(x, e)
+            if level:
+                x = F.pixel_shuffle(stage["grow"](x), 2)  # type: ignore[index]
+        x = F.silu(pixel_norm(x))
+        out = F.pixel_shuffle(self.leave(x), FOLD)  # (B, 9, H, W)
+        h = self.fine_in(torch.cat([F.pixel_shuffle(x, FOLD), seen, noise[0].to(dtype)], 1))
+        scale, shift = self.fine_film(e)[:, :, None, None].chunk(2, dim=1)
+        out = out + self.fine_out(F.silu(pixel_norm(h) * (1 + scale) + shift))
+        detail: Tensor = out * (at / length) + z_t * ((1 - at) / length.square())  # t = 0: z_t, t = 1: out
+        return detail
+
+
+def fourier(x: Tensor) -> Tensor:
+    """(B,) -> (B, 64): sines and cosines of 32 octave-spaced frequencies."""
+    frequency = torch.exp(torch.arange(32, device=x.device) * (math.log(1000.0) / 31))
+    angle = x.float()[:, None] * frequency
+    return torch.cat([angle.sin(), angle.cos()], 1)

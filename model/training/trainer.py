@@ -1,0 +1,299 @@
+"""Training of the painter: `everslide train`. Resumable, bounded by minutes, in one or several processes.
+
+Each process paints chains of places (`everslide.model.training.chain`), scores them (`everslide.model.training.loss`),
+and averages its gradients with the others. What is shipped is a moving average of the weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.multiprocessing.spawn import spawn
+from torch.utils.data import DataLoader
+
+from everslide.model.errors import DataError
+from everslide.model.mini.encoder import load_encoder
+from everslide.model.mini.network import DetailUNet, NetworkConfig
+from everslide.model.mini.precision import autocast
+from everslide.model.mini.weights import Weights, load_weights, save_weights
+from everslide.model.training.chain import Brush, paint_chains
+from everslide.model.training.features import Features
+from everslide.model.training.loss import energy_score
+from everslide.model.training.places import Batch, Batches, Tissue
+from everslide.model.training.run import Run, follow
+from everslide.model.training.sheet import draw_progress
+
+log = logging.getLogger(__name__)
+OBJECTIVE = "energy score 1"
+CHECKPOINT, WEIGHTS = "checkpoint.pt", "mini.safetensors"
+CALIBRATION_CROPS = 96
+SHIFT_PX = 8
+"""Pictures are compared from another of so many rows and columns on each time: no lattice hides between the strides."""
+MAX_LOST_STEPS = 20
+"""So many steps in a row without a finite loss end a run."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run trains.
+
+    minutes: over all sittings. batch: chains a step and process. rate: Adam's learning rate after `warmup` steps; it
+    falls to `end_rate` of it over the last `decay` of the minutes. clip: largest norm of the gradient. average: decay
+    of the moving average that is shipped. save_every_s: seconds between checkpoints. workers: processes that read
+    places, 0 for none but the trainer's own.
+    """
+
+    minutes: float
+    batch: int = 4
+    rate: float = 2e-4
+    warmup: int = 100
+    decay: float = 0.2
+    end_rate: float = 0.1
+    clip: float = 2.0
+    average: float = 0.998
+    seed: int = 0
+    save_every_s: float = 300.0
+    workers: int = 0
+
+
+class Trainer:
+    """One process of a run in `folder`; continues from its checkpoint where there is one, else from `start`."""
+
+    def __init__(
+        self,
+        prepared: Path,
+        folder: Path,
+        plan: Plan,
+        device: torch.device,
+        start: Weights | None = None,
+        rank: int = 0,
+    ) -> None:
+        self.plan, self.device, self.rank, self.folder = plan, device, rank, folder
+        self.clock = Run(
+            folder,
+            CHECKPOINT,
+            plan.minutes,
+            plan.save_every_s,
+            objective=OBJECTIVE,
+            agreed=_agreed if dist.is_initialized() else None,
+            leads=rank == 0,
+        )
+        state = self.clock.resume(device)
+        self.features = Features().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        tissue = Tissue(prepared, "train", load_encoder())
+        self.validation = _validation(prepared) if rank == 0 else None
+        torch.manual_seed(plan.seed)
+        config = NetworkConfig(**_config(state)) if state else start.config if start else NetworkConfig()
+        network = start.build() if start and not state else DetailUNet(config)
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=plan.rate, betas=(0.9, 0.99), fused=True)
+        self.average = {name: p.detach().clone() for name, p in self.network.state_dict().items()}
+        if state:
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.average = state["average"]
+            self.deviation, self.features.scales = state["deviation"], list(state["features"])
+        else:
+            rng = np.random.default_rng([plan.seed, 17])
+            self.deviation = torch.from_numpy(start.deviation if start else deviations(tissue, rng)).to(device)
+            reals = [tissue.batch(8, rng).to(device).reals[-1] for _ in range(CALIBRATION_CROPS // 8)]
+            self.features.calibrate(torch.cat(reals) / 127.5 - 1)
+        self.forward = torch.compile(self.network) if device.type == "cuda" else self.network
+        loader = DataLoader(
+            Batches(tissue, plan.batch, (plan.seed, self.clock.step, rank)), batch_size=None, num_workers=plan.workers
+        )
+        self.batches, self.lost = iter(loader), 0
+        torch.manual_seed(hash((plan.seed, self.clock.step, rank)) % 2**62)
+
+    @property
+    def brush(self) -> Brush:
+        """The network as it is trained now."""
+        return Brush(self.forward, self.network.config.noise, self.deviation.flatten(1))
+
+    def run(self) -> None:
+        """Train until the plan's minutes are used up; writes checkpoints, weights and sheets as it goes."""
+        self.clock.until_used_up(self._step, self._keep)
+
+    def _step(self) -> Mapping[str, float]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        scores, metrics = self.scores(next(self.batches).to(self.device))
+        scores.backward()  # type: ignore[no-untyped-call]
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        if dist.is_initialized():
+            _average(gradients)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
+        finite = math.isfinite(float(norm))  # averaged, so that all processes decide alike
+        self._count(finite)
+        if finite:
+            self.optimizer.step()
+            follow(self.average, self.network.state_dict(), self.plan.average, self.clock.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        return metrics if finite else {}
+
+    def scores(self, batch: Batch) -> tuple[Tensor, Mapping[str, float]]:
+        """The mean energy score of the chains of a batch, and that of each scale for the curve."""
+        count = batch.s.shape[1]
+        with autocast(self.device):
+            painted = paint_chains(self.brush, batch)
+            total, metrics = [], {}
+            for s, child, real in zip(batch.s, painted, batch.reals, strict=True):
+                y, x = torch.randint(SHIFT_PX + 1, (2,)).tolist()
+                with torch.no_grad():
+                    wanted = self.features(_seen(real, y, x))
+                found = self.features(_seen(child, y, x))
+                score = energy_score([x[:count] for x in found], [x[count:] for x in found], wanted)
+                total.append(score.mean())
+                for scale in s.unique().tolist():
+                    metrics[f"s{scale}"] = float(score.detach()[s == scale].mean())
+            return torch.stack(total).mean(), metrics
+
+    def _count(self, finite: bool) -> None:
+        """Count steps without a finite gradient. Raises DataError after too many in a row."""
+        self.lost = 0 if finite else self.lost + 1
+        if self.lost:
+            log.warning("step %d: the loss is not a finite number; left out", self.clock.step)
+        if self.lost >= MAX_LOST_STEPS:
+            raise DataError(
+                f"the loss was not a finite number for {self.lost} steps; the last checkpoint in {self.folder} is from "
+                "before: run the same command again to go on from it, and lower the learning rate if it happens again"
+            )
+
+    def _rate(self) -> float:
+        """The learning rate of this step."""
+        left = min(1.0, (1.0 - self.clock.progress) / self.plan.decay)
+        fall = self.plan.end_rate + (1 - self.plan.end_rate) * left
+        return self.plan.rate * fall * min(1.0, (self.clock.step + 1) / self.plan.warmup)
+
+    def _keep(self) -> tuple[dict[str, Any], Mapping[str, object]]:
+        """Write the averaged weights and a sheet; the checkpoint, and held-out losses for the curve."""
+        deviation = self.deviation.cpu().numpy()
+        weights = Weights(self.network.config, self.average, deviation)
+        save_weights(self.folder / WEIGHTS, weights)
+        state = {
+            "config": {name: list(v) if isinstance(v, tuple) else v for name, v in weights.config.as_dict().items()},
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            "deviation": self.deviation,
+            "features": self.features.scales,
+        }
+        return state, self._validate()
+
+    @torch.no_grad()
+    def _validate(self) -> Mapping[str, object]:
+        """Scores of the averaged weights on validation places, always the same ones, and a sheet of what they paint."""
+        if self.validation is None:
+            return {}
+        live = {name: p.clone() for name, p in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average)
+        with torch.random.fork_rng():
+            torch.manual_seed(11)
+            rng, scores = np.random.default_rng(11), dict[str, list[float]]()
+            for _ in range(6):
+                for name, value in self.scores(self.validation.batch(4, rng).to(self.device))[1].items():
+                    scores.setdefault(name, []).append(value)
+        sheet = draw_progress(self.brush, self.validation)
+        sheet.save(self.folder / f"sheet-{self.clock.step:06d}.jpg", quality=90)
+        self.network.load_state_dict(live)
+        return {"validation": {name: round(float(np.mean(some)), 4) for name, some in sorted(scores.items())}}
+
+
+def deviations(tissue: Tissue, rng: np.random.Generator, crops: int = 96, scales: int = 12) -> np.ndarray[Any, Any]:
+    """Deviation of every band and colour of detail, (scales, 3, 3) float32, measured on real places."""
+    out = np.ones((scales, 9), np.float32)
+    plain = Brush(lambda *_: torch.zeros(()), (), torch.ones((scales, 9)))
+    for s in tissue.scales:
+        batch = Batch.of([tissue.chain(s, tissue.lengths(s)[0], rng) for _ in range(crops)])
+        _, detail = plain.detail(batch.reals[-1].float(), batch.s[-1])
+        out[s] = detail.square().mean((0, 2, 3)).sqrt().numpy() + 0.05
+    out[max(tissue.scales) + 1 :] = out[max(tissue.scales)]
+    return out.reshape(scales, 3, 3)
+
+
+def _seen(grey: Tensor, y: int, x: int) -> Tensor:
+    """[0, 255] -> [-1, 1], but for a rim of SHIFT_PX in all that lies around row y and column x."""
+    high, wide = (side - SHIFT_PX for side in grey.shape[2:])
+    return (grey[:, :, y : y + high, x : x + wide] / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
+def _config(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in state["config"].items()}
+
+
+def _validation(prepared: Path) -> Tissue | None:
+    try:
+        return Tissue(prepared, "validation")
+    except DataError:
+        log.warning("%s holds no validation images: no sheets are drawn, and the curve has no validation", prepared)
+        return None
+
+
+def _average(gradients: list[Tensor]) -> None:
+    """Replace the gradients by their mean over the processes, in one message."""
+    flat = torch.cat([g.flatten() for g in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    start = 0
+    for g in gradients:
+        g.copy_(flat[start : start + g.numel()].view_as(g))
+        start += g.numel()
+
+
+def _agreed(seconds: float) -> float:
+    """The seconds of the first process, for all."""
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    told = torch.tensor([seconds], dtype=torch.float64, device=device)
+    dist.broadcast(told, 0)
+    return float(told)
+
+
+def train(
+    prepared: Path, folder: Path, plan: Plan, *, start: Path | None = None, processes: int = 1, threads: int = 1
+) -> Path:
+    """Train in so many processes, of so many CPU threads or one GPU each; the file of weights. Raises DataError."""
+    given = load_weights(start) if start else None
+    if processes == 1:
+        _work(0, 1, prepared, folder, plan, given, threads)
+    else:
+        gpus = torch.cuda.device_count()
+        if torch.cuda.is_available() and processes > gpus:
+            raise DataError(f"--processes {processes}: expected at most one for each GPU, found {gpus}")
+        spawn(_spawned, (processes, prepared, folder, plan, given, threads), nprocs=processes)  # type: ignore[no-untyped-call]
+    return folder / WEIGHTS
+
+
+def _spawned(rank: int, count: int, *given: Any) -> None:
+    _work(rank, count, *given)
+
+
+def _work(rank: int, count: int, prepared: Path, folder: Path, plan: Plan, start: Weights | None, threads: int) -> None:
+    """One process of a run."""
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    cuda = torch.cuda.is_available()
+    device = torch.device("cuda", rank) if cuda else torch.device("cpu")
+    if count > 1:
+        folder.mkdir(parents=True, exist_ok=True)
+        dist.init_process_group(
+            "nccl" if cuda else "gloo", init_method=f"file://{_meeting(folder)}", rank=rank, world_size=count
+        )
+    try:
+        Trainer(prepared, folder, plan, device, start, rank).run()
+    finally:
+        if count > 1:
+            dist.destroy_process_group()
+
+
+def _meeting(folder: Path) -> Path:
+    """A file by which the processes of a run find each other."""
+    return folder.resolve() / "processes"
