@@ -38,6 +38,22 @@ def prepare(
 
 @click.command()
 @click.argument("prepared", type=_FOLDER)
+@click.option("--out", type=_FOLDER, required=True, help="Folder for the images and their manifest.")
+@click.option("--megabytes", type=click.FloatRange(min=1), default=60, show_default=True, help="At most so many.")
+def pack(prepared: Path, out: Path, megabytes: float) -> None:
+    """Pack a PREPARED folder into a few megabytes of images, to be prepared and trained on elsewhere.
+
+    There: everslide prepare OUT --out PREPARED --hold-out 'held-out__*' --validate 'validation__*'
+    """
+    from everslide.model.training.pack import pack as run
+
+    with speaking():
+        size = run(prepared, out, megabytes)
+    click.echo(f"{out}: {size / 1e6:.1f} MB")
+
+
+@click.command()
+@click.argument("prepared", type=_FOLDER)
 @click.option("--run", "folder", type=_FOLDER, required=True, help="Folder of the run; continued where it has begun.")
 @click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Training time over all sittings.")
 @click.option("--start", type=_FILE, help="Weights to start a new run from; random ones by default.")
@@ -45,6 +61,7 @@ def prepare(
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="That average their gradients.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of each process.")
 @click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Readers of each process.")
+@click.option("--sitting", type=click.FloatRange(min=0.01), help="Minutes after which to stop for now.")
 @click.option("--save-every", type=click.FloatRange(min=1), default=300, show_default=True, help="Seconds.")
 @click.option("--encoder", is_flag=True, help="Train the encoder of 20x tissue instead of the painter.")
 def train(
@@ -56,6 +73,7 @@ def train(
     processes: int,
     threads: int,
     workers: int,
+    sitting: float | None,
     save_every: float,
     encoder: bool,
 ) -> None:
@@ -64,7 +82,8 @@ def train(
 
     Chains of octaves are painted below real parents and held against the real tissue there (the energy score of
     features). The averaged weights are written to RUN/mini.safetensors every few minutes, with a sheet of what they
-    paint at validation places (RUN/sheet-STEP.jpg); the scores go to RUN/curve.jsonl. The same command continues a run.
+    paint at validation places (RUN/sheet-STEP.jpg); the scores go to RUN/curve.jsonl. The same command continues a run,
+    on another machine from RUN/mini.safetensors and RUN/resume-*.safetensors, each below 16 MB.
     It needs the packages of the extra `train`: pip install 'everslide[train]'.
     """
     with speaking():
@@ -76,7 +95,7 @@ def train(
             from everslide.model.training.trainer import Plan
             from everslide.model.training.trainer import train as run
 
-            plan = Plan(minutes, batch, workers=workers, save_every_s=save_every)
+            plan = Plan(minutes, batch, workers=workers, save_every_s=save_every, sitting=sitting)
             written = run(prepared, folder, plan, start=start, processes=processes, threads=threads)
     click.echo(f"weights: {written}")
 
@@ -189,4 +208,4 @@ def new(
     click.echo(f"{out}: slide {name}, {extent}; see it with `everslide serve{serving} --slides {out}`")
 
 
-COMMANDS = (prepare, train, evaluate, sheet, new)
+COMMANDS = (prepare, pack, train, evaluate, sheet, new)

@@ -34,18 +34,20 @@ class Run:
         save_every_s: float,
         *,
         objective: str = "",
+        sitting: float | None = None,
         agreed: Callable[[float], float] | None = None,
         leads: bool = True,
     ) -> None:
-        """objective: a run of another one is not continued. agreed: makes the seconds of all processes of a run equal.
-        leads: whether this process writes and shows anything. Raises DataError."""
+        """objective: a run of another one is not continued. sitting: minutes after which it stops for now. agreed:
+        makes the seconds of all processes of a run equal. leads: whether this process writes and shows anything.
+        Raises DataError."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataError(f"{folder}: expected a folder to write a run into, found: {error}") from error
         self.folder, self._path, self._objective = folder, folder / checkpoint, objective
         self._budget, self._save_every_s = minutes * 60, save_every_s
-        self._agreed, self._leads = agreed, leads
+        self._agreed, self._leads, self._sitting = agreed, leads, sitting
         self.step, self.seconds = 0, 0.0
 
     @property
@@ -85,7 +87,8 @@ class Run:
         saved = time.monotonic()
         total, before = round(self._budget), round(self.seconds)
         with tqdm(total=total, initial=before, unit="s", desc="training", disable=not self._leads) as bar:
-            while self.seconds < self._budget:
+            end = self.seconds + 60 * self._sitting if self._sitting else self._budget
+            while self.seconds < min(self._budget, end):
                 started = time.monotonic()
                 for name, value in step().items():
                     smooth[name] = 0.98 * smooth.get(name, value) + 0.02 * value
@@ -96,7 +99,9 @@ class Run:
                 bar.update(round(self.seconds) - bar.n)
                 shown = {name: f"{value:.3f}" for name, value in sorted(smooth.items())}
                 bar.set_postfix({"step": str(self.step), **shown}, refresh=False)
-                if self._leads and (self.seconds >= self._budget or time.monotonic() - saved > self._save_every_s):
+                if self._leads and (
+                    self.seconds >= min(self._budget, end) or time.monotonic() - saved > self._save_every_s
+                ):
                     self._save(smooth, *keep())
                     saved = time.monotonic()
 

@@ -13,7 +13,7 @@ from PIL import Image
 from everslide.model.errors import DataError, ImageError
 
 Pixels = NDArray[np.uint8]
-PLAIN_SUFFIXES = {".jpg", ".jpeg", ".png"}
+PLAIN_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 SLIDE_SUFFIXES = {".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms"}
 MAX_PIXELS = 2**30
 """Images of more pixels are refused: decoded they would fill the memory of a small machine."""

@@ -28,6 +28,7 @@ from everslide.model.mini.weights import Weights, load_weights, save_weights
 from everslide.model.training.chain import Brush, paint_chains
 from everslide.model.training.features import Features
 from everslide.model.training.loss import energy_score
+from everslide.model.training.parts import load_parts, moments, save_parts
 from everslide.model.training.places import Batch, Batches, Tissue
 from everslide.model.training.run import Run, follow
 from everslide.model.training.sheet import draw_progress
@@ -49,7 +50,7 @@ class Plan:
     minutes: over all sittings. batch: chains a step and process. rate: Adam's learning rate after `warmup` steps; it
     falls to `end_rate` of it over the last `decay` of the minutes. clip: largest norm of the gradient. average: decay
     of the moving average that is shipped. save_every_s: seconds between checkpoints. workers: processes that read
-    places, 0 for none but the trainer's own.
+    places, 0 for none but the trainer's own. sitting: minutes after which it stops for now, whatever is left.
     """
 
     minutes: float
@@ -63,6 +64,7 @@ class Plan:
     seed: int = 0
     save_every_s: float = 300.0
     workers: int = 0
+    sitting: float | None = None
 
 
 class Trainer:
@@ -84,10 +86,11 @@ class Trainer:
             plan.minutes,
             plan.save_every_s,
             objective=OBJECTIVE,
+            sitting=plan.sitting,
             agreed=_agreed if dist.is_initialized() else None,
             leads=rank == 0,
         )
-        state = self.clock.resume(device)
+        state = self.clock.resume(device) or self._carried()
         self.features = Features().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         tissue = Tissue(prepared, "train", load_encoder())
         self.validation = _validation(prepared) if rank == 0 else None
@@ -99,12 +102,14 @@ class Trainer:
         self.average = {name: p.detach().clone() for name, p in self.network.state_dict().items()}
         if state:
             self.network.load_state_dict(state["network"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.average = state["average"]
-            self.deviation, self.features.scales = state["deviation"], list(state["features"])
-        else:
-            rng = np.random.default_rng([plan.seed, 17])
+            self.optimizer.load_state_dict(_adam(state, self.optimizer))
+            self.average, self.deviation = state["average"], state["deviation"]
+        rng = np.random.default_rng([plan.seed, 17])
+        if not state:
             self.deviation = torch.from_numpy(start.deviation if start else deviations(tissue, rng)).to(device)
+        if state and "features" in state:
+            self.features.scales = list(state["features"])
+        else:
             reals = [tissue.batch(8, rng).to(device).reals[-1] for _ in range(CALIBRATION_CROPS // 8)]
             self.features.calibrate(torch.cat(reals) / 127.5 - 1)
         self.forward = torch.compile(self.network) if device.type == "cuda" else self.network
@@ -187,7 +192,27 @@ class Trainer:
             "deviation": self.deviation,
             "features": self.features.scales,
         }
+        facts = {"objective": OBJECTIVE, "step": str(self.clock.step), "seconds": str(self.clock.seconds)}
+        save_parts(self.folder, state["network"], self.average, state["optimizer"], facts)
         return state, self._validate()
+
+    def _carried(self) -> dict[str, Any] | None:
+        """What a run on another machine left in its parts, beside its weights; None where there are none."""
+        found = load_parts(self.folder)
+        if found is None:
+            return None
+        parts, facts = found
+        weights = load_weights(self.folder / WEIGHTS)
+        if facts.get("objective") != OBJECTIVE:
+            raise DataError(f"{self.folder}: parts of a run of another objective; choose another folder with --run")
+        self.clock.step, self.clock.seconds = int(facts["step"]), float(facts["seconds"])
+        return {
+            "config": weights.config.as_dict(),
+            "network": parts["network"],
+            "average": {name: x.to(self.device) for name, x in parts["average"].items()},
+            "moments": moments(parts, self.clock.step),
+            "deviation": torch.from_numpy(weights.deviation).to(self.device),
+        }
 
     @torch.no_grad()
     def _validate(self) -> Mapping[str, object]:
@@ -228,6 +253,13 @@ def _seen(grey: Tensor, y: int, x: int) -> Tensor:
 
 def _config(state: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(v) if isinstance(v, list) else v for name, v in state["config"].items()}
+
+
+def _adam(state: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The optimizer's state of a checkpoint, or of the moments that were carried along."""
+    if "optimizer" in state:
+        return dict(state["optimizer"])
+    return {**optimizer.state_dict(), "state": state["moments"]}
 
 
 def _validation(prepared: Path) -> Tissue | None:

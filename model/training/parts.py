@@ -1,0 +1,80 @@
+"""A checkpoint in half precision and in small files, to go on from on another machine.
+
+Adam's moments keep their range in bfloat16; everything else that is a fraction is float16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from everslide.model.errors import DataError
+
+LARGEST_BYTES = 15_000_000
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def save_parts(folder: Path, network: Mapping[str, Tensor], average: Mapping[str, Tensor], optimizer: Mapping[str, Any],
+               facts: Mapping[str, str]) -> list[Path]:  # fmt: skip
+    """Write `resume-1.safetensors` and so on, each below LARGEST_BYTES; facts: in the header of each."""
+    named = {f"network.{name}": x.half() for name, x in network.items()}
+    named |= {f"average.{name}": x.half() for name, x in average.items()}
+    for index, state in optimizer["state"].items():
+        named |= {f"{moment}.{index}": state[moment].bfloat16() for moment in MOMENTS}
+    for old in folder.glob("resume-*.safetensors"):
+        old.unlink()
+    written = []
+    for number, part in enumerate(_parts(named), start=1):
+        path = folder / f"resume-{number}.safetensors"
+        save_file({name: x.cpu().contiguous() for name, x in part.items()}, path, metadata=dict(facts))
+        written.append(path)
+    return written
+
+
+def load_parts(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, str]] | None:
+    """Float32 tensors by kind ("network", "average" and MOMENTS) and name, and the facts; None where there are none.
+
+    Raises DataError for a file that is damaged.
+    """
+    paths = sorted(folder.glob("resume-*.safetensors"))
+    if not paths:
+        return None
+    out: dict[str, dict[str, Tensor]] = {kind: {} for kind in ("network", "average", *MOMENTS)}
+    facts: dict[str, str] = {}
+    for path in paths:
+        try:
+            with safe_open(path, "pt") as file:
+                facts = dict(file.metadata() or {})
+                for name in file.keys():  # noqa: SIM118 (not a mapping)
+                    kind, _, rest = name.partition(".")
+                    out[kind][rest] = file.get_tensor(name).float()
+        except (SafetensorError, KeyError) as error:
+            raise DataError(f"{path}: not a whole part of a run ({error!r}); copy all parts again") from error
+    return out, facts
+
+
+def moments(parts: Mapping[str, Mapping[str, Tensor]], step: int) -> dict[int, dict[str, Tensor]]:
+    """The state of Adam, by the index of each parameter."""
+    indices = sorted(int(index) for index in parts[MOMENTS[0]])
+    return {i: {"step": torch.tensor(float(step)), **{m: parts[m][str(i)] for m in MOMENTS}} for i in indices}
+
+
+def _parts(named: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """The tensors in groups of at most LARGEST_BYTES."""
+    part: dict[str, Tensor] = {}
+    size = 0
+    for name, x in named.items():
+        size_of = x.numel() * x.element_size()
+        if part and size + size_of > LARGEST_BYTES:
+            yield part
+            part, size = {}, 0
+        part[name] = x
+        size += size_of
+    if part:
+        yield part
