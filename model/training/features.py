@@ -17,15 +17,16 @@ from everslide.model.errors import DataError
 
 PATCH_PX = 4
 POOLED = 4
-"""Every feature is also compared as its mean over squares of so many places a side."""
+"""Features are also compared by their means over squares of so many places a side."""
 STRIDES = (4, 8, 16)
 
 
 class Features(nn.Module):
     """Maps of features of pictures (B, 3, H, W) in [-1, 1], each channel over its deviation on real tissue.
 
-    (B, C, h, w) each: pixels of 4 x 4 patches, then the activations at strides 4, 8 and 16, and the means of all these
-    over 4 x 4 places, where there are so many.
+    (B, C, h, w) each. Four sources: pixels of 4 x 4 patches, and the activations at strides 4, 8 and 16. Of each: as
+    it is, which says what lies where; and the means of it and of its absolute value over squares of POOLED places and
+    over the whole picture, which say what the texture is, wherever its parts lie.
     """
 
     def __init__(self) -> None:
@@ -37,23 +38,29 @@ class Features(nn.Module):
 
     def calibrate(self, pictures: Tensor) -> None:
         """Take the deviations from real pictures (B, 3, H, W)."""
-        self.scales = []
         maps = [self._raw(part) for part in torch.split(pictures, 16)]
+        self.scales = []
         for one in zip(*maps, strict=True):
             deviation = torch.cat([x.float().transpose(0, 1).flatten(1) for x in one], 1).std(1)
             self.scales.append(deviation.clamp(min=1e-3)[None, :, None, None])
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        maps = [x / scale for x, scale in zip(self._raw(pictures), self.scales, strict=True)]
-        return maps + [F.avg_pool2d(x, POOLED) for x in maps if x.shape[-1] >= POOLED]
+        return [x / scale for x, scale in zip(self._raw(pictures), self.scales, strict=True)]
 
     def _raw(self, pictures: Tensor) -> list[Tensor]:
-        out = [F.pixel_unshuffle(pictures, PATCH_PX)]
         x = F.relu6(self.stem(pictures))
+        out = _means(F.pixel_unshuffle(pictures, PATCH_PX))
         for stage in self.stages:
             x = stage(x)
-            out.append(x)
+            out += _means(x)
         return out
+
+
+def _means(x: Tensor) -> list[Tensor]:
+    """A map, and its means and those of its absolute value over squares and over all."""
+    signed = [F.avg_pool2d(x, POOLED), x.mean((2, 3), keepdim=True)]
+    strengths = [F.avg_pool2d(x.abs(), POOLED), x.abs().mean((2, 3), keepdim=True)]
+    return [x, *signed, *strengths]
 
 
 class _Block(nn.Module):

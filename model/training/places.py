@@ -27,9 +27,9 @@ CROP_PX = 128
 PARENT_PX = CROP_PX // 2
 RIM_PX = 16
 """Outer part of a painted crop that is not painted upon: it lacked neighbours."""
-SCALE_SHARES = (0.26, 0.17, 0.14, 0.12, 0.1, 0.08, 0.07, 0.06)
+SCALE_SHARES = (0.25, 0.16, 0.13, 0.12, 0.1, 0.1, 0.08, 0.06)
 """How often a chain ends at each scale, 20x first."""
-LENGTH_SHARES = (0.1, 0.2, 0.3, 0.3, 0.1)
+LENGTH_SHARES = (0.1, 0.15, 0.25, 0.35, 0.15)
 """How often a chain has one to five octaves."""
 ZOOM_SHARE, ZOOMS = 0.5, (0.9, 1.15)
 """How often, and by how much, a place is shown at another resolution than its own: many scales are estimates."""

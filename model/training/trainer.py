@@ -34,9 +34,9 @@ from everslide.model.training.run import Run, follow
 from everslide.model.training.sheet import draw_progress
 
 log = logging.getLogger(__name__)
-OBJECTIVE = "energy score 1"
+OBJECTIVE = "energy score 2"
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "mini.safetensors"
-CALIBRATION_CROPS = 96
+CALIBRATION_CROPS = 192
 SHIFT_PX = 8
 """Pictures are compared from another of so many rows and columns on each time: no lattice hides between the strides."""
 MAX_LOST_STEPS = 20
