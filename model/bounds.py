@@ -14,7 +14,7 @@ FRECHET_OVER_FLOOR = {1: 1.5, 4: 2.5}
 SPECTRUM = (0.85, 1.18)
 NUCLEI = (0.85, 1.15)
 DRIFT = (0.95, 1.05)
-PANNING_S = 0.3
+PANNING_S = 0.1
 Pair = tuple[float, float]
 
 

@@ -1,9 +1,8 @@
 """Fields painted for measuring, on files that training never saw; `everslide.model.evaluation` measures them.
 
 Octave test: fields of every magnification are painted under their real parent, one octave and four octaves up, and
-compared with the real tissue of the same place. Chain test: the same, with every scale in between. Root test: a slide
-painted from its sketch is compared with real held-out tissue of each magnification. Agreement: how far the network's
-unclosed children are from their parent.
+compared with the real tissue of the same place. Root test: a slide painted from its sketch is compared with real
+held-out tissue of each magnification. Agreement: how far the network's unclosed children are from their parent.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ from everslide.model.window_model import WindowModel
 
 Pixels = NDArray[np.uint8]
 FIELD_PX = 768
-"""Side of the fields that are painted and compared in the chain test."""
+"""Side of the real fields of the root test."""
 ROOT_FIELD_PX = 512
-"""The same in the root test, and of planes that no bound is set for."""
+"""Side of the painted ones, and of fields of planes that no bound is set for."""
 MAX_IMAGES = 4
 MAX_COARSE_IMAGES = 2
 """The same where no bound is set."""
@@ -84,21 +83,10 @@ def field_of(painter: Painter, s: int, rect: Rect) -> Pixels:
     return canvas[rect.y - top : rect.bottom - top, rect.x - left : rect.right - left]
 
 
-def chain_test(folder: Path, images: list[Prepared], model: WindowModel, start: int, stop: int) -> Comparison:
-    """Paint every image from its real plane `start` down to plane `stop`, where its tissue is densest."""
-    title = f"from real {magnification(start):g}x to {magnification(stop):g}x"
-    out = Comparison(title, same_place=True)
-    for image in tqdm(images, desc=title, unit="image"):
-        real = {s: np.array(plane(folder, image, s)) for s in range(stop, start + 1)}
-        high, wide = real[start].shape[:2]
-        slide = Slide("real", 1, max(wide * 2**start, TILE_PX), max(high * 2**start, TILE_PX))
-        painter = Painter(slide, model, MemoryTiles(), ImageTop(real[start], start))
-        rect = Rect(0, 0, wide, high)
-        for s in range(start - 1, stop - 1, -1):
-            rect = _densest(real[s], rect.children())
-            truth = real[s][rect.y : rect.bottom, rect.x : rect.right]
-            out.add(s, field_of(painter, s, rect), truth, field_of(painter, s + 1, rect.parent()), image.name)
-    return out
+def below(pixels: Pixels, s: int, model: WindowModel, seed: int) -> Painter:
+    """A painter below a real picture (H, W, 3) of scale s."""
+    width, height = (max(side * 2**s, TILE_PX) for side in (pixels.shape[1], pixels.shape[0]))
+    return Painter(Slide("real", seed, width, height), model, MemoryTiles(), ImageTop(pixels, s))
 
 
 def octave_test(
@@ -113,9 +101,8 @@ def octave_test(
         parent = real_plane(folder, image, s + octaves)
         real = plane(folder, image, s)
         high, wide = (min(a * 2**octaves, b) // 2 * 2 for a, b in zip(parent.shape[:2], real.shape[:2], strict=True))
-        size = (max(side * 2 ** (s + octaves), TILE_PX) for side in (parent.shape[1], parent.shape[0]))
-        painter = Painter(Slide("real", plan.seed, *size), model, MemoryTiles(), ImageTop(parent, s + octaves))
-        for rect in _dense_fields(real, Rect(0, 0, wide, high), field_px, count):
+        painter = below(parent, s + octaves, model, plan.seed)
+        for rect in dense_fields(real, Rect(0, 0, wide, high), field_px, count):
             truth = np.array(real[rect.y : rect.bottom, rect.x : rect.right])
             out.add(s, field_of(painter, s, rect), truth, field_of(painter, s + 1, rect.parent()), image.name)
     return out
@@ -144,7 +131,7 @@ def spanning(folder: Path, images: list[Prepared], s: int, octaves: int, most: i
     return found[: most if s in BOUND_SCALES else most * MAX_COARSE_IMAGES // MAX_IMAGES]
 
 
-def _dense_fields(pixels: Pixels, area: Rect, field_px: int, count: int) -> list[Rect]:
+def dense_fields(pixels: Pixels, area: Rect, field_px: int, count: int) -> list[Rect]:
     """At most `count` rectangles of field_px (or all there is) on the grid of tiles, densest in tissue, none touching
     another."""
     wide, high = min(field_px, area.width), min(field_px, area.height)
@@ -231,9 +218,7 @@ def seeds(model: WindowModel, parent: Pixels, s: int) -> dict[str, bool]:
     """Whether two seeds paint other pixels under one parent of plane s + 1, and one seed the same bytes twice."""
 
     def painted(seed: int) -> bytes:
-        size = (max(side * 2 ** (s + 1), TILE_PX) for side in (parent.shape[1], parent.shape[0]))
-        painter = Painter(Slide("seeded", seed, *size), model, MemoryTiles(), ImageTop(parent, s + 1))
-        return painter.tile(TileIndex(s, 0, 0)).tobytes()
+        return below(parent, s + 1, model, seed).tile(TileIndex(s, 0, 0)).tobytes()
 
     first = painted(1)
     return {"two_seeds_differ": painted(2) != first, "one_seed_repeats": painted(1) == first}

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from tqdm import tqdm
 
 from everslide.model.bounds import DRIFT, SPECTRUM
-from everslide.model.evaluate import chain_test, root_test
-from everslide.model.geometry import magnification
-from everslide.model.training.prepare import read_index
+from everslide.model.evaluate import below, dense_fields, field_of, real_plane, root_test
+from everslide.model.geometry import TOP_SCALE, Rect, magnification
+from everslide.model.training.prepare import Prepared, plane, read_index
 from everslide.model.window_model import WindowModel
 
 Pixels = NDArray[np.uint8]
-CELL_PX = 256
-LABEL_PX = 30
+CELL_PX, LABEL_PX = 192, 26
+SHEET_OCTAVES = 4
+"""How far above the painted fields of the sheet their real parents lie."""
 
 
 def markdown(figures: dict[str, Any]) -> str:
@@ -223,29 +225,43 @@ def _flag(ratio: float, bound: tuple[float, float]) -> str:
 
 
 def draw_sheet(folder: Path, model: WindowModel, seed: int) -> Image.Image:
-    """A column per magnification. Rows: a slide painted from its sketch; held-out tissue painted down from its real
-    1.25x image; and the real tissue of the same places."""
+    """A column per magnification. Two rows for each organ of the held-out images: what is painted SHEET_OCTAVES below
+    real parents, and the real tissue of the same places, where it is densest. Last, a slide painted from its sketch."""
     held_out = [image for image in read_index(folder) if image.split == "held-out"]
-    fields = [x for x in held_out if x.kind == "field" and x.finest == 0]
+    organs = sorted({image.organ for image in held_out if image.kind == "field"})
+    rows: list[tuple[str, dict[int, Pixels]]] = []
+    for organ in tqdm(organs, desc="organs", unit="organ"):
+        images = [image for image in held_out if image.organ == organ and image.kind == "field"]
+        painted, real = _beside(folder, images, model, seed)
+        rows += [(f"PAINTED, {organ}", painted), (f"REAL, {organ}", real)]
     rooted = root_test(folder, held_out, model, seed, places=2)
-    chained = chain_test(folder, fields, model, 4, 0)
-    rows: list[tuple[str, dict[int, Pixels]]] = [
-        (f"PAINTED from the sketch, place {place + 1}", {s: x[place] for s, x in rooted.painted.items()})
-        for place in range(2)
-    ]
-    for number, image in enumerate(fields):
-        rows.append((f"PAINTED from real 1.25x, {image.name}", {s: x[number] for s, x in chained.painted.items()}))
-        rows.append((f"REAL, {image.name}", {s: x[number] for s, x in chained.real.items()}))
-    whole = {s: x[0] for s, x in rooted.real.items() if s > 3}
-    rows.append(("REAL, other held-out tissue", whole))
+    for place in range(2):
+        rows.append((f"PAINTED from the sketch, place {place + 1}", {s: x[place] for s, x in rooted.painted.items()}))
     return _draw(rows)
+
+
+def _beside(
+    folder: Path, images: list[Prepared], model: WindowModel, seed: int
+) -> tuple[dict[int, Pixels], dict[int, Pixels]]:
+    """Painted and real fields of one organ by scale, of the finest image that shows the scale."""
+    painted, real = {}, {}
+    for s in range(TOP_SCALE):
+        shown = [x for x in images if x.finest <= s <= x.coarsest and min(plane(folder, x, s).shape[:2]) >= CELL_PX]
+        for image in sorted(shown, key=lambda x: -x.finest)[:1]:
+            parent, truth = real_plane(folder, image, s + SHEET_OCTAVES), plane(folder, image, s)
+            painter = below(parent, s + SHEET_OCTAVES, model, seed)
+            high, wide = (min(a << SHEET_OCTAVES, b) for a, b in zip(parent.shape[:2], truth.shape[:2], strict=True))
+            for rect in dense_fields(truth, Rect(0, 0, wide // 2 * 2, high // 2 * 2), CELL_PX, 1):
+                painted[s] = field_of(painter, s, rect)
+                real[s] = np.array(truth[rect.y : rect.bottom, rect.x : rect.right])
+    return painted, real
 
 
 def _draw(rows: list[tuple[str, dict[int, Pixels]]]) -> Image.Image:
     scales = sorted({s for _, cells in rows for s in cells}, reverse=True)
     step = CELL_PX + 4
     out = Image.new("RGB", (len(scales) * step, len(rows) * (step + LABEL_PX) + LABEL_PX), "white")
-    pen, font = ImageDraw.Draw(out), ImageFont.load_default(18)
+    pen, font = ImageDraw.Draw(out), ImageFont.load_default(15)
     for number, (title, cells) in enumerate(rows):
         top = number * (step + LABEL_PX)
         pen.text((4, top + 4), title, fill="black", font=font)

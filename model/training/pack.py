@@ -54,11 +54,12 @@ def pack(prepared: Path, out: Path, megabytes: float) -> int:
 
 def largest_side(prepared: Path, fields: list[Prepared], size: float) -> int:
     """The largest side at which the squares of all images take at most `size` bytes, by those of SAMPLE_PX."""
-    sides, per_px = [], []
+    sides, per_px = list[tuple[int, int]](), list[float]()
     for image in tqdm(fields, desc="sizes"):
         sample = _square(prepared, image, SAMPLE_PX)
         per_px.append(len(_encoded(sample)) / (sample.shape[0] * sample.shape[1]))
-        sides.append(plane(prepared, image, image.finest).shape[:2])
+        high, wide = plane(prepared, image, image.finest).shape[:2]
+        sides.append((high, wide))
     side = max(max(pair) for pair in sides)
     while side >= LEAST_PX:
         area = [min(side, high) * min(side, wide) for high, wide in sides]
