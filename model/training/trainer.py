@@ -21,24 +21,28 @@ from torch.multiprocessing.spawn import spawn
 from torch.utils.data import DataLoader
 
 from everslide.model.errors import DataError
+from everslide.model.geometry import TOP_SCALE
 from everslide.model.mini.encoder import load_encoder
-from everslide.model.mini.network import DetailUNet, NetworkConfig
+from everslide.model.mini.network import REFERENCE_CHANNELS, DetailUNet, NetworkConfig
 from everslide.model.mini.precision import autocast
 from everslide.model.mini.weights import Weights, load_weights, save_weights
 from everslide.model.training.chain import Brush, paint_chains
 from everslide.model.training.features import Features
-from everslide.model.training.loss import energy_score
+from everslide.model.training.loss import energy_distance, energy_score
 from everslide.model.training.parts import load_parts, moments, save_parts
-from everslide.model.training.places import Batch, Batches, Tissue
+from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, Batch, Batches, Tissue
+from everslide.model.training.replay import ReplayBuffer, alike
 from everslide.model.training.run import Run, follow
 from everslide.model.training.sheet import draw_progress
 
 log = logging.getLogger(__name__)
-OBJECTIVE = "energy score 2"
+OBJECTIVE = "energy score 3"
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "mini.safetensors"
 CALIBRATION_CROPS = 192
 SHIFT_PX = 8
 """Pictures are compared from another of so many rows and columns on each time: no lattice hides between the strides."""
+REPLAYED_OCTAVES = 2
+"""Octaves painted in a step upon painted parents."""
 MAX_LOST_STEPS = 20
 """So many steps in a row without a finite loss end a run."""
 
@@ -50,7 +54,8 @@ class Plan:
     minutes: over all sittings. batch: chains a step and process. rate: Adam's learning rate after `warmup` steps; it
     falls to `end_rate` of it over the last `decay` of the minutes. clip: largest norm of the gradient. average: decay
     of the moving average that is shipped. save_every_s: seconds between checkpoints. workers: processes that read
-    places, 0 for none but the trainer's own. sitting: minutes after which it stops for now, whatever is left.
+    places, 0 for none but the trainer's own. replayed: share of the steps that paint upon painted
+    parents. sitting: minutes after which it stops for now, whatever is left.
     """
 
     minutes: float
@@ -64,6 +69,7 @@ class Plan:
     seed: int = 0
     save_every_s: float = 300.0
     workers: int = 0
+    replayed: float = 0.3
     sitting: float | None = None
 
 
@@ -116,7 +122,9 @@ class Trainer:
         loader = DataLoader(
             Batches(tissue, plan.batch, (plan.seed, self.clock.step, rank)), batch_size=None, num_workers=plan.workers
         )
-        self.batches, self.lost = iter(loader), 0
+        self.batches, self.lost, self.tissue = iter(loader), 0, tissue
+        self.rng = np.random.default_rng([plan.seed, self.clock.step, rank, 23])
+        self.replay = ReplayBuffer(self.rng)
         torch.manual_seed(hash((plan.seed, self.clock.step, rank)) % 2**62)
 
     @property
@@ -131,7 +139,10 @@ class Trainer:
     def _step(self) -> Mapping[str, float]:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
-        scores, metrics = self.scores(next(self.batches).to(self.device))
+        if self.rng.random() < self.plan.replayed:
+            scores, metrics = self.replayed()
+        else:
+            scores, metrics = self.scores(next(self.batches).to(self.device))
         scores.backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         if dist.is_initialized():
@@ -161,6 +172,30 @@ class Trainer:
                 for scale in s.unique().tolist():
                     metrics[f"s{scale}"] = float(score.detach()[s == scale].mean())
             return torch.stack(total).mean(), metrics
+
+    def replayed(self) -> tuple[Tensor, Mapping[str, float]]:
+        """The energy distance of what is painted upon painted parents, two octaves down, from real places alike."""
+        count = 2 * self.plan.batch
+        top = int(self.rng.integers(max(self.replay.depth(), REPLAYED_OCTAVES), TOP_SCALE + 1))
+        chosen = np.stack([self.replay.parent(top) for _ in range(count)])
+        parent = torch.from_numpy(chosen.transpose(0, 3, 1, 2).copy()).to(self.device).float()
+        reference = torch.zeros((count, REFERENCE_CHANNELS), device=self.device)
+        total, metrics = [], {}
+        with autocast(self.device):
+            for s in range(top - 1, top - 1 - REPLAYED_OCTAVES, -1):
+                child = self.brush.child(parent, torch.full((count,), s, device=self.device), reference)
+                shown = child.detach().permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8)
+                real = np.stack([alike(self.tissue, s, one, self.rng) for one in shown]).transpose(0, 3, 1, 2)
+                y, x = torch.randint(SHIFT_PX + 1, (2,)).tolist()
+                with torch.no_grad():
+                    wanted = self.features(_seen(torch.from_numpy(real.copy()).to(self.device).float(), y, x))
+                total.append(energy_distance(self.features(_seen(child, y, x)), wanted))
+                metrics[f"r{s}"] = float(total[-1].detach())
+                for one in shown:
+                    self.replay.keep(s, one)
+                y, x = (int(self.rng.integers(RIM_PX, CROP_PX - PARENT_PX - RIM_PX + 1)) for _ in range(2))
+                parent = child[:, :, y : y + PARENT_PX, x : x + PARENT_PX]
+        return torch.stack(total).mean(), metrics
 
     def _count(self, finite: bool) -> None:
         """Count steps without a finite gradient. Raises DataError after too many in a row."""
