@@ -14,18 +14,19 @@ from everslide.model.commands import new
 from everslide.model.conditions import looking
 from everslide.model.errors import ImageError, SlideError
 from everslide.model.evaluate import MemoryTiles
-from everslide.model.fake import SpeckleDenoiser
+from everslide.model.fake import SpeckleModel
 from everslide.model.geometry import TileIndex
 from everslide.model.manner import Manner
 from everslide.model.mini.cdm import CDM, CDMConfig
 from everslide.model.mini.encoder import PatchEncoder, load_encoder
 from everslide.model.mini.looking import look_of
-from everslide.model.mini.model import MiniDenoiser, load_mini
+from everslide.model.mini.model import MiniModel, load_mini
 from everslide.model.mini.reference import Look, Reference, Region, read_reference, write_reference
 from everslide.model.mini.sources import CDMConditions
 from everslide.model.mini.weights import save_weights
 from everslide.model.painter import Painter
-from everslide.model.sketch import TOP_SCALE, Sketch
+from everslide.model.geometry import TOP_SCALE
+from everslide.model.sketch import Sketch
 from everslide.model.slide import Slide
 from tests.model.networks import tiny_weights
 from tests.model.pictures import tissue
@@ -89,7 +90,7 @@ def test_pictures_that_are_refused(pixels: np.ndarray, um_per_px: float, expecte
         look_of(pixels, um_per_px)
 
 
-def told_mini(folder: Path) -> MiniDenoiser:
+def told_mini(folder: Path) -> MiniModel:
     """A tiny network with a tiny conditioning diffusion model."""
     torch.manual_seed(1)
     save_weights(folder / "mini.safetensors", tiny_weights())
@@ -113,7 +114,7 @@ def test_a_slide_like_a_picture_is_another_slide(tmp_path: Path) -> None:
 
 def test_a_model_that_is_told_nothing_takes_no_reference(tmp_path: Path) -> None:
     save_weights(tmp_path / "mini.safetensors", tiny_weights())
-    for model in (SpeckleDenoiser(), load_mini(tmp_path / "mini.safetensors", threads=1)):
+    for model in (SpeckleModel(), load_mini(tmp_path / "mini.safetensors", threads=1)):
         with pytest.raises(SlideError, match="takes no reference picture"):
             Painter(Slide("a", 7), model, MemoryTiles(), reference=Reference(look(1.0)))
 
