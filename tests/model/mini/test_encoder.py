@@ -1,4 +1,4 @@
-"""The encoder: its shapes, its file, its map of a plane, and that training pulls two views together."""
+"""The encoder: its shapes, its file, and its map of a plane."""
 
 from __future__ import annotations
 
@@ -8,19 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from everslide.model.dataset import Examples, embeddings_of
 from everslide.model.errors import WeightsError
 from everslide.model.mini.encoder import PATCH_PX, EncoderConfig, PatchEncoder, load_encoder, save_encoder
-from everslide.model.mini.encoder_training import (
-    CHECKPOINT,
-    EncoderPlan,
-    EncoderTrainer,
-    standardised,
-    vicreg,
-    view,
-)
-from everslide.model.training.prepare import prepare, read_index
-from tests.model.pictures import tissue, write_images
+from tests.model.pictures import tissue
 
 CONFIG = EncoderConfig((4, 6), 8)
 
@@ -29,14 +19,6 @@ CONFIG = EncoderConfig((4, 6), 8)
 def encoder() -> PatchEncoder:
     torch.manual_seed(0)
     return PatchEncoder(CONFIG).eval()
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base = tmp_path_factory.mktemp("encoder")
-    fields = {"a.png": (tissue(512, 448, 1), 0.5), "b.png": (tissue(512, 512, 2), 1.0), "c.png": (tissue(512, 512), 4)}
-    prepare(write_images(base / "images", fields), base / "out", [])
-    return base / "out"
 
 
 @pytest.fixture(autouse=True)
@@ -96,55 +78,3 @@ def test_a_glance_at_one_square_is_the_embedding(encoder: PatchEncoder) -> None:
         quarters.shape == (1, 8, 2, 2)
         and float((quarters[..., 0, 0] - quarters[..., 1, 1]).detach().abs().max()) > 1e-4
     )
-
-
-def test_vicreg() -> None:
-    """Equal views with spread and independent features cost nothing; a collapse costs its variance term."""
-    torch.manual_seed(1)
-    spread = torch.randn(4096, 6)
-    spread = (spread - spread.mean(0)) @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(spread.T))).T * 1.01
-    assert float(vicreg(spread, spread)) < 0.02
-    collapsed = torch.zeros(16, 6)
-    assert float(vicreg(collapsed, collapsed)) == pytest.approx(25 * (1 - 1e-2), rel=1e-3)
-    assert float(vicreg(spread, spread + 1)) == pytest.approx(25, rel=0.01)
-
-
-def test_views_differ_and_are_patches() -> None:
-    spot, rng = tissue(176, 176, 2), np.random.default_rng(0)
-    views = [view(spot, rng) for _ in range(4)]
-    assert {v.shape for v in views} == {(PATCH_PX, PATCH_PX, 3)} and len({v.tobytes() for v in views}) == 4
-
-
-def test_training_pulls_views_together_and_goes_on(prepared: Path, tmp_path: Path) -> None:
-    plan = EncoderPlan(minutes=0.02, pairs=6)
-    first = EncoderTrainer(prepared, tmp_path, plan, CONFIG, threads=1)
-    losses = [first._step()["loss"] for _ in range(25)]
-    assert np.mean(losses[-5:]) < np.mean(losses[:3])
-    trained = first.run()
-    assert load_encoder(tmp_path / "encoder.safetensors").digest == trained.digest
-    found = trained.embed(np.stack([tissue(PATCH_PX, PATCH_PX, seed) for seed in range(2)]))
-    assert np.isfinite(found).all() and (tmp_path / CHECKPOINT).exists()
-    second = EncoderTrainer(prepared, tmp_path, EncoderPlan(minutes=0.03, pairs=6), CONFIG, threads=1)
-    assert second.clock.step == first.clock.step >= 1 and second.clock.seconds == first.clock.seconds
-
-
-def test_standardised_features_have_no_mean_and_unit_deviation(encoder: PatchEncoder, prepared: Path) -> None:
-    examples = Examples(prepared, "train", 176)
-    trained = standardised(encoder, examples, patches=64)
-    again = standardised(encoder, examples, patches=64)
-    assert again is trained
-    rng = np.random.default_rng(17)
-    seen = np.stack([examples.crop(0, rng, vary=False)[24:152, 24:152] for _ in range(64)])
-    found = trained.embed(seen)
-    assert np.abs(found.mean(0)).max() < 1.0 and 0.2 < found.std(0).mean() < 3
-
-
-def test_embeddings_are_kept_beside_the_planes(encoder: PatchEncoder, prepared: Path) -> None:
-    images = {image.name: image for image in read_index(prepared)}
-    found = embeddings_of(prepared, images["a"], encoder)
-    assert found is not None and found.shape == (8, 7, 8)
-    kept = prepared / "a" / f"embeddings-{encoder.digest[:12]}.npy"
-    np.testing.assert_array_equal(np.load(kept), found)
-    enlarged = embeddings_of(prepared, images["b"], encoder)  # 10x: four squares a side at a time
-    assert enlarged is not None and enlarged.shape == (16, 16, 8) and (enlarged[:4, :4] == enlarged[0, 0]).all()
-    assert embeddings_of(prepared, images["c"], encoder) is None
