@@ -49,7 +49,9 @@ def weights(tmp_path: Path) -> Path:
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "FIELD_PX", 384)
     monkeypatch.setattr(evaluation, "ROOT_FIELD_PX", 256)
-    monkeypatch.setattr("everslide.model.mini.model.os.sched_getaffinity", lambda _: {0})  # more threads only get in the way
+    monkeypatch.setattr(
+        "everslide.model.mini.model.os.sched_getaffinity", lambda _: {0}
+    )  # more threads only get in the way
 
 
 def test_names() -> None:
@@ -124,7 +126,11 @@ def test_errors_are_messages(prepared: Path, images: Path, weights: Path, tmp_pa
         (prepare, (unlicensed, "--out", tmp_path / "out"), "1 images have no licence, a.png the first"),
         (train, (images, "--run", tmp_path / "run", "--minutes", 1), "no index.json"),
         (train, (prepared, "--run", weights / "run", "--minutes", 1), "expected a folder to write a run into"),
-        (train, (prepared, "--run", tmp_path / "run", "--minutes", 1, "--start", damaged), "not a whole safetensors file"),
+        (
+            train,
+            (prepared, "--run", tmp_path / "run", "--minutes", 1, "--start", damaged),
+            "not a whole safetensors file",
+        ),
         (evaluate, (prepared, "--weights", tmp_path / "none.safetensors"), "no such file"),
         (evaluate, (prepared, "--weights", damaged), "not a whole safetensors file"),
         (evaluate, (images, "--weights", weights), "no index.json"),

@@ -285,9 +285,7 @@ def test_the_batches_are_those_that_a_worker_gathers(cluster: RealCluster) -> No
     finally:
         worker.kill()
         worker.wait(20)
-    for bands, expected in zip(
-        painted, LocalWindows(SpeckleModel(4)).paint(Subject(1), places, parents), strict=True
-    ):
+    for bands, expected in zip(painted, LocalWindows(SpeckleModel(4)).paint(Subject(1), places, parents), strict=True):
         np.testing.assert_array_equal(bands, expected)
     for field_, most in (("windows", 8), ("denoiser_calls", 8), ("batches", 2), ("places", 8)):
         assert sum(getattr(engine.counts, field_) for engine in engines) == most, field_

@@ -91,7 +91,9 @@ def test_a_file_that_is_something_else(path: Path) -> None:
 @pytest.mark.parametrize("header", [None, {"format": "pt"}, {"format": "everslide-mini-1"}])
 def test_safetensors_of_another_kind(path: Path, header: dict[str, str] | None) -> None:
     save_file({"weight": torch.zeros(2)}, path, metadata=header)
-    with pytest.raises(WeightsError, match=r"expected weights of the format everslide-mini-2, found .*train them again"):
+    with pytest.raises(
+        WeightsError, match=r"expected weights of the format everslide-mini-2, found .*train them again"
+    ):
         load_weights(path)
 
 
@@ -113,9 +115,7 @@ def test_tensors_of_another_size(path: Path) -> None:
         load_weights(path).build()
 
 
-@pytest.mark.parametrize(
-    "config", ['{"depth": 3}', "{", "[]", '{"cells": 3}', "{}x"]
-)
+@pytest.mark.parametrize("config", ['{"depth": 3}', "{", "[]", '{"cells": 3}', "{}x"])
 def test_a_header_that_cannot_be_understood(path: Path, config: str) -> None:
     rewrite(path, config=config)
     with pytest.raises(WeightsError, match="expected a tensor 'deviation' and a header with the sizes"):
