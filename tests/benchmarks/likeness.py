@@ -17,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model.evaluate import MemoryTiles, field_of
-from everslide.model.geometry import Rect, mpp
+from everslide.model.geometry import TOP_SCALE, Rect, mpp
 from everslide.model.mini.encoder import PATCH_PX, PatchEncoder, load_encoder
 from everslide.model.mini.looking import look_of
 from everslide.model.mini.model import SHIPPED_WEIGHTS, MiniModel, load_mini
 from everslide.model.mini.reference import Reference
 from everslide.model.painter import Painter
-from everslide.model.geometry import TOP_SCALE
 from everslide.model.sketch import Sketch
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density

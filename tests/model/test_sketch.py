@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from everslide.model.geometry import TILE_PX, TOP_SCALE
-from everslide.model.sketch import TOP_SCALE, Sketch
+from everslide.model.sketch import Sketch
 from everslide.model.slide import Slide
 from tests.model.painting import ENDLESS, dense_pixel
 

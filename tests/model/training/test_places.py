@@ -211,7 +211,7 @@ def test_a_split_has_its_own_images(folder: Path, tmp_path: Path) -> None:
 
 def test_images_too_small_for_a_chain_are_told(tmp_path: Path) -> None:
     prepare(write_images(tmp_path / "images", {"a.png": (tissue(140, 400), 0.5)}), tmp_path / "out", [])
-    with pytest.raises(DataError, match="no train image of at least .* px; prepare more images"):
+    with pytest.raises(DataError, match=r"no train image of at least .* px; prepare more images"):
         Tissue(tmp_path / "out", "train")
 
 
