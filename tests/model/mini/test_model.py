@@ -64,7 +64,7 @@ def painted(model: MiniModel, parent: Pixels | None = None, window: WindowIndex 
     """Bands (160, 160, 3, 3) of one window, in the model's batch."""
     subject = replace(Subject(7), **of)  # type: ignore[arg-type]
     parents = np.stack([tissue(160, 160) if parent is None else parent] * model.batch)
-    return model.bands(subject, [window] * model.batch, parents)[0]
+    return np.asarray(model.bands(subject, [window] * model.batch, parents)[0])
 
 
 def painter(model: MiniModel) -> Painter:
@@ -115,7 +115,7 @@ def test_a_window_does_not_know_its_companions() -> None:
         windows.insert(1, WINDOW)
         stack = np.stack([parents[0], *(parents[i] for i in others)])
         order = [1, 0, 2, 3]
-        return model.bands(Subject(7), windows, np.ascontiguousarray(stack[order]))[1]
+        return np.asarray(model.bands(Subject(7), windows, np.ascontiguousarray(stack[order]))[1])
 
     np.testing.assert_array_equal(second([1, 2, 3]), second([4, 5, 6]))
 

@@ -118,7 +118,7 @@ def test_the_reach_is_bounded(config: NetworkConfig) -> None:
     tensors = [given.z_t, given.parent, *given.noise]
     for tensor in tensors:
         tensor.requires_grad_()
-    given.into(network)[0, :, 48, 48].sum().backward()
+    given.into(network)[0, :, 48, 48].sum().backward()  # type: ignore[no-untyped-call]
     for tensor in tensors:
         assert tensor.grad is not None
         zoom = 96 // tensor.shape[2]

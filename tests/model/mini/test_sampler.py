@@ -69,7 +69,8 @@ def test_exact_draws_of_gaussian_detail_keep_its_deviation(steps: int) -> None:
     def draw(z_t: Tensor, t: float, step: int) -> Tensor:
         power = t * t + (1 - t) ** 2 * d * d
         fresh = torch.randn(z_t.shape, generator=generator)
-        return z_t * ((1 - t) * d * d / power) + fresh * (t * d / power**0.5)
+        drawn: Tensor = z_t * ((1 - t) * d * d / power) + fresh * (t * d / power**0.5)
+        return drawn
 
     found = sample(draw, torch.randn(200_000, generator=generator), steps)[-1]
     assert float(found.std()) == pytest.approx(d, rel=0.02)

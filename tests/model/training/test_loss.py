@@ -41,7 +41,7 @@ def test_the_right_distribution_scores_best() -> None:
         "shifted": expected(normals(0.5), normals(0.5), real),
         "half as wide": expected(normals(deviation=0.5), normals(deviation=0.5), real),
         "twice as wide": expected(normals(deviation=2.0), normals(deviation=2.0), real),
-        "one of its samples again and again": expected(*[normals()] * 2, real),
+        "one of its samples again and again": expected(once := normals(), once, real),
     }
     assert all(score > 1.02 * right for score in worse.values()), (right, worse)
     assert worse["the mean"] == pytest.approx(1.41 * right, rel=0.03), "an exact 2 ** 0.5 for the normal distribution"
@@ -56,8 +56,8 @@ def test_the_mean_would_win_without_the_pay_for_variety() -> None:
 def test_what_belongs_together_must_be_painted_together() -> None:
     """Both channels real alike: whoever paints each of them rightly, but apart, scores worse."""
     real = normals(channels=1).repeat(1, 2, 1, 1)
-    together = [normals(channels=1).repeat(1, 2, 1, 1) for _ in range(2)]
-    assert expected(normals(), normals(), real) > 1.02 * expected(*together, real)
+    one, other = (normals(channels=1).repeat(1, 2, 1, 1) for _ in range(2))
+    assert expected(normals(), normals(), real) > 1.02 * expected(one, other, real)
 
 
 def test_what_depends_on_the_parent_must_be_painted_where_it_is() -> None:

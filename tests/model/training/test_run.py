@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ import pytest
 import torch
 
 from everslide.model.errors import DataError
-from everslide.model.training import run as module
 from everslide.model.training.run import LONGEST_STEP_S, Run, follow
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, step_s: float = 1.0) -> None:
         self.now, self.step_s, self.steps = 1000.0, step_s, 0
-        monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
     def step(self) -> Mapping[str, float]:
         self.now += self.step_s
