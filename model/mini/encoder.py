@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from everslide.model.errors import WeightsError
 from everslide.model.mini.precision import fast_bfloat16
+from everslide.model.mini.tensors import write_tensors
 
 FORMAT = "everslide-encoder-1"
 SHIPPED_ENCODER = Path(__file__).parent.parent / "weights" / "encoder.safetensors"
@@ -135,12 +135,9 @@ class PatchEncoder(nn.Module):
 
 
 def save_encoder(path: Path, encoder: PatchEncoder) -> None:
-    """Write the encoder, whole or not at all."""
+    """Write the encoder, whole or not at all. Raises WeightsError."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    partial = path.with_suffix(".part")
-    save_file(tensors, partial, metadata={"format": FORMAT, "config": json.dumps(encoder.config.as_dict())})
-    partial.chmod(0o644)
-    partial.replace(path)
+    write_tensors(path, tensors, {"format": FORMAT, "config": json.dumps(encoder.config.as_dict())})
 
 
 def load_encoder(path: Path | None = None) -> PatchEncoder:

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from everslide.model.errors import WeightsError
 from everslide.model.mini.network import DetailUNet, NetworkConfig
+from everslide.model.mini.tensors import write_tensors
 
 FORMAT = "everslide-mini-2"
 
@@ -55,13 +55,10 @@ def _stored(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def save_weights(path: Path, weights: Weights) -> None:
-    """Write `weights` in half precision, whole or not at all."""
+    """Write `weights` in half precision, whole or not at all. Raises WeightsError."""
     tensors = _stored(weights.tensors) | {"deviation": torch.from_numpy(np.ascontiguousarray(weights.deviation))}
     header = {"format": FORMAT, "config": json.dumps(weights.config.as_dict())}
-    partial = path.with_suffix(".part")
-    save_file(tensors, partial, metadata=header)
-    partial.chmod(0o644)
-    partial.replace(path)
+    write_tensors(path, tensors, header)
 
 
 def load_weights(path: Path) -> Weights:

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from everslide.model.errors import DataError
+from everslide.model.mini.tensors import write_tensors
 
 LARGEST_BYTES = 15_000_000
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -22,18 +22,21 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 def save_parts(folder: Path, network: Mapping[str, Tensor], average: Mapping[str, Tensor], optimizer: Mapping[str, Any],
                facts: Mapping[str, str]) -> list[Path]:  # fmt: skip
-    """Write `resume-1.safetensors` and so on, each below LARGEST_BYTES; facts: in the header of each."""
+    """Write `resume-1.safetensors` and so on, each below LARGEST_BYTES; facts: in the header of each.
+
+    Raises WeightsError where they cannot be written.
+    """
     named = {f"network.{name}": x.half() for name, x in network.items()}
     named |= {f"average.{name}": x.half() for name, x in average.items()}
     for index, state in optimizer["state"].items():
         named |= {f"{moment}.{index}": state[moment].bfloat16() for moment in MOMENTS}
-    for old in folder.glob("resume-*.safetensors"):
-        old.unlink()
     written = []
     for number, part in enumerate(_parts(named), start=1):
         path = folder / f"resume-{number}.safetensors"
-        save_file({name: x.cpu().contiguous() for name, x in part.items()}, path, metadata=dict(facts))
+        write_tensors(path, {name: x.cpu().contiguous() for name, x in part.items()}, facts)
         written.append(path)
+    for old in set(folder.glob("resume-*.safetensors")) - set(written):
+        old.unlink()
     return written
 
 

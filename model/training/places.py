@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +115,10 @@ class Tissue:
     def scales(self) -> list[int]:
         """Scales at which chains can end, finest first."""
         return sorted({s for s, _ in self._lists})
+
+    def shows(self, scales: Iterable[int], side: int) -> bool:
+        """Whether each of the scales has an image of at least `side` pixels."""
+        return all(any(s in x.planes and min(x.planes[s].shape[:2]) >= side for x in self._images) for s in scales)
 
     def lengths(self, s: int) -> list[int]:
         """Lengths of chains that can end at scale s."""

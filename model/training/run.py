@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -71,8 +72,9 @@ class Run:
                     f"{self._path}: a run of another objective or version; choose another folder with --run"
                 )
             self.step, self.seconds = int(state.pop("step")), float(state.pop("seconds"))
-        except (RuntimeError, KeyError, EOFError, OSError, ValueError) as error:
-            raise DataError(f"{self._path}: not a whole checkpoint ({error}); delete it to begin again") from error
+        except (RuntimeError, KeyError, EOFError, OSError, ValueError, UnpicklingError) as error:
+            found = "not one of torch" if isinstance(error, UnpicklingError) else error
+            raise DataError(f"{self._path}: not a whole checkpoint ({found}); delete it to begin again") from error
         log.info("resumed at step %d after %.1f minutes", self.step, self.seconds / 60)
         return state
 
@@ -81,7 +83,8 @@ class Run:
     ) -> None:
         """Call `step`, which gives its losses, until the minutes are used up.
 
-        keep: writes what is shipped; gives the state of a checkpoint and figures for the curve.
+        keep: writes what is shipped; gives the state of a checkpoint and figures for the curve. Raises DataError where
+        a file cannot be written.
         """
         smooth: dict[str, float] = {}
         saved = time.monotonic()
@@ -102,24 +105,35 @@ class Run:
                 if self._leads and (
                     self.seconds >= min(self._budget, end) or time.monotonic() - saved > self._save_every_s
                 ):
-                    self._save(smooth, *keep())
+                    self._save(smooth, keep)
                     saved = time.monotonic()
 
-    def _save(self, losses: Mapping[str, float], state: dict[str, Any], figures: Mapping[str, object]) -> None:
+    def _save(
+        self, losses: Mapping[str, float], keep: Callable[[], tuple[dict[str, Any], Mapping[str, object]]]
+    ) -> None:
         partial = self._path.with_suffix(".part")
         try:
-            torch.save({**state, "objective": self._objective, "step": self.step, "seconds": self.seconds}, partial)
+            state, figures = keep()
+            _write(partial, {**state, "objective": self._objective, "step": self.step, "seconds": self.seconds})
             partial.replace(self._path)
-        except (OSError, RuntimeError) as error:  # torch tells a full disk as a RuntimeError
+            rounded = {name: round(value, 5) for name, value in losses.items()}
+            point = {"step": self.step, "minutes": round(self.seconds / 60, 2), **rounded, **figures}
+            with (self.folder / "curve.jsonl").open("a") as curve:
+                curve.write(json.dumps(point) + "\n")
+        except OSError as error:
             partial.unlink(missing_ok=True)
             raise DataError(
-                f"{self._path}: cannot be written ({error}); what was kept before is whole: "
+                f"{self.folder}: a run cannot be written ({error}); what was kept before is whole: "
                 "make room and run the same command again"
             ) from error
-        rounded = {name: round(value, 5) for name, value in losses.items()}
-        point = {"step": self.step, "minutes": round(self.seconds / 60, 2), **rounded, **figures}
-        with (self.folder / "curve.jsonl").open("a") as curve:
-            curve.write(json.dumps(point) + "\n")
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
+    """Raises OSError where it cannot be written: torch tells a full disk as a RuntimeError."""
+    try:
+        torch.save(state, path)
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
 
 
 @torch.no_grad()

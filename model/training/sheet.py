@@ -14,8 +14,8 @@ ROWS = ((0, 1), (0, 4), (0, 4), (1, 4), (2, 4), (3, 4), (4, 4))
 """Scale of the painted pictures, and octaves below their real parents."""
 
 
-def draw_progress(brush: Brush, tissue: Tissue) -> Image.Image:
-    """Rows of (real parent, painted, real), always of the same places, where the images go far enough."""
+def draw_progress(brush: Brush, tissue: Tissue) -> Image.Image | None:
+    """Rows of (real parent, painted, real), always of the same places; None where no image goes far enough."""
     rows = []
     for number, (s, octaves) in enumerate(ROWS):
         found = tissue.square(s, octaves, SIDE_PX, np.random.default_rng([5, number]))
@@ -25,4 +25,4 @@ def draw_progress(brush: Brush, tissue: Tissue) -> Image.Image:
         painted = paint_down(brush, parent, s + octaves, octaves, seed=number)[-1]
         enlarged = parent.repeat(2**octaves, axis=0).repeat(2**octaves, axis=1)
         rows.append(np.concatenate([enlarged, painted, real], 1))
-    return Image.fromarray(np.concatenate(rows))
+    return Image.fromarray(np.concatenate(rows)) if rows else None

@@ -10,17 +10,20 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessException, spawn
 from torch.utils.data import DataLoader
 
-from everslide.model.errors import DataError
+from everslide.model.errors import DataError, EverslideError
 from everslide.model.geometry import TOP_SCALE
 from everslide.model.mini.encoder import load_encoder
 from everslide.model.mini.network import REFERENCE_CHANNELS, DetailUNet, NetworkConfig
@@ -125,6 +128,11 @@ class Trainer:
         self.batches, self.lost, self.tissue = iter(loader), 0, tissue
         self.rng = np.random.default_rng([plan.seed, self.clock.step, rank, 23])
         self.replay = ReplayBuffer(self.rng)
+        self.goes_on = tissue.shows(range(TOP_SCALE), CROP_PX)
+        if not self.goes_on:
+            log.warning(
+                "%s does not show every scale in %d px: nothing is painted upon painted parents", prepared, CROP_PX
+            )
         torch.manual_seed(hash((plan.seed, self.clock.step, rank)) % 2**62)
 
     @property
@@ -139,7 +147,7 @@ class Trainer:
     def _step(self) -> Mapping[str, float]:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
-        if self.rng.random() < self.plan.replayed:
+        if self.goes_on and self.rng.random() < self.plan.replayed:
             scores, metrics = self.replayed()
         else:
             scores, metrics = self.scores(next(self.batches).to(self.device))
@@ -263,7 +271,8 @@ class Trainer:
                 for name, value in self.scores(self.validation.batch(4, rng).to(self.device))[1].items():
                     scores.setdefault(name, []).append(value)
         sheet = draw_progress(self.brush, self.validation)
-        sheet.save(self.folder / f"sheet-{self.clock.step:06d}.jpg", quality=90)
+        if sheet:
+            sheet.save(self.folder / f"sheet-{self.clock.step:06d}.jpg", quality=90)
         self.network.load_state_dict(live)
         return {"validation": {name: round(float(np.mean(some)), 4) for name, some in sorted(scores.items())}}
 
@@ -329,38 +338,44 @@ def train(
 ) -> Path:
     """Train in so many processes, of so many CPU threads or one GPU each; the file of weights. Raises DataError."""
     given = load_weights(start) if start else None
+    work = (prepared, folder, plan, given, threads)
     if processes == 1:
-        _work(0, 1, prepared, folder, plan, given, threads)
-    else:
-        gpus = torch.cuda.device_count()
-        if torch.cuda.is_available() and processes > gpus:
-            raise DataError(f"--processes {processes}: expected at most one for each GPU, found {gpus}")
-        spawn(_spawned, (processes, prepared, folder, plan, given, threads), nprocs=processes)  # type: ignore[no-untyped-call]
+        _work(0, *work)
+        return folder / WEIGHTS
+    gpus = torch.cuda.device_count()
+    if torch.cuda.is_available() and processes > gpus:
+        raise DataError(f"--processes {processes}: expected at most one for each GPU, found {gpus}")
+    told = get_context("spawn").SimpleQueue()
+    with (
+        TemporaryDirectory() as meeting
+    ):  # a new one each time: whoever finds a former run's file waits for its processes
+        try:
+            spawn(_spawned, (processes, Path(meeting) / "processes", told, *work), nprocs=processes)  # type: ignore[no-untyped-call]
+        except ProcessException as error:
+            if told.empty():
+                raise
+            raise DataError(told.get()) from error
     return folder / WEIGHTS
 
 
-def _spawned(rank: int, count: int, *given: Any) -> None:
-    _work(rank, count, *given)
+def _spawned(rank: int, count: int, meeting: Path, told: SimpleQueue[str], *work: Any) -> None:
+    """One process of several, which find each other by the file `meeting`. What it cannot do it puts into `told`."""
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, init_method=f"file://{meeting}", rank=rank, world_size=count)
+    try:
+        _work(rank, *work)
+    except EverslideError as error:
+        told.put(str(error))
+        raise
+    dist.destroy_process_group()
 
 
-def _work(rank: int, count: int, prepared: Path, folder: Path, plan: Plan, start: Weights | None, threads: int) -> None:
+def _work(rank: int, prepared: Path, folder: Path, plan: Plan, start: Weights | None, threads: int) -> None:
     """One process of a run."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    cuda = torch.cuda.is_available()
-    device = torch.device("cuda", rank) if cuda else torch.device("cpu")
-    if count > 1:
-        folder.mkdir(parents=True, exist_ok=True)
-        dist.init_process_group(
-            "nccl" if cuda else "gloo", init_method=f"file://{_meeting(folder)}", rank=rank, world_size=count
-        )
-    try:
-        Trainer(prepared, folder, plan, device, start, rank).run()
-    finally:
-        if count > 1:
-            dist.destroy_process_group()
-
-
-def _meeting(folder: Path) -> Path:
-    """A file by which the processes of a run find each other."""
-    return folder.resolve() / "processes"
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda", rank)
+        torch.cuda.set_device(device)  # that of everything which is sent
+    Trainer(prepared, folder, plan, device, start, rank).run()

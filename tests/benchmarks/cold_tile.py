@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from everslide.model.evaluate import MemoryTiles
-from everslide.model.fake import SpeckleDenoiser
+from everslide.model.fake import SpeckleModel
 from everslide.model.geometry import TileIndex
 from everslide.model.painter import Painter
 from everslide.model.slide import Slide
@@ -30,7 +30,7 @@ LEVEL, COL, ROW, ACROSS = 17, 200, 150, 8
 
 def main(tiles: int) -> int:
     torch.set_num_threads(1)
-    painter = Painter(Slide("cold", 3), SpeckleDenoiser(), MemoryTiles())
+    painter = Painter(Slide("cold", 3), SpeckleModel(), MemoryTiles())
     differences, ours, theirs = [], [], []
     with TemporaryDirectory() as folder, serving("--cache", f"{folder}/cache", "--slide", "cold:3") as (_, address):
         for number in range(tiles):

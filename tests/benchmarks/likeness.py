@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model.evaluate import MemoryTiles, field_of
-from everslide.model.geometry import Rect, mpp
+from everslide.model.geometry import TOP_SCALE, Rect, mpp
 from everslide.model.mini.encoder import PATCH_PX, PatchEncoder, load_encoder
 from everslide.model.mini.looking import look_of
-from everslide.model.mini.model import SHIPPED_WEIGHTS, MiniDenoiser, load_mini
+from everslide.model.mini.model import SHIPPED_WEIGHTS, MiniModel, load_mini
 from everslide.model.mini.reference import Reference
 from everslide.model.painter import Painter
-from everslide.model.sketch import TOP_SCALE, Sketch
+from everslide.model.sketch import Sketch
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density
 from everslide.model.training.prepare import plane, read_index
@@ -42,11 +42,11 @@ def patches(field: Pixels) -> Pixels:
     return np.asarray(flat[(optical_density(flat).mean(-1) > 0.08).mean((1, 2)) > 0.7])
 
 
-def painted(denoiser: MiniDenoiser, reference: Reference | None) -> Pixels:
+def painted(model: MiniModel, reference: Reference | None) -> Pixels:
     """Patches of a slide at places full of tissue."""
     slide = Slide("like", 5)
-    sketch = Sketch(slide, reference=reference, architecture=True)
-    painter = Painter(slide, denoiser, MemoryTiles(), sketch, reference)
+    sketch = Sketch(slide, reference=reference)
+    painter = Painter(slide, model, MemoryTiles(), sketch, reference)
     top = field_of(painter, TOP_SCALE, Rect(0, 0, *slide.size_at(TOP_SCALE)))
     dense = np.argwhere(optical_density(top).mean(-1) > 0.15)
     zoom, side = round(mpp(TOP_SCALE) / mpp(0)), SIDE * PATCH_PX
@@ -70,7 +70,7 @@ def nearest(encoder: PatchEncoder, cut: Pixels, means: Floats) -> NDArray[np.int
 
 
 def main(prepared: Path, weights: Path) -> None:
-    encoder, denoiser = load_encoder(), load_mini(weights)
+    encoder, model = load_encoder(), load_mini(weights)
     images = [image for image in read_index(prepared) if image.finest == 0 and image.kind == "field"]
     rng = np.random.default_rng(7)
     real = []
@@ -79,11 +79,11 @@ def main(prepared: Path, weights: Path) -> None:
         real.append(cut[rng.permutation(len(cut))[: PLACES * SIDE * SIDE]])
     means = np.stack([encoder.embed(cut).mean(0) for cut in real])
     bare = np.stack([encoder.embed(alike(cut)).mean(0) for cut in real])
-    plain = nearest(encoder, painted(denoiser, None), means)
+    plain = nearest(encoder, painted(model, None), means)
     print(f"by chance {1 / len(images):.2f}\n")
     print("| reference | split | own | own, stain taken out | plain |\n|---|---|---|---|---|")
     for i, image in enumerate(images):
-        like = painted(denoiser, Reference(look_of(np.asarray(plane(prepared, image, 0)), mpp(0), encoder)))
+        like = painted(model, Reference(look_of(np.asarray(plane(prepared, image, 0)), mpp(0), encoder)))
         own, texture = nearest(encoder, like, means) == i, nearest(encoder, alike(like), bare) == i
         row = f"{own.mean():.2f} | {texture.mean():.2f} | {(plain == i).mean():.2f}"
         print(f"| {image.name} | {image.split} | {row} |", flush=True)

@@ -6,18 +6,23 @@ import numpy as np
 import torch
 
 from everslide.model.mini.network import DetailUNet, NetworkConfig
-from everslide.model.mini.sampler import Sampler
 from everslide.model.mini.weights import Weights
 
-TINY = NetworkConfig(channels=(8, 12), blocks=1, embedding=16, scales=12, context=8)
+TINY = NetworkConfig(channels=(8, 12), blocks=1, noise=(2, 3, 3), fine=8, embedding=16, scales=12)
 
 
-def tiny_weights(seed: int = 0, sampler: Sampler | None = None) -> Weights:
-    """Random weights of a tiny network whose detail has a deviation of four grey levels or so."""
+def tiny_weights(seed: int = 0) -> Weights:
+    """Random weights of a tiny network whose detail has a deviation of four grey levels or so, and that heeds the
+    reference, the scale and its noise."""
     torch.manual_seed(seed)
     network = DetailUNet(TINY)
     with torch.no_grad():
         network.leave.weight.normal_(0, 0.1)
+        network.fine_out.weight.normal_(0, 0.1)
+        network.reference.weight.normal_(0, 0.3)
+        for name, parameter in network.named_parameters():
+            if ".film." in name or ".noise." in name or name.startswith("fine_film"):
+                parameter.normal_(0, 0.3)
     deviation = np.full((12, 3, 3), 4, np.float32)
     deviation[:, :, 1:] = 0.5
-    return Weights(TINY, dict(network.state_dict()), deviation, sampler or Sampler(Sampler.falling(4)))
+    return Weights(TINY, dict(network.state_dict()), deviation)

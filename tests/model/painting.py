@@ -1,18 +1,20 @@
-"""What the painter's tests share: stores, denoisers and places."""
+"""What the painter's tests share: stores, models and places."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model.evaluate import MemoryTiles
-from everslide.model.fake import SpeckleDenoiser
-from everslide.model.geometry import TILE_PX, TileIndex
+from everslide.model.fake import SpeckleModel
+from everslide.model.geometry import TILE_PX, TOP_SCALE, TileIndex, WindowIndex
 from everslide.model.painter import Painter, TileStore
-from everslide.model.sketch import TOP_SCALE, Sketch
+from everslide.model.sketch import Sketch
 from everslide.model.slide import Slide
+from everslide.model.subject import Subject
 from everslide.model.top import TopPlane
 
 Pixels = NDArray[np.uint8]
@@ -30,7 +32,7 @@ class ForgetfulTiles:
         """Forgets the tile."""
 
 
-class SlowSpeckle(SpeckleDenoiser):
+class SlowSpeckle(SpeckleModel):
     """Speckle that counts what it was asked, as of a sampler of five steps."""
 
     calls_per_window = 5
@@ -39,22 +41,19 @@ class SlowSpeckle(SpeckleDenoiser):
         super().__init__(batch)
         self.batches: list[tuple[int, tuple[int, ...]]] = []
 
-    def detail(
-        self, s: int, parents: Pixels, noise: NDArray[np.float32], grain: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """See `Denoiser.detail`."""
-        assert noise.shape == (self.batch, 9, 160, 160) and grain.shape == (self.batch, 3, 160, 160)
-        assert parents.dtype == np.uint8 and noise.dtype == grain.dtype == np.float32
-        self.batches.append((s, parents.shape))
-        return super().detail(s, parents, noise, grain)
+    def bands(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> NDArray[np.float32]:
+        """See `WindowModel.bands`."""
+        assert len(windows) == self.batch and parents.shape == (self.batch, 160, 160, 3) and parents.dtype == np.uint8
+        self.batches.append((windows[0].s, parents.shape))
+        return super().bands(subject, windows, parents)
 
 
 def speckle(
     slide: Slide = DEMO, top: TopPlane | None = None, batch: int = 1, tiles: TileStore | None = None
 ) -> Painter:
-    """A painter of speckle on a drawn architecture, with a store of its own unless one is given."""
+    """A painter of speckle below a sketch, with a store of its own unless one is given."""
     tiles = MemoryTiles() if tiles is None else tiles
-    return Painter(slide, SpeckleDenoiser(batch), tiles, top or Sketch(slide, architecture=True))
+    return Painter(slide, SpeckleModel(batch), tiles, top or Sketch(slide))
 
 
 def grid(x: float, y: float, side: int, step: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -72,7 +71,7 @@ def axes(x: float, y: float, side: int, step: float) -> tuple[NDArray[np.float64
 @lru_cache
 def dense_pixel(slide: Slide, t_col: int = 0, t_row: int = 0) -> tuple[int, int]:
     """(x, y) of a pixel of the topmost plane amid tissue, in tile (t_col, t_row) or one to its right."""
-    sketch = Sketch(slide, architecture=True)
+    sketch = Sketch(slide)
     for col in range(t_col, t_col + 20):
         dark = (sketch.tile(col, t_row).astype(int).mean(-1) < 225)[8:-8, 8:-8]
         if dark.mean() > 0.02:

@@ -38,11 +38,11 @@ def section(side: int, radius: float, seed: int = 0) -> Pixels:
 
 
 def write_images(folder: Path, images: dict[str, tuple[Pixels, float]]) -> Path:
-    """Write images by file name with their micrometres per pixel, and the manifest that lists them."""
+    """Write images by file name with their micrometres per pixel, and the manifest that lists them as CC0."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, (pixels, _) in images.items():
         Image.fromarray(pixels).save(folder / name)
-    manifest = {name: {"um_per_px": um_per_px} for name, (_, um_per_px) in images.items()}
+    manifest = {name: {"um_per_px": um_per_px, "licence": "CC0"} for name, (_, um_per_px) in images.items()}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 

@@ -7,15 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
 from everslide.model import evaluate as evaluation
-from everslide.model.commands import COMMANDS, calibrate, evaluate, prepare, sheet, train
-from everslide.model.mini.encoder import EncoderConfig, PatchEncoder, save_encoder
+from everslide.model.commands import COMMANDS, evaluate, prepare, sheet, train
+from everslide.model.mini.encoder import EncoderConfig, PatchEncoder, load_encoder, save_encoder
 from everslide.model.mini.weights import load_weights, save_weights
 from tests.model.networks import TINY, tiny_weights
 from tests.model.pictures import tissue, write_images
@@ -27,16 +26,16 @@ def run(command: object, *arguments: object) -> Result:
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    fields = {name: (tissue(1024, 1024, seed), 0.5) for seed, name in enumerate(("a.png", "b.png"))}
+    fields = {name: (tissue(1024, 1024, seed), 0.5) for seed, name in enumerate(("a.png", "b.png", "c.png"))}
     return write_images(tmp_path_factory.mktemp("images"), fields)
 
 
 @pytest.fixture(scope="module")
 def prepared(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("commands") / "prepared"
-    result = run(prepare, images, "--out", out, "--hold-out", "b*")
+    result = run(prepare, images, "--out", out, "--hold-out", "b*", "--validate", "c*")
     assert result.exit_code == 0, result.output
-    assert f"2 images in {out}, 1 of them held out" in result.output
+    assert f"3 images in {out}, 1 for validation, 1 held out" in result.output
     return out
 
 
@@ -50,12 +49,13 @@ def weights(tmp_path: Path) -> Path:
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "FIELD_PX", 384)
     monkeypatch.setattr(evaluation, "ROOT_FIELD_PX", 256)
-    monkeypatch.setattr("everslide.model.training.NetworkConfig", lambda: TINY)
-    monkeypatch.setattr("everslide.model.mini.os.sched_getaffinity", lambda _: {0})  # more threads only get in the way
+    monkeypatch.setattr(
+        "everslide.model.mini.model.os.sched_getaffinity", lambda _: {0}
+    )  # more threads only get in the way
 
 
 def test_names() -> None:
-    assert {command.name for command in COMMANDS} == {"prepare", "train", "calibrate", "evaluate", "sheet", "new"}
+    assert {command.name for command in COMMANDS} == {"prepare", "train", "evaluate", "sheet", "new"}
     for command in COMMANDS:
         assert run(command, "--help").exit_code == 0
 
@@ -65,14 +65,24 @@ def test_importing_the_commands_imports_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_train(prepared: Path, tmp_path: Path) -> None:
-    options = ("--run", tmp_path / "run", "--minutes", 0.01, "--batch", 2, "--threads", 1, "--no-compile")
+def test_train(prepared: Path, weights: Path, tmp_path: Path) -> None:
+    options = ("--run", tmp_path / "run", "--minutes", 0.01, "--batch", 2, "--threads", 1, "--start", weights)
     result = run(train, prepared, *options)
     assert result.exit_code == 0, result.output
     assert f"weights: {tmp_path / 'run' / 'mini.safetensors'}" in result.output
     assert load_weights(tmp_path / "run" / "mini.safetensors").config == TINY
     steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "curve.jsonl").read_text().splitlines()]
     assert steps and steps[-1] >= 1
+    assert list((tmp_path / "run").glob("sheet-*.jpg"))
+    again = run(train, prepared, *options[:2], "--minutes", 0.01)
+    assert again.exit_code == 0, again.output
+
+
+def test_train_an_encoder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everslide.model.training.encoder_training.EncoderConfig", lambda: EncoderConfig((4, 6), 8))
+    result = run(train, prepared, "--run", tmp_path / "run", "--minutes", 0.02, "--encoder")
+    assert result.exit_code == 0, result.output
+    assert load_encoder(tmp_path / "run" / "encoder.safetensors").config == EncoderConfig((4, 6), 8)
 
 
 @pytest.fixture
@@ -89,7 +99,7 @@ def test_evaluate(prepared: Path, weights: Path, encoder: Path, tmp_path: Path) 
     assert result.exit_code == 0, result.output
     assert out.read_text() in result.output and "### Painted one octave down, from real parents" in out.read_text()
     figures = json.loads(out.with_suffix(".json").read_text())
-    assert figures["calls_per_window"] == 4 and figures["held_out"] == ["b"]
+    assert figures["calls_per_window"] == 1 and figures["held_out"] == ["b"]
     assert figures["plan"] == {
         "seed": 7, "places": 1, "fields": 1, "field_px": 512, "neighbours": 2, "training_squares": 3000,
     }  # fmt: skip
@@ -105,32 +115,27 @@ def test_sheet(prepared: Path, weights: Path, tmp_path: Path) -> None:
         assert picture.width == 8 * 260
 
 
-def test_calibrate(prepared: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("everslide.model.calibrate.COARSE", 0)  # there is nothing coarser here
-    before = load_weights(weights)
-    assert before.contrast is None
-    result = run(calibrate, prepared, "--weights", weights, "--crops", 12)
-    assert result.exit_code == 0, result.output
-    after = load_weights(weights)
-    assert after.contrast is not None and after.digest != before.digest
-    assert after.contrast.coefficients.shape == (12, 3, 5) and np.isfinite(after.contrast.coefficients).all()
-    below = after.contrast.below
-    assert below.shape == (12, 3) and np.abs(below[0, :2]).min() > 0 and np.abs(below).max() <= 0.6
-
-
 def test_errors_are_messages(prepared: Path, images: Path, weights: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(weights.read_bytes()[:100])
+    unlicensed = write_images(tmp_path / "images", {"a.png": (tissue(256, 256), 0.5)})
+    (unlicensed / "manifest.json").write_text('{"a.png": {"um_per_px": 0.5}}')
     for command, arguments, message in (
         (prepare, (tmp_path / "none", "--out", tmp_path / "out"), "expected a folder of images"),
         (prepare, (images, "--out", tmp_path / "out", "--hold-out", "z*"), "matches no image"),
-        (train, (images, "--run", tmp_path / "run", "--minutes", 1, "--no-compile"), "no index.json"),
+        (prepare, (unlicensed, "--out", tmp_path / "out"), "1 images have no licence, a.png the first"),
+        (train, (images, "--run", tmp_path / "run", "--minutes", 1), "no index.json"),
+        (train, (prepared, "--run", weights / "run", "--minutes", 1), "expected a folder to write a run into"),
+        (
+            train,
+            (prepared, "--run", tmp_path / "run", "--minutes", 1, "--start", damaged),
+            "not a whole safetensors file",
+        ),
         (evaluate, (prepared, "--weights", tmp_path / "none.safetensors"), "no such file"),
         (evaluate, (prepared, "--weights", damaged), "not a whole safetensors file"),
         (evaluate, (images, "--weights", weights), "no index.json"),
         (evaluate, (prepared, "--weights", weights, "--encoder", tmp_path / "none.safetensors"), "no such file"),
         (sheet, (images, "--weights", weights, "--out", tmp_path / "s.png"), "no index.json"),
-        (calibrate, (images, "--weights", weights), "no index.json"),
     ):
         result = run(command, *arguments)
         assert result.exit_code == 1, (message, result.output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,10 @@ from everslide.model.evaluate import (
     seeds,
     spanning,
 )
-from everslide.model.fake import SpeckleDenoiser
-from everslide.model.geometry import Rect, TileIndex
+from everslide.model.fake import SpeckleModel
+from everslide.model.geometry import Rect, TileIndex, WindowIndex
 from everslide.model.report import draw_sheet
+from everslide.model.subject import Subject
 from everslide.model.training.prepare import plane, prepare, read_index
 from everslide.model.wavelet import box_mean
 from tests.model.painting import speckle
@@ -43,14 +45,14 @@ def _small_fields(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROOT_FIELD_PX", 256)
 
 
-class Perfect(SpeckleDenoiser):
+class Perfect(SpeckleModel):
     """Speckle whose bands are so faint that children are their parents."""
 
-    def detail(
-        self, s: int, parents: NDArray[np.uint8], noise: NDArray[np.float32], grain: NDArray[np.float32]
+    def bands(
+        self, subject: Subject, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]
     ) -> NDArray[np.float32]:
-        """See `Denoiser.detail`."""
-        return super().detail(s, parents, noise, grain) * np.float32(0.0)
+        """See `WindowModel.bands`."""
+        return super().bands(subject, windows, parents) * np.float32(0.0)
 
 
 def test_a_memory_store() -> None:
@@ -71,7 +73,7 @@ def test_a_field_is_put_together_from_tiles(rect: Rect) -> None:
 
 def test_the_chain_compares_the_same_places(folder: Path) -> None:
     images = [image for image in read_index(folder) if image.split == "held-out"]
-    chain = chain_test(folder, images, SpeckleDenoiser(), 4, 2)
+    chain = chain_test(folder, images, SpeckleModel(), 4, 2)
     assert chain.title == "from real 1.25x to 5x"
     assert sorted(chain.painted) == sorted(chain.real) == [2, 3]
     for s in (2, 3):
@@ -83,7 +85,7 @@ def test_the_chain_compares_the_same_places(folder: Path) -> None:
 @pytest.mark.parametrize("octaves", [1, 3, 4])
 def test_fields_are_painted_from_the_real_plane_so_many_octaves_above(folder: Path, octaves: int) -> None:
     (image,) = [image for image in read_index(folder) if image.split == "held-out"]
-    painted = octave_test(folder, [image], SpeckleDenoiser(), 0, octaves, Plan(fields=2, field_px=512))
+    painted = octave_test(folder, [image], SpeckleModel(), 0, octaves, Plan(fields=2, field_px=512))
     assert painted.images[0] == ["a", "a"] and list(painted.painted) == [0]
     for field, real, above in zip(painted.painted[0], painted.real[0], painted.above[0], strict=True):
         assert field.shape == real.shape == (512, 512, 3)
@@ -111,18 +113,18 @@ def test_images_too_small_for_a_parent_are_passed_over(folder: Path) -> None:
 
 
 def test_seeds_are_tested() -> None:
-    assert seeds(SpeckleDenoiser(), tissue(128, 128), 0) == {"two_seeds_differ": True, "one_seed_repeats": True}
+    assert seeds(SpeckleModel(), tissue(128, 128), 0) == {"two_seeds_differ": True, "one_seed_repeats": True}
     assert seeds(Perfect(), tissue(128, 128), 0) == {"two_seeds_differ": False, "one_seed_repeats": True}
 
 
 def test_agreement() -> None:
     parent = tissue(160, 160)
-    assert agreement_db(SpeckleDenoiser(), parent, 0) > 40
+    assert agreement_db(SpeckleModel(), parent, 0) > 40
     assert agreement_db(Perfect(), parent, 0) > 100
 
 
 def test_the_sheet(folder: Path) -> None:
-    picture = draw_sheet(folder, SpeckleDenoiser(), 7)
+    picture = draw_sheet(folder, SpeckleModel(), 7)
     assert picture.mode == "RGB" and picture.width == 8 * 260 and picture.height > 4 * 290
     colours = picture.crop((0, picture.height - 30, 400, picture.height)).getcolors(10**6)
     assert any(colour == (180, 0, 0) for _, colour in colours or []), "it says that it is synthetic"

@@ -11,7 +11,7 @@ import pytest
 from everslide.model.errors import DataError
 from everslide.model.evaluate import Plan
 from everslide.model.evaluation import evaluate
-from everslide.model.fake import SpeckleDenoiser
+from everslide.model.fake import SpeckleModel
 from everslide.model.report import markdown
 from everslide.model.training.prepare import prepare
 from tests.model.encoders import ColourEncoder
@@ -27,7 +27,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         name: (tissue(side, side, seed), 0.5) for name, side, seed in (("a", 1024, 1), ("b", 512, 2), ("c", 1024, 3))
     }
     prepare(write_images(base / "images", {f"{k}.png": v for k, v in fields.items()}), base / "out", ["[ac].png"])
-    found: dict[str, Any] = json.loads(json.dumps(evaluate(base / "out", SpeckleDenoiser(), ColourEncoder(), PLAN)))
+    found: dict[str, Any] = json.loads(json.dumps(evaluate(base / "out", SpeckleModel(), ColourEncoder(), PLAN)))
     return found
 
 
@@ -84,7 +84,7 @@ def test_every_row_of_a_table_has_its_cells(figures: dict[str, Any]) -> None:
 def test_a_folder_without_20x_is_measured_as_far_as_it_goes(tmp_path: Path) -> None:
     images = {"a.png": (tissue(512, 512, 1), 1.0), "b.png": (tissue(256, 256, 2), 1.0)}
     prepare(write_images(tmp_path / "images", images), tmp_path / "out", ["a.png"])
-    figures = evaluate(tmp_path / "out", SpeckleDenoiser(), ColourEncoder(), PLAN)
+    figures = evaluate(tmp_path / "out", SpeckleModel(), ColourEncoder(), PLAN)
     assert figures["nuclei"] == figures["meaning"] == [] and figures["memorisation"] == {}
     assert [x["magnification"] for x in figures["distances"]] == [5, 10, 5, 10]
     text = markdown(figures)
@@ -96,6 +96,6 @@ def test_a_folder_without_20x_is_measured_as_far_as_it_goes(tmp_path: Path) -> N
 def test_nothing_to_evaluate(tmp_path: Path) -> None:
     prepare(write_images(tmp_path / "images", {"a.png": (tissue(96, 96), 0.5)}), tmp_path / "out", ["a.png"])
     with pytest.raises(DataError, match="no held-out image is large enough"):
-        evaluate(tmp_path / "out", SpeckleDenoiser(), ColourEncoder(), PLAN)
+        evaluate(tmp_path / "out", SpeckleModel(), ColourEncoder(), PLAN)
     with pytest.raises(DataError, match=r"no index\.json"):
-        evaluate(tmp_path, SpeckleDenoiser(), ColourEncoder(), PLAN)
+        evaluate(tmp_path, SpeckleModel(), ColourEncoder(), PLAN)

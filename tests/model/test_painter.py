@@ -7,10 +7,10 @@ import pytest
 
 from everslide.model.errors import SlideError
 from everslide.model.evaluate import MemoryTiles, field_of
-from everslide.model.fake import SpeckleDenoiser
-from everslide.model.geometry import Rect, TileIndex
+from everslide.model.fake import SpeckleModel
+from everslide.model.geometry import TOP_SCALE, Rect, TileIndex
 from everslide.model.painter import CLEAR, MAX_WINDOWS_PER_TILE, Painter
-from everslide.model.sketch import TOP_SCALE, Sketch
+from everslide.model.sketch import Sketch
 from everslide.model.slide import Slide
 from everslide.model.top import ImageTop
 from everslide.model.wavelet import box_mean
@@ -81,27 +81,30 @@ def test_the_bound_is_written_out() -> None:
     assert TOP_SCALE == 8
 
 
-@pytest.mark.parametrize(("col", "row"), [(256, 200), (257, 201), (170, 85), (511, 1), (-1, -1), (0, 0)])
+@pytest.mark.parametrize(
+    ("col", "row", "finest"),  # the windows of plane 0: none on glass
+    [(256, 200, 4), (257, 201, 4), (170, 85, 4), (511, 1, 0), (-1, -1, 0), (0, 0, 0)],
+)
 @pytest.mark.parametrize("forgetful", [False, True])
-def test_a_cold_deep_link_is_bounded(col: int, row: int, forgetful: bool) -> None:
-    denoiser = SlowSpeckle()
-    painter = Painter(DEMO, denoiser, ForgetfulTiles() if forgetful else MemoryTiles())
+def test_a_cold_deep_link_is_bounded(col: int, row: int, finest: int, forgetful: bool) -> None:
+    model = SlowSpeckle()
+    painter = Painter(DEMO, model, ForgetfulTiles() if forgetful else MemoryTiles())
     painter.tile(TileIndex(0, col, row))
     assert painter.counts.windows <= 67
-    assert painter.counts.windows == len(denoiser.batches)
+    assert painter.counts.windows == len(model.batches)
     assert painter.counts.denoiser_calls == 5 * painter.counts.windows
-    by_scale = [sum(s == scale for s, _ in denoiser.batches) for scale in range(8)]
-    assert by_scale[0] == 4 and max(by_scale) <= 9
-    assert [s for s, _ in denoiser.batches] == sorted((s for s, _ in denoiser.batches), reverse=True), "coarse to fine"
+    by_scale = [sum(s == scale for s, _ in model.batches) for scale in range(8)]
+    assert by_scale[0] == finest and max(by_scale) <= 9
+    assert [s for s, _ in model.batches] == sorted((s for s, _ in model.batches), reverse=True), "coarse to fine"
 
 
 def test_with_warm_ancestors_a_tile_costs_four_windows() -> None:
     tile, store = tile_at(DEMO, 0), MemoryTiles()
-    before = Painter(DEMO, SpeckleDenoiser(), store)
+    before = Painter(DEMO, SpeckleModel(), store)
     for row in (-1, 0, 1):
         for col in (-1, 0, 1):
             before.tile(TileIndex(1, tile.parent.col + col, tile.parent.row + row))
-    painter = Painter(DEMO, SpeckleDenoiser(), store)
+    painter = Painter(DEMO, SpeckleModel(), store)
     painter.tile(tile)
     assert painter.counts.windows == 4
     painter.tile(tile)
@@ -111,11 +114,11 @@ def test_with_warm_ancestors_a_tile_costs_four_windows() -> None:
 def warm_painter(s: int, area: Rect) -> Painter:
     """A painter of plane s whose store holds the tiles of plane s + 1 around `area`, which counts tiles of plane s."""
     store = MemoryTiles()
-    before = Painter(DEMO, SpeckleDenoiser(), store)
+    before = Painter(DEMO, SpeckleModel(), store)
     for row in range(area.y // 2 - 1, (area.bottom + 1) // 2 + 1):
         for col in range(area.x // 2 - 1, (area.right + 1) // 2 + 1):
             before.tile(TileIndex(s + 1, col, row))
-    return Painter(DEMO, SpeckleDenoiser(), store)
+    return Painter(DEMO, SpeckleModel(), store)
 
 
 def test_panning_along_a_painted_row_costs_a_window_a_tile() -> None:
@@ -162,11 +165,11 @@ def range_of(first: int, count: int, s: int) -> range:
 
 
 def test_batches_are_padded_to_one_shape() -> None:
-    denoiser = SlowSpeckle(batch=4)
-    painter = Painter(DEMO, denoiser, MemoryTiles())
+    model = SlowSpeckle(batch=4)
+    painter = Painter(DEMO, model, MemoryTiles())
     painter.tile(tile_at(DEMO, 5))
-    assert {shape for _, shape in denoiser.batches} == {(4, 160, 160, 3)}
-    assert painter.counts.windows < 4 * len(denoiser.batches), "padding is not counted"
+    assert {shape for _, shape in model.batches} == {(4, 160, 160, 3)}
+    assert painter.counts.windows < 4 * len(model.batches), "padding is not counted"
     assert painter.counts.denoiser_calls == 5 * painter.counts.windows
 
 
@@ -184,7 +187,7 @@ def test_the_fingerprint_names_what_pixels_depend_on() -> None:
     plain, same = speckle(), speckle(ENDLESS)
     assert plain.fingerprint == same.fingerprint and int(plain.fingerprint, 16) >= 0
     others = [speckle(top=ImageTop(image, 8)), speckle(top=ImageTop(image, 7)), speckle(top=ImageTop(image[::-1], 8))]
-    other = SpeckleDenoiser()
+    other = SpeckleModel()
     other.fingerprint = "0"
     others.append(Painter(DEMO, other, MemoryTiles()))
     assert len({painter.fingerprint for painter in [plain, *others]}) == 5

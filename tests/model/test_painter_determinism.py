@@ -99,7 +99,7 @@ def test_from_a_store_that_another_process_filled(slide: Slide, expected: dict[T
 
 @pytest.mark.parametrize("batch", [4, 7])
 def test_in_other_batches(slide: Slide, expected: dict[TileIndex, Pixels], batch: int) -> None:
-    painter = Painter(slide, SlowSpeckle(batch), MemoryTiles(), Sketch(slide, architecture=True))
+    painter = Painter(slide, SlowSpeckle(batch), MemoryTiles(), Sketch(slide))
     check(painter, sorted(expected), expected)
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from everslide.model.denoiser import Denoiser
 from everslide.model.evaluate import MemoryTiles, field_of
-from everslide.model.fake import SpeckleDenoiser
-from everslide.model.geometry import Rect
+from everslide.model.fake import SpeckleModel
+from everslide.model.geometry import Rect, WindowIndex
 from everslide.model.painter import Painter
 from everslide.model.slide import Slide
+from everslide.model.subject import Subject
 from everslide.model.top import ImageTop
+from everslide.model.window_model import WindowModel
 
 Pixels = NDArray[np.uint8]
 Doubles = NDArray[np.float64]
@@ -23,37 +24,33 @@ PERIOD = 8
 """Lines are compared with lines of the same place in their ancestors' 2x2 blocks, three octaves up."""
 
 
-class StrangerWindows(SpeckleDenoiser):
+class StrangerWindows(SpeckleModel):
     """Ignores the shared noise: every window has its own, so that overlaps are blends of strangers."""
 
     def __init__(self) -> None:
         super().__init__()
         self._rng = np.random.default_rng(1)
 
-    def detail(
-        self, s: int, parents: Pixels, noise: NDArray[np.float32], grain: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """See `Denoiser.detail`."""
-        own = self._rng.standard_normal(noise.shape).astype(np.float32)
-        return super().detail(s, parents, own, grain)
+    def bands(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> NDArray[np.float32]:
+        """See `WindowModel.bands`."""
+        own = Subject(int(self._rng.integers(2**32)))
+        return super().bands(own, windows, parents)
 
 
-class TintedWindows(SpeckleDenoiser):
+class TintedWindows(SpeckleModel):
     """Bends every window: brighter at its left than at its right, which no blend can hide."""
 
-    def detail(
-        self, s: int, parents: Pixels, noise: NDArray[np.float32], grain: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """See `Denoiser.detail`."""
-        bands = super().detail(s, parents, noise, grain)
+    def bands(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> NDArray[np.float32]:
+        """See `WindowModel.bands`."""
+        bands = super().bands(subject, windows, parents)
         bands[:, :, 16:24, 0] += 12
         return bands
 
 
-def mosaic(denoiser: Denoiser, grey: int) -> Doubles:
+def mosaic(model: WindowModel, grey: int) -> Doubles:
     """Grey levels (SIDE, SIDE) two octaves below an even image, so that every line is like every other."""
     even = np.full((SIDE // 2, SIDE // 2, 3), grey, np.uint8)
-    painter = Painter(Slide("even", 3, 2 * SIDE, 2 * SIDE), denoiser, MemoryTiles(), ImageTop(even, 3))
+    painter = Painter(Slide("even", 3, 2 * SIDE, 2 * SIDE), model, MemoryTiles(), ImageTop(even, 3))
     grey_levels: Doubles = field_of(painter, 1, Rect(SIDE // 2, SIDE // 2, SIDE, SIDE)).astype(np.float64).mean(-1)
     return grey_levels
 
@@ -77,7 +74,7 @@ INNER = [x for x in range(PERIOD, SIDE - PERIOD, PERIOD) if 72 <= x % 256 < 248]
 
 @pytest.fixture(scope="module", params=[140, 243], ids=["tissue", "glass"])
 def painted(request: pytest.FixtureRequest) -> Doubles:
-    return mosaic(SpeckleDenoiser(), int(request.param))
+    return mosaic(SpeckleModel(), int(request.param))
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["vertical", "horizontal"])

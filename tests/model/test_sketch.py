@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from everslide.model.geometry import TILE_PX
-from everslide.model.sketch import TOP_SCALE, Sketch
+from everslide.model.geometry import TILE_PX, TOP_SCALE
+from everslide.model.sketch import Sketch
 from everslide.model.slide import Slide
 from tests.model.painting import ENDLESS, dense_pixel
 
@@ -102,18 +102,3 @@ def test_small_slides_have_a_section_too() -> None:
         assert float((pixels[:32, :32].astype(int).mean(-1) < 225).mean()) > 0.1, f"seed {seed}"
         outside = np.concatenate([pixels[32:].reshape(-1, 3), pixels[:, 32:].reshape(-1, 3)])
         assert len(np.unique(outside, axis=0)) == 1
-
-
-def test_outlines_are_as_sharp_as_the_pixels_that_show_them() -> None:
-    """Of a place half on the glass all but a thin border is tissue or glass, at any scale."""
-    sketch = Sketch(Slide("a", 7), architecture=True)
-    top = sketch.tile(0, 0).astype(float).mean(-1)
-    rows, cols = np.nonzero((top[:, :-1] > 238) & (top[:, 1:] < 215))
-    x_um, y_um = (float(v[0] + 1) * sketch.um_per_px for v in (cols, rows))
-    for um in (1.0, 8.0, 64.0):
-        away = um * np.arange(-200.0, 200.0)
-        x, y = away[None, :] + x_um, away[:, None] + y_um
-        cover = sketch.covered(x, y, um)
-        between = (cover > 0.02) & (cover < 0.98)
-        assert cover.min() == 0 and cover.max() == 1 and between.mean() < 0.15
-        np.testing.assert_array_equal(sketch.covered(x[:, 50:90], y[20:90], um), cover[20:90, 50:90])

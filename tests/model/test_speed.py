@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from everslide.model.fake import SpeckleDenoiser
+from everslide.model.fake import SpeckleModel
 from everslide.model.painter import MAX_WINDOWS_PER_TILE
 from everslide.model.speed import speed
 
 
 def test_a_deep_link_and_panning_amid_tissue() -> None:
-    figures = speed(SpeckleDenoiser(), 7)
+    figures = speed(SpeckleModel(), 7)
     assert MAX_WINDOWS_PER_TILE * 0.6 < figures["cold_deep_link"]["windows"] <= MAX_WINDOWS_PER_TILE
     assert 1 <= figures["panning"]["windows_per_tile"] < 3
     assert figures["cold_deep_link"]["seconds"] > 0 and figures["panning"]["threads"] >= 1

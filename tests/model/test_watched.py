@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from everslide.model.fake import SpeckleDenoiser
+from everslide.model.fake import SpeckleModel
 from everslide.model.geometry import TileIndex
-from everslide.model.mini.model import MiniDenoiser, load_mini
+from everslide.model.manner import Manner
+from everslide.model.mini.model import MiniModel, load_mini
 from everslide.model.mini.weights import save_weights
 from everslide.model.painter import Painter
 from everslide.model.slide import Slide
@@ -17,7 +18,7 @@ from tests.model.networks import tiny_weights
 SLIDE = Slide("demo", 7, 8192, 8192, model="speckle")
 
 
-def tiny_mini(folder: Path) -> MiniDenoiser:
+def tiny_mini(folder: Path) -> MiniModel:
     save_weights(folder / "mini.safetensors", tiny_weights())
     return load_mini(folder / "mini.safetensors", threads=1)
 
@@ -32,8 +33,8 @@ class NoTiles:
 
 def test_watching_changes_nothing_and_misses_no_window() -> None:
     seen: list[PaintedWindow] = []
-    watched = Painter(SLIDE, WatchedWindows(LocalWindows(SpeckleDenoiser()), seen.append), NoTiles())
-    plain = Painter(SLIDE, SpeckleDenoiser(), NoTiles())
+    watched = Painter(SLIDE, WatchedWindows(LocalWindows(SpeckleModel()), seen.append), NoTiles())
+    plain = Painter(SLIDE, SpeckleModel(), NoTiles())
     tile = TileIndex(6, 0, 0)
     assert np.array_equal(watched.tile(tile), plain.tile(tile))
     assert watched.fingerprint == plain.fingerprint
@@ -60,14 +61,15 @@ def test_agreement_is_that_of_rounding() -> None:
 def test_the_steps_of_a_window_end_in_its_detail(tmp_path: Path) -> None:
     seen: list[PaintedWindow] = []
     windows = WatchedWindows(LocalWindows(tiny_mini(tmp_path)), seen.append)
-    Painter(SLIDE, windows, NoTiles()).tile(TileIndex(7, 0, 0))
+    slide = Slide("demo", 7, 8192, 8192, manner=Manner(2))
+    Painter(slide, windows, NoTiles()).tile(TileIndex(7, 0, 0))
     steps = seen[-1].steps()
-    assert len(steps) == 4
+    assert len(steps) == 2
     assert np.array_equal(steps[-1].astype(np.float32), seen[-1].bands)
     assert np.array_equal(seen[-1].with_detail(steps[-1]), seen[-1].unclosed)
 
 
 def test_a_model_without_steps_shows_none() -> None:
     seen: list[PaintedWindow] = []
-    Painter(SLIDE, WatchedWindows(LocalWindows(SpeckleDenoiser()), seen.append), NoTiles()).tile(TileIndex(7, 0, 0))
+    Painter(SLIDE, WatchedWindows(LocalWindows(SpeckleModel()), seen.append), NoTiles()).tile(TileIndex(7, 0, 0))
     assert list(seen[-1].steps()) == []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from everslide.model.fake import SpeckleDenoiser
+from everslide.model.fake import SpeckleModel
 from everslide.model.gathered import GatheredWindows
 from everslide.model.geometry import WindowIndex
 from everslide.model.subject import Subject
@@ -23,22 +24,22 @@ def parent(tone: int) -> Pixels:
 
 
 def alone(seed: int, window: WindowIndex, below: Pixels) -> NDArray[np.float16]:
-    (bands,) = LocalWindows(SpeckleDenoiser()).paint(Subject(seed), [window], [below])
+    (bands,) = LocalWindows(SpeckleModel()).paint(Subject(seed), [window], [below])
     return bands
 
 
 def test_both_are_windows() -> None:
-    gathered = GatheredWindows(SpeckleDenoiser())
-    assert isinstance(LocalWindows(SpeckleDenoiser()), Windows)
+    gathered = GatheredWindows(SpeckleModel())
+    assert isinstance(LocalWindows(SpeckleModel()), Windows)
     assert isinstance(gathered, Windows)
-    assert not isinstance(SpeckleDenoiser(), Windows)
-    assert gathered.fingerprint == SpeckleDenoiser().fingerprint
+    assert not isinstance(SpeckleModel(), Windows)
+    assert gathered.fingerprint == SpeckleModel().fingerprint
     gathered.close()
 
 
 def test_windows_of_several_threads_share_a_batch() -> None:
-    denoiser = SlowSpeckle(batch=4)
-    gathered = GatheredWindows(denoiser, seconds=60)  # a full batch does not wait
+    model = SlowSpeckle(batch=4)
+    gathered = GatheredWindows(model, seconds=60)  # a full batch does not wait
     together, painted = threading.Barrier(4), {}
 
     def ask(i: int) -> None:
@@ -50,7 +51,7 @@ def test_windows_of_several_threads_share_a_batch() -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert len(denoiser.batches) == 1
+    assert len(model.batches) == 1
     assert (gathered.counts.windows, gathered.counts.batches, gathered.counts.places) == (4, 1, 4)
     for i in range(4):
         np.testing.assert_array_equal(painted[i], alone(9, WindowIndex(2, i, 0), parent(100 + i)))
@@ -58,8 +59,8 @@ def test_windows_of_several_threads_share_a_batch() -> None:
 
 
 def test_slides_and_scales_are_not_mixed() -> None:
-    denoiser = SlowSpeckle(batch=4)
-    gathered = GatheredWindows(denoiser, seconds=0.2)
+    model = SlowSpeckle(batch=4)
+    gathered = GatheredWindows(model, seconds=0.2)
     results: dict[tuple[int, int], NDArray[np.float16]] = {}
 
     def ask(seed: int, s: int) -> None:
@@ -71,14 +72,14 @@ def test_slides_and_scales_are_not_mixed() -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert len(denoiser.batches) == 4
+    assert len(model.batches) == 4
     for seed, s in kinds:
         np.testing.assert_array_equal(results[seed, s], alone(seed, WindowIndex(s, 0, 0), parent(90)))
     gathered.close()
 
 
 def test_a_lonely_window_is_painted_too() -> None:
-    gathered = GatheredWindows(SpeckleDenoiser(batch=8))
+    gathered = GatheredWindows(SpeckleModel(batch=8))
     (bands,) = gathered.paint(Subject(3), [WindowIndex(1, 5, 5)], [parent(50)])
     np.testing.assert_array_equal(bands, alone(3, WindowIndex(1, 5, 5), parent(50)))
     assert (gathered.counts.windows, gathered.counts.places) == (1, 8)
@@ -86,13 +87,11 @@ def test_a_lonely_window_is_painted_too() -> None:
 
 
 def test_a_failure_reaches_those_who_asked_and_nobody_else() -> None:
-    class Failing(SpeckleDenoiser):
-        def detail(
-            self, s: int, parents: Pixels, noise: NDArray[np.float32], grain: NDArray[np.float32]
-        ) -> NDArray[np.float32]:
-            if s == 7:
+    class Failing(SpeckleModel):
+        def bands(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> NDArray[np.float32]:
+            if windows[0].s == 7:
                 raise RuntimeError("out of memory")
-            return super().detail(s, parents, noise, grain)
+            return super().bands(subject, windows, parents)
 
     gathered = GatheredWindows(Failing())
     with pytest.raises(RuntimeError, match="out of memory"):
@@ -102,7 +101,7 @@ def test_a_failure_reaches_those_who_asked_and_nobody_else() -> None:
 
 
 def test_closing_finishes_what_was_asked() -> None:
-    gathered = GatheredWindows(SpeckleDenoiser(batch=4))
+    gathered = GatheredWindows(SpeckleModel(batch=4))
     bands = gathered.paint(Subject(1), [WindowIndex(0, i, 0) for i in range(6)], [parent(i) for i in range(6)])
     gathered.close()
     assert len(bands) == 6

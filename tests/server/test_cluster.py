@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from everslide.model.contrast import ContrastModel
 from everslide.model.evaluate import MemoryTiles
-from everslide.model.fake import SpeckleDenoiser
+from everslide.model.fake import SpeckleModel
 from everslide.model.geometry import TileIndex, WindowIndex
 from everslide.model.manner import Manner
 from everslide.model.mini.model import load_mini
+from everslide.model.mini.reference import Look, Reference
 from everslide.model.mini.weights import save_weights
 from everslide.model.painter import Painter
 from everslide.model.slide import Slide
@@ -48,14 +48,14 @@ from everslide.server.cluster import Cluster, EngineError
 _OTHER_WORKER = """
 import logging, sys
 from functools import partial
-from everslide.model.fake import SpeckleDenoiser
+from everslide.model.fake import SpeckleModel
 from everslide.server import cluster
 from everslide.server.painters import ModelFiles
 scheduler, name, model, fingerprint, batch = sys.argv[1:]
 logging.basicConfig(level=logging.INFO)
-denoiser = SpeckleDenoiser(int(batch))
-denoiser.fingerprint = fingerprint
-cluster.load_model = lambda *_: denoiser
+brush = SpeckleModel(int(batch))
+brush.fingerprint = fingerprint
+cluster.load_model = lambda *_: brush
 cluster.GatheredWindows = partial(cluster.GatheredWindows, seconds=60)  # a batch is painted when it is full
 cluster.run_worker(scheduler, model, ModelFiles(), 0, name)
 """
@@ -135,7 +135,7 @@ def paint(assembly: Assembly, tile: TileIndex) -> np.ndarray[Any, Any]:
 
 @lru_cache
 def _painter() -> Painter:
-    return Painter(SLIDE, SpeckleDenoiser(), MemoryTiles())
+    return Painter(SLIDE, SpeckleModel(), MemoryTiles())
 
 
 def painted_here(tile: TileIndex) -> np.ndarray[Any, Any]:
@@ -195,19 +195,19 @@ def test_a_worker_that_is_stopped_finishes_its_windows(cluster: RealCluster, ass
 
 def test_what_a_slide_chooses_reaches_the_worker(cluster: RealCluster, tmp_path: Path) -> None:
     weights = tmp_path / "mini.safetensors"
-    contrast = ContrastModel(np.full((12, 3, 5), 0.25, np.float32), np.full((12, 3), 0.5, np.float32))
-    save_weights(weights, replace(tiny_weights(), contrast=contrast))
+    save_weights(weights, tiny_weights())
+    like = Reference(Look(np.full(64, 2, np.float32), np.full((5, 3), 150, np.float32)))
     client, window, parent = Cluster(cluster.address), WindowIndex(2, 1, 1), np.full((160, 160, 3), 150, np.uint8)
     before = client.workers()
     worker = cluster.hire("tiny", "--model", "mini", "--weights", str(weights))
     try:
         cluster.await_workers("tiny", model="mini")
         engine, here = client.windows("mini"), LocalWindows(load_mini(weights))
-        assert engine.offer == here.offer and engine.offer.steps == (2, 4, 8)
-        for subject in (Subject(1, manner=Manner(2)), Subject(1), Subject(1, picture_s=6)):
+        assert engine.offer == here.offer and engine.offer.steps == (1, 2, 4, 8)
+        for subject in (Subject(1, manner=Manner(2)), Subject(1), Subject(1, like)):
             (painted,), (expected,) = (each.paint(subject, [window], [parent]) for each in (engine, here))
             np.testing.assert_array_equal(painted, expected)
-        assert engine.counts.denoiser_calls == 2 + 4 + 4
+        assert engine.counts.denoiser_calls == 2 + 1 + 1
     finally:
         worker.kill()
         worker.wait(20)
@@ -230,7 +230,7 @@ def test_windows_nobody_wants_are_cancelled(cluster: RealCluster) -> None:
         windows.paint(Subject(1), [WindowIndex(0, i, 0) for i in range(60)], parents)
     windows.still_wanted = lambda: None
     (bands,) = windows.paint(Subject(1), [WindowIndex(0, 5, 0)], [parents[5]])
-    (expected,) = LocalWindows(SpeckleDenoiser()).paint(Subject(1), [WindowIndex(0, 5, 0)], [parents[5]])
+    (expected,) = LocalWindows(SpeckleModel()).paint(Subject(1), [WindowIndex(0, 5, 0)], [parents[5]])
     np.testing.assert_array_equal(bands, expected)
     client.close()
 
@@ -285,9 +285,7 @@ def test_the_batches_are_those_that_a_worker_gathers(cluster: RealCluster) -> No
     finally:
         worker.kill()
         worker.wait(20)
-    for bands, expected in zip(
-        painted, LocalWindows(SpeckleDenoiser(4)).paint(Subject(1), places, parents), strict=True
-    ):
+    for bands, expected in zip(painted, LocalWindows(SpeckleModel(4)).paint(Subject(1), places, parents), strict=True):
         np.testing.assert_array_equal(bands, expected)
     for field_, most in (("windows", 8), ("denoiser_calls", 8), ("batches", 2), ("places", 8)):
         assert sum(getattr(engine.counts, field_) for engine in engines) == most, field_

@@ -256,11 +256,11 @@ def test_the_command_exports_with_the_pixels_of_the_server(tmp_path: Path) -> No
     result = CliRunner().invoke(main, [*arguments, "--region", "700,500,600,400", "--lossless", "--out", str(out)])
     assert result.exit_code == 0, result.output
     from everslide.model.evaluate import MemoryTiles
-    from everslide.model.fake import SpeckleDenoiser
+    from everslide.model.fake import SpeckleModel
     from everslide.model.painter import Painter
     from everslide.model.slide import Slide
 
-    painter = Painter(Slide("mine", 5, 3000, 2100, model="speckle"), SpeckleDenoiser(), MemoryTiles())
+    painter = Painter(Slide("mine", 5, 3000, 2100, model="speckle"), SpeckleModel(), MemoryTiles())
     with tifffile.TiffFile(out) as tiff:
         pixels = tiff.series[0].levels[0].asarray()
     np.testing.assert_array_equal(pixels[12 : 12 + 200, 68 : 68 + 256], painter.tile(TileIndex(0, 3, 2))[:200])

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from everslide.model.evaluate import MemoryTiles
-from everslide.model.fake import SpeckleDenoiser
+from everslide.model.fake import SpeckleModel
 from everslide.model.geometry import TileIndex
 from everslide.model.painter import Painter
 from everslide.model.slide import Slide
@@ -33,7 +33,7 @@ def servers(count: int, *arguments: str) -> Iterator[list[str]]:
 
 def windows_alone(tiles: list[TileIndex]) -> int:
     """How many windows one painter paints for these tiles."""
-    painter = Painter(Slide("demo", 7, model="speckle"), SpeckleDenoiser(), MemoryTiles())
+    painter = Painter(Slide("demo", 7, model="speckle"), SpeckleModel(), MemoryTiles())
     for tile in tiles:
         painter.tile(tile)
     return painter.counts.windows

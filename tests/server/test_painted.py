@@ -15,15 +15,13 @@ from flask.testing import FlaskClient
 from numpy.typing import NDArray
 from PIL import Image
 
-from everslide.model.below_picture import BelowPicture
 from everslide.model.evaluate import MemoryTiles
-from everslide.model.fake import SpeckleDenoiser
+from everslide.model.fake import SpeckleModel
 from everslide.model.geometry import TileIndex
 from everslide.model.manner import Manner
 from everslide.model.mini.model import load_mini
 from everslide.model.mini.weights import save_weights
 from everslide.model.painter import Painter
-from everslide.model.sketch import Sketch
 from everslide.model.slide import Slide
 from everslide.model.top import ImageTop
 from everslide.model.windows import LocalWindows
@@ -133,20 +131,19 @@ def test_slides_of_two_manners_share_nothing(tmp_path: Path) -> None:
         painted[slide.name] = assembly.service.pixels(assembly.service.slide(slide.name), address, lambda: False)
     assembly.close()
     for slide in (own, two):
-        sketch = Sketch(slide, architecture=True)
-        alone = Painter(slide, load_mini(weights), MemoryTiles(), sketch).tile(TileIndex(1, 1, 1))
+        alone = Painter(slide, load_mini(weights), MemoryTiles()).tile(TileIndex(1, 1, 1))
         assert np.array_equal(painted[slide.name], alone)
     assert not np.array_equal(painted["own"], painted["two"])
 
 
 @pytest.mark.parametrize("model", ["mini", "speckle"])
-def test_tissue_is_drawn_below_a_picture_where_the_model_needs_it(model: str) -> None:
+def test_below_a_picture_all_detail_is_the_model_s(model: str) -> None:
+    """Nothing is drawn there, whatever the model."""
     rng = np.random.default_rng(4)
     picture, slide = ImageTop(rng.integers(90, 240, (64, 64, 3)).astype(np.uint8), 4), Slide("below", 7, 1024, 1024)
-    painters = load_painters(model, paints=LocalWindows(SpeckleDenoiser()))
+    painters = load_painters(model, paints=LocalWindows(SpeckleModel()))
     painted = painters.make(slide, MemoryTiles(), picture, None).tile(TileIndex(2, 0, 0))
-    top = {"mini": BelowPicture(picture.pixels, 4, 7), "speckle": picture}[model]
-    assert np.array_equal(painted, Painter(slide, SpeckleDenoiser(), MemoryTiles(), top).tile(TileIndex(2, 0, 0)))
+    assert np.array_equal(painted, Painter(slide, SpeckleModel(), MemoryTiles(), picture).tile(TileIndex(2, 0, 0)))
 
 
 def test_the_overview_of_an_endless_slide_is_not_painted(

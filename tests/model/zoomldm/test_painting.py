@@ -18,7 +18,6 @@ from everslide.model.slide import Slide
 from everslide.model.subject import Subject
 from everslide.model.top import ImageTop
 from everslide.model.wavelet import box_mean
-from everslide.model.windows import offer_of
 from everslide.model.zoomldm.conditions import CDMConditions, Conditions, FieldConditions, NoCondition
 from everslide.model.zoomldm.latents import window_grid
 from everslide.model.zoomldm.painting import FAITHFUL, FAST, Preset, ZoomLDMWindows, back_project, project
@@ -77,7 +76,7 @@ def test_order_stores_and_processes_change_nothing(windows: ZoomLDMWindows) -> N
 
 
 def test_steps_and_guidance_are_the_presets_not_the_slides(windows: ZoomLDMWindows) -> None:
-    assert offer_of(windows) == Offer(windows.calls_per_window)
+    assert windows.offer == Offer(windows.calls_per_window)
     slide = replace(SLIDE, model="zoomldm-brca", manner=Manner(2))
     with pytest.raises(SlideError, match="slide photo: its model zoomldm-brca has no choice of steps or guidance"):
         Painter(slide, windows, MemoryTiles())

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from PIL import Image
 
 from everslide.model.commands import new
-from everslide.model.conditions import looking
 from everslide.model.errors import ImageError, SlideError
 from everslide.model.evaluate import MemoryTiles
-from everslide.model.fake import SpeckleDenoiser
-from everslide.model.geometry import TileIndex
+from everslide.model.fake import SpeckleModel
+from everslide.model.geometry import TOP_SCALE, Rect, TileIndex
 from everslide.model.manner import Manner
-from everslide.model.mini.cdm import CDM, CDMConfig
-from everslide.model.mini.encoder import PatchEncoder, load_encoder
-from everslide.model.mini.looking import look_of
-from everslide.model.mini.model import MiniDenoiser, load_mini
-from everslide.model.mini.reference import Look, Reference, Region, read_reference, write_reference
-from everslide.model.mini.sources import CDMConditions
+from everslide.model.mini.encoder import PATCH_PX, load_encoder
+from everslide.model.mini.looking import look_of, tissue_squares
+from everslide.model.mini.model import load_mini
+from everslide.model.mini.network import REFERENCE_CHANNELS
+from everslide.model.mini.reference import EDGE_UM, Look, Reference, Region, read_reference, write_reference
 from everslide.model.mini.weights import save_weights
 from everslide.model.painter import Painter
-from everslide.model.sketch import TOP_SCALE, Sketch
+from everslide.model.sketch import Sketch
 from everslide.model.slide import Slide
 from tests.model.networks import tiny_weights
 from tests.model.pictures import tissue
@@ -34,24 +32,82 @@ COLOURS = np.linspace(90, 220, 15).reshape(5, 3).astype(np.float32)
 BLUE = np.array([[60, 60, 180]] * 5, np.float32)
 
 
-def look(value: float, colours: np.ndarray = COLOURS, length: int = 4) -> Look:
-    return Look(np.array([[value] * length, [value + 1] * length], np.float32), colours)
+def look(value: float, colours: np.ndarray = COLOURS) -> Look:
+    return Look(np.full(REFERENCE_CHANNELS, value, np.float32), colours)
 
 
-def test_cells_are_put_in_the_words_of_the_prototypes() -> None:
-    cells = np.zeros((4, 2, 2), np.float32)
-    snapped = look(3.0).snapped(cells)
-    assert snapped.shape == cells.shape and ((snapped >= 3.0) & (snapped < 3.01)).all(), "the nearer of 3 and 4"
+def test_without_regions_every_window_is_told_the_look_of_everywhere() -> None:
+    reference = Reference(look(3.0))
+    for rect, s in ((Rect(0, 0, 320, 320), 0), (Rect(-5000, 70, 320, 320), 7)):
+        found = reference.embedding(rect, s)
+        assert found.shape == (64,) and found.dtype == np.float32
+        np.testing.assert_array_equal(found, look(3.0).embedding)
+
+
+def test_where_nothing_is_said_the_embedding_is_zero() -> None:
+    assert not Reference(None).embedding(Rect(0, 0, 320, 320), 3).any()
+    region = Region(0, 0, 1000, 1000, look(5.0))
+    assert not Reference(None, (region,)).embedding(Rect(20_000, 0, 320, 320), 0).any()
 
 
 def test_a_region_counts_inside_and_gives_way_at_its_edge() -> None:
-    reference = Reference(None, (Region(0, 0, 3200, 3200, look(5.0)),))
-    cells = np.zeros((4, 4, 4), np.float32)
-    inside = reference.steer(cells, 10, 10, 2)  # a cell of 5x is 128 um a side
-    assert (inside > 4.9).all()
-    np.testing.assert_array_equal(reference.steer(cells, 100, 100, 2), cells)
-    edge = reference.steer(cells, 23, 10, 2)[0, 0]
-    assert edge[0] > edge[2] >= edge[3] == 0
+    """A window of 10x is 320 um a side. Over EDGE_UM, half of them outside, a region gives way to everywhere."""
+    reference = Reference(look(1.0), (Region(0, 0, 32_000, 32_000, look(5.0)),))
+    y = 16_000
+
+    def told(x_um: float) -> float:
+        return float(reference.embedding(Rect(round(x_um), y, 320, 320), 1)[0])
+
+    assert told(1000) == 5.0, "inside"
+    assert told(32_000 + EDGE_UM / 2) == 1.0, "beyond the edge"
+    assert told(32_000 - 160) == pytest.approx(3.0, abs=0.01), "its middle on the edge: half of either"
+    across = [told(x) for x in range(31_500, 32_150, 50)]
+    assert across == sorted(across, reverse=True), "evenly from one to the other"
+
+
+def test_a_region_counts_by_its_share_of_the_window() -> None:
+    """A window of 1.25x is 2560 um a side: a region of a quarter of it, far larger than its edges are wide."""
+    region = Region(0, 0, 1280 * 8, 1280 * 8, look(1.0))
+    window = Rect(0, 0, 2560, 2560)  # of plane 4, 8 um a pixel: 20480 um a side
+    assert float(Reference(None, (region,)).embedding(window, 4)[0]) == pytest.approx(0.25, abs=0.03)
+
+
+def test_the_same_um_are_the_same_place_at_every_scale() -> None:
+    reference = Reference(look(0.0), (Region(100, 300, 2000, 900, look(1.0)),))
+    fine = reference.embedding(Rect(1600, 800, 1280, 1280), 0)
+    for s in (1, 2, 3):
+        coarse = Rect(1600 >> s, 800 >> s, 1280 >> s, 1280 >> s)
+        np.testing.assert_allclose(reference.embedding(coarse, s), fine, atol=1e-6)
+
+
+def test_where_regions_overlap_the_later_one_counts() -> None:
+    first, second = (Region(0, 0, 9000, 9000, look(value)) for value in (2.0, 7.0))
+    window = Rect(5000, 5000, 320, 320)
+    assert float(Reference(None, (first, second)).embedding(window, 0)[0]) == 7.0
+    assert float(Reference(None, (second, first)).embedding(window, 0)[0]) == 2.0
+
+
+def test_a_look_reads_back_as_the_same_look() -> None:
+    found = Look.from_dict(json.loads(json.dumps(look(0.123456789).as_dict())))
+    assert found.as_dict() == look(0.123456789).as_dict()
+    assert Reference(found).digest == Reference(look(0.123456789)).digest
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"embedding": [0.0] * 63},
+        {"embedding": [[0.0] * 64]},
+        {"embedding": [float("nan")] * 64},
+        {"colours": [[1, 2, 3]]},
+        {"colours": None},
+        {"embedding": "x"},
+    ],
+    ids=str,
+)
+def test_damaged_looks_are_refused(values: dict[str, object]) -> None:
+    with pytest.raises(ImageError, match="a reference: "):
+        Look.from_dict(look(1.0).as_dict() | values)
 
 
 def test_files(tmp_path: Path) -> None:
@@ -59,7 +115,7 @@ def test_files(tmp_path: Path) -> None:
     write_reference(tmp_path / "r.json", reference)
     assert read_reference(tmp_path / "r.json").digest == reference.digest
     assert reference.digest != Reference(look(1.3)).digest
-    for text in ("{", "[]", '{"everywhere": {"prototypes": 3}}', '{"regions": [{"um": [1]}]}'):
+    for text in ("{", "[]", '{"everywhere": {"prototypes": [[3]], "colours": []}}', '{"regions": [{"um": [1]}]}'):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(ImageError, match="expected"):
             read_reference(tmp_path / "bad.json")
@@ -69,11 +125,14 @@ def test_the_look_of_a_picture() -> None:
     encoder = load_encoder()
     picture = np.concatenate([tissue(512, 256, 1), np.full((512, 256, 3), 244, np.uint8)], axis=1)
     found = look_of(picture, 0.5, encoder)
-    assert found.prototypes.shape[1] == 64 and 1 < len(found.prototypes) <= looking.PROTOTYPES
+    assert found.embedding.shape == (REFERENCE_CHANNELS,) and found.colours.shape == (5, 3)
+    patches = tissue_squares(picture, PATCH_PX)
+    assert len(patches) == 8, "glass does not count"
+    np.testing.assert_allclose(found.embedding, encoder.embed(patches).mean(0), atol=1e-3)
     assert (found.colours.mean(1)[:-1] <= found.colours.mean(1)[1:]).all(), "darkest first"
     assert found.colours.mean() < 235, "glass does not count"
     enlarged = look_of(tissue(256, 256, 1), 1.0, encoder)
-    assert enlarged.prototypes.shape[1] == 64
+    assert enlarged.embedding.shape == (REFERENCE_CHANNELS,)
 
 
 @pytest.mark.parametrize(
@@ -89,19 +148,11 @@ def test_pictures_that_are_refused(pixels: np.ndarray, um_per_px: float, expecte
         look_of(pixels, um_per_px)
 
 
-def told_mini(folder: Path) -> MiniDenoiser:
-    """A tiny network with a tiny conditioning diffusion model."""
-    torch.manual_seed(1)
-    save_weights(folder / "mini.safetensors", tiny_weights())
-    encoder = PatchEncoder(load_encoder().config).eval()
-    conditions = CDMConditions(CDM(CDMConfig(width=16, depth=1)), encoder)
-    return load_mini(folder / "mini.safetensors", threads=1).told(lambda _: conditions)
-
-
 def test_a_slide_like_a_picture_is_another_slide(tmp_path: Path) -> None:
-    model, slide = told_mini(tmp_path), Slide("a", 7)
+    save_weights(tmp_path / "mini.safetensors", tiny_weights())
+    model, slide = load_mini(tmp_path / "mini.safetensors", threads=1), Slide("a", 7)
     assert model.steerable
-    reference = Reference(look(2.0, BLUE, 64))
+    reference = Reference(look(2.0, BLUE))
     plain, like = (Painter(slide, model, MemoryTiles(), reference=r) for r in (None, reference))
     assert plain.fingerprint != like.fingerprint
     tile = TileIndex(TOP_SCALE - 1, 1, 1)
@@ -111,11 +162,9 @@ def test_a_slide_like_a_picture_is_another_slide(tmp_path: Path) -> None:
     assert again.fingerprint == like.fingerprint
 
 
-def test_a_model_that_is_told_nothing_takes_no_reference(tmp_path: Path) -> None:
-    save_weights(tmp_path / "mini.safetensors", tiny_weights())
-    for model in (SpeckleDenoiser(), load_mini(tmp_path / "mini.safetensors", threads=1)):
-        with pytest.raises(SlideError, match="takes no reference picture"):
-            Painter(Slide("a", 7), model, MemoryTiles(), reference=Reference(look(1.0)))
+def test_a_model_that_is_told_nothing_takes_no_reference() -> None:
+    with pytest.raises(SlideError, match="takes no reference picture"):
+        Painter(Slide("a", 7), SpeckleModel(), MemoryTiles(), reference=Reference(look(1.0)))
 
 
 def test_the_sketch_takes_the_colours_of_its_looks() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from everslide.model import sources
 from everslide.model.errors import DataError, ImageError
+from everslide.model.training import sources
 from everslide.model.training.sources import SourceImage, find_sources, read_at
 from tests.model.pictures import missing, tissue, write_images
 
@@ -50,7 +50,23 @@ def test_images_of_a_manifest(tmp_path: Path) -> None:
     manifest["notes.txt"] = {"um_per_px": 1}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     (tmp_path / "unlisted.png").write_bytes((tmp_path / "b.png").read_bytes())
-    assert find_sources(tmp_path) == [SourceImage(tmp_path / "a.jpg", 4.0), SourceImage(tmp_path / "b.png", 0.5)]
+    assert find_sources(tmp_path) == [
+        SourceImage(tmp_path / "a.jpg", 4.0, "CC0"),
+        SourceImage(tmp_path / "b.png", 0.5, "CC0"),
+    ]
+
+
+def test_a_manifest_says_licence_and_organ_or_nothing(tmp_path: Path) -> None:
+    listed = {"a.png": {"um_per_px": 0.5, "licence": "CC BY 4.0", "organ": "colon"}, "b.png": {"um_per_px": 1}}
+    (tmp_path / "manifest.json").write_text(json.dumps(listed))
+    assert [(source.licence, source.organ) for source in find_sources(tmp_path)] == [("CC BY 4.0", "colon"), ("", "")]
+
+
+@pytest.mark.parametrize("um_per_px", [0, -1, "nan"])
+def test_a_resolution_must_be_a_length(tmp_path: Path, um_per_px: object) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"a.png": {"um_per_px": um_per_px}}))
+    with pytest.raises(DataError, match=r"expected um_per_px above 0 for a\.png"):
+        find_sources(tmp_path)
 
 
 def test_names() -> None:

@@ -1,4 +1,4 @@
-"""Prepared pyramids: box means, held-out files, scenes."""
+"""Prepared pyramids: box means, splits by whole files, licences, scenes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from everslide.model import prepare as module
 from everslide.model.errors import DataError
+from everslide.model.training import prepare as module
 from everslide.model.training.prepare import Prepared, plane, prepare, read_index, write_pyramid
 from everslide.model.wavelet import box_mean
 from tests.model.pictures import section, tissue, write_images
@@ -30,9 +30,9 @@ def test_planes_and_splits(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepared = prepare(images, out, ["breast*"])
     expected = [
-        Prepared("colon-1", "train", "field", 0, 2),
-        Prepared("breast", "held-out", "field", 0, 2),
-        Prepared("far", "train", "field", 3, 4),
+        Prepared("colon-1", "train", "field", 0, 2, licence="CC0"),
+        Prepared("breast", "held-out", "field", 0, 2, licence="CC0"),
+        Prepared("far", "train", "field", 3, 4, licence="CC0"),
     ]
     assert sorted(prepared, key=lambda x: x.name) == sorted(expected, key=lambda x: x.name)
     assert read_index(out) == prepared
@@ -69,9 +69,55 @@ def test_whole_files_are_held_out(images: Path, tmp_path: Path) -> None:
     assert {x.name: x.split for x in prepared} == {"colon-1": "held-out", "breast": "train", "far": "held-out"}
 
 
+def test_weights_are_chosen_on_other_files_than_they_are_reported_on(images: Path, tmp_path: Path) -> None:
+    prepared = prepare(images, tmp_path / "out", ["breast*"], ["far*"])
+    assert {x.name: x.split for x in prepared} == {"colon-1": "train", "breast": "held-out", "far": "validation"}
+    assert read_index(tmp_path / "out") == prepared
+
+
+def test_what_is_held_out_is_not_chosen_on(images: Path, tmp_path: Path) -> None:
+    """A file that both patterns name is kept for reports."""
+    prepared = prepare(images, tmp_path / "out", ["breast*"], ["*r*"])
+    assert {x.name: x.split for x in prepared} == {"colon-1": "train", "breast": "held-out", "far": "validation"}
+
+
+def listed(images: Path, **entries: dict[str, object]) -> None:
+    """Change entries of the manifest; those that become empty are left out."""
+    manifest = json.loads((images / "manifest.json").read_text())
+    for name, values in entries.items():
+        manifest[f"{name}.png"] = values
+    (images / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_licence_and_organ_are_those_of_the_manifest(images: Path, tmp_path: Path) -> None:
+    listed(images, breast={"um_per_px": 0.5, "licence": "CC BY 4.0", "organ": "breast"}, far={"um_per_px": 4.0})
+    found = {x.name: (x.licence, x.organ) for x in prepare(images, tmp_path / "out", [], licence="MIT")}
+    assert found == {"colon-1": ("CC0", ""), "breast": ("CC BY 4.0", "breast"), "far": ("MIT", "")}
+    index = json.loads((tmp_path / "out" / "index.json").read_text())["images"]
+    assert {x["name"]: x["licence"] for x in index} == {"colon-1": "CC0", "breast": "CC BY 4.0", "far": "MIT"}
+
+
+def test_images_without_a_licence_are_refused_before_anything_is_written(images: Path, tmp_path: Path) -> None:
+    listed(images, breast={"um_per_px": 0.5}, far={"um_per_px": 4.0, "licence": ""})
+    with pytest.raises(DataError, match=r"2 images have no licence, breast\.png the first: .*manifest.*--licence"):
+        prepare(images, tmp_path / "out", [])
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_images_of_one_name_are_refused(images: Path, tmp_path: Path) -> None:
+    """Their planes would overwrite each other: a folder is named after the file, in small letters."""
+    write_images(images / "more", {"COLON 1.png": (tissue(256, 256, 9), 0.5)})
+    listed(images, **{"more/COLON 1": {"um_per_px": 0.5, "licence": "CC0"}})
+    with pytest.raises(DataError, match="two images are named colon-1"):
+        prepare(images, tmp_path / "out", [])
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_pattern_that_matches_nothing(images: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"--hold-out 'lung\*' matches no image; found .*breast\.png"):
+    with pytest.raises(DataError, match=r"pattern 'lung\*' of the held-out images matches no image; found .*breast"):
         prepare(images, tmp_path / "out", ["lung*"])
+    with pytest.raises(DataError, match=r"pattern 'lung\*' of the validation images matches no image"):
+        prepare(images, tmp_path / "out", ["breast*"], ["lung*"])
     assert not (tmp_path / "out").exists()
 
 
@@ -89,8 +135,9 @@ def test_pyramids_end_before_they_are_tiny(tmp_path: Path) -> None:
     assert list(write_pyramid(tmp_path / "small", tissue(20, 30), 7)) == [7], "the finest plane is kept in any case"
 
 
-def test_scenes_are_composed_of_either_split_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SCENE_KINDS", ((5, 320, 256, 2, 1),))
+def test_scenes_are_composed_of_each_split_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SCENE_KINDS", ((5, 320, 256),))
+    monkeypatch.setattr(module, "SCENES", {"train": (2,), "validation": (1,), "held-out": (1,)})
     sections = {"a.png": (section(200, 80, 1), 16.0), "b.png": (section(180, 75, 2), 16.0)}
     images = write_images(tmp_path / "images", sections)
     prepared = prepare(images, tmp_path / "out", ["b.png"])

@@ -1,0 +1,109 @@
+"""The energy score: a proper score, which only the right distribution makes least."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from everslide.model.training.loss import distance, energy_distance, energy_score
+
+GENERATOR = torch.Generator().manual_seed(3)
+
+
+def normals(mean: float = 0.0, deviation: float = 1.0, channels: int = 2) -> Tensor:
+    """A map of features (64, channels, 16, 16)."""
+    return mean + deviation * torch.randn((64, channels, 16, 16), generator=GENERATOR)
+
+
+def expected(first: Tensor, second: Tensor, real: Tensor) -> float:
+    """The score on average, and so of a sampler that paints like this."""
+    return float(energy_score([first], [second], [real]).mean())
+
+
+def test_by_hand() -> None:
+    """Samples 3 and -1 of a real 0: (3 + 1) / 2 - 4 / 2. Samples 3 and 3: 3. Samples 0 and 0: 0."""
+
+    def score(first: float, second: float) -> float:
+        return float(energy_score(*([torch.full((1, 1, 2, 2), v)] for v in (first, second, 0.0))))
+
+    assert score(3, -1) == pytest.approx(0, abs=1e-3)
+    assert score(3, 3) == pytest.approx(3, abs=1e-2)
+    assert score(0, 0) == pytest.approx(0.005, abs=1e-6), "half of two roots of TINY, less half of one"
+
+
+def test_the_right_distribution_scores_best() -> None:
+    real = normals()
+    right = expected(normals(), normals(), real)
+    mean = torch.zeros_like(real)
+    worse = {
+        "the mean": expected(mean, mean, real),
+        "shifted": expected(normals(0.5), normals(0.5), real),
+        "half as wide": expected(normals(deviation=0.5), normals(deviation=0.5), real),
+        "twice as wide": expected(normals(deviation=2.0), normals(deviation=2.0), real),
+        "one of its samples again and again": expected(once := normals(), once, real),
+    }
+    assert all(score > 1.02 * right for score in worse.values()), (right, worse)
+    assert worse["the mean"] == pytest.approx(1.41 * right, rel=0.03), "an exact 2 ** 0.5 for the normal distribution"
+
+
+def test_the_mean_would_win_without_the_pay_for_variety() -> None:
+    """So that the test above tests something: by distances alone blur is best."""
+    real, mean = normals(), torch.zeros(64, 2, 16, 16)
+    assert float(distance(mean, real).mean()) < float(distance(normals(), real).mean())
+
+
+def test_what_belongs_together_must_be_painted_together() -> None:
+    """Both channels real alike: whoever paints each of them rightly, but apart, scores worse."""
+    real = normals(channels=1).repeat(1, 2, 1, 1)
+    one, other = (normals(channels=1).repeat(1, 2, 1, 1) for _ in range(2))
+    assert expected(normals(), normals(), real) > 1.02 * expected(one, other, real)
+
+
+def test_what_depends_on_the_parent_must_be_painted_where_it_is() -> None:
+    """Real is what the parent says and a little chance. Whoever paints any parent's children scores worse."""
+    parent = normals()
+    real, right, other = (of + normals(deviation=0.3) for of in (parent, parent, parent.flip(0)))
+    again = parent + normals(deviation=0.3)
+    assert expected(other, parent.flip(0) + normals(deviation=0.3), real) > 2 * expected(right, again, real)
+
+
+def test_maps_count_alike_whatever_their_size() -> None:
+    """A large map and a small one: the mean of their scores; and each chain has its own."""
+
+    def maps(value: float) -> list[Tensor]:
+        return [torch.full((2, 4, 16, 16), value), torch.zeros((2, 1, 2, 2))]
+
+    first, real = maps(2.0), maps(0.0)
+    first[0][1] = 4.0
+    scores = energy_score(first, first, real)
+    assert scores.shape == (2,)
+    assert scores.tolist() == pytest.approx([2 / 2, 4 / 2], abs=0.01)
+
+
+def test_gradients_are_finite_where_all_are_the_same() -> None:
+    first, second = (torch.zeros((1, 3, 4, 4), requires_grad=True) for _ in range(2))
+    energy_score([first], [second], [torch.zeros((1, 3, 4, 4))]).sum().backward()  # type: ignore[no-untyped-call]
+    assert first.grad is not None and bool(torch.isfinite(first.grad).all())
+
+
+def test_a_step_against_the_gradient_makes_a_mean_spread() -> None:
+    """Two samples that are the mean are pushed to either side of it, not left there."""
+    real = normals()
+    spread = torch.tensor(0.1, requires_grad=True)
+    one, other = normals(), normals()
+    energy_score([spread * one], [spread * other], [real]).mean().backward()  # type: ignore[no-untyped-call]
+    assert spread.grad is not None and float(spread.grad) < -0.05
+
+
+def test_the_energy_distance_is_least_for_the_right_set() -> None:
+    """Of sets of 256 pictures whose means are drawn from a distribution."""
+
+    def pictures(mean: float, deviation: float) -> list[Tensor]:
+        means = mean + deviation * torch.randn((256, 3, 1, 1), generator=GENERATOR)
+        return [means + 0.01 * torch.randn((256, 3, 4, 4), generator=GENERATOR)]
+
+    real = pictures(0, 1)
+    right = float(energy_distance(pictures(0, 1), real))
+    for mean, deviation in ((0.5, 1), (0, 0.2), (0, 2)):
+        assert float(energy_distance(pictures(mean, deviation), real)) > right + 0.02
