@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -12,7 +14,7 @@ from everslide.server.annotation_table import class_table, label_of, table, with
 from everslide.server.documents import Document, Documents, document_name
 from everslide.server.encode import NOTICE
 from everslide.server.errors import MalformedError, NotFoundError
-from everslide.server.fields import fresh_json, identifier, json_body, sent, takes
+from everslide.server.fields import MAX_FILE_BYTES, fresh_json, identifier, json_body, sent, takes
 from everslide.server.geojson import Feature, LeftOut
 from everslide.server.shapes import AnnotationPut, AnnotationsPatch, AnnotationsPost
 from everslide.server.tiles import TileService
@@ -33,12 +35,13 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
     def every(slide: str) -> Response:
         """The annotations of a slide, as GeoJSON; `?measures=1`: with their lengths and areas among QuPath's
         measurements. set_aside: what is stored and cannot be read, and why."""
-        kept = documents.look(KIND, name_of(slide), stored_feature)
-        features = list(kept.sound.values())
-        if request.args.get("measures") == "1":
-            features = [with_measures(feature) for feature in features]
+        name = name_of(slide)
+        kept = documents.look(KIND, name, stored_feature)
         odd = [{"id": key, "why": why} for key, why in kept.odd.items()]
-        return _collection(features, {"set_aside": odd} if odd else {})
+        texts: Iterable[bytes] = documents.texts(KIND, name, stored_feature).values()
+        if request.args.get("measures") == "1":
+            texts = (json.dumps(with_measures(feature)).encode() for feature in kept.sound.values())
+        return _collection(texts, {"set_aside": odd} if odd else {})
 
     @routes.get("/api/slides/<slide>/annotations.csv")
     def as_table(slide: str) -> Response:
@@ -57,7 +60,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         one by one. `?import=UUID`: sent again, the same import adds nothing twice."""
         access.admit()
         name = name_of(slide)
-        reading = geojson.read_features(geojson.parsed(sent(request)))
+        reading = geojson.read_features(geojson.parsed(sent(request, MAX_FILE_BYTES)))
         imported: list[Feature] = []
 
         def keep(kept: Document) -> None:
@@ -73,14 +76,16 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         if reading.features:
             documents.change(KIND, name, keep, stored_feature)
         left_out = [{"place": one.place, "why": one.why} for one in reading.left_out]
-        return _collection(imported, {"imported": len(imported), "left_out": left_out})
+        texts = documents.texts(KIND, name, stored_feature) if imported else {}
+        as_kept = (texts.get(feature["id"]) or json.dumps(feature).encode() for feature in imported)
+        return _collection(as_kept, {"imported": len(imported), "left_out": left_out})
 
     @routes.patch("/api/slides/<slide>/annotations")
     @takes(AnnotationsPatch)
     def change(slide: str) -> Response:
         """Keep and delete many annotations in one step. refused: those that are not kept, and why."""
         access.admit()
-        body = json_body(request)
+        body = json_body(request, MAX_FILE_BYTES)
         puts, deletes = (_listed(body, name) for name in ("put", "delete"))
         found: dict[str, Feature] = {}
         refused: dict[str, str] = {}
@@ -161,5 +166,9 @@ def _listed(body: dict[str, Any], name: str) -> list[Any]:
     return value
 
 
-def _collection(features: list[Feature], more: dict[str, Any]) -> Response:
-    return fresh_json({"type": "FeatureCollection", "notice": NOTICE, **more, "features": features})
+def _collection(features: Iterable[bytes], more: dict[str, Any]) -> Response:
+    """A collection of features that are JSON already, one a line: a page can read many of them bit by bit."""
+    head = json.dumps({"type": "FeatureCollection", "notice": NOTICE, **more, "features": []}).encode()
+    response = Response(head[:-2] + b"\n" + b",\n".join(features) + b"\n]}", mimetype="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    return response

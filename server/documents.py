@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +48,15 @@ class Kept:
 
 @dataclass(frozen=True)
 class _Read:
-    """stamp: changes with the file. unsound: entries that are kept as they are. torn: the text itself is wrong."""
+    """stamp: changes with the file. unsound: entries that are kept as they are. torn: the text itself is wrong. lines:
+    entries as they are written, so that a change of one does not write all others anew."""
 
     stamp: object
     check: Check
     kept: Kept
     unsound: Document
     torn: bool
+    lines: dict[str, tuple[Any, bytes]] = field(default_factory=dict)
 
 
 class Documents:
@@ -83,6 +85,13 @@ class Documents:
             kept = self._load(kind, name, check).kept
             return Kept(dict(kept.sound), dict(kept.odd))
 
+    def texts(self, kind: str, name: str, check: Check = unchecked) -> dict[str, bytes]:
+        """The sound entries as JSON in UTF-8, each in one line; made once, and again only where an entry changes."""
+        with self._lock:
+            read = self._load(kind, name, check)
+            read.lines.update(_lines(read.kept.sound, read.lines))
+            return {key: read.lines[key][1] for key in read.kept.sound}
+
     def change(self, kind: str, name: str, edit: Callable[[Document], None], check: Check = unchecked) -> Document:
         """Let `edit` change the sound entries in place, and keep them. Where `edit` raises, nothing is kept. A file
         whose text is wrong is set aside under another name first."""
@@ -93,11 +102,13 @@ class Documents:
             if before.torn:
                 self._set_aside(kind, name)
             unsound = {key: entry for key, entry in before.unsound.items() if key not in document}
-            self._write(kind, name, _text(unsound | document))
+            lines = _lines(unsound | document, before.lines)
+            written = (b" " + _json(key) + b": " + line for key, (_, line) in lines.items())
+            self._write(kind, name, b"{\n" + b",\n".join(written) + b"\n}\n")
             self._read.pop((kind, name), None)
-            if not unsound and not before.torn:
+            if not unsound:
                 kept = Kept(dict(document), {})
-                self._remember(kind, name, _Read(self._stamp(kind, name), check, kept, {}, torn=False))
+                self._remember(kind, name, _Read(self._stamp(kind, name), check, kept, {}, torn=False, lines=lines))
             return document
 
     def place(self, kind: str, name: str) -> str:
@@ -193,10 +204,13 @@ def _no_room(error: OSError) -> StorageError:
     return StorageError("room for a file of the user's", str(error)[:200], "free the disk, then try again")
 
 
-def _text(document: Document) -> bytes:
+def _lines(document: Document, known: dict[str, tuple[Any, bytes]]) -> dict[str, tuple[Any, bytes]]:
     """One entry a line: a person who edits one does not harm the others."""
-    lines = (b" " + _json(key) + b": " + _json(entry) for key, entry in document.items())
-    return b"{\n" + b",\n".join(lines) + b"\n}\n"
+    lines = {}
+    for key, entry in document.items():
+        before, line = known.get(key, (None, b""))
+        lines[key] = (entry, line if before is entry and line else _json(entry))
+    return lines
 
 
 def _json(value: Any) -> bytes:

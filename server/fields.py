@@ -13,8 +13,9 @@ from pydantic import BaseModel
 
 from everslide.server.errors import MalformedError
 
-MAX_BODY_BYTES = 64 * 2**20
-"""About 10,000 cells of QuPath with nuclei and measurements, written with an indent."""
+MAX_BODY_BYTES = 16 * 2**20
+MAX_FILE_BYTES = 128 * 2**20
+"""Of a file of annotations: over 10,000 cells of QuPath with nuclei and measurements, each number in its own line."""
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _TAKES = "_everslide_takes"
 View = TypeVar("View", bound=Callable[..., Any])
@@ -44,10 +45,10 @@ def taken_by(view: Callable[..., Any]) -> Takes | None:
     return told
 
 
-def json_body(request: Request) -> dict[str, Any]:
-    """The JSON object in a request. Raises MalformedError for anything else, and for more than MAX_BODY_BYTES."""
+def json_body(request: Request, most: int = MAX_BODY_BYTES) -> dict[str, Any]:
+    """The JSON object in a request. Raises MalformedError for anything else, and for more than `most` bytes."""
     try:
-        body = json.loads(sent(request), parse_constant=_refuse)
+        body = json.loads(sent(request, most), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise MalformedError("a JSON object", str(error)[:80] or type(error).__name__, "send valid JSON") from error
     if not isinstance(body, dict):
@@ -55,13 +56,13 @@ def json_body(request: Request) -> dict[str, Any]:
     return body
 
 
-def sent(request: Request) -> bytes:
-    """The body of a request. Raises MalformedError for more than MAX_BODY_BYTES."""
-    request.max_content_length = MAX_BODY_BYTES  # more than other requests may send
+def sent(request: Request, most: int) -> bytes:
+    """The body of a request. Raises MalformedError for more than `most` bytes."""
+    request.max_content_length = most  # more than other requests may send
     size = request.content_length
-    if size is None or size > MAX_BODY_BYTES:
+    if size is None or size > most:
         found = "no length" if size is None else f"{size} bytes"
-        raise MalformedError(f"a body of at most {MAX_BODY_BYTES} bytes", found, "send less at a time")
+        raise MalformedError(f"a body of at most {most} bytes", found, "send less at a time")
     return request.get_data()
 
 

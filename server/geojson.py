@@ -174,14 +174,13 @@ def _read(value: object, place: str, reading: Reading) -> None:
     if not isinstance(properties, dict):
         raise MalformedError("properties as an object", repr(properties)[:40], "correct them")
     others = {name: each for name, each in value.items() if name not in ("type", "id", "geometry", "properties")}
-    if "nucleusGeometry" in others:
-        nucleus = _nucleus(others.pop("nucleusGeometry"), place, reading)
-        others |= {"nucleusGeometry": nucleus} if nucleus else {}
+    nucleus = _nucleus(others.pop("nucleusGeometry", None), place, reading)
     key = value.get("id")
     known = {"objectType", "object_type"} & properties.keys()
     if isinstance(key, str) and key in _LEGACY and not known:
         properties = {"objectType": _LEGACY[key]} | properties
     shared = {**_storable(others), "properties": _storable(properties)}
+    shared |= {"nucleusGeometry": nucleus} if nucleus else {}
     for number, geometry in enumerate(_geometries(value.get("geometry"), place, reading)):
         reading.features.append({"type": "Feature", "id": key if number == 0 else None, "geometry": geometry, **shared})
 
@@ -326,14 +325,17 @@ _READERS: dict[str, Callable[[Any, str, Reading], list[Any]]] = {
 
 def _storable(value: Any, depth: int = 0) -> Any:
     """The same in JSON that every reader takes: NaN and Infinity as text."""
-    if type(value) is dict:
+    kind = type(value)
+    if kind is dict or kind is list:
         if depth > _MAX_DEPTH:
             raise MalformedError(f"at most {_MAX_DEPTH} levels", "more", "nest it less")
-        return {name: _storable(each, depth + 1) for name, each in value.items()}
-    if type(value) is list:
-        if depth > _MAX_DEPTH:
-            raise MalformedError(f"at most {_MAX_DEPTH} levels", "more", "nest it less")
-        return [_storable(each, depth + 1) for each in value]
-    if type(value) is float and (value != value or abs(value) == float("inf")):
+        if kind is list:
+            return [each if type(each) in _PLAIN else _storable(each, depth + 1) for each in value]
+        return {name: each if type(each) in _PLAIN else _storable(each, depth + 1) for name, each in value.items()}
+    if kind is float and not abs(value) < _INFINITY:
         return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
     return value
+
+
+_PLAIN = frozenset((str, int, bool, type(None)))
+_INFINITY = float("inf")
