@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import math
+import json
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Blueprint, Response, request
 
+from everslide.server import geojson
 from everslide.server.access import Access
+from everslide.server.annotation_table import class_table, label_of, table, with_measures
 from everslide.server.documents import Document, Documents, document_name
 from everslide.server.encode import NOTICE
 from everslide.server.errors import MalformedError, NotFoundError
-from everslide.server.fields import fresh_json, identifier, json_body, takes, text
-from everslide.server.shapes import AnnotationPut, AnnotationsPost
+from everslide.server.fields import MAX_FILE_BYTES, fresh_json, identifier, json_body, sent, takes
+from everslide.server.geojson import Feature, LeftOut
+from everslide.server.shapes import AnnotationPut, AnnotationsPatch, AnnotationsPost
 from everslide.server.tiles import TileService
 
 KIND = "annotations"
 MAX_FEATURES = 20_000
-MAX_LABEL = 200
-_DEPTH = {"Point": 0, "MultiPoint": 1, "LineString": 1, "MultiLineString": 2, "Polygon": 2, "MultiPolygon": 3}
-"""How deep positions are nested in the coordinates of a geometry (RFC 7946, section 3.1)."""
-_FEWEST = {"LineString": 2, "Polygon": 4}
-_MAX_COORDINATE = float(2**53)
 
 
 def annotation_routes(service: TileService, documents: Documents, access: Access) -> Blueprint:
-    """GET and POST (add many) `/api/slides/<name>/annotations`; PUT and DELETE one of them."""
+    """GET, POST (import many), PATCH (change many) and DELETE `/api/slides/<name>/annotations`; PUT and DELETE one of
+    them; GET them as a table."""
     routes = Blueprint(KIND, __name__)
 
     def name_of(slide: str) -> str:
@@ -33,28 +33,110 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
 
     @routes.get("/api/slides/<slide>/annotations")
     def every(slide: str) -> Response:
-        """The annotations of a slide, as GeoJSON."""
-        return _collection(documents.get(KIND, name_of(slide)))
+        """The annotations of a slide, as GeoJSON; `?measures=1`: with their lengths and areas among QuPath's
+        measurements. set_aside: what is stored and cannot be read, and why."""
+        name = name_of(slide)
+        kept = documents.look(KIND, name, stored_feature)
+        odd = [{"id": key, "why": why} for key, why in kept.odd.items()]
+        texts: Iterable[bytes] = documents.texts(KIND, name, stored_feature).values()
+        if request.args.get("measures") == "1":
+            texts = (json.dumps(with_measures(feature)).encode() for feature in kept.sound.values())
+        return _collection(texts, {"set_aside": odd} if odd else {})
+
+    @routes.get("/api/slides/<slide>/annotations.csv")
+    def as_table(slide: str) -> Response:
+        """Lengths, areas and counts, one annotation a row; `?by=class`: summed up, one class a row."""
+        features = list(documents.get(KIND, name_of(slide), stored_feature).values())
+        text = class_table(features) if request.args.get("by") == "class" else table(features)
+        response = Response(text, mimetype="text/csv")
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["Content-Disposition"] = f'attachment; filename="{service.slide(slide).entry.slide.name}.csv"'
+        return response
 
     @routes.post("/api/slides/<slide>/annotations")
     @takes(AnnotationsPost)
     def add(slide: str) -> Response:
-        """Keep the annotations of a GeoJSON collection with a slide."""
+        """Import GeoJSON: all that can be read is kept with the slide, and told with its ids; what is left out is told
+        one by one. `?import=UUID`: sent again, the same import adds nothing twice."""
         access.admit()
-        body = json_body(request)
-        features = body.get("features")
-        if body.get("type") != "FeatureCollection" or not isinstance(features, list):
-            raise MalformedError("a GeoJSON FeatureCollection", repr(body.get("type"))[:40], "send one")
-        found = [checked_feature(feature) for feature in features]
-        return _collection(documents.change(KIND, name_of(slide), lambda kept: _keep(kept, found)))
+        name = name_of(slide)
+        reading = geojson.read_features(geojson.parsed(sent(request, MAX_FILE_BYTES)))
+        imported: list[Feature] = []
+
+        def keep(kept: Document) -> None:
+            fresh = geojson.fresh_ids(request.args.get("import"))
+            for feature in geojson.with_ids(reading.features, kept, fresh):
+                if feature["id"] not in kept and len(kept) >= MAX_FEATURES:
+                    why = f"expected at most {MAX_FEATURES} annotations a slide, found more"
+                    reading.left_out.append(LeftOut(f"annotation {feature['id']}", why))
+                    continue
+                kept[feature["id"]] = feature
+                imported.append(feature)
+
+        if reading.features:
+            documents.change(KIND, name, keep, stored_feature)
+        left_out = [{"place": one.place, "why": one.why} for one in reading.left_out]
+        texts = documents.texts(KIND, name, stored_feature) if imported else {}
+        as_kept = (texts.get(feature["id"]) or json.dumps(feature).encode() for feature in imported)
+        return _collection(as_kept, {"imported": len(imported), "left_out": left_out})
+
+    @routes.patch("/api/slides/<slide>/annotations")
+    @takes(AnnotationsPatch)
+    def change(slide: str) -> Response:
+        """Keep and delete many annotations in one step. refused: those that are not kept, and why."""
+        access.admit()
+        body = json_body(request, MAX_FILE_BYTES)
+        puts, deletes = (_listed(body, name) for name in ("put", "delete"))
+        found: dict[str, Feature] = {}
+        refused: dict[str, str] = {}
+        for put in puts:
+            key = str(put.get("id"))[:64] if isinstance(put, dict) else ""
+            try:
+                found[identifier(key)] = geojson.checked_feature(put, key)
+            except MalformedError as error:
+                refused[key] = geojson.reason(error)
+
+        def edit(kept: Document) -> None:
+            for key in deletes:
+                kept.pop(str(key), None)
+            for key, feature in found.items():
+                if key not in kept and len(kept) >= MAX_FEATURES:
+                    refused[key] = f"expected at most {MAX_FEATURES} annotations a slide, found more"
+                else:
+                    kept[key] = feature
+
+        documents.change(KIND, name_of(slide), edit, stored_feature)
+        return fresh_json({"refused": [{"id": key, "why": why} for key, why in refused.items()]})
+
+    @routes.delete("/api/slides/<slide>/annotations")
+    def delete_all(slide: str) -> Response:
+        """Delete all annotations of a slide; `?class=Tumor`: those of a class."""
+        access.admit()
+        label = request.args.get("class")
+
+        def drop(kept: Document) -> None:
+            for key in [key for key, feature in kept.items() if label is None or label_of(feature) == label]:
+                del kept[key]
+
+        documents.change(KIND, name_of(slide), drop, stored_feature)
+        return Response(status=204)
 
     @routes.put("/api/slides/<slide>/annotations/<key>")
     @takes(AnnotationPut)
     def put(slide: str, key: str) -> Response:
         """Keep one annotation, new or changed."""
         access.admit()
-        feature = checked_feature(json_body(request) | {"id": key})
-        documents.change(KIND, name_of(slide), lambda kept: _keep(kept, [feature]))
+        body = json_body(request)
+        if body.get("type") != "Feature":
+            raise MalformedError("a GeoJSON Feature", repr(body.get("type"))[:60], "send an object of type Feature")
+        feature = geojson.checked_feature(body, identifier(key))
+
+        def keep(kept: Document) -> None:
+            kept[key] = feature
+            if len(kept) > MAX_FEATURES:
+                raise MalformedError(f"at most {MAX_FEATURES} annotations a slide", str(len(kept)), "delete some")
+
+        documents.change(KIND, name_of(slide), keep, stored_feature)
         return fresh_json(feature)
 
     @routes.delete("/api/slides/<slide>/annotations/<key>")
@@ -66,57 +148,27 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
             if kept.pop(key, None) is None:
                 raise NotFoundError("an annotation of this slide", repr(key[:64]), "load the list anew")
 
-        documents.change(KIND, name_of(slide), drop)
+        documents.change(KIND, name_of(slide), drop, stored_feature)
         return Response(status=204)
 
     return routes
 
 
-def checked_feature(feature: object) -> dict[str, Any]:
-    """A feature whose geometry, identifier and label can be relied upon. Raises MalformedError, which says what is
-    wrong. Properties that Everslide does not know are kept: QuPath's measurements, for example."""
-    if not isinstance(feature, dict) or feature.get("type") != "Feature":
-        raise MalformedError("a GeoJSON Feature", repr(feature)[:60], "send an object of type Feature")
-    name = identifier(feature.get("id"))
-    properties = feature.get("properties")
-    properties = {} if properties is None else properties
-    if not isinstance(properties, dict):
-        raise MalformedError("field 'properties' as an object", repr(properties)[:60], "correct it")
-    text(properties, "name", MAX_LABEL, "")
-    classification = properties.get("classification")
-    if isinstance(classification, dict):
-        text(classification, "name", MAX_LABEL, "")
-    return {"type": "Feature", "id": name, "geometry": _geometry(feature.get("geometry")), "properties": properties}
+def stored_feature(key: str, entry: Any) -> Feature:
+    """A feature as it is on the disk -> as it is served. Raises MalformedError."""
+    return geojson.checked_feature(entry, identifier(key))
 
 
-def _geometry(geometry: object) -> dict[str, Any]:
-    kind = geometry.get("type") if isinstance(geometry, dict) else None
-    if not isinstance(geometry, dict) or kind not in _DEPTH:
-        raise MalformedError(f"a geometry, one of {', '.join(_DEPTH)}", repr(kind)[:40], "send one of these")
-    coordinates = geometry.get("coordinates")
-    _check_positions(coordinates, _DEPTH[kind], _FEWEST.get(kind, 1))
-    return {"type": kind, "coordinates": coordinates}
-
-
-def _check_positions(value: object, depth: int, fewest: int) -> None:
+def _listed(body: dict[str, Any], name: str) -> list[Any]:
+    value = body.get(name, [])
     if not isinstance(value, list):
-        raise MalformedError("coordinates as lists", repr(value)[:60], "send GeoJSON coordinates")
-    if depth > 0:
-        if len(value) < (fewest if depth == 1 else 1):
-            raise MalformedError(f"at least {fewest} positions", str(len(value)), "send a whole shape")
-        for part in value:
-            _check_positions(part, depth - 1, fewest)
-        return
-    numbers = all(isinstance(n, int | float) and not isinstance(n, bool) for n in value)
-    if len(value) not in (2, 3) or not numbers or not all(math.isfinite(n) and abs(n) < _MAX_COORDINATE for n in value):
-        raise MalformedError("a position [x, y] in 20x pixels", repr(value)[:60], "send finite numbers below 2^53")
+        raise MalformedError(f"field {name!r} as a list", repr(value)[:40], "correct it or leave it out")
+    return value
 
 
-def _keep(kept: Document, features: list[dict[str, Any]]) -> None:
-    kept.update({feature["id"]: feature for feature in features})
-    if len(kept) > MAX_FEATURES:
-        raise MalformedError(f"at most {MAX_FEATURES} annotations a slide", str(len(kept)), "delete some")
-
-
-def _collection(kept: Document) -> Response:
-    return fresh_json({"type": "FeatureCollection", "notice": NOTICE, "features": list(kept.values())})
+def _collection(features: Iterable[bytes], more: dict[str, Any]) -> Response:
+    """A collection of features that are JSON already, one a line: a page can read many of them bit by bit."""
+    head = json.dumps({"type": "FeatureCollection", "notice": NOTICE, **more, "features": []}).encode()
+    response = Response(head[:-2] + b"\n" + b",\n".join(features) + b"\n]}", mimetype="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -24,6 +24,7 @@ from everslide.server.encode import NOTICE
 from everslide.server.errors import HTTP_STATUS, RequestError, error_json
 from everslide.server.fast_path import FastPath
 from everslide.server.inspect import inspection_routes
+from everslide.server.made import made_slides_routes
 from everslide.server.new_slide import made_slide_routes
 from everslide.server.settings import Settings
 from everslide.server.shapes import ErrorAnswer
@@ -38,6 +39,8 @@ SECURITY_POLICY = (
 MAX_BODY = 1 << 20
 """Bytes of a request's body; larger ones are refused unread."""
 _GZIP_MIN = 1000
+_GZIP_QUICKLY = 2**20
+"""From so many bytes on a person would wait for the smaller answer."""
 _GZIP_TYPES = ("text/", "application/json", "application/xml", "application/javascript", "application/ld+json")
 _READABLE = [
     "ETag",
@@ -79,7 +82,7 @@ def create_app(
     iiif_routes.add(app, service, access, settings.max_pixels)
     export_routes.add(app, service, access, settings.max_pixels)
     documents = documents or Documents(None)
-    for routes in (annotation_routes, tour_routes, made_slide_routes):
+    for routes in (annotation_routes, tour_routes, made_slide_routes, made_slides_routes):
         app.register_blueprint(routes(service, documents, access))
     app.register_blueprint(inspection_routes(service, access))
     _add_errors(app, service)
@@ -132,7 +135,8 @@ def _compressed(response: Response) -> Response:
     response.direct_passthrough = False
     data = response.get_data()
     if len(data) >= _GZIP_MIN:
-        response.set_data(gzip.compress(data, compresslevel=6, mtime=0))
+        level = 6 if len(data) < _GZIP_QUICKLY else 1
+        response.set_data(gzip.compress(data, compresslevel=level, mtime=0))
         response.headers["Content-Encoding"] = "gzip"
         tag, _ = response.get_etag()
         if tag is not None:

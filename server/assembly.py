@@ -16,6 +16,7 @@ from everslide.cache.redis_store import RedisStore
 from everslide.cache.shared_flight import SharedFlight
 from everslide.cache.store import ByteStore
 from everslide.cache.tiered import TieredStore
+from everslide.model.errors import EverslideError
 from everslide.model.gathered import GatheredWindows
 from everslide.model.windows import Windows
 from everslide.server.errors import GoneError
@@ -50,8 +51,14 @@ class Assembly:
             close()
 
 
-def assemble(settings: Settings, catalogue: Catalogue, files: Mapping[str, ModelFiles] | None = None) -> Assembly:
-    """files: of models by name, for those that did not come with Everslide.
+def assemble(
+    settings: Settings,
+    catalogue: Catalogue,
+    files: Mapping[str, ModelFiles] | None = None,
+    also: Iterable[str] = (),
+) -> Assembly:
+    """files: of models by name, for those that did not come with Everslide. also: further models; one that cannot be
+    loaded is told, and not served.
 
     Raises StoreError, WeightsError, SlideError, EngineError.
     """
@@ -64,9 +71,14 @@ def assemble(settings: Settings, catalogue: Catalogue, files: Mapping[str, Model
     names = sorted({entry.slide.model for entry in catalogue})
     engine = _Engine(settings, files or {}, closers)
     base = {name: engine.windows(name) for name in names}
+    for name in sorted(set(also) - base.keys()):
+        try:
+            base[name] = engine.windows(name)
+        except EverslideError as error:
+            log.warning("the model %r is not served: %s", name, error)
     queue = PaintQueue(settings.max_waiting, engine.threads(base.values()), broker=broker)
-    shared = {name: _shared(base[name], queue, link, leases) for name in names}
-    models = {name: load_painters(name, paints=shared[name], bare=base[name]) for name in names}
+    shared = {name: _shared(base[name], queue, link, leases) for name in base}
+    models = {name: load_painters(name, paints=shared[name], bare=base[name]) for name in base}
     flight = SharedFlight(leases) if leases is not None else None
     metrics = Metrics()
     service = TileService(catalogue, models, make_stores(settings, link), queue, flight, metrics)

@@ -20,6 +20,9 @@ from everslide.viewer import STATIC_DIR
 
 if TYPE_CHECKING:
     from everslide.server.assembly import Assembly
+    from everslide.server.slides import Entry
+
+log = logging.getLogger(__name__)
 
 
 class Commands(click.Group):
@@ -126,12 +129,24 @@ def serve(
     elif settings.cache is None and settings.redis is None:
         settings = replace(settings, cache=default_cache())
     try:
-        own = [parse_spec(spec, model) for spec in specs] + (read_slides(file, model) if file else [])
-        catalogue = Catalogue((*demo_entries(model), *own))
-        assembly = assemble(settings, catalogue, {model: files})
+        listed, wrong = read_slides(file, model) if file else ([], [])
+        catalogue = Catalogue((*demo_entries(model), *(parse_spec(spec, model) for spec in specs)))
+        assembly = assemble(settings, catalogue, {model: files}, {entry.slide.model for entry in listed})
     except (EverslideError, StoreError) as error:
         raise click.ClickException(str(error)) from error
+    _add_listed(assembly, file, listed, wrong)
     _serve(assembly, settings, open_browser)
+
+
+def _add_listed(assembly: Assembly, file: Path | None, listed: list[Entry], wrong: list[str]) -> None:
+    """Put the slides of a file on offer. What is wrong in it costs the slides that it is in, and is told."""
+    for entry in listed:
+        try:
+            assembly.service.add(entry)
+        except EverslideError as error:
+            wrong.append(f"{file}: slide {entry.slide.name!r}: {error}")
+    for line in wrong:
+        log.warning("%s", line)
 
 
 def _serve(assembly: Assembly, settings: Settings, open_browser: bool) -> None:

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import threading
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from everslide.model.errors import EverslideError
 from everslide.model.slide import Slide
 from everslide.server.errors import StorageError
+from everslide.server.hand_edited import read_entries
+
+log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
+Check = Callable[[str, Any], Any]
+"""(key, entry as it is on the disk) -> the entry as it may be relied upon. Raises EverslideError."""
+_REMEMBERED = 4
+"""Documents whose files need not be read anew while they are as they were."""
 
 
 def document_name(slide: Slide) -> str:
@@ -22,48 +33,151 @@ def document_name(slide: Slide) -> str:
     return f"{slide.name}-{slide.seed}"
 
 
+def unchecked(_key: str, entry: Any) -> Any:
+    return entry
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A document as it was read. sound: the entries that can be relied upon. odd: why each other one is set aside, by
+    its key, or by its place in the file where the text itself is wrong."""
+
+    sound: Document
+    odd: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """stamp: changes with the file. unsound: entries that are kept as they are. torn: the text itself is wrong. lines:
+    entries as they are written, so that a change of one does not write all others anew."""
+
+    stamp: object
+    check: Check
+    kept: Kept
+    unsound: Document
+    torn: bool
+    lines: dict[str, tuple[Any, bytes]] = field(default_factory=dict)
+
+
 class Documents:
     """JSON objects by kind and name, in files `<folder>/<kind>/<name>.json`; a folder of None keeps them in memory.
 
     Kinds and names are the server's own words: letters, digits, '-' and '_'. A file appears under its name whole or not
-    at all. Safe to use from several threads of one process; `change` is the way to edit without losing the edit of
-    another.
+    at all, one entry a line. Whatever is in it, it is read: entries that cannot be, or that the `check` of the caller
+    refuses, are set aside and told, and kept on the disk. Safe to use from several threads of one process; `change` is
+    the way to edit without losing the edit of another.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._memory: dict[tuple[str, str], str] = {}
+        self._memory: dict[tuple[str, str], bytes] = {}
+        self._read: OrderedDict[tuple[str, str], _Read] = OrderedDict()
         self._lock = threading.RLock()
 
-    def get(self, kind: str, name: str) -> Document:
-        """The document, or an empty one. Raises StorageError where its file cannot be read."""
-        with self._lock:
-            text = self._read(kind, name)
-            document: Document = json.loads(text) if text else {}
-            return document
+    def get(self, kind: str, name: str, check: Check = unchecked) -> Document:
+        """The sound entries of a document, none where there is none. Raises StorageError where its file cannot be
+        opened. The entries themselves must not be changed."""
+        return self.look(kind, name, check).sound
 
-    def change(self, kind: str, name: str, edit: Callable[[Document], None]) -> Document:
-        """Let `edit` change the document in place, and keep it. Where `edit` raises, nothing is kept."""
+    def look(self, kind: str, name: str, check: Check = unchecked) -> Kept:
+        """As `get`, and why entries are missing in it."""
         with self._lock:
-            document = self.get(kind, name)
+            kept = self._load(kind, name, check).kept
+            return Kept(dict(kept.sound), dict(kept.odd))
+
+    def texts(self, kind: str, name: str, check: Check = unchecked) -> dict[str, bytes]:
+        """The sound entries as JSON in UTF-8, each in one line; made once, and again only where an entry changes."""
+        with self._lock:
+            read = self._load(kind, name, check)
+            read.lines.update(_lines(read.kept.sound, read.lines))
+            return {key: read.lines[key][1] for key in read.kept.sound}
+
+    def change(self, kind: str, name: str, edit: Callable[[Document], None], check: Check = unchecked) -> Document:
+        """Let `edit` change the sound entries in place, and keep them. Where `edit` raises, nothing is kept. A file
+        whose text is wrong is set aside under another name first."""
+        with self._lock:
+            before = self._load(kind, name, check)
+            document = dict(before.kept.sound)
             edit(document)
-            self._write(kind, name, json.dumps(document, ensure_ascii=False, indent=1))
+            if before.torn:
+                self._set_aside(kind, name)
+            unsound = {key: entry for key, entry in before.unsound.items() if key not in document}
+            lines = _lines(unsound | document, before.lines)
+            written = (b" " + _json(key) + b": " + line for key, (_, line) in lines.items())
+            self._write(kind, name, b"{\n" + b",\n".join(written) + b"\n}\n")
+            self._read.pop((kind, name), None)
+            if not unsound:
+                kept = Kept(dict(document), {})
+                self._remember(kind, name, _Read(self._stamp(kind, name), check, kept, {}, torn=False, lines=lines))
             return document
 
-    def _read(self, kind: str, name: str) -> str:
+    def place(self, kind: str, name: str) -> str:
+        """Where a document is kept, for people."""
+        return str(self._path(kind, name)) if self._folder is not None else f"{kind} of {name}"
+
+    def _load(self, kind: str, name: str, check: Check) -> _Read:
+        stamp = self._stamp(kind, name)
+        known = self._read.get((kind, name))
+        if known is None or known.stamp != stamp or known.check is not check:
+            known = self._checked(kind, name, check, stamp)
+            self._remember(kind, name, known)
+        return known
+
+    def _remember(self, kind: str, name: str, read: _Read) -> None:
+        self._read[kind, name] = read
+        self._read.move_to_end((kind, name))
+        while len(self._read) > _REMEMBERED:
+            self._read.popitem(last=False)
+
+    def _checked(self, kind: str, name: str, check: Check, stamp: object) -> _Read:
+        entries, slips = read_entries(self._bytes(kind, name))
+        sound: Document = {}
+        odd = {f"line {slip.line} column {slip.column}": str(slip) for slip in slips}
+        unsound: Document = {}
+        for key, entry in entries.items():
+            try:
+                sound[key] = check(key, entry)
+            except EverslideError as error:
+                unsound[key], odd[key] = entry, str(error)
+        for key, why in odd.items():
+            log.warning("%s: %s is set aside: %s", self.place(kind, name), key, why.removeprefix(f"{key}: "))
+        return _Read(stamp, check, Kept(sound, odd), unsound, torn=bool(slips))
+
+    def _stamp(self, kind: str, name: str) -> object:
         if self._folder is None:
-            return self._memory.get((kind, name), "")
+            return id(self._memory.get((kind, name), b""))
+        try:
+            found = self._path(kind, name).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _bytes(self, kind: str, name: str) -> bytes:
+        if self._folder is None:
+            return self._memory.get((kind, name), b"")
         path = self._path(kind, name)
         try:
-            text = path.read_text("utf-8") if path.exists() else ""
-            json.loads(text or "{}")
-        except (OSError, ValueError) as error:
+            return path.read_bytes() if path.exists() else b""
+        except OSError as error:
             raise StorageError(
                 f"a readable file {path.name} of {kind}", str(error)[:200], "mend or remove it"
             ) from error
-        return text
 
-    def _write(self, kind: str, name: str, text: str) -> None:
+    def _set_aside(self, kind: str, name: str) -> None:
+        """Keep the file as it is under a name that is free."""
+        if self._folder is None:
+            return
+        path = self._path(kind, name)
+        aside = next(
+            free for n in range(1, 10**6) if not (free := path.with_name(f"{name}.set-aside-{n}.json")).exists()
+        )
+        try:
+            path.rename(aside)
+        except OSError as error:
+            raise _no_room(error) from error
+        log.warning("%s: cannot be read whole, is now %s", path, aside.name)
+
+    def _write(self, kind: str, name: str, text: bytes) -> None:
         if self._folder is None:
             self._memory[kind, name] = text
             return
@@ -71,7 +185,7 @@ class Documents:
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("x", encoding="utf-8") as file:
+            with temporary.open("xb") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -79,10 +193,28 @@ class Documents:
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            raise StorageError(
-                "room for a file of the user's", str(error)[:200], "free the disk, then try again"
-            ) from error
+            raise _no_room(error) from error
 
     def _path(self, kind: str, name: str) -> Path:
         assert self._folder is not None
         return self._folder / kind / f"{name}.json"
+
+
+def _no_room(error: OSError) -> StorageError:
+    return StorageError("room for a file of the user's", str(error)[:200], "free the disk, then try again")
+
+
+def _lines(document: Document, known: dict[str, tuple[Any, bytes]]) -> dict[str, tuple[Any, bytes]]:
+    """One entry a line: a person who edits one does not harm the others."""
+    lines = {}
+    for key, entry in document.items():
+        before, line = known.get(key, (None, b""))
+        lines[key] = (entry, line if before is entry and line else _json(entry))
+    return lines
+
+
+def _json(value: Any) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write and UTF-8 cannot
+        return json.dumps(value).encode()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, request
 
-from everslide.model.errors import EverslideError, ImageError, SlideError
+from everslide.model.errors import ImageError, SlideError
 from everslide.model.geometry import TileIndex
 from everslide.model.manner import Manner, Offer
 from everslide.model.mini.reference import Reference
@@ -20,25 +19,20 @@ from everslide.server.documents import Document, Documents, document_name
 from everslide.server.encode import JPEG, NOTICE, encode, mark_of
 from everslide.server.errors import ConflictError, MalformedError, NotFoundError
 from everslide.server.fields import fresh_json, json_body, number, takes, text
+from everslide.server.made import KIND, MADE, record_of, restore_made, seed_of, title_of
 from everslide.server.painters import Painters
-from everslide.server.picture import PICTURES, checked_picture, picture_of, picture_record, reference_picture
+from everslide.server.picture import PICTURES, checked_picture, picture_record, reference_picture
 from everslide.server.shapes import SlidePost
 from everslide.server.slides import ENDLESS_EXTENT_PX, Entry
 from everslide.server.tiles import TileService
 
-log = logging.getLogger(__name__)
-
-KIND = "slides"
-MADE = "made"
 MAX_MADE = 1000
-MAX_SEED = 2**64 - 1
-_SEED = re.compile(r"[0-9]{1,20}")
 
 
 def made_slide_routes(service: TileService, documents: Documents, access: Access) -> Blueprint:
     """GET `/api/models`, GET `/api/gallery/<model>/<seed>.jpeg`, POST `/api/slides`. Slides made before are put on
     offer again; those that cannot be (their model is not served) are logged and kept."""
-    _restore(service, documents)
+    restore_made(service, documents)
     routes = Blueprint("new_slides", __name__)
 
     @routes.get("/api/models")
@@ -53,7 +47,7 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
         access.admit()
         if model not in service.models:
             raise NotFoundError(f"one of the models {', '.join(service.models)}", repr(model[:40]), "see /api/models")
-        slide = Slide("gallery", _seed(seed), model=model)
+        slide = Slide("gallery", seed_of(seed), model=model)
         data = _thumbnail(service, slide)
         response = Response(data, mimetype=JPEG.mimetype)
         response.headers["Cache-Control"] = "no-cache"
@@ -72,11 +66,9 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
 
         def keep(kept: Document) -> None:
             if len(kept) >= MAX_MADE:
-                raise ConflictError(
-                    f"at most {MAX_MADE} slides", str(len(kept)), "remove some from the server's folder"
-                )
+                raise ConflictError(f"at most {MAX_MADE} slides", str(len(kept)), "delete some")
             service.add(entry)
-            kept[entry.slide.name] = _record(entry)
+            kept[entry.slide.name] = record_of(entry)
 
         documents.change(KIND, MADE, keep)
         response = fresh_json({"id": entry.slide.name, "notice": NOTICE})
@@ -99,21 +91,12 @@ def _offered(name: str, painters: Painters) -> dict[str, Any]:
     }
 
 
-def _seed(value: object) -> int:
-    """A seed as text, since JavaScript's numbers end at 2^53."""
-    if not isinstance(value, str) or not _SEED.fullmatch(value) or int(value) > MAX_SEED:
-        raise MalformedError("a seed in 0 .. 2^64 - 1, as a text of digits", repr(value)[:40], "correct the seed")
-    return int(value)
-
-
 def _entry(service: TileService, fields: dict[str, Any]) -> Entry:
     model = text(fields, "model", 64)
     if model not in service.models:
         raise MalformedError(f"one of the models {', '.join(service.models)}", repr(model), "see /api/models")
     picture = checked_picture(fields["picture"]) if fields.get("picture") is not None else None
-    title = text(fields, "title", 80).strip()
-    if not title:
-        raise MalformedError("a title", "none", "give the slide a title")
+    title = title_of(fields)
     unbounded = fields.get("unbounded", False)
     if not isinstance(unbounded, bool):
         raise MalformedError("field 'unbounded' as true or false", repr(unbounded)[:40], "correct it")
@@ -125,8 +108,8 @@ def _entry(service: TileService, fields: dict[str, Any]) -> Entry:
     reference = _reference(fields["like"], service, model) if fields.get("like") is not None else None
     name = _free_name(service, title)
     manner = _manner(fields, model, service.models[model].offer)
-    slide = Slide(name, _seed(fields.get("seed")), width, height, unbounded, model, manner)
-    return Entry(slide, title, picture.top if picture else None, reference)
+    slide = Slide(name, seed_of(fields.get("seed")), width, height, unbounded, model, manner)
+    return Entry(slide, title, picture.top if picture else None, reference, made=True)
 
 
 def _manner(fields: dict[str, Any], model: str, offer: Offer) -> Manner:
@@ -164,40 +147,6 @@ def _free_name(service: TileService, title: str) -> str:
     base = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:50] or "slide"
     taken = {entry.slide.name for entry in service.catalogue}
     return next(name for name in (base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))) if name not in taken)
-
-
-def _record(entry: Entry) -> dict[str, Any]:
-    slide = entry.slide
-    return {
-        "title": entry.title,
-        "seed": str(slide.seed),
-        "width": slide.width_px,
-        "height": slide.height_px,
-        "unbounded": slide.unbounded,
-        "model": slide.model,
-        "steps": slide.manner.steps,
-        "guidance": slide.manner.guidance,
-        "picture": entry.top is not None,
-        "reference": entry.reference.as_dict() if entry.reference else None,
-    }
-
-
-def _restore(service: TileService, documents: Documents) -> None:
-    taken = {entry.slide.name for entry in service.catalogue}
-    for name, record in documents.get(KIND, MADE).items():
-        try:
-            if name in taken:
-                raise SlideError(f"another slide is named {name!r}")
-            if record["model"] not in service.models:
-                raise SlideError(f"its model {record['model']!r} is not served now")
-            size = (int(record["width"]), int(record["height"]))
-            manner = Manner(record.get("steps"), record.get("guidance", 1.0))
-            slide = Slide(name, _seed(record["seed"]), *size, bool(record["unbounded"]), record["model"], manner)
-            top = picture_of(documents.get(PICTURES, document_name(slide))) if record.get("picture") else None
-            like = Reference.from_dict(record["reference"]) if record.get("reference") else None
-            service.add(Entry(slide, str(record["title"]), top, like))
-        except (KeyError, TypeError, ValueError, EverslideError) as error:
-            log.warning("slide %r, made earlier, is not on offer: %s", name, error)
 
 
 def _thumbnail(service: TileService, slide: Slide) -> bytes:

@@ -12,9 +12,9 @@ _PICTURE = (
 """A PNG file of 2 x 2 pixels."""
 
 
-def _shown(words: str, example: Any) -> Any:
-    """A field with an example for the documentation."""
-    return Field(description=words, json_schema_extra={"example": example})
+def _shown(words: str, example: Any, default: Any = ...) -> Any:
+    """A field with an example for the documentation; it must be given where it has no default."""
+    return Field(default, description=words, json_schema_extra={"example": example})
 
 
 class SlidePath(BaseModel):
@@ -86,22 +86,31 @@ class AnnotationPut(BaseModel):
     geometry: GeometryBody
     properties: dict[str, Any] | None = Field(
         None,
-        description="name and classification.name have at most 200 characters; all else is kept as it is.",
+        description="QuPath's objectType, name, classification, measurements and so on; all is kept as it is.",
         json_schema_extra={"example": {"name": "gland", "classification": {"name": "Tumor", "color": [200, 0, 0]}}},
     )
 
 
-class AnnotationBody(AnnotationPut):
-    """One annotation of several: a GeoJSON feature."""
-
-    id: str = _shown("1 to 64 letters, digits and '-'; one that is there is replaced.", "0b7a3e6a-6d5f-4a53")
-
-
 class AnnotationsPost(BaseModel):
-    """Annotations to be kept: a GeoJSON collection."""
+    """Annotations to be imported: GeoJSON as QuPath, GeoPandas, QGIS or a script writes it. A list of features, or one
+    of them, is taken too."""
 
-    type: Literal["FeatureCollection"] = _shown("FeatureCollection", "FeatureCollection")
-    features: list[AnnotationBody] = Field(description="Those that are there already, by id, are replaced.")
+    type: str = _shown("FeatureCollection", "FeatureCollection", default="FeatureCollection")
+    features: list[Any] = _shown(
+        "Features. One whose id is a UUID that is there already replaces that one.",
+        [{"type": "Feature", "geometry": {"type": "Point", "coordinates": [1000, 2000]}, "properties": {}}],
+    )
+
+
+class AnnotationsPatch(BaseModel):
+    """Annotations to be kept and to be deleted, in one step."""
+
+    put: list[Any] = _shown(
+        "Features, each with an id of 1 to 64 letters, digits and '-'; one that is there is replaced.",
+        [{"type": "Feature", "id": "a-1", "geometry": {"type": "Point", "coordinates": [1000, 2000]}}],
+        default=[],
+    )
+    delete: list[str] = _shown("Ids.", ["a-2"], default=[])
 
 
 class StopBody(BaseModel):
@@ -155,6 +164,12 @@ class SlidePost(BaseModel):
     guidance: float = Field(1, description="Classifier-free guidance, 1 (none) to the model's in /api/models.")
 
 
+class SlidePatch(BaseModel):
+    """What can be changed of a slide that was made."""
+
+    title: str = Field(max_length=80, description="Its id stays.", json_schema_extra={"example": "Lymph node"})
+
+
 class IIIFInfoPath(BaseModel):
     name: str = _shown("A slide's id.", "demo")
 
@@ -172,6 +187,7 @@ class SlideAnswer(BaseModel):
     id: str
     title: str
     seed: int = Field(description="Up to 2^64 - 1: read it as a text where numbers are floats.")
+    made: bool = Field(description="Made while the server ran: may be renamed and deleted.")
     model: str
     steps: int | None = Field(description="From noise to detail; null: the model's own.")
     guidance: float = Field(description="Classifier-free guidance; 1: none.")

@@ -41,7 +41,7 @@ def _add_facts(app: OpenAPI, service: TileService) -> None:
     @app.get("/api/slides", tags=_TAG, responses={200: SlidesAnswer})
     def slides() -> Response:
         """All slides."""
-        listed = [metadata(service.slide(entry.slide.name)) for entry in service.catalogue]
+        listed = [metadata(slide) for slide in service.served()]
         return revalidated(jsonify({"slides": listed}))
 
     @app.get("/api/slides/<name>", tags=_TAG, responses={200: SlideAnswer, 404: ErrorAnswer})
@@ -129,6 +129,7 @@ def metadata(slide: ServedSlide) -> dict[str, object]:
         "id": is_slide.name,
         "title": slide.entry.title,
         "seed": is_slide.seed,
+        "made": slide.entry.made,
         "model": is_slide.model,
         "steps": is_slide.manner.steps,
         "guidance": is_slide.manner.guidance,

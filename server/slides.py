@@ -6,7 +6,9 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from everslide.model.errors import EverslideError, SlideError
 from everslide.model.geometry import TILE_PX
@@ -15,11 +17,14 @@ from everslide.model.mini.reference import Reference, read_reference
 from everslide.model.slide import Slide
 from everslide.model.top import ImageTop, read_top
 from everslide.server.errors import NotFoundError
+from everslide.server.hand_edited import decoded
+from everslide.server.painters import MODELS
 
 DEMO_SEED = 7
 ENDLESS_SEED = 11
 ENDLESS_EXTENT_PX = 2**31
 _SPEC = re.compile(r"(?P<name>[^:]*):(?P<seed>\d{1,20})(?::(?:(?P<w>\d{1,13})x(?P<h>\d{1,13})|(?P<un>unbounded)))?")
+_TABLE = re.compile(r"^[ \t]*\[\[\s*slide\b", re.MULTILINE)
 _FIELDS = {one.name: one.type for one in fields(Slide) if one.name != "manner"} | {
     "steps": "int",
     "guidance": "float",
@@ -40,13 +45,15 @@ _TYPES: dict[object, tuple[type, str]] = {
 class Entry:
     """A slide and its title for people.
 
-    top: the picture that it is painted from, instead of a sketch. reference: what it shall look like.
+    top: the picture that it is painted from, instead of a sketch. reference: what it shall look like. made: by somebody
+    while the server ran, who may rename and delete it.
     """
 
     slide: Slide
     title: str
     top: ImageTop | None = field(default=None, compare=False)
     reference: Reference | None = field(default=None, compare=False)
+    made: bool = field(default=False, compare=False)
 
 
 def demo_entries(model: str) -> tuple[Entry, ...]:
@@ -69,25 +76,61 @@ def parse_spec(spec: str, model: str) -> Entry:
     return Entry(Slide(name, seed, model=model), name)
 
 
-def read_slides(path: Path, model: str) -> list[Entry]:
+def read_slides(path: Path, model: str) -> tuple[list[Entry], list[str]]:
     """The slides of a TOML file: tables `[[slide]]` with name and seed, and if need be title, width_px, height_px,
     unbounded, model, steps, guidance; or parent, a picture to zoom into, with mpp, its um per pixel, which give the
-    size; reference, a file of `everslide new --like`. Raises SlideError, which names the file and the field."""
+    size; reference, a file of `everslide new --like`. Second, what is wrong in it: a line for each slide that it costs,
+    which names the file and the place. Raises SlideError where the file cannot be opened."""
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text, slips = decoded(path.read_bytes())
+    except OSError as error:
         raise SlideError(f"{path}: cannot be read as TOML: {error}") from error
-    tables = document.pop("slide", None)
-    if document:
-        raise SlideError(f"{path}: unknown field {min(document)!r}: expected tables [[slide]] only")
-    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
-        raise SlideError(f"{path}: missing field 'slide': expected one or more tables [[slide]]")
-    return [
-        _entry(f"{path}: slide {number}", path.parent, table, model) for number, table in enumerate(tables, start=1)
-    ]
+    wrong = [f"{path}: {slip}" for slip in slips]
+    entries: list[Entry] = []
+    tables = _tables(path, text.replace("\r\n", "\n"), wrong)
+    for number, table in tables:
+        try:
+            entry = _entry(f"{path}: slide {number}", path.parent, table, model)
+            if entry.slide.name in {each.slide.name for each in entries}:
+                raise SlideError(f"{path}: slide {number}: another slide is named {entry.slide.name!r}")
+            entries.append(entry)
+        except SlideError as error:
+            wrong.append(str(error))
+    if not tables and not wrong:
+        wrong.append(f"{path}: missing field 'slide': expected one or more tables [[slide]]")
+    return entries, wrong
 
 
-def _entry(where: str, folder: Path, table: dict[str, object], model: str) -> Entry:
+def _tables(path: Path, text: str, wrong: list[str]) -> list[tuple[int, dict[str, Any]]]:
+    """The tables `[[slide]]` and their numbers. A slip costs the table that it is in."""
+    try:
+        return list(enumerate(_slides_in(path, tomllib.loads(text), wrong), start=1))
+    except tomllib.TOMLDecodeError:
+        pass  # told below, table by table
+    found = []
+    starts = [match.start() for match in _TABLE.finditer(text)]
+    for number, (begin, end) in enumerate(pairwise([0, *starts, len(text)])):
+        before = text.count("\n", 0, begin)
+        try:
+            document = tomllib.loads("\n" * before + text[begin:end])
+        except tomllib.TOMLDecodeError as error:
+            which = f"slide {number}: " if number else ""
+            wrong.append(f"{path}: {which}cannot be read as TOML: {error}")
+        else:
+            found += [(number, table) for table in _slides_in(path, document, wrong)]
+    return found
+
+
+def _slides_in(path: Path, document: dict[str, Any], wrong: list[str]) -> list[dict[str, Any]]:
+    tables = document.pop("slide", [])
+    wrong += [f"{path}: unknown field {name!r}: expected tables [[slide]] only" for name in document]
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        wrong.append(f"{path}: missing field 'slide': expected one or more tables [[slide]]")
+        return []
+    return tables
+
+
+def _entry(where: str, folder: Path, table: dict[str, Any], model: str) -> Entry:
     for name, value in table.items():
         if name not in _FIELDS:
             raise SlideError(f"{where}: unknown field {name!r}: expected {', '.join(_FIELDS)}")
@@ -98,20 +141,22 @@ def _entry(where: str, folder: Path, table: dict[str, object], model: str) -> En
         if name not in table:
             raise SlideError(f"{where}: missing field {name!r}")
     values = {"model": model} | table
+    if values["model"] not in MODELS:
+        raise SlideError(f"{where}: model {values['model']!r}: expected one of {', '.join(MODELS)}")
     title = str(values.pop("title", table["name"]))
     parent, um_per_px, like = (values.pop(name, None) for name in ("parent", "mpp", "reference"))
     if (parent is None) != (um_per_px is None):
         raise SlideError(f"{where}: expected both of the fields parent and mpp, or none")
     chosen = {name: values.pop(name) for name in ("steps", "guidance") if name in values}
     try:
-        values["manner"] = Manner(**chosen)  # type: ignore[arg-type]  # names and types were checked above
+        values["manner"] = Manner(**chosen)
         reference = read_reference(folder / str(like)) if like is not None else None
         if parent is None:
-            return Entry(Slide(**values), title, None, reference)  # type: ignore[arg-type]
+            return Entry(Slide(**values), title, None, reference)
         top = read_top(folder / str(parent), float(str(um_per_px)))
         width, height = (max(side * 2**top.s, TILE_PX) for side in top.size)
         sized = values | {"width_px": width, "height_px": height, "unbounded": False}
-        return Entry(Slide(**sized), title, top, reference)  # type: ignore[arg-type]
+        return Entry(Slide(**sized), title, top, reference)
     except EverslideError as error:
         raise SlideError(f"{where}: {error}") from error
 
@@ -133,6 +178,13 @@ class Catalogue:
         """Raises SlideError where the name is taken."""
         if self._entries.setdefault(entry.slide.name, entry) is not entry:
             raise SlideError(f"two slides are named {entry.slide.name!r}: give each slide its own name")
+
+    def replace(self, entry: Entry) -> None:
+        """Another entry under a name that is there."""
+        self._entries[entry.slide.name] = entry
+
+    def remove(self, name: str) -> None:
+        self._entries.pop(name, None)
 
     def __getitem__(self, name: str) -> Entry:
         """Raises NotFoundError."""

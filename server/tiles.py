@@ -11,12 +11,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from everslide.cache.shared_flight import SharedFlight
 from everslide.cache.single_flight import SingleFlight
 from everslide.cache.store import ByteStore, Key
+from everslide.model.errors import SlideError
 from everslide.model.geometry import TILE_PX, TileIndex
 from everslide.model.watched import Watch
 from everslide.server.deepzoom import DeepZoom, TileAddress
@@ -127,13 +128,33 @@ class TileService:
 
     def slide(self, name: str) -> ServedSlide:
         """Raises NotFoundError."""
-        return self._slides[self.catalogue[name].slide.name]
+        served = self._slides.get(name)
+        return served if served is not None else self._slides[self.catalogue[name].slide.name]
+
+    def served(self) -> list[ServedSlide]:
+        """All slides on offer."""
+        return [slide for entry in self.catalogue if (slide := self._slides.get(entry.slide.name)) is not None]
 
     def add(self, entry: Entry) -> None:
-        """Put a slide more on offer. Raises SlideError where its name is taken."""
+        """Put a slide more on offer. Raises SlideError where its name is taken or its model is not served."""
+        if entry.slide.model not in self.models:
+            raise SlideError(f"its model {entry.slide.model!r} is not served")
         served = self._serve(entry, self.models[entry.slide.model])
         self.catalogue.add(entry)
         self._slides[entry.slide.name] = served
+
+    def rename(self, name: str, title: str) -> None:
+        """Give a slide another title. Raises NotFoundError."""
+        served = self.slide(name)
+        entry = replace(served.entry, title=title)
+        self._slides[name] = replace(served, entry=entry)
+        self.catalogue.replace(entry)
+
+    def remove(self, name: str) -> None:
+        """Take a slide off offer; what is being painted of it is painted to its end. Raises NotFoundError."""
+        self.slide(name)
+        self.catalogue.remove(name)
+        del self._slides[name]
 
     def painter_of(self, entry: Entry, tiles: TileStore | None = None, watch: Watch | None = None) -> TilePainter:
         """A painter that remembers nothing; `tiles` are all that it knows of the slide, else it knows none. watch: is

@@ -27,8 +27,10 @@ def tour_routes(service: TileService, documents: Documents, access: Access) -> B
 
     @routes.get("/api/slides/<slide>/tours")
     def every(slide: str) -> Response:
-        """The tours of a slide."""
-        return fresh_json({"tours": list(documents.get(KIND, name_of(slide)).values())})
+        """The tours of a slide. set_aside: what is stored and cannot be read, and why."""
+        kept = documents.look(KIND, name_of(slide), stored_tour)
+        odd = [{"id": key, "why": why} for key, why in kept.odd.items()]
+        return fresh_json({"tours": list(kept.sound.values()), **({"set_aside": odd} if odd else {})})
 
     @routes.put("/api/slides/<slide>/tours/<key>")
     @takes(TourPut)
@@ -42,7 +44,7 @@ def tour_routes(service: TileService, documents: Documents, access: Access) -> B
             if len(kept) > MAX_TOURS:
                 raise MalformedError(f"at most {MAX_TOURS} tours a slide", str(len(kept)), "delete some")
 
-        documents.change(KIND, name_of(slide), keep)
+        documents.change(KIND, name_of(slide), keep, stored_tour)
         return fresh_json(tour)
 
     @routes.delete("/api/slides/<slide>/tours/<key>")
@@ -54,10 +56,17 @@ def tour_routes(service: TileService, documents: Documents, access: Access) -> B
             if kept.pop(key, None) is None:
                 raise NotFoundError("a tour of this slide", repr(key[:64]), "load the list anew")
 
-        documents.change(KIND, name_of(slide), drop)
+        documents.change(KIND, name_of(slide), drop, stored_tour)
         return Response(status=204)
 
     return routes
+
+
+def stored_tour(key: str, entry: Any) -> dict[str, Any]:
+    """A tour as it is on the disk -> as it is served. Raises MalformedError."""
+    if not isinstance(entry, dict):
+        raise MalformedError("a tour", repr(entry)[:40], "correct or delete it")
+    return checked_tour(entry, key)
 
 
 def checked_tour(fields: dict[str, Any], key: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ PLACES = {
     "model": "stub",
     "seed": "5",
 }
+OF_MADE_SLIDES = ("/api/slides/<name>", "/api/slides/<name>/restore")
 EXAMPLES = {"model": "stub", "viewer": "anna", "level": 14, "x": 512, "y": 512, "width": 512, "height": 512}
 """For fields whose schema has none, or one that the stub does not know."""
 
@@ -39,6 +40,7 @@ ROUTES = routes()
 
 
 def address(rule: str) -> str:
+    rule = rule.replace("/api/slides/<name>", "/api/slides/my-slide") if rule in OF_MADE_SLIDES else rule
     for name, value in PLACES.items():
         rule = rule.replace(f"<{name}>", value)
     assert "<" not in rule, "a place that the test does not know"
@@ -84,6 +86,12 @@ def example(spec: dict[str, Any], schema: dict[str, Any], name: str = "") -> Any
     return schema["default"]
 
 
+@pytest.fixture(autouse=True)
+def _made(client: FlaskClient) -> None:
+    """A slide that was made."""
+    client.post("/api/slides", json={"title": "My slide", "seed": "1", "model": "stub", "width": 4096, "height": 4096})
+
+
 @pytest.fixture
 def fresh(client: FlaskClient) -> FlaskClient:
     """A client that a DELETE finds something for."""
@@ -125,6 +133,9 @@ def test_a_body_is_as_it_is_described(client: FlaskClient, method: str, rule: st
 
 
 UNBODIED = {
+    ("DELETE", "/api/slides/<name>"),
+    ("DELETE", "/api/slides/<slide>/annotations"),
+    ("POST", "/api/slides/<name>/restore"),
     ("DELETE", "/api/slides/<slide>/annotations/<key>"),
     ("DELETE", "/api/slides/<slide>/tours/<key>"),
     ("POST", "/api/slides/<name>/tiles/<level>/<col>/<row>"),

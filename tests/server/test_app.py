@@ -57,6 +57,7 @@ def test_metadata(client: FlaskClient, service: TileService) -> None:
         "id": "demo",
         "title": "Demo",
         "seed": 7,
+        "made": False,
         "model": "stub",
         "steps": None,
         "guidance": 1,

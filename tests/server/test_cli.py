@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -66,12 +67,19 @@ def test_variables_of_the_environment_are_settings() -> None:
     assert "expected a size such as 8GiB or 500MB" in result.output
 
 
-def test_an_unknown_model_in_a_file_of_slides(tmp_path: Path) -> None:
+def test_slips_in_files_that_people_edit_cost_no_server(tmp_path: Path) -> None:
+    """A list of slides with slips of every kind, and slides made earlier, one of which has lost its seed."""
     path = tmp_path / "slides.toml"
-    path.write_text('[[slide]]\nname = "a"\nseed = 1\nmodel = "maxi"')
-    result = CliRunner().invoke(main, ["serve", "--no-cache", "--model", "speckle", "--slides", str(path)])
-    assert result.exit_code == 1
-    assert "model 'maxi': expected one of mini, speckle" in result.output
+    slides = {"maxi": 'model = "maxi"', "demo": "", "steps": "steps = 99", "good": ""}
+    path.write_text("".join(f'[[slide]]\nname = "{name}"\nseed = 1\n{line}\n' for name, line in slides.items()))
+    (tmp_path / "data" / "slides").mkdir(parents=True)
+    record = '{"title": "t", "seed": "1", "width": 4096, "height": 4096, "model": "speckle"}'
+    made = '\ufeff{"kept": RECORD, "lost": {"title": "t"}, "slip": {"title": "t",}, "last": RECORD,}'
+    (tmp_path / "data" / "slides" / "made.json").write_text(made.replace("RECORD", record), "utf-8")
+    arguments = ("--no-cache", "--slides", str(path), "--data", str(tmp_path / "data"))
+    with serving(*arguments) as (_, address):
+        listed = json.loads(fetch(f"{address}/api/slides"))["slides"]
+    assert [slide["id"] for slide in listed] == ["demo", "endless", "good", "kept", "last"]
 
 
 def test_damaged_weights_are_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from everslide.model.slide import Slide
 from everslide.server.documents import Documents, document_name
-from everslide.server.errors import StorageError
+from everslide.server.errors import MalformedError, StorageError
 
 
 @pytest.fixture(params=["files", "memory"])
@@ -42,13 +42,63 @@ def test_files_survive_the_process(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "tours").iterdir()] == ["demo-7.json"]
 
 
-def test_a_damaged_file_is_told_and_never_overwritten(tmp_path: Path) -> None:
+def only_numbers(key: str, entry: Any) -> Any:
+    if not isinstance(entry, int):
+        raise MalformedError("a number", repr(entry), "correct it")
+    return entry
+
+
+def test_odd_entries_are_set_aside_told_and_kept_on_the_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    documents = Documents(tmp_path)
+    documents.change("tours", "demo-7", lambda kept: kept.update(a=1, b="two", c=3))
+    found = documents.look("tours", "demo-7", only_numbers)
+    assert found.sound == {"a": 1, "c": 3}
+    assert found.odd == {"b": "expected a number; found 'two'; correct it"}
+    assert "demo-7.json: b is set aside: expected a number" in caplog.text
+    documents.change("tours", "demo-7", lambda kept: kept.update(c=4), only_numbers)
+    assert Documents(tmp_path).get("tours", "demo-7") == {"b": "two", "a": 1, "c": 4}
+    documents.change("tours", "demo-7", lambda kept: kept.update(b=2), only_numbers)
+    assert Documents(tmp_path).look("tours", "demo-7", only_numbers).odd == {}
+
+
+def test_a_damaged_file_costs_what_is_damaged_and_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "tours" / "demo-7.json"
     path.parent.mkdir()
-    path.write_text("{half")
-    with pytest.raises(StorageError, match="demo-7"):
-        Documents(tmp_path).change("tours", "demo-7", lambda kept: kept.update(a=1))
-    assert path.read_text() == "{half"
+    path.write_text(text := '{\n "a": 1,\n "b": [2,\n "c": 3\n}\n')
+    documents = Documents(tmp_path)
+    assert documents.look("tours", "demo-7").odd == {
+        "line 4 column 5": "line 4 column 5 of 'b': Expecting ',' delimiter"
+    }
+    assert path.read_text() == text, "reading changes nothing"
+    documents.change("tours", "demo-7", lambda kept: kept.update(d=4))
+    assert Documents(tmp_path).get("tours", "demo-7") == {"a": 1, "c": 3, "d": 4}
+    assert (tmp_path / "tours" / "demo-7.set-aside-1.json").read_text() == text
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xef\xbb\xbf", b"[1]", b"7", b"{half", b"\x00\xff", b"[" * 100_000, b"9" * 5000]
+)
+def test_whatever_is_in_a_file_it_can_be_worked_with(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "tours" / "demo-7.json"
+    path.parent.mkdir()
+    path.write_bytes(data)
+    documents = Documents(tmp_path)
+    assert documents.get("tours", "demo-7") == {}
+    documents.change("tours", "demo-7", lambda kept: kept.update(a=1))
+    assert documents.get("tours", "demo-7") == {"a": 1}
+
+
+def test_a_file_that_somebody_else_changes_is_read_anew(documents: Documents, tmp_path: Path) -> None:
+    documents.change("tours", "demo-7", lambda kept: kept.update(a=1))
+    assert documents.get("tours", "demo-7") == {"a": 1}
+    if (tmp_path / "data").exists():
+        Documents(tmp_path / "data").change("tours", "demo-7", lambda kept: kept.update(a=2))
+        assert documents.get("tours", "demo-7") == {"a": 2}
+
+
+def test_text_that_utf_8_cannot_write_is_kept(documents: Documents) -> None:
+    documents.change("tours", "demo-7", lambda kept: kept.update(a="\ud800", b="Drüse"))
+    assert documents.get("tours", "demo-7") == {"a": "\ud800", "b": "Drüse"}
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

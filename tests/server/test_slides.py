@@ -48,11 +48,14 @@ def test_a_file_of_slides(tmp_path: Path) -> None:
         '[[slide]]\nname = "b"\nseed = 4\ntitle = "Second"\nwidth_px = 1000\nheight_px = 700\n'
         '[[slide]]\nname = "c"\nseed = 5\nunbounded = true\nwidth_px = 4294967296\nmodel = "speckle"\n'
     )
-    assert read_slides(path, "mini") == [
-        Entry(Slide("a", 3), "a"),
-        Entry(Slide("b", 4, 1000, 700), "Second"),
-        Entry(Slide("c", 5, 2**32, unbounded=True, model="speckle"), "c"),
-    ]
+    assert read_slides(path, "mini") == (
+        [
+            Entry(Slide("a", 3), "a"),
+            Entry(Slide("b", 4, 1000, 700), "Second"),
+            Entry(Slide("c", 5, 2**32, unbounded=True, model="speckle"), "c"),
+        ],
+        [],
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,21 +75,54 @@ def test_a_file_of_slides(tmp_path: Path) -> None:
         ("", "missing field 'slide'"),
         ("slide = 3", "missing field 'slide'"),
         ("slides = []", "unknown field 'slides'"),
-        ("[[slide", "cannot be read as TOML"),
+        ("[[slide", "slide 1: cannot be read as TOML"),
     ],
 )
 def test_bad_files_name_the_file_and_the_field(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "slides.toml"
     path.write_text(text)
-    with pytest.raises(SlideError) as caught:
-        read_slides(path, "mini")
-    assert str(caught.value).startswith(f"{path}: {reason}")
+    _, wrong = read_slides(path, "mini")
+    assert len(wrong) == 1 and wrong[0].startswith(f"{path}: {reason}")
+
+
+GOOD = '[[slide]]\nname = "good"\nseed = 3\n'
+
+
+@pytest.mark.parametrize(
+    ("slip", "reason"),
+    [
+        ('[[slide]]\nname = "bad\nseed = 1\n', "slide 2: cannot be read as TOML: Illegal character '\\n' (at line 5"),
+        ('[[slide]]\nname = "bad"\nseed = 1,\n', "slide 2: cannot be read as TOML: Expected newline"),
+        ('[[slide]]\nname = "bad"\nseed = 1\nseed = 2\n', "slide 2: cannot be read as TOML: Cannot overwrite a value"),
+        ('[[slide\nname = "bad"\nseed = 1\n', "slide 2: cannot be read as TOML: Expected ']]'"),
+        ('[[slide]]\nname = "good"\nseed = 1\n', "slide 2: another slide is named 'good'"),
+        ('[[slide]]\nname = "bad"\nseed = 1\nmodel = "maxi"\n', "slide 2: model 'maxi': expected one of mini"),
+        ('[[slide]]\nname = "bad"\nseed = 1\nparent = "nowhere.png"\nmpp = 2.0\n', "slide 2: "),
+        ("colour = 3\n", "slide 1: unknown field 'colour'"),
+    ],
+)
+def test_a_slip_in_a_file_costs_its_slide_and_no_other(tmp_path: Path, slip: str, reason: str) -> None:
+    path = tmp_path / "slides.toml"
+    path.write_text(f"{GOOD}{slip}{GOOD.replace('good', 'last')}")
+    entries, wrong = read_slides(path, "mini")
+    assert [entry.slide.name for entry in entries][-1:] == ["last"]
+    assert "bad" not in [entry.slide.name for entry in entries]
+    assert len(wrong) == 1 and wrong[0].startswith(f"{path}: {reason}") and "\n" not in wrong[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252"])
+def test_a_file_as_editors_save_it(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "slides.toml"
+    path.write_bytes('[[slide]]\r\nname = "a"\r\nseed = 1\r\ntitle = "Drüse"\r\n'.encode(encoding))
+    entries, wrong = read_slides(path, "mini")
+    assert [entry.title for entry in entries] == ["Drüse"]
+    assert len(wrong) == (encoding == "cp1252")
 
 
 def test_steps_and_guidance_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "slides.toml"
     path.write_text('[[slide]]\nname = "a"\nseed = 1\nsteps = 2\nguidance = 2.5\n[[slide]]\nname = "b"\nseed = 1\n')
-    assert [entry.slide.manner for entry in read_slides(path, "mini")] == [Manner(2, 2.5), Manner()]
+    assert [entry.slide.manner for entry in read_slides(path, "mini")[0]] == [Manner(2, 2.5), Manner()]
 
 
 @pytest.mark.parametrize(
@@ -102,9 +138,7 @@ def test_steps_and_guidance_in_a_file(tmp_path: Path) -> None:
 def test_wrong_steps_and_guidance_in_a_file(tmp_path: Path, line: str, reason: str) -> None:
     path = tmp_path / "slides.toml"
     path.write_text(f'[[slide]]\nname = "a"\nseed = 1\n{line}\n')
-    with pytest.raises(SlideError) as caught:
-        read_slides(path, "mini")
-    assert str(caught.value).startswith(f"{path}: slide 1: {reason}")
+    assert [line.startswith(f"{path}: slide 1: {reason}") for line in read_slides(path, "mini")[1]] == [True]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

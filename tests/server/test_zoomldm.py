@@ -65,7 +65,7 @@ def level(service: TileService, static: Path, number: int) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("model", ["zoomldm-brca", "speckle"])
 def test_zooming_into_a_picture_beyond_its_pixels(model: str, checkpoint: Path, tmp_path: Path) -> None:
     image = picture(tmp_path)
-    entries = read_slides(slides_file(tmp_path, model), model)
+    entries, _ = read_slides(slides_file(tmp_path, model), model)
     assert entries[0].slide.width_px == 84 * 4 and entries[0].slide.height_px == 64 * 4
     painters = load_painters(model, ModelFiles(checkpoint, FAST) if "zoom" in model else None)
     service = serving(entries, painters)
@@ -116,7 +116,7 @@ def pixels(png: bytes) -> NDArray[np.uint8]:
 
 def test_pictures_change_fingerprints(tmp_path: Path) -> None:
     picture(tmp_path)
-    (entry,) = read_slides(slides_file(tmp_path, "speckle"), "speckle")
+    (entry,), _ = read_slides(slides_file(tmp_path, "speckle"), "speckle")
     plain = Entry(entry.slide, entry.title)
     services = [serving([each], load_painters("speckle")) for each in (entry, plain)]
     assert services[0].slide("photo").fingerprint != services[1].slide("photo").fingerprint
@@ -142,15 +142,15 @@ def test_bad_pictures_are_named(tmp_path: Path, line: str, words: str) -> None:
     Image.new("RGB", (1, 30)).save(tmp_path / "thin.png")
     (tmp_path / "text.png").write_text("no image")
     (tmp_path / "slides.toml").write_text(f'[[slide]]\nname = "photo"\nseed = 3\n{line}\n')
-    with pytest.raises(SlideError, match=words):
-        read_slides(tmp_path / "slides.toml", "speckle")
+    entries, (wrong,) = read_slides(tmp_path / "slides.toml", "speckle")
+    assert entries == [] and words in wrong
 
 
 def test_a_picture_coarser_than_the_model_is_refused(tmp_path: Path) -> None:
     picture(tmp_path)
     file = slides_file(tmp_path, "speckle")
     file.write_text(file.read_text().replace("mpp = 2.0", "mpp = 300.0"))
-    (entry,) = read_slides(file, "speckle")
+    (entry,), _ = read_slides(file, "speckle")
     with pytest.raises(SlideError, match="paints below scale 8 at most, found a picture of scale 10"):
         serving([entry], load_painters("speckle"))
 

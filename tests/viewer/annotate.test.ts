@@ -2,20 +2,18 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import {
-  collectionText,
-  colorOf,
-  type Feature,
-  featureOf,
-  labelOf,
-  parseCollection,
-  relabelled,
-} from "../../viewer/src/annotate/feature.js";
+import { movedWhole, reshaped } from "../../viewer/src/annotate/editing.js";
+import { importedWords } from "../../viewer/src/annotate/exchange.js";
+import { parseLines } from "../../viewer/src/annotate/lines.js";
+import { savingWords } from "../../viewer/src/annotate/panel.js";
+import { colorOf, type Feature, featureOf, labelOf, PLAIN, relabelled } from "../../viewer/src/annotate/feature.js";
 import {
   areaUm2,
   areaWords,
   boundsOf,
   boxRing,
+  cornersOf,
+  type Geometry,
   isHit,
   lengthUm,
   lengthWords,
@@ -23,6 +21,9 @@ import {
   moved,
   type Position,
   positionsOf,
+  translated,
+  withCorner,
+  withoutCorner,
 } from "../../viewer/src/annotate/shapes.js";
 import { clipped, placeWords, roomFor } from "../../viewer/src/annotate/wording.js";
 import { questionsOf, shuffled } from "../../viewer/src/teach/quiz.js";
@@ -170,6 +171,88 @@ describe("shapes", () => {
   });
 });
 
+describe("outlines that are edited", () => {
+  const square = boxRing([0, 0], [100, 100]);
+  const holed: Geometry = { type: "Polygon", coordinates: [square, boxRing([40, 40], [60, 60])] };
+  const two: Geometry = { type: "MultiPolygon", coordinates: [[square.slice(0, 3).concat([[0, 0]])], [square]] };
+
+  test("corners: the two ends of a ring are one, a line has a middle less than corners", () => {
+    assert.deepEqual(
+      cornersOf(holed).map(({ index }) => index),
+      [0, 1, 2, 3, 5, 6, 7, 8],
+    );
+    assert.deepEqual(cornersOf(holed)[3], { index: 3, at: [0, 100], next: [0, 0] });
+    const line: Geometry = { type: "LineString", coordinates: square };
+    assert.deepEqual(cornersOf(line).at(-1), { index: 4, at: [0, 0], next: null });
+    assert.deepEqual(cornersOf({ type: "Point", coordinates: [1, 2] }), [{ index: 0, at: [1, 2], next: null }]);
+  });
+
+  test("a corner more", () => {
+    const more = withCorner(holed, 3, [-9, 50]);
+    assert.deepEqual(more.coordinates[0], [
+      [0, 0],
+      [100, 0],
+      [100, 100],
+      [0, 100],
+      [-9, 50],
+      [0, 0],
+    ]);
+    assert.deepEqual(more.coordinates[1], holed.coordinates[1]);
+    assert.deepEqual((withCorner(holed, 5, [50, 30]).coordinates[1] as Position[])[1], [50, 30]);
+  });
+
+  test("a corner less, a hole or a part less where it has too few, never nothing", () => {
+    assert.deepEqual(withoutCorner(holed, 0)?.coordinates[0], [
+      [100, 0],
+      [100, 100],
+      [0, 100],
+      [100, 0],
+    ]);
+    assert.deepEqual(withoutCorner(holed, 2)?.coordinates[0], [
+      [0, 0],
+      [100, 0],
+      [0, 100],
+      [0, 0],
+    ]);
+    const triangles = withoutCorner(holed, 6) as Geometry;
+    assert.equal((triangles.coordinates[1] as Position[]).length, 4);
+    assert.equal(withoutCorner(triangles, 6)?.coordinates.length, 1, "the hole is gone");
+    const triangle = withoutCorner(withoutCorner(triangles, 6) as Geometry, 0) as Geometry;
+    assert.equal(withoutCorner(triangle, 0), null);
+    assert.deepEqual(withoutCorner(two, 1)?.coordinates, [[square]], "the part is gone");
+    assert.equal(withoutCorner({ type: "LineString", coordinates: square.slice(0, 2) }, 0), null);
+    assert.deepEqual(
+      withoutCorner(
+        {
+          type: "MultiPoint",
+          coordinates: [
+            [1, 2],
+            [3, 4],
+          ],
+        },
+        0,
+      )?.coordinates,
+      [[3, 4]],
+    );
+    assert.equal(withoutCorner({ type: "Point", coordinates: [1, 2] }, 0), null);
+  });
+
+  test("the whole moves, with its nucleus, its depth and its kind; another outline is no ellipse", () => {
+    const deep = [1, 2, 3] as unknown as Position;
+    assert.deepEqual(translated({ type: "LineString", coordinates: [deep, [4, 5]] }, [10, 20]).coordinates, [
+      [11, 22, 3],
+      [14, 25],
+    ]);
+    assert.deepEqual(moved({ type: "Point", coordinates: deep }, 0, [7, 8]).coordinates, [7, 8, 3]);
+    const ellipse = { ...holed, isEllipse: true, plane: { c: -1, z: 3, t: 0 } };
+    const cell = { ...featureOf(ellipse, "", [1, 2, 3], "a"), nucleusGeometry: holed };
+    const gone = movedWhole(cell, [5, 0]);
+    assert.deepEqual(boundsOf(gone.nucleusGeometry as Geometry), { x: 5, y: 0, width: 100, height: 100 });
+    assert.deepEqual(gone.geometry, { ...ellipse, coordinates: translated(holed, [5, 0]).coordinates });
+    assert.deepEqual(reshaped(cell, ellipse).geometry, { ...holed, plane: ellipse.plane });
+  });
+});
+
 describe("words beside shapes", () => {
   const frame = { width: 400, height: 300 };
   const words = (x: number, y: number, width = 100, must = false): { at: Position; width: number; must: boolean } => ({
@@ -250,27 +333,98 @@ describe("GeoJSON", () => {
     ],
   };
 
-  test("is read from QuPath and written as it was", () => {
-    const [first, second] = parseCollection(JSON.stringify(qupath)) as [Feature, Feature];
-    assert.deepEqual([labelOf(first), colorOf(first)], ["Tumor", [200, 0, 0]]);
-    assert.deepEqual([labelOf(second), colorOf(second)], ["Stroma", [150, 200, 150]]);
-    assert.match(second.id, /^[0-9a-f-]{36}$/);
-    assert.deepEqual(JSON.parse(collectionText([first])).features[0], qupath.features[0]);
+  const [first, second] = qupath.features as unknown as [Feature, Feature];
+
+  test("classes are names, text or objects; what is none of them is no label", () => {
+    const labels = [
+      [{ name: "Tumor" }, "Tumor"],
+      [{ names: ["Tumor", "Positive"], name: "other" }, "Tumor: Positive"],
+      ["Stroma", "Stroma"],
+      [["Tumor", "Positive"], "Tumor: Positive"],
+      [{ name: null }, "first"],
+      [{ name: 7 }, "7"],
+      [null, "first"],
+      [[null, {}], "first"],
+      [true, "first"],
+    ];
+    for (const [classification, label] of labels) {
+      assert.equal(labelOf({ ...first, properties: { name: "first", classification } }), label);
+    }
+    assert.equal(labelOf({ ...first, properties: { name: null } }), "");
+    assert.equal(labelOf({ ...first, properties: { name: "x".repeat(9999) } }).length, 200);
   });
 
-  test("lists and single features are read too", () => {
-    assert.equal(parseCollection(JSON.stringify(qupath.features)).length, 2);
-    assert.equal(parseCollection(JSON.stringify(qupath.features[0])).length, 1);
-    assert.equal(parseCollection('{"type": "FeatureCollection", "features": []}').length, 0);
+  test("colours are lists, numbers or text; what is none of them is the colour of the label", () => {
+    assert.deepEqual(colorOf(first), [200, 0, 0]);
+    assert.deepEqual(colorOf(second), [150, 200, 150]);
+    const colors: [unknown, unknown][] = [
+      [
+        [1, 2.4, 300, 9],
+        [1, 2, 255],
+      ],
+      [-3670016, [200, 0, 0]],
+      ["#ff8800", [255, 136, 0]],
+      ["#F80", [255, 136, 0]],
+      ["#ff880080", [255, 136, 0]],
+      ["rgb(1, 2, 3)", [1, 2, 3]],
+      ["# f f", [60, 140, 60]],
+      ["", [60, 140, 60]],
+      [
+        [1, 2],
+        [60, 140, 60],
+      ],
+      [
+        [1, 2, "3"],
+        [60, 140, 60],
+      ],
+      [
+        [1, 2, NaN],
+        [60, 140, 60],
+      ],
+      [0.5, [60, 140, 60]],
+      [{ red: 1 }, [60, 140, 60]],
+    ];
+    for (const [color, rgb] of colors) {
+      assert.deepEqual(colorOf({ ...first, properties: { name: "Stroma", color } }), rgb, String(color));
+      const classification = { name: "Stroma", color };
+      assert.deepEqual(colorOf({ ...first, properties: { classification } }), rgb, String(color));
+    }
+    assert.deepEqual(colorOf({ ...first, properties: { color: "red" } }), PLAIN);
   });
 
-  test("what is none is refused with a reason", () => {
-    assert.throws(() => parseCollection("<xml>"), /not JSON/);
-    assert.throws(() => parseCollection('{"features": 7}'), /no list/);
-    assert.throws(() => parseCollection('{"type": "Feature"}'), /Feature 1/);
-    assert.throws(() => parseCollection("null"), /Feature 1/);
-    const bad = { type: "Feature", geometry: { type: "Point", coordinates: [1, null] }, properties: {} };
-    assert.throws(() => parseCollection(JSON.stringify([qupath.features[0], bad])), /Feature 2/);
+  test("a long answer is read bit by bit, and is the same", async () => {
+    const features = Array.from({ length: 3000 }, (_, n) => ({
+      ...first,
+      id: `n${n}`,
+      properties: { name: "a\n,]}" },
+    }));
+    const lines = features.map((feature) => JSON.stringify(feature)).join(",\n");
+    const whole = { type: "FeatureCollection", left_out: [{ place: "feature 1", why: "\n]}" }], features };
+    const text = `{"type": "FeatureCollection", "left_out": ${JSON.stringify(whole.left_out)}, "features": [\n${lines}\n]}`;
+    assert.deepEqual(await parseLines(text), whole);
+    assert.deepEqual(await parseLines(JSON.stringify(whole)), whole, "and one that is written otherwise");
+    assert.deepEqual(await parseLines('{"features": [\n\n]}'), { features: [] });
+  });
+
+  test("an import tells what it left out", () => {
+    const leftOut = [1, 2, 3, 4].map((n) => ({ place: `feature ${n}`, why: "found none" }));
+    assert.deepEqual(importedWords(1, []), ["1 annotation imported.", ""]);
+    assert.deepEqual(importedWords(5, leftOut.slice(0, 1)), [
+      "5 imported, 1 left out, because",
+      "feature 1: found none.",
+    ]);
+    assert.match(importedWords(0, leftOut)[1], /feature 3: found none. The panel Annotate lists all 4.$/);
+  });
+
+  test("all is saved only where it is", () => {
+    const saving = { unsaved: 0, refused: new Map<string, string>(), importing: false, loaded: true };
+    assert.equal(savingWords(saving, 3), "All saved with the slide.");
+    assert.equal(savingWords(saving, 0), "");
+    assert.equal(savingWords({ ...saving, loaded: false }, 3), "");
+    assert.equal(savingWords({ ...saving, unsaved: 2 }, 3), "Saving 2...");
+    assert.match(savingWords({ ...saving, unsaved: 1, importing: true }, 3), /^Importing/);
+    const refused = new Map([["a", "too much"]]);
+    assert.equal(savingWords({ ...saving, unsaved: 2, refused }, 3), "1 not saved: too much");
   });
 
   test("a label is a class of QuPath, and can be taken away", () => {
@@ -282,6 +436,13 @@ describe("GeoJSON", () => {
       classification: { name: "Tumor", color: [200, 0, 0] },
     });
     assert.deepEqual(relabelled(tumor, "", [1, 2, 3]), plain);
+    const named = { ...tumor, properties: { ...tumor.properties, name: "cell 1", measurements: { a: 1 } } };
+    assert.deepEqual(relabelled(named, "Stroma", [4, 5, 6]).properties, {
+      objectType: "annotation",
+      name: "cell 1",
+      measurements: { a: 1 },
+      classification: { name: "Stroma", color: [4, 5, 6] },
+    });
   });
 });
 

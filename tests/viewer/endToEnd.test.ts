@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 import type { Slide } from "../../viewer/src/api.js";
 import type { Offer } from "../../viewer/src/manner.js";
+import { labelOf } from "../../viewer/src/annotate/feature.js";
 import { type Geometry, positionsOf } from "../../viewer/src/annotate/shapes.js";
 import {
   artefact,
@@ -88,7 +89,7 @@ describe(`every tool on tissue of the model ${MODEL}`, { skip: noBrowser() || no
     const [line, box] = await pages.kept();
     const ends = positionsOf(line?.geometry as Geometry);
     assert.ok(Math.abs((ends[1]?.[0] ?? 0) - (ends[0]?.[0] ?? 0) - 200 * L0_PER_PX) < 1, JSON.stringify(ends));
-    assert.equal(box?.properties.classification?.name, "Gland");
+    assert.equal(box && labelOf(box), "Gland");
     await page.screenshot({ path: artefact("viewer-mini-annotated.png") });
   });
 

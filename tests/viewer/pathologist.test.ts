@@ -49,7 +49,9 @@ describe("for pathologists", { skip: noBrowser() || noServer() }, () => {
     await page.locator(".tool", { hasText: "Point" }).click();
     await page.mouse.click(900, 600);
     await saved(page, 3);
-    const labels = (await pages.kept()).map(({ properties }) => properties.classification?.name ?? "");
+    const labels = (await pages.kept()).map(
+      ({ properties }) => (properties.classification as { name?: string } | undefined)?.name ?? "",
+    );
     assert.deepEqual(labels, ["Tumor", "", "Tumor"]);
   });
 

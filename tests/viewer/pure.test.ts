@@ -18,7 +18,7 @@ import {
   tileRect,
   tilesMeeting,
 } from "../../viewer/src/geometry.js";
-import { actionOf, type Actions, BINDINGS } from "../../viewer/src/keyboard.js";
+import { actionOf, type Actions, BINDINGS, keyOf } from "../../viewer/src/keyboard.js";
 import {
   exactIndex,
   MAGNIFICATIONS,
@@ -283,6 +283,43 @@ describe("keys", () => {
       "step -1",
     ]);
     for (const key of ["x", "F1", "Ctrl+a", "Shift", "z"]) assert.equal(actionOf(key, actions), null, key);
+  });
+
+  test("a key is known by what it writes, else by its place", () => {
+    const none = { shiftKey: false, ctrlKey: false, metaKey: false };
+    const shift = { ...none, shiftKey: true };
+    const presses: [string, string, typeof none, string][] = [
+      ["m", "KeyM", none, "m"],
+      ["a", "KeyQ", none, "a"], // French: the letter that is written on it
+      ["z", "KeyW", { ...none, ctrlKey: true }, "Ctrl+z"],
+      ["Z", "KeyZ", { ...shift, metaKey: true }, "Ctrl+z"],
+      ["\u044c", "KeyM", none, "m"], // Russian
+      ["\u041a", "KeyR", shift, "R"],
+      ["\u044f", "KeyZ", { ...none, ctrlKey: true }, "Ctrl+z"],
+      ["\u03bc", "KeyM", none, "m"], // Greek
+      ["\u05d9", "KeyH", none, "h"], // Hebrew
+      ["\u0631", "KeyV", none, "v"], // Arabic
+      ["\u0131", "KeyI", none, "i"], // Turkish
+      ["Dead", "KeyN", none, "n"],
+      ["Process", "KeyM", none, "m"], // an input method
+      ["'", "Digit4", none, "4"], // French
+      ["-", "Digit6", none, "6"],
+      ["4", "Digit4", shift, "4"],
+      ["\u010d", "Digit4", none, "4"], // Czech
+      ["+", "Digit1", none, "1"],
+      ["\u0664", "Digit4", none, "4"], // Arabic digits
+      ["4", "Numpad4", none, "4"],
+      ["ArrowLeft", "Numpad4", none, "ArrowLeft"], // without Num Lock
+      ["$", "Digit4", shift, "$"],
+      ["?", "Digit7", shift, "?"], // Russian
+      ["\u061f", "Slash", shift, "?"], // Arabic
+      ["+", "Equal", shift, "+"],
+      ["\u2212", "NumpadSubtract", none, "-"],
+      ["Enter", "Enter", none, "Enter"],
+      ["\u00f6", "Semicolon", none, "\u00f6"],
+      ["m", "", none, "m"], // a keyboard on a screen
+    ];
+    for (const [key, code, held, name] of presses) assert.equal(keyOf({ key, code, ...held }), name, `${key} ${code}`);
   });
 
   test("no key does two things, and the help tells of each", () => {

@@ -18,13 +18,14 @@ export class RealPages {
   /**
    * Call inside `describe`: starts and ends what the tests need, and checks what no test may cause.
    *
-   * paintMs: the longest that a view takes to be painted.
+   * paintMs: the longest that a view takes to be painted. flags: further ones of `everslide serve`.
    */
   constructor(
     model = "speckle",
     readonly paintMs = 60_000,
+    flags: readonly string[] = [],
   ) {
-    this.server = new RealServer(model, ["--slide", "other:8"]);
+    this.server = new RealServer(model, ["--slide", "other:8", ...flags]);
     before(async () => {
       this.#browser = await launch();
       await this.server.start();
@@ -62,9 +63,7 @@ export class RealPages {
   }
 
   async forget(slide = "demo"): Promise<void> {
-    for (const { id } of await this.kept(slide)) {
-      await fetch(`${this.server.url}/api/slides/${slide}/annotations/${id}`, { method: "DELETE" });
-    }
+    await fetch(`${this.server.url}/api/slides/${slide}/annotations`, { method: "DELETE" });
   }
 }
 

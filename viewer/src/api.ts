@@ -7,6 +7,8 @@ import type { Manner } from "./manner.js";
 export interface Slide extends Extent, Manner {
   readonly id: string;
   readonly title: string;
+  /** Made while the server ran: may be renamed and deleted. */
+  readonly made: boolean;
   readonly seed: string;
   readonly model: string;
   readonly unbounded: boolean;
@@ -103,11 +105,26 @@ export async function fetchJson(url: string, init: RequestInit = {}): Promise<un
 }
 
 /** Sends JSON (null sends nothing) and reads the answer; null where there is none. */
-export async function sendJson(method: "POST" | "PUT" | "DELETE", url: string, content: unknown): Promise<unknown> {
+export async function sendJson(
+  method: "POST" | "PUT" | "PATCH" | "DELETE",
+  url: string,
+  content: unknown,
+): Promise<unknown> {
   const headers = { Accept: "application/json", "Content-Type": "application/json" };
   const response = await answer(url, { method, headers, body: content === null ? null : JSON.stringify(content) });
   const text = await body(response.text());
   return text ? parseJson(text) : null;
+}
+
+/** An answer in text, to a file that is sent as it is or to a question. */
+export async function exchangeText(url: string, init: RequestInit): Promise<string> {
+  const headers = { Accept: "application/json", "Content-Type": "application/json" };
+  return body((await answer(url, { headers, ...init })).text());
+}
+
+/** An answer that is a file. */
+export async function fetchBlob(url: string): Promise<Blob> {
+  return body((await answer(url, {})).blob());
 }
 
 /** JSON whose seeds, integers up to 2^64, are kept as text: a number would lose their last digits. */

@@ -4,6 +4,7 @@ import { fetchSlide, fetchSlides, ServerError, type Slide } from "./api.js";
 import { drawBackdrop } from "./backdrop.js";
 import { Connection } from "./connection.js";
 import { part } from "./dom.js";
+import { EditSlide, restoreSlide } from "./editSlide.js";
 import { helpDialog } from "./help.js";
 import type { Actions } from "./keyboard.js";
 import { NewSlide } from "./newSlide.js";
@@ -30,11 +31,17 @@ export class App {
   readonly #status = new Status(part("status"), part("progress-line"), part("painting-spoken"));
   readonly #picker = part("picker") as HTMLSelectElement;
   readonly #help = helpDialog();
-  readonly #newSlide = new NewSlide((id) => this.#slideMade(id));
+  readonly #newSlide = new NewSlide((id) => this.#showListed(id));
+  readonly #editSlide = new EditSlide({
+    renamed: (slide, title) => this.#slideRenamed(slide, title),
+    deleted: (slide) => this.#slideDeleted(slide),
+  });
   readonly #readout: Readout;
   #slides: Slide[] = [];
   #linkTimer: ReturnType<typeof setTimeout> | null = null;
   #newEntry = false;
+  /** The slide that was deleted last, while nothing else was undone. */
+  #deleted: Slide | null = null;
 
   constructor() {
     this.pane = new Pane({
@@ -57,7 +64,7 @@ export class App {
       slides: () => this.#slides,
       present: () => this.actions.present(),
     });
-    document.body.append(this.#help, this.#newSlide.element);
+    document.body.append(this.#help, this.#newSlide.element, this.#editSlide.element);
     this.#overview.onPoint = (x, y) => this.#moveTo(x, y);
     this.#picker.addEventListener("change", () => this.#goToSlide(this.#picker.value));
     this.connection.onChange = (up) => this.#connectionChanged(up);
@@ -81,12 +88,16 @@ export class App {
     help: () => this.#help.showModal(),
     tool: (id) => this.tools.dock.toggle(id),
     newSlide: () => void this.#newSlide.show(),
+    editSlide: () => {
+      const slide = this.#slides.find(({ id }) => id === this.stage.slide?.id);
+      if (slide?.made) this.#editSlide.show(slide);
+    },
     copyLink: () => void this.tools.sharing.copyLink(),
     screenshot: () => void this.tools.sharing.screenshot(),
     present: () => this.#present(!document.body.classList.contains("presenting")),
     putCorner: () => this.tools.annotating.putCorner(),
     remove: () => this.#removeChosen(),
-    undo: () => this.tools.annotating.undo(),
+    undo: () => this.#undo(),
     cancel: () => this.#cancel(),
     step: (by) => this.tools.teaching.step(by),
   };
@@ -168,6 +179,7 @@ export class App {
 
   /** Who painted this: beside the title, on the badge and in the window's title. */
   #describe(slide: Slide): void {
+    part("edit-slide").hidden = !slide.made;
     const origin = `model ${slide.model}, seed ${slide.seed}${mannerWords(slide)}`;
     const about = document.getElementById("about");
     if (about) about.textContent = origin;
@@ -221,11 +233,40 @@ export class App {
     location.hash = `#slide=${encodeURIComponent(id)}`;
   }
 
-  /** A slide was made on the server: shows it. */
-  async #slideMade(id: string): Promise<void> {
+  /** Lists the server's slides anew, and goes to one of them. */
+  async #showListed(id: string): Promise<void> {
     this.#slides = await this.#loadSlides();
     this.#listSlides();
     this.#goToSlide(id);
+  }
+
+  async #slideRenamed(slide: Slide, title: string): Promise<void> {
+    this.#slides = await this.#loadSlides();
+    this.#listSlides();
+    if (this.stage.slide?.id === slide.id) this.#describe({ ...slide, title });
+  }
+
+  async #slideDeleted(slide: Slide): Promise<void> {
+    this.#slides = await this.#loadSlides();
+    this.#deleted = slide;
+    const first = this.#slides[0];
+    if (first) this.#goToSlide(first.id);
+    this.#listSlides();
+    this.#notices.show("slide-deleted", `The slide "${slide.title}" is deleted.`, "", 0, [
+      "Undo",
+      () => void this.#restore(slide),
+    ]);
+  }
+
+  async #restore(slide: Slide): Promise<void> {
+    this.#deleted = null;
+    this.#notices.dismiss("slide-deleted");
+    try {
+      await restoreSlide(slide.id);
+      await this.#showListed(slide.id);
+    } catch (error) {
+      this.#notices.showError(error);
+    }
   }
 
   /** Without controls; the badge stays. */
@@ -240,6 +281,12 @@ export class App {
     if (!this.tools.annotating.selected) return false;
     this.tools.annotating.remove();
     return true;
+  }
+
+  #undo(): void {
+    if (this.tools.annotating.undo()) return;
+    if (this.#deleted) void this.#restore(this.#deleted);
+    else this.#notices.show("undo", "There is nothing to undo on this page.");
   }
 
   /** Escape: one thing at a time, the innermost first. */

@@ -21,6 +21,19 @@ export function helpDialog(): HTMLDialogElement {
     make("dl", {}, ...rows),
     make(
       "p",
+      {},
+      "Click an annotation to choose it. Drag it to move it; drag a round handle to move a corner, a square one to add " +
+        "one; click a corner and press Delete, or double-click it, to delete it. Where corners lie close together, zoom in " +
+        "for a handle on each. What cannot be saved is called not saved, and stays until it is.",
+    ),
+    make(
+      "p",
+      {},
+      "Files: GeoJSON of QuPath, GeoPandas, QGIS and scripts. What of a file cannot be read is left out and listed. " +
+        "The pen beside New slide renames or deletes a slide that was made.",
+    ),
+    make(
+      "p",
       { class: "warning" },
       "Every slide here is synthetic. No patient is shown, and nothing may be concluded from it about any patient.",
     ),

@@ -29,6 +29,8 @@ export interface State {
   /** Every slide on the page, the main one first. */
   readonly panes: readonly { slide: string | null; view: View | null; tilesInViewFinal: boolean }[];
   readonly annotations: readonly Feature[];
+  /** Whether all of them that are in view are shown. */
+  readonly annotationsDrawn: boolean;
   /** Annotations that the server does not have yet. */
   readonly unsaved: number;
   /** Whether the server answers. */
@@ -61,6 +63,7 @@ export function stateOf({ stage, pane: { painting }, connection, tools }: App): 
       tilesInViewFinal: pane.painting?.isViewFinal() ?? false,
     })),
     annotations: tools.annotating.features,
+    annotationsDrawn: tools.annotating.layer.drawn,
     unsaved: tools.annotating.unsaved,
     connected: connection.up,
   };

@@ -1,4 +1,9 @@
-/** Keys of the page, in one table: what listens, and what the help shows. Text fields and open dialogs keep theirs. */
+/**
+ * Keys of the page, in one table: what listens, and what the help shows. Text fields and open dialogs keep theirs.
+ *
+ * A key is known by what it writes. Where it writes no Latin letter, or the row of digits writes other signs, it is known by
+ * its place on the keyboard: M is the same key on a Russian keyboard, and 4 needs no Shift on a French one.
+ */
 
 import { MAGNIFICATIONS, MAX_MAGNIFICATION, magnificationLabel } from "./magnification.js";
 
@@ -14,6 +19,7 @@ export interface Actions {
   help(): void;
   tool(id: string): void;
   newSlide(): void;
+  editSlide(): void;
   copyLink(): void;
   screenshot(): void;
   present(): void;
@@ -49,7 +55,10 @@ export const BINDINGS: readonly Binding[] = [
   ...STEPS.map((magnification, index) => ({
     keys: [String(index + 1)],
     shown: "1 to 9",
-    words: index > 0 ? "" : `${MAGNIFICATIONS.map(magnificationLabel).join(", ")}, and 40x (20x enlarged)`,
+    words:
+      index > 0
+        ? ""
+        : `${MAGNIFICATIONS.map(magnificationLabel).join(", ")}, and 40x (20x enlarged); the row of digits, Shift or not`,
     act: (to: Actions) => to.magnify(magnification),
   })),
   { keys: ["h"], words: "whole slide", act: (to) => to.home() },
@@ -73,8 +82,18 @@ export const BINDINGS: readonly Binding[] = [
     words: "while drawing: a corner in the middle of the view; twice finishes",
     act: (to) => to.putCorner(),
   },
-  { keys: ["Delete", "Backspace"], shown: "Delete", words: "delete the chosen annotation", act: (to) => to.remove() },
-  { keys: ["Ctrl+z"], shown: "Ctrl Z", words: "undo the last change of annotations", act: (to) => to.undo() },
+  {
+    keys: ["Delete", "Backspace"],
+    shown: "Delete",
+    words: "delete the chosen corner or annotation",
+    act: (to) => to.remove(),
+  },
+  {
+    keys: ["Ctrl+z"],
+    shown: "Ctrl Z",
+    words: "undo the last change of annotations, an import as one, or the deleting of a slide",
+    act: (to) => to.undo(),
+  },
   { keys: ["PageDown"], shown: "PgDn, PgUp", words: "next stop of a tour, the one before", act: (to) => to.step(1) },
   { keys: ["PageUp"], words: "", act: (to) => to.step(-1) },
   { keys: ["Escape"], shown: "Esc", words: "give up, close, leave", act: (to) => to.cancel() },
@@ -88,19 +107,48 @@ export function actionOf(key: string, actions: Actions): (() => boolean | void) 
   return binding ? () => binding.act(actions) : null;
 }
 
+/** What of a key press tells which key it is. */
+export type Press = Pick<KeyboardEvent, "key" | "code" | "shiftKey" | "ctrlKey" | "metaKey">;
+
+const SIGNS: Readonly<Record<string, readonly [plain: string, shifted: string]>> = {
+  Equal: ["=", "+"],
+  Minus: ["-", "_"],
+  Slash: ["/", "?"],
+  NumpadAdd: ["+", "+"],
+  NumpadSubtract: ["-", "-"],
+};
+
+/** The key as the table names it: by what it writes, else by its place. */
+export function keyOf({ key, code, shiftKey, ctrlKey, metaKey }: Press): string {
+  const command = ctrlKey || metaKey;
+  const digit = /^(?:Digit|Numpad)(\d)$/.exec(code)?.[1];
+  const named = key.length > 1 && key !== "Dead" && key !== "Process" && key !== "Unidentified";
+  let name = key;
+  if (digit !== undefined && !shiftKey && !named) name = digit;
+  else if (!named && !/^[\x20-\x7e]$/.test(key)) name = signOf(code, shiftKey) ?? key;
+  return command ? `Ctrl+${name.toLowerCase()}` : name;
+}
+
+/** What the key of a place writes on an English keyboard; null of a place that is not in the table. */
+function signOf(code: string, shifted: boolean): string | null {
+  const letter = /^Key([A-Z])$/.exec(code)?.[1];
+  if (letter) return shifted ? letter : letter.toLowerCase();
+  const digit = /^Digit(\d)$/.exec(code)?.[1];
+  return digit ?? SIGNS[code]?.[shifted ? 1 : 0] ?? null;
+}
+
 /** Listens to the keys of the whole page. */
 export function listenToKeys(actions: Actions): void {
   document.addEventListener("keydown", (event) => {
-    const command = event.ctrlKey || event.metaKey;
-    if (event.altKey || document.querySelector("dialog[open]")) return;
+    if (event.altKey || event.isComposing || document.querySelector("dialog[open]")) return;
     const { target } = event;
-    if (target instanceof HTMLElement && target.matches("input, select, textarea")) {
+    if (target instanceof HTMLElement && target.matches("input, select, textarea, [contenteditable]")) {
       // Escape leaves the field, and nothing else.
       if (event.key === "Escape") target.blur();
       return;
     }
     if (event.key === "Enter" && target instanceof HTMLElement && target.matches("button, a")) return;
-    const action = actionOf(command ? `Ctrl+${event.key.toLowerCase()}` : event.key, actions);
+    const action = actionOf(keyOf(event), actions);
     if (action && action() !== false) event.preventDefault();
   });
 }

@@ -14,6 +14,7 @@ const buttons: Record<string, () => void> = {
   fullscreen: app.actions.fullscreen,
   help: app.actions.help,
   "new-slide": app.actions.newSlide,
+  "edit-slide": app.actions.editSlide,
   "copy-link": app.actions.copyLink,
 };
 for (const [id, action] of Object.entries(buttons)) part(id).addEventListener("click", () => action());

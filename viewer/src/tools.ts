@@ -48,7 +48,7 @@ export class Tools {
       notices,
     });
     this.teaching = new Teaching({ stage: pane.stage, connection, notices, annotating: this.annotating, present });
-    part("pane").append(this.inspecting.overlay.element, this.annotating.layer.element);
+    part("pane").append(this.inspecting.overlay.element, ...this.annotating.layer.elements);
     part("stage").append(this.teaching.card.element);
     this.annotating.onChange = () => this.sharing.panel.refresh();
     pane.stage.viewer.addHandler("canvas-click", (event) => {

@@ -199,7 +199,7 @@ def test_new_writes_a_slide_and_what_its_pictures_look_like(tmp_path: Path) -> N
     run_new("plain", "--unbounded", "--steps", 2, "--guidance", 3, "--out", out)
     from everslide.server.slides import read_slides
 
-    mine, plain = read_slides(out, "mini")
+    (mine, plain), _ = read_slides(out, "mini")
     assert mine.reference is not None and mine.reference.digest == reference.digest
     assert plain.reference is None and plain.slide.unbounded
     assert (mine.slide.manner, plain.slide.manner) == (Manner(), Manner(2, 3.0))

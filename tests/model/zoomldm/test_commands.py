@@ -159,7 +159,7 @@ def test_new_makes_a_slide_that_serve_reads(tmp_path: Path) -> None:
     for name in ("one", "two"):
         text = done("new", name, "--parent", image, "--mpp", 2, "--out", out, "--seed", 9)
         assert "256 x 256 px of 20x" in text and f"`everslide serve --slides {out}`" in text
-    first, second = read_slides(out, "mini")
+    (first, second), _ = read_slides(out, "mini")
     assert (first.slide.name, second.slide.name, first.slide.seed) == ("one", "two", 9)
     assert first.top is not None and first.top.s == 2
     below = done("new", "three", "--parent", image, "--mpp", 2, "--out", tmp_path / "x", "--model", "zoomldm-naip")

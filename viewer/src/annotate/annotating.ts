@@ -2,28 +2,18 @@
 
 import type { Slide } from "../api.js";
 import type { Connection } from "../connection.js";
-import { download } from "../dom.js";
 import type { Notices } from "../notices.js";
 import type { Stage } from "../stage.js";
 import { Drawing, type Tool } from "./drawing.js";
-import {
-  collectionText,
-  colorOf,
-  type Feature,
-  featureOf,
-  labelOf,
-  parseCollection,
-  PLAIN,
-  relabelled,
-} from "./feature.js";
-import type { Rgb } from "./feature.js";
+import { Editing } from "./editing.js";
+import { Exchange } from "./exchange.js";
+import { colorOf, type Feature, featureOf, isLocked, labelOf, PLAIN, relabelled, type Rgb } from "./feature.js";
 import { MarksLayer } from "./layer.js";
 import { AnnotatePanel, MeasurePanel, type PanelActions } from "./panel.js";
-import { boundsOf, type Geometry, isHit, moved, type Position } from "./shapes.js";
-import { AnnotationStore } from "./store.js";
+import { boundsOf, type Geometry, isHit, type Position } from "./shapes.js";
+import { addressOf, AnnotationStore, type LeftOut } from "./store.js";
 
 const HIT_PX = 7;
-const MOST_IMPORTED = 20_000;
 
 export class Annotating {
   readonly layer: MarksLayer;
@@ -33,6 +23,8 @@ export class Annotating {
   readonly #connection: Connection;
   readonly #notices: Notices;
   readonly #drawing: Drawing;
+  readonly #editing: Editing;
+  readonly #exchange: Exchange;
   #store: AnnotationStore | null = null;
   #slide: Slide | null = null;
   #selected: string | null = null;
@@ -47,8 +39,11 @@ export class Annotating {
     this.#stage = stage;
     this.#connection = connection;
     this.#notices = notices;
-    this.layer = new MarksLayer(stage);
-    this.layer.onGrab = (index, event) => this.#grab(index, event);
+    this.layer = new MarksLayer(stage, {
+      grab: (index, event) => this.#editing.grab(index, event),
+      split: (index, at, event) => this.#editing.split(index, at, event),
+      drop: (index) => this.#dropCorner(index),
+    });
     this.measurePanel = new MeasurePanel({ ...this.#actions, choose: (tool) => this.measure(tool) });
     this.annotatePanel = new AnnotatePanel(this.#actions);
     this.#drawing = new Drawing({
@@ -57,6 +52,15 @@ export class Annotating {
       onDone: (geometry) => this.#done(geometry),
       onClick: (at) => this.#select(this.#at(at)),
     });
+    this.#editing = new Editing({
+      stage,
+      editable: () => (this.#drawing.tool ? null : this.selected),
+      reachPx: HIT_PX,
+      onDraft: (feature) => this.layer.draft(feature),
+      onDone: (feature) => this.#store?.put(feature),
+      onCorner: (index) => this.layer.handles.choose(this.layer.handles.chosen === index ? null : index),
+    });
+    this.#exchange = new Exchange({ notices, onLeftOut: (leftOut) => this.annotatePanel.tellLeftOut(leftOut) });
     this.#show();
   }
 
@@ -65,9 +69,17 @@ export class Annotating {
     go: (feature) => this.#go(feature),
     remove: (feature) => this.remove(feature.id),
     relabel: (label, color) => this.#relabel(label, color),
-    importFile: (file) => void this.#import(file),
-    exportFile: () => this.#export(),
-    undo: () => this.undo(),
+    importFile: (file) => void (this.#store && this.#exchange.importFile(this.#store, file)),
+    exportFile: (kind) => {
+      const slide = this.#slide;
+      if (slide) void this.#exchange.exportFile(kind, slide.id, addressOf(slide), this.features, this.unsaved);
+    },
+    removeAll: (label) => this.#removeAll(label),
+    lock: (locked) => this.#lock(locked),
+    saveAgain: () => this.#store?.retry(),
+    undo: () => {
+      if (!this.undo()) this.#notices.show("undo", "There is nothing to undo on this page.");
+    },
   };
 
   get features(): readonly Feature[] {
@@ -97,7 +109,9 @@ export class Annotating {
       connection: this.#connection,
       onChange: () => this.#show(),
       onRefused: (error) => this.#notices.showError(error),
+      onSetAside: (odd) => this.#tellSetAside(odd),
     });
+    this.annotatePanel.tellLeftOut([]);
     void this.#store.load();
     this.#show();
   }
@@ -133,23 +147,55 @@ export class Annotating {
     return true;
   }
 
-  /** Escape: gives up the shape begun, then the tool, then the choice; false where there is none of them. */
+  /** Escape: gives up the shape begun, then the chosen corner, the tool, the choice; false where there is none of them. */
   cancel(): boolean {
     if (this.#drawing.cancel()) return true;
-    if (this.#drawing.tool) this.choose(null);
+    if (this.layer.handles.chosen !== null) this.layer.handles.choose(null);
+    else if (this.#drawing.tool) this.choose(null);
     else if (this.#selected) this.#select(null);
     else return false;
     return true;
   }
 
+  /** Delete: the chosen corner, else the chosen annotation. */
   remove(id: string | null = this.#selected): void {
     if (id === null) return;
-    this.#store?.remove(id);
+    const { chosen } = this.layer.handles;
+    if (id === this.#selected && chosen !== null) return this.#dropCorner(chosen);
+    this.#store?.change(new Map([[id, null]]));
     if (id === this.#selected) this.#select(null);
   }
 
-  undo(): void {
-    if (!this.#store?.undo()) this.#notices.show("undo", "There is nothing to undo on this page.");
+  /** Takes back the last step; false where there is none. */
+  undo(): boolean {
+    return this.#store?.undo() ?? false;
+  }
+
+  #dropCorner(index: number): void {
+    if (this.#editing.drop(index)) return;
+    this.#notices.show("corner", "A shape needs its last corners.", "Delete the whole annotation instead.", 5000);
+  }
+
+  /** Deletes all annotations, or those of a label, in one step. */
+  #removeAll(label: string | null): void {
+    const gone = this.features.filter((feature) => label === null || labelOf(feature) === label);
+    if (gone.length === 0) return;
+    this.#store?.change(new Map(gone.map(({ id }) => [id, null])));
+    if (!this.selected) this.#select(null);
+    const words = gone.length === 1 ? "1 annotation" : `${gone.length} annotations`;
+    this.#notices.show("deleted", `${words} deleted.`, "Undo (Ctrl+Z) brings them back.", 10_000);
+  }
+
+  #lock(locked: boolean): void {
+    const chosen = this.selected;
+    if (chosen) this.#store?.put({ ...chosen, properties: { ...chosen.properties, isLocked: locked } });
+  }
+
+  #tellSetAside(odd: readonly LeftOut[]): void {
+    this.annotatePanel.tellLeftOut(odd);
+    const what = odd.length === 1 ? "1 stored annotation" : `${odd.length} stored annotations`;
+    const { place, why } = odd[0] as LeftOut;
+    this.#notices.show("set-aside", `${what} cannot be read.`, `The server keeps them as they are. ${place}: ${why}.`);
   }
 
   #done(geometry: Geometry): void {
@@ -185,54 +231,21 @@ export class Annotating {
     this.#show();
   }
 
-  #grab(index: number, event: PointerEvent): void {
-    const grabbed = this.selected;
-    const handle = event.target as Element;
-    if (!grabbed) return;
-    event.preventDefault();
-    handle.setPointerCapture(event.pointerId);
-    let geometry = grabbed.geometry;
-    const move = (next: Event): void => {
-      const { clientX, clientY } = next as PointerEvent;
-      const box = this.#stage.viewer.element.getBoundingClientRect();
-      const at = this.#stage.fromScreen([clientX - box.left, clientY - box.top]);
-      if (!at) return;
-      geometry = moved(grabbed.geometry, index, at);
-      this.layer.draft({ ...grabbed, id: "draft", geometry });
-    };
-    const drop = (): void => {
-      handle.removeEventListener("pointermove", move);
-      this.layer.draft(null);
-      if (geometry !== grabbed.geometry) this.#store?.put({ ...grabbed, geometry });
-    };
-    handle.addEventListener("pointermove", move);
-    handle.addEventListener("lostpointercapture", drop, { once: true });
-  }
-
-  async #import(file: File): Promise<void> {
-    try {
-      const features = parseCollection(await file.text());
-      if (features.length > MOST_IMPORTED) throw new Error(`The file has more than ${MOST_IMPORTED} annotations.`);
-      for (const feature of features) this.#store?.put(feature);
-      const words = features.length === 1 ? "1 annotation" : `${features.length} annotations`;
-      this.#notices.show("imported", `${words} imported.`);
-    } catch (error) {
-      this.#notices.show("import", `${file.name} could not be read.`, (error as Error).message);
-    }
-  }
-
-  #export(): void {
-    const content = new Blob([collectionText(this.features)], { type: "application/geo+json" });
-    download(content, `${this.#slide?.id ?? "slide"}.geojson`);
-  }
-
   #show(): void {
     const features = this.features;
     const selected = this.selected;
     const { tool } = this;
-    const state = { features, selected, tool, label: this.#label, color: this.#color, unsaved: this.unsaved };
-    this.layer.show(features);
-    this.layer.select(selected);
+    const store = this.#store;
+    const refused = store?.refused ?? new Map<string, string>();
+    const saving = {
+      unsaved: this.unsaved,
+      refused,
+      importing: store?.importing ?? false,
+      loaded: store?.loaded ?? false,
+    };
+    const locked = selected !== null && isLocked(selected);
+    const state = { features, selected, locked, tool, label: this.#label, color: this.#color, saving };
+    this.layer.show(features, selected, new Set(refused.keys()));
     this.measurePanel.show(state);
     this.annotatePanel.show(state);
     this.onChange(features);

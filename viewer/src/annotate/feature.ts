@@ -1,19 +1,25 @@
 /** Annotations as GeoJSON features, in the form in which QuPath exports and imports them. */
 
-import type { Geometry, Position } from "./shapes.js";
+import { freshId } from "../identifier.js";
+import type { Geometry } from "./shapes.js";
 
 export type Rgb = readonly [number, number, number];
 
-/** Properties that are not known here are kept as they came: QuPath's measurements, locks, and so on. */
+/**
+ * What other programs write is kept as it came, known here or not: QuPath's measurements, nuclei, planes, and so on. So
+ * the properties may hold anything.
+ */
 export interface Feature {
   readonly type: "Feature";
   readonly id: string;
   readonly geometry: Geometry;
+  readonly nucleusGeometry?: Geometry;
   readonly properties: {
-    readonly objectType?: string;
-    readonly name?: string;
-    readonly classification?: { readonly name?: string; readonly color?: Rgb; readonly colorRGB?: number };
-    readonly color?: Rgb;
+    readonly objectType?: unknown;
+    readonly name?: unknown;
+    readonly classification?: unknown;
+    readonly color?: unknown;
+    readonly isLocked?: unknown;
     readonly [other: string]: unknown;
   };
 }
@@ -34,14 +40,17 @@ export const LABELS: readonly Label[] = [
 ];
 /** Of annotations without a label. */
 export const PLAIN: Rgb = [40, 70, 170];
+const LONGEST_LABEL = 200;
 
-export function featureOf(geometry: Geometry, label: string, color: Rgb, id: string = crypto.randomUUID()): Feature {
+export function featureOf(geometry: Geometry, label: string, color: Rgb, id: string = freshId()): Feature {
   return { type: "Feature", id, geometry, properties: labelled({ objectType: "annotation" }, label, color) };
 }
 
-/** The same annotation under another label. */
+/** The same annotation under another label. A name beside a class stays. */
 export function relabelled(feature: Feature, label: string, color: Rgb): Feature {
-  return { ...feature, properties: labelled(feature.properties, label, color) };
+  const { properties } = feature;
+  const named = classOf(properties.classification) !== "" && "name" in properties ? { name: properties.name } : {};
+  return { ...feature, properties: { ...labelled(properties, label, color), ...named } };
 }
 
 function labelled(properties: Feature["properties"], label: string, color: Rgb): Feature["properties"] {
@@ -49,17 +58,62 @@ function labelled(properties: Feature["properties"], label: string, color: Rgb):
   return label ? { ...rest, classification: { name: label, color } } : { ...rest, color };
 }
 
-export function labelOf({ properties }: Feature): string {
-  return properties.classification?.name ?? properties.name ?? "";
+/** QuPath's locked objects are not moved by accident. */
+export function isLocked({ properties }: Feature): boolean {
+  return properties.isLocked === true;
 }
 
-export function colorOf({ properties }: Feature): Rgb {
+/** The class of an annotation, else its name; empty where there is none. */
+export function labelOf({ properties }: Feature): string {
+  return classOf(properties.classification) || wordsIn(properties.name);
+}
+
+/** A class as text, list or object: { names: ["Tumor", "Positive"] } -> "Tumor: Positive". */
+function classOf(classification: unknown): string {
+  if (Array.isArray(classification)) return classification.map(wordsIn).filter(Boolean).join(": ");
+  if (!isRecord(classification)) return wordsIn(classification);
+  return classOf(classification["names"]) || wordsIn(classification["name"]);
+}
+
+function wordsIn(value: unknown): string {
+  const words = typeof value === "string" || typeof value === "number" ? String(value) : "";
+  return words.trim().split(/\s+/).join(" ").slice(0, LONGEST_LABEL);
+}
+
+/** The colour of an annotation, of its class, else of its label. */
+export function colorOf(feature: Feature): Rgb {
+  const { properties } = feature;
+  const own = rgbIn(properties.color) ?? rgbIn(properties["colorRGB"]);
   const { classification } = properties;
-  const packed = classification?.colorRGB;
-  if (classification?.color) return classification.color;
-  // Older versions of QuPath pack red, green and blue into one signed integer.
-  if (typeof packed === "number") return [(packed >> 16) & 255, (packed >> 8) & 255, packed & 255];
-  return properties.color ?? LABELS.find((label) => label.name === labelOf({ properties } as Feature))?.color ?? PLAIN;
+  const ofClass = isRecord(classification)
+    ? (rgbIn(classification["color"]) ?? rgbIn(classification["colorRGB"]))
+    : null;
+  return ofClass ?? own ?? LABELS.find(({ name }) => name === labelOf(feature))?.color ?? PLAIN;
+}
+
+/** [200, 0, 0], -3670016 (older versions of QuPath pack it into one number), "#c80000", "#c00" or "rgb(200, 0, 0)". */
+function rgbIn(value: unknown): Rgb | null {
+  if (Array.isArray(value)) return rgbOf(value);
+  if (typeof value === "number" && Number.isInteger(value))
+    return [(value >> 16) & 255, (value >> 8) & 255, value & 255];
+  if (typeof value !== "string") return null;
+  const short = /^\s*#([0-9a-f])([0-9a-f])([0-9a-f])[0-9a-f]?\s*$/i.exec(value);
+  if (short) return rgbOf(short.slice(1).map((digit) => parseInt(digit + digit, 16)));
+  const long = /^\s*#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})(?:[0-9a-f]{2})?\s*$/i.exec(value);
+  if (long) return rgbOf(long.slice(1).map((digits) => parseInt(digits, 16)));
+  const called = /^\s*rgba?\(\s*(\d+)[\s,]+(\d+)[\s,]+(\d+)/i.exec(value);
+  return called ? rgbOf(called.slice(1).map(Number)) : null;
+}
+
+function rgbOf(values: readonly unknown[]): Rgb | null {
+  const levels = values.slice(0, 3);
+  if (levels.length < 3 || !levels.every((level) => typeof level === "number" && Number.isFinite(level))) return null;
+  const [red, green, blue] = levels.map((level) => Math.round(Math.min(Math.max(level as number, 0), 255)));
+  return [red ?? 0, green ?? 0, blue ?? 0];
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 export function cssColor([red, green, blue]: Rgb): string {
@@ -69,40 +123,4 @@ export function cssColor([red, green, blue]: Rgb): string {
 /** The file that QuPath imports. */
 export function collectionText(features: Iterable<Feature>): string {
   return JSON.stringify({ type: "FeatureCollection", features: [...features] }, null, 1);
-}
-
-/**
- * Features of a GeoJSON text: a FeatureCollection, a list of features, or one feature. Features without a usable id get
- * one. Throws an Error whose message is for people.
- */
-export function parseCollection(text: string): Feature[] {
-  let content: unknown;
-  try {
-    content = JSON.parse(text);
-  } catch {
-    throw new Error("The file is not JSON. Export the annotations of QuPath as GeoJSON.");
-  }
-  const listed = Array.isArray(content) ? content : ((content as { features?: unknown })?.features ?? [content]);
-  if (!Array.isArray(listed)) throw new Error("The file has no list of features.");
-  return listed.map((feature, index) => checked(feature, index + 1));
-}
-
-function checked(feature: unknown, number: number): Feature {
-  const { type, id, geometry, properties } = (feature ?? {}) as Partial<Feature>;
-  if (type !== "Feature" || !geometry || !isPositions(geometry.coordinates)) {
-    throw new Error(`Feature ${number} of the file is no GeoJSON feature with coordinates.`);
-  }
-  const usable = typeof id === "string" && /^[A-Za-z0-9-]{1,64}$/.test(id);
-  return {
-    type,
-    id: usable ? id : crypto.randomUUID(),
-    geometry,
-    properties: { objectType: "annotation", ...properties },
-  };
-}
-
-function isPositions(value: unknown): boolean {
-  if (!Array.isArray(value) || value.length === 0) return false;
-  if (typeof value[0] === "number") return (value as unknown as Position).every((number) => Number.isFinite(number));
-  return value.every(isPositions);
 }

@@ -1,24 +1,30 @@
 /**
- * Annotations drawn over the slide, as SVG that follows every frame of the view.
+ * Annotations drawn over the slide, as SVG that follows every frame of the view; where there are too many for that, as one
+ * picture, and only the chosen one as SVG.
  *
  * Each shape is drawn about its own first position, so that the numbers the browser gets stay small: at 2^31 px an
  * absolute place would not fit its 32-bit floats.
  */
 
 import { svg } from "../dom.js";
-import { meets } from "../geometry.js";
+import { type L0Rect, meets } from "../geometry.js";
 import type { Projection, Stage } from "../stage.js";
-import { colorOf, cssColor, type Feature, labelOf } from "./feature.js";
-import { boundsOf, type Geometry, measureWords, partsOf, type Position, positionsOf } from "./shapes.js";
+import { Crowd } from "./crowd.js";
+import { colorOf, cssColor, type Feature, isLocked } from "./feature.js";
+import { type HandleActions, Handles } from "./handles.js";
+import { boundsOf, partsOf, type Position, positionsOf } from "./shapes.js";
 import { clipped, placeWords, roomFor } from "./wording.js";
+import { wordsOf, wordsPlace } from "./words.js";
 
 const POINT_PX = 6;
-const HANDLE_PX = 6;
-/** A freehand outline has dozens of corners; handles on each would hide it. */
-const MOST_HANDLES = 16;
+/** So many shapes the browser can move as SVG in every frame. */
+const MOST_SVG = 300;
+/** Shapes no farther than this out of the view have their words in it. */
+const REACH_PX = 40;
 
 interface Drawn {
   readonly feature: Feature;
+  readonly bounds: L0Rect;
   readonly anchor: Position;
   readonly group: SVGGElement;
   readonly words: SVGTextElement;
@@ -34,61 +40,72 @@ interface Fit {
 }
 
 export class MarksLayer {
-  readonly element = svg("svg", { class: "marks", "aria-hidden": "true" });
+  readonly handles: Handles;
+  readonly #svg = svg("svg", { class: "marks", "aria-hidden": "true" });
+  readonly #crowd: Crowd;
   readonly #stage: Stage;
   readonly #shapes = svg("g");
   readonly #draft = svg("g", { class: "draft" });
-  readonly #handles = svg("g", { class: "handles" });
   readonly #drawn = new Map<string, Drawn>();
+  #features: readonly Feature[] = [];
   #draftDrawn: Drawn | null = null;
   #selected: Feature | null = null;
+  #unsaved: ReadonlySet<string> = new Set();
   #labels = true;
-  /** A handle of the selected annotation was pressed; `index` counts as `positionsOf`. */
-  onGrab: (index: number, event: PointerEvent) => void = () => {};
 
-  constructor(stage: Stage) {
+  constructor(stage: Stage, actions: HandleActions) {
     this.#stage = stage;
-    this.element.append(this.#shapes, this.#draft, this.#handles);
+    this.#crowd = new Crowd(stage);
+    this.handles = new Handles(actions);
+    this.#svg.append(this.#shapes, this.#draft, this.handles.element);
     for (const event of ["update-viewport", "resize", "open"] as const) {
       stage.viewer.addHandler(event, () => this.follow());
     }
   }
 
-  /** Shows these annotations. */
-  show(features: readonly Feature[]): void {
-    const ids = new Set(features.map((feature) => feature.id));
-    for (const [id, drawn] of this.#drawn) {
-      if (!ids.has(id)) {
-        drawn.group.remove();
-        drawn.words.remove();
-        this.#drawn.delete(id);
-      }
-    }
-    for (const feature of features) {
-      const known = this.#drawn.get(feature.id);
-      if (known?.feature === feature) continue;
-      const drawn = drawFeature(feature);
-      if (known) {
-        known.group.replaceWith(drawn.group);
-        known.words.replaceWith(drawn.words);
-      } else this.#shapes.append(drawn.group, drawn.words);
-      this.#drawn.set(feature.id, drawn);
-    }
+  /** What lies over the slide, from below. */
+  get elements(): readonly Element[] {
+    return [this.#crowd.element, this.#svg];
+  }
+
+  /** Whether all annotations are shown as the view stands. */
+  get drawn(): boolean {
+    return this.#crowd.drawn;
+  }
+
+  /** Shows these annotations, one with handles on its corners; unsaved: ids that the server does not take. */
+  show(features: readonly Feature[], selected: Feature | null, unsaved: ReadonlySet<string>): void {
+    this.#features = features;
+    [this.#selected, this.#unsaved] = [selected, unsaved];
+    const many = features.length > MOST_SVG;
+    this.#showSvg(many ? (selected ? [selected] : []) : features);
+    this.#crowd.show(many ? features : [], selected?.id ?? null, this.#labels);
+    this.handles.show(selected && !isLocked(selected) ? selected : null);
     this.follow();
   }
 
-  /** Shows one annotation with handles on its corners. */
-  select(feature: Feature | null): void {
-    this.#selected = feature;
-    for (const [id, drawn] of this.#drawn) drawn.group.classList.toggle("selected", id === feature?.id);
-    const positions = feature ? positionsOf(feature.geometry) : [];
-    const shown = positions.length <= MOST_HANDLES ? positions : [];
-    this.#handles.replaceChildren(
-      ...shown.map((_, index) =>
-        svg("circle", { r: HANDLE_PX, pointerdown: (event: PointerEvent) => this.onGrab(index, event) }),
-      ),
-    );
-    this.follow();
+  #showSvg(features: readonly Feature[]): void {
+    const ids = new Set(features.map((feature) => feature.id));
+    for (const [id, drawn] of this.#drawn) {
+      if (ids.has(id)) continue;
+      drawn.group.remove();
+      drawn.words.remove();
+      this.#drawn.delete(id);
+    }
+    for (const feature of features) {
+      const known = this.#drawn.get(feature.id);
+      if (known?.feature !== feature) {
+        const drawn = drawFeature(feature);
+        if (known) {
+          known.group.replaceWith(drawn.group);
+          known.words.replaceWith(drawn.words);
+        } else this.#shapes.append(drawn.group, drawn.words);
+        this.#drawn.set(feature.id, drawn);
+      }
+      const { classList } = (this.#drawn.get(feature.id) as Drawn).group;
+      classList.toggle("selected", feature.id === this.#selected?.id);
+      classList.toggle("unsaved", this.#unsaved.has(feature.id));
+    }
   }
 
   /** Shows what is being drawn, or nothing. */
@@ -101,8 +118,8 @@ export class MarksLayer {
   /** Shows or hides labels and measures. */
   set labels(shown: boolean) {
     this.#labels = shown;
-    this.element.classList.toggle("unlabelled", !shown);
-    this.follow();
+    this.#svg.classList.toggle("unlabelled", !shown);
+    this.show(this.#features, this.#selected, this.#unsaved);
   }
 
   get labels(): boolean {
@@ -111,23 +128,23 @@ export class MarksLayer {
 
   /** Puts everything where the view now has it. */
   follow(): void {
-    const area = this.#stage.area();
+    const area = this.#stage.area(false);
     const projection = this.#stage.projection();
     if (!area || !projection) return;
     const { scale, rotation } = projection;
     // An empty layer over the slide would cost time in every frame.
-    this.element.toggleAttribute("hidden", this.#drawn.size === 0 && this.#draftDrawn === null);
+    this.#svg.toggleAttribute("hidden", this.#drawn.size === 0 && this.#draftDrawn === null);
+    this.#crowd.follow();
+    const reach = REACH_PX / scale;
+    const near = {
+      x: area.x - reach,
+      y: area.y - reach,
+      width: area.width + 2 * reach,
+      height: area.height + 2 * reach,
+    };
     const all = [...this.#drawn.values(), ...(this.#draftDrawn ? [this.#draftDrawn] : [])];
-    const visible = all.filter(({ feature, anchor, group, words }) => {
-      const bounds = boundsOf(feature.geometry);
-      const reach = 40 / scale;
-      const box = {
-        x: bounds.x - reach,
-        y: bounds.y - reach,
-        width: bounds.width + 2 * reach,
-        height: bounds.height + 2 * reach,
-      };
-      const seen = meets(box, area);
+    const visible = all.filter(({ bounds, anchor, group, words }) => {
+      const seen = meets({ ...bounds, width: bounds.width + 1, height: bounds.height + 1 }, near);
       group.toggleAttribute("hidden", !seen);
       words.toggleAttribute("hidden", !seen);
       if (!seen) return false;
@@ -137,19 +154,13 @@ export class MarksLayer {
       return true;
     });
     this.#placeWords(visible, projection);
-    const corners = this.#selected ? positionsOf(this.#selected.geometry) : [];
-    for (const [index, handle] of [...this.#handles.children].entries()) {
-      const corner = corners[index];
-      if (!corner) continue;
-      const [x, y] = projection.toScreen(corner);
-      handle.setAttribute("transform", `translate(${x} ${y})`);
-    }
+    this.handles.follow(projection, near);
   }
 
   /** Puts the words of these where they can be read; words without room are left out until the view is nearer. */
   #placeWords(visible: readonly Drawn[], projection: Projection): void {
     if (!this.#labels) return;
-    const frame = { width: this.element.clientWidth, height: this.element.clientHeight };
+    const frame = { width: this.#svg.clientWidth, height: this.#svg.clientHeight };
     const places = placeWords(
       visible.map((drawn) => ({
         at: projection.toScreen(wordsPlace(drawn.feature.geometry, projection.rotation)),
@@ -180,15 +191,6 @@ function fitWords(drawn: Drawn, room: number): number {
   return shown;
 }
 
-/** Words belong to a line's end and at the corner of a shape that is highest on an unturned screen. */
-export function wordsPlace(geometry: Geometry, rotation: number): Position {
-  const positions = positionsOf(geometry);
-  if (partsOf(geometry).lines.length > 0) return positions.at(-1) ?? [0, 0];
-  const turn = (rotation * Math.PI) / 180;
-  const height = ([x, y]: Position): number => x * Math.sin(turn) + y * Math.cos(turn);
-  return positions.reduce((best, position) => (height(position) < height(best) ? position : best));
-}
-
 function drawFeature(feature: Feature): Drawn {
   const anchor = positionsOf(feature.geometry)[0] ?? [0, 0];
   const color = cssColor(colorOf(feature));
@@ -199,20 +201,18 @@ function drawFeature(feature: Feature): Drawn {
     "",
   );
   const closed = polygons.length > 0;
+  const nucleus = feature.nucleusGeometry ? partsOf(feature.nucleusGeometry).polygons.flat() : [];
+  const inner = nucleus.map((ring) => pathOf(ring, "Z")).join("");
   const group = svg(
     "g",
     { class: "mark", "data-id": feature.id },
     // The light edge below keeps the line visible on dark tissue.
     svg("path", { d: outline, class: "edge" }),
     svg("path", { d: outline, class: closed ? "outline closed" : "outline" }),
+    inner ? svg("path", { d: inner, class: "nucleus" }) : null,
     ...points.map(([x, y]) => svg("circle", { cx: x - anchor[0], cy: y - anchor[1], r: POINT_PX })),
   );
   group.style.setProperty("--color", color);
   const words = svg("text", { class: "words" }, wordsOf(feature));
-  return { feature, anchor, group, words, fit: null };
-}
-
-/** "Gland: 0.42 mm², 2.6 mm around". */
-export function wordsOf(feature: Feature): string {
-  return [labelOf(feature), measureWords(feature.geometry)].filter(Boolean).join(": ");
+  return { feature, bounds: boundsOf(feature.geometry), anchor, group, words, fit: null };
 }

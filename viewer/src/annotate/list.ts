@@ -23,17 +23,20 @@ export class AnnotationList {
     this.#actions = actions;
   }
 
-  show(features: readonly Feature[], selected: string | null): void {
-    const newest = [...features].reverse();
-    const rows = newest.slice(0, MOST_SHOWN).map((feature) => this.#row(feature, feature.id === selected));
-    const rest = newest.length - rows.length;
+  /** refused: why some are not saved, by id; they come first. */
+  show(features: readonly Feature[], selected: string | null, refused: ReadonlyMap<string, string>): void {
+    const first = refused.size > 0 ? features.filter(({ id }) => refused.has(id)) : [];
+    const newest = features.slice(-MOST_SHOWN).reverse();
+    const shown = [...new Set([...first, ...newest])].slice(0, MOST_SHOWN);
+    const rows = shown.map((feature) => this.#row(feature, feature.id === selected, refused.get(feature.id)));
+    const rest = features.length - rows.length;
     const last = rest > 0 ? [make("li", { class: "hint" }, `and ${rest} more`)] : [];
     this.element.replaceChildren(
       ...(rows.length > 0 ? [...rows, ...last] : [make("li", { class: "hint" }, this.#empty)]),
     );
   }
 
-  #row(feature: Feature, selected: boolean): HTMLLIElement {
+  #row(feature: Feature, selected: boolean, refused: string | undefined): HTMLLIElement {
     const dot = make("i", { class: "dot" });
     dot.style.background = cssColor(colorOf(feature));
     const name = labelOf(feature) || kindOf(feature);
@@ -42,7 +45,9 @@ export class AnnotationList {
       { type: "button", class: "row", "aria-pressed": String(selected), click: () => this.#actions.go(feature) },
       dot,
       make("span", { title: name }, name),
-      make("small", {}, measureWords(feature.geometry)),
+      refused === undefined
+        ? make("small", {}, measureWords(feature.geometry))
+        : make("small", { class: "not-saved", title: refused }, "not saved"),
     );
     const remove = make(
       "button",

@@ -3,24 +3,42 @@
 import { button, field, icon, make } from "../dom.js";
 import { ICONS } from "../icons.js";
 import type { Tool } from "./drawing.js";
-import { cssColor, type Feature, LABELS, PLAIN, type Rgb } from "./feature.js";
+import type { Download } from "./exchange.js";
+import { cssColor, type Feature, labelOf, LABELS, PLAIN, type Rgb } from "./feature.js";
 import { AnnotationList, type ListActions } from "./list.js";
+import type { LeftOut } from "./store.js";
+
+/** More reasons would make the page slow. */
+const MOST_LISTED = 500;
 
 export interface PanelActions extends ListActions {
   choose(tool: Tool | null): void;
   relabel(label: string, color: Rgb): void;
   importFile(file: File): void;
-  exportFile(): void;
+  exportFile(kind: Download): void;
+  /** label: of which; null: all. */
+  removeAll(label: string | null): void;
+  lock(locked: boolean): void;
+  saveAgain(): void;
   undo(): void;
 }
 
 export interface PanelState {
   readonly features: readonly Feature[];
   readonly selected: Feature | null;
+  readonly locked: boolean;
   readonly tool: Tool | null;
   readonly label: string;
   readonly color: Rgb;
+  readonly saving: Saving;
+}
+
+export interface Saving {
   readonly unsaved: number;
+  /** Why the server does not take some, by id. */
+  readonly refused: ReadonlyMap<string, string>;
+  readonly importing: boolean;
+  readonly loaded: boolean;
 }
 
 type ToolButton = readonly [Tool, string, keyof typeof ICONS, string];
@@ -70,14 +88,27 @@ export class MeasurePanel {
   constructor(actions: PanelActions) {
     this.#tools = new ToolRow(MEASURES, actions.choose);
     this.#list = new AnnotationList("Nothing measured yet.", actions);
-    this.element = make("div", { class: "stack" }, this.#tools.element, this.#tools.hint, this.#list.element);
+    this.element = make(
+      "div",
+      { class: "stack" },
+      this.#tools.element,
+      this.#tools.hint,
+      this.#list.element,
+      make(
+        "div",
+        { class: "buttons" },
+        button("Table (CSV)", () => actions.exportFile("table")),
+        button("By class (CSV)", () => actions.exportFile("classes")),
+      ),
+    );
   }
 
-  show({ features, selected, tool }: PanelState): void {
+  show({ features, selected, tool, saving }: PanelState): void {
     this.#tools.show(tool);
     this.#list.show(
       features.filter(({ geometry }) => !geometry.type.endsWith("Point")),
       selected?.id ?? null,
+      saving.refused,
     );
   }
 }
@@ -95,6 +126,16 @@ export class AnnotatePanel {
   });
   readonly #swatches: readonly { readonly color: Rgb; readonly button: HTMLButtonElement }[];
   readonly #saved = make("p", { class: "hint", "aria-live": "polite" });
+  readonly #again: HTMLButtonElement;
+  readonly #removeClass: HTMLButtonElement;
+  readonly #locked = make("input", { type: "checkbox" });
+  readonly #lockedField = make(
+    "label",
+    { class: "check", hidden: true },
+    this.#locked,
+    make("span", {}, "Locked: it cannot be moved"),
+  );
+  readonly #leftOut = make("details", { class: "left-out", hidden: true });
   #color: Rgb = PLAIN;
 
   constructor(actions: PanelActions) {
@@ -115,6 +156,9 @@ export class AnnotatePanel {
       });
       return { color, button: one };
     });
+    this.#again = button("Save again", actions.saveAgain, { hidden: true });
+    this.#removeClass = button("", () => actions.removeAll(this.#label.value.trim()), { hidden: true });
+    this.#locked.addEventListener("change", () => actions.lock(this.#locked.checked));
     const file = make("input", { type: "file", accept: ".geojson,.json,application/geo+json", hidden: true });
     file.addEventListener("change", () => {
       if (file.files?.[0]) actions.importFile(file.files[0]);
@@ -132,27 +176,61 @@ export class AnnotatePanel {
         { class: "swatches", role: "group", "aria-label": "Colour" },
         ...this.#swatches.map((one) => one.button),
       ),
+      this.#lockedField,
       this.#list.element,
       this.#saved,
+      this.#leftOut,
       make(
         "div",
         { class: "buttons" },
+        this.#again,
         button("Import GeoJSON", () => file.click()),
-        button("Export GeoJSON", actions.exportFile),
+        button("Export GeoJSON", () => actions.exportFile("geojson")),
+        button("With lengths and areas", () => actions.exportFile("measures"), {
+          title: "Export GeoJSON with lengths and areas among QuPath's measurements",
+        }),
         button("Undo", actions.undo, { title: "Undo (Ctrl+Z)" }),
+        this.#removeClass,
+        button("Delete all", () => actions.removeAll(null), { title: "Delete all annotations of this slide" }),
         file,
       ),
     );
   }
 
-  show({ features, selected, tool, label, color, unsaved }: PanelState): void {
+  /** Lists what of a file, or of what is stored, could not be read. */
+  tellLeftOut(leftOut: readonly LeftOut[]): void {
+    const rows = leftOut.slice(0, MOST_LISTED).map(({ place, why }) => make("li", {}, `${place}: ${why}`));
+    const more = leftOut.length - rows.length;
+    this.#leftOut.hidden = leftOut.length === 0;
+    this.#leftOut.replaceChildren(
+      make("summary", {}, `${leftOut.length} left out`),
+      make("ul", {}, ...rows, ...(more > 0 ? [make("li", {}, `and ${more} more`)] : [])),
+    );
+  }
+
+  show({ features, selected, locked, tool, label, color, saving }: PanelState): void {
     this.#tools.show(tool);
-    this.#list.show(features, selected?.id ?? null);
+    this.#list.show(features, selected?.id ?? null, saving.refused);
+    this.#lockedField.hidden = selected?.properties.isLocked === undefined;
+    this.#locked.checked = locked;
+    const alike = label ? features.filter((feature) => labelOf(feature) === label).length : 0;
+    this.#removeClass.hidden = alike === 0;
+    this.#removeClass.textContent = `Delete class ${label} (${alike})`;
+    this.#again.hidden = saving.refused.size === 0;
     this.#color = color;
     if (document.activeElement !== this.#label) this.#label.value = label;
     for (const swatch of this.#swatches)
       swatch.button.setAttribute("aria-pressed", String(String(swatch.color) === String(color)));
-    const text = unsaved > 0 ? `Saving ${unsaved}...` : features.length > 0 ? "All saved with the slide." : "";
+    const text = savingWords(saving, features.length);
     if (this.#saved.textContent !== text) this.#saved.textContent = text;
   }
+}
+
+/** What is said of saving: "All saved" only where it is. */
+export function savingWords({ unsaved, refused, importing, loaded }: Saving, count: number): string {
+  const [why] = refused.values();
+  if (why !== undefined) return `${refused.size} not saved: ${why}`;
+  if (importing) return "Importing, the server reads the file...";
+  if (unsaved > 0) return `Saving ${unsaved}...`;
+  return loaded && count > 0 ? "All saved with the slide." : "";
 }

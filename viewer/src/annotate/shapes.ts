@@ -148,30 +148,125 @@ function isInside(ring: readonly Position[], [x, y]: Position): boolean {
   return inside;
 }
 
-/** The shape with one of its positions moved; the two ends of a ring are one corner. `index` counts as `positionsOf`. */
-export function moved(geometry: Geometry, index: number, to: Position): Geometry {
+type Part = "points" | "line" | "ring";
+
+/** The shape with each of its runs of positions changed. `start`: of the run's first position, as `positionsOf` counts. */
+function changedParts(
+  geometry: Geometry,
+  change: (positions: readonly Position[], part: Part, start: number) => readonly Position[],
+): Geometry {
   let count = 0;
-  const replace = (position: Position): Position => (count++ === index ? to : position);
-  const line = (positions: readonly Position[]): Position[] => positions.map(replace);
-  const ring = (positions: readonly Position[]): Position[] => {
-    const start = count;
-    const changed = line(positions);
-    const last = changed.length - 1;
-    if (index === start) changed[last] = to;
-    if (index === start + last) changed[0] = to;
-    return changed;
-  };
+  const run =
+    (part: Part) =>
+    (positions: readonly Position[]): readonly Position[] => {
+      const start = count;
+      count += positions.length;
+      return change(positions, part, start);
+    };
   switch (geometry.type) {
     case "Point":
-      return { ...geometry, coordinates: replace(geometry.coordinates) };
+      return { ...geometry, coordinates: run("points")([geometry.coordinates])[0] as Position };
+    case "MultiPoint":
+      return { ...geometry, coordinates: run("points")(geometry.coordinates) };
+    case "LineString":
+      return { ...geometry, coordinates: run("line")(geometry.coordinates) };
+    case "MultiLineString":
+      return { ...geometry, coordinates: geometry.coordinates.map(run("line")) };
+    case "Polygon":
+      return { ...geometry, coordinates: geometry.coordinates.map(run("ring")) };
+    case "MultiPolygon":
+      return { ...geometry, coordinates: geometry.coordinates.map((rings) => rings.map(run("ring"))) };
+  }
+}
+
+/** The shape with one of its positions moved; the two ends of a ring are one corner. `index` counts as `positionsOf`. */
+export function moved(geometry: Geometry, index: number, to: Position): Geometry {
+  return changedParts(geometry, (positions, part, start) => {
+    const last = positions.length - 1;
+    const at = index - start;
+    if (at < 0 || at > last) return positions;
+    const ends = part === "ring" && (at === 0 || at === last);
+    return positions.map((position, i) =>
+      i === at || (ends && (i === 0 || i === last)) ? placed(position, to) : position,
+    );
+  });
+}
+
+/** The whole shape moved by so many 20x pixels. */
+export function translated(geometry: Geometry, [dx, dy]: Position): Geometry {
+  return changedParts(geometry, (positions) => positions.map((at) => placed(at, [at[0] + dx, at[1] + dy])));
+}
+
+/** The shape with a corner more, after the one of `index`. */
+export function withCorner(geometry: Geometry, index: number, at: Position): Geometry {
+  return changedParts(geometry, (positions, part, start) => {
+    const i = index - start;
+    if (part === "points" || i < 0 || i >= positions.length - 1) return positions;
+    return [...positions.slice(0, i + 1), at, ...positions.slice(i + 1)];
+  });
+}
+
+/** The shape without one of its corners, and without a hole or part that then has too few; null where nothing is left. */
+export function withoutCorner(geometry: Geometry, index: number): Geometry | null {
+  if (geometry.type === "Point") return null;
+  const thinned = changedParts(geometry, (positions, part, start) => {
+    const last = positions.length - 1;
+    const at = index - start;
+    if (at < 0 || at > last) return positions;
+    const rest = positions.filter((_, i) => i !== at);
+    if (part !== "ring") return rest.length >= (part === "line" ? 2 : 1) ? rest : [];
+    const open = at === 0 || at === last ? positions.slice(1, -1) : rest.slice(0, -1);
+    return open.length >= 3 ? [...open, open[0] as Position] : [];
+  });
+  switch (thinned.type) {
+    case "Point":
+      return null;
     case "MultiPoint":
     case "LineString":
-      return { ...geometry, coordinates: line(geometry.coordinates) };
-    case "MultiLineString":
-      return { ...geometry, coordinates: geometry.coordinates.map(line) };
-    case "Polygon":
-      return { ...geometry, coordinates: geometry.coordinates.map(ring) };
-    case "MultiPolygon":
-      return { ...geometry, coordinates: geometry.coordinates.map((rings) => rings.map(ring)) };
+      return thinned.coordinates.length > 0 ? thinned : null;
+    case "MultiLineString": {
+      const lines = thinned.coordinates.filter((line) => line.length > 0);
+      return lines.length > 0 ? { ...thinned, coordinates: lines } : null;
+    }
+    case "Polygon": {
+      const rings = withoutEmpty(thinned.coordinates);
+      return rings ? { ...thinned, coordinates: rings } : null;
+    }
+    case "MultiPolygon": {
+      const polygons = thinned.coordinates.map(withoutEmpty).filter((rings) => rings !== null);
+      return polygons.length > 0 ? { ...thinned, coordinates: polygons } : null;
+    }
   }
+}
+
+/** Rings of a polygon without its empty holes; null where its outline is empty. */
+function withoutEmpty(rings: readonly (readonly Position[])[]): (readonly Position[])[] | null {
+  return rings[0]?.length ? rings.filter((ring) => ring.length > 0) : null;
+}
+
+/** Another place, and what else a position has: its depth in 3-D. */
+function placed(position: Position, [x, y]: Position): Position {
+  return [x, y, ...(position as readonly number[]).slice(2)] as unknown as Position;
+}
+
+/** A corner that a hand can take, and the middle of the edge behind it, where there is one. */
+export interface Corner {
+  /** As `positionsOf` counts. */
+  readonly index: number;
+  readonly at: Position;
+  readonly next: Position | null;
+}
+
+/** The corners of a shape; the two ends of a ring are one. */
+export function cornersOf(geometry: Geometry): Corner[] {
+  const corners: Corner[] = [];
+  changedParts(geometry, (positions, part, start) => {
+    const count = part === "ring" ? positions.length - 1 : positions.length;
+    for (let i = 0; i < count; i++) {
+      const next = part === "points" ? null : (positions[i + 1] ?? null);
+      corners.push({ index: start + i, at: positions[i] as Position, next });
+    }
+    return positions;
+  });
+  return corners;
 }

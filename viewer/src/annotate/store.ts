@@ -1,26 +1,54 @@
-/** The annotations of one slide: shown at once, then saved on the server, again and again until it answers. */
+/**
+ * The annotations of one slide: shown at once, then saved on the server, again and again until it answers. What it refuses
+ * stays on the page, is told as not saved, and is sent again when it is changed or when the person asks.
+ */
 
-import { fetchJson, isAbort, sendJson, ServerError, type Slide } from "../api.js";
+import { exchangeText, isAbort, sendJson, ServerError, type Slide } from "../api.js";
 import type { Connection } from "../connection.js";
+import { freshId } from "../identifier.js";
 import type { Feature } from "./feature.js";
+import { parseLines } from "./lines.js";
 
 const MOST_UNDO = 100;
+/** Changes sent in one request: some 10 MB of cells. */
+const MOST_SENT = 5000;
+
+/** States of annotations by id; null: there is none. */
+export type Changes = ReadonlyMap<string, Feature | null>;
+
+/** Something of a file or of the server's disk that cannot be read. */
+export interface LeftOut {
+  readonly place: string;
+  readonly why: string;
+}
+
+export interface Imported {
+  readonly features: readonly Feature[];
+  readonly leftOut: readonly LeftOut[];
+}
 
 export interface StoreOptions {
   readonly slide: Slide;
   readonly connection: Connection;
   readonly onChange: () => void;
   readonly onRefused: (error: unknown) => void;
+  /** Stored on the server, and unreadable. */
+  readonly onSetAside: (leftOut: readonly LeftOut[]) => void;
 }
 
 export class AnnotationStore {
   readonly #options: StoreOptions;
   readonly #features = new Map<string, Feature>();
-  /** Ids whose state here is not yet the server's. */
-  readonly #unsaved = new Set<string>();
-  readonly #before: { id: string; feature: Feature | null }[] = [];
+  /** Ids whose state here is still to be sent. */
+  readonly #pending = new Set<string>();
+  /** Ids whose state here the server does not take, and why. */
+  readonly #refused = new Map<string, string>();
+  /** What was before each step. */
+  readonly #before: Changes[] = [];
   readonly #end = new AbortController();
+  #importing = 0;
   #saving = false;
+  #loaded = false;
 
   constructor(options: StoreOptions) {
     this.#options = options;
@@ -30,8 +58,23 @@ export class AnnotationStore {
     return [...this.#features.values()];
   }
 
+  /** Annotations that the server does not have as they are here, and files that it is still reading. */
   get unsaved(): number {
-    return this.#unsaved.size;
+    return this.#pending.size + this.#refused.size + this.#importing;
+  }
+
+  /** Why the server does not take them, by id. */
+  get refused(): ReadonlyMap<string, string> {
+    return this.#refused;
+  }
+
+  get importing(): boolean {
+    return this.#importing > 0;
+  }
+
+  /** Whether what the server keeps is among the features. */
+  get loaded(): boolean {
+    return this.#loaded;
   }
 
   get(id: string): Feature | undefined {
@@ -41,11 +84,24 @@ export class AnnotationStore {
   /** Loads what the server keeps. */
   async load(): Promise<void> {
     const { signal } = this.#end;
-    await this.#insist(async () => {
-      const { features } = (await fetchJson(addressOf(this.#options.slide), { signal })) as { features: Feature[] };
-      for (const feature of features) if (!this.#unsaved.has(feature.id)) this.#features.set(feature.id, feature);
-      this.#changed();
-    }, signal);
+    try {
+      await this.#options.connection.insist(async () => {
+        const text = await exchangeText(addressOf(this.#options.slide), { signal });
+        const answer = (await parseLines(text)) as {
+          features: Feature[];
+          set_aside?: { id: string; why: string }[];
+        };
+        for (const feature of answer.features) {
+          if (!this.#pending.has(feature.id) && !this.#refused.has(feature.id)) this.#features.set(feature.id, feature);
+        }
+        this.#loaded = true;
+        this.#changed();
+        const odd = (answer.set_aside ?? []).map(({ id, why }) => ({ place: id, why }));
+        if (odd.length > 0) this.#options.onSetAside(odd);
+      }, signal);
+    } catch (error) {
+      if (!isAbort(error)) this.#options.onRefused(error);
+    }
   }
 
   /** Another slide is opened: nothing is told any more, but what is unsaved goes on being saved. */
@@ -55,35 +111,66 @@ export class AnnotationStore {
 
   /** Adds an annotation, or replaces the one of the same id. */
   put(feature: Feature): void {
-    this.#remember(feature.id);
-    this.#features.set(feature.id, feature);
-    this.#touched(feature.id);
+    this.change(new Map([[feature.id, feature]]));
   }
 
-  remove(id: string): void {
-    if (!this.#features.has(id)) return;
-    this.#remember(id);
-    this.#features.delete(id);
-    this.#touched(id);
+  /** Changes any number of annotations in one step. */
+  change(changes: Changes): void {
+    this.#remember(changes);
+    this.#set(changes);
   }
 
-  /** Takes back the last change made in this page; false where there is none. */
+  /** Has the server read a file; all that is imported is one step. Throws what the server refuses. */
+  async importFile(file: Blob): Promise<Imported> {
+    // Sent again because the answer was lost, the same import adds nothing twice.
+    const address = `${addressOf(this.#options.slide)}?import=${freshId()}`;
+    this.#importing += 1;
+    this.#changed();
+    try {
+      const { connection } = this.#options;
+      const text = await connection.insist(() => exchangeText(address, { method: "POST", body: file }));
+      const answer = (await parseLines(text)) as { features: Feature[]; left_out: LeftOut[] };
+      const changes = new Map(answer.features.map((feature) => [feature.id, feature]));
+      if (changes.size > 0) this.#remember(changes);
+      for (const [id, feature] of changes) {
+        this.#features.set(id, feature);
+        this.#refused.delete(id);
+      }
+      return { features: answer.features, leftOut: answer.left_out };
+    } finally {
+      this.#importing -= 1;
+      this.#changed();
+    }
+  }
+
+  /** Takes back the last step made in this page; false where there is none. */
   undo(): boolean {
     const last = this.#before.pop();
     if (!last) return false;
-    if (last.feature) this.#features.set(last.id, last.feature);
-    else this.#features.delete(last.id);
-    this.#touched(last.id);
+    this.#set(last);
     return true;
   }
 
-  #remember(id: string): void {
-    this.#before.push({ id, feature: this.#features.get(id) ?? null });
+  /** Sends again what was refused. */
+  retry(): void {
+    for (const id of this.#refused.keys()) this.#pending.add(id);
+    this.#refused.clear();
+    this.#changed();
+    void this.#save();
+  }
+
+  #remember(changes: Changes): void {
+    this.#before.push(new Map([...changes.keys()].map((id) => [id, this.#features.get(id) ?? null])));
     if (this.#before.length > MOST_UNDO) this.#before.shift();
   }
 
-  #touched(id: string): void {
-    this.#unsaved.add(id);
+  #set(changes: Changes): void {
+    for (const [id, feature] of changes) {
+      if (feature) this.#features.set(id, feature);
+      else this.#features.delete(id);
+      this.#pending.add(id);
+      this.#refused.delete(id);
+    }
     this.#changed();
     void this.#save();
   }
@@ -95,37 +182,54 @@ export class AnnotationStore {
   async #save(): Promise<void> {
     if (this.#saving) return;
     this.#saving = true;
-    for (let id = this.#next(); id !== undefined; id = this.#next()) await this.#saveOne(id);
+    while (this.#pending.size > 0) {
+      // After this turn, so that what is changed in one go is sent in one request.
+      await Promise.resolve();
+      await this.#send([...this.#pending].slice(0, MOST_SENT));
+    }
     this.#saving = false;
   }
 
-  #next(): string | undefined {
-    return this.#unsaved.values().next().value;
-  }
-
-  async #saveOne(id: string): Promise<void> {
-    const sent = this.#features.get(id);
-    const address = `${addressOf(this.#options.slide)}/${encodeURIComponent(id)}`;
-    await this.#insist(async () => {
-      if (sent) await sendJson("PUT", address, sent);
-      else await sendJson("DELETE", address, null).catch(ignoreMissing);
-    });
-    // Changed again while it was sent: it stays unsaved.
-    if (this.#features.get(id) === sent) this.#unsaved.delete(id);
-    this.#changed();
-  }
-
-  /** A refusal is told once, and not repeated. */
-  async #insist(act: () => Promise<void>, signal?: AbortSignal): Promise<void> {
+  async #send(ids: readonly string[]): Promise<void> {
+    const sent = new Map(ids.map((id) => [id, this.#features.get(id) ?? null]));
+    let refused = new Map<string, string>();
     try {
-      await this.#options.connection.insist(act, signal);
+      refused = await this.#options.connection.insist(() => send(addressOf(this.#options.slide), sent));
     } catch (error) {
-      if (!isAbort(error)) this.#options.onRefused(error);
+      const why = error instanceof ServerError ? error.message : String(error);
+      refused = new Map(ids.map((id) => [id, why]));
+      this.#options.onRefused(error);
     }
+    for (const [id, feature] of sent) {
+      // Changed again while it was sent: it is still to be sent.
+      if ((this.#features.get(id) ?? null) !== feature) continue;
+      this.#pending.delete(id);
+      const why = refused.get(id);
+      if (why !== undefined) this.#refused.set(id, why);
+    }
+    this.#changed();
   }
 }
 
-function addressOf(slide: Slide): string {
+/** One annotation by its own address, several in one request. Why some are refused, by id; throws where all are. */
+async function send(address: string, changes: Changes): Promise<Map<string, string>> {
+  const [first] = changes;
+  if (first && changes.size === 1) {
+    const [id, feature] = first;
+    const own = `${address}/${encodeURIComponent(id)}`;
+    if (feature) await sendJson("PUT", own, feature);
+    else await sendJson("DELETE", own, null).catch(ignoreMissing);
+    return new Map();
+  }
+  const put = [...changes.values()].filter((feature) => feature !== null);
+  const gone = [...changes].filter(([, feature]) => feature === null).map(([id]) => id);
+  const answer = (await sendJson("PATCH", address, { put, delete: gone })) as {
+    refused: { id: string; why: string }[];
+  };
+  return new Map(answer.refused.map(({ id, why }) => [id, why]));
+}
+
+export function addressOf(slide: Slide): string {
   return `/api/slides/${encodeURIComponent(slide.id)}/annotations`;
 }
 

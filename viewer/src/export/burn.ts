@@ -2,9 +2,9 @@
 
 import type { Provenance } from "../api.js";
 import { colorOf, cssColor, type Feature } from "../annotate/feature.js";
-import { wordsOf, wordsPlace } from "../annotate/layer.js";
 import { partsOf, type Position, positionsOf } from "../annotate/shapes.js";
 import { clipped, type FrameSize, placeWords, roomFor } from "../annotate/wording.js";
+import { wordsOf, wordsPlace } from "../annotate/words.js";
 import { magnificationLabel, umPerPxLabel } from "../magnification.js";
 import { mannerWords } from "../manner.js";
 import type { View } from "../permalink.js";

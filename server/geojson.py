@@ -1,0 +1,341 @@
+"""GeoJSON as QuPath, GeoPandas, QGIS, TIAToolbox and people's scripts write it -> features that can be relied upon.
+
+What is known to be meant is mended: open rings are closed, collections taken apart, numbers that JSON lacks kept as
+text. What cannot be read is left out, with the reason. All else is kept as it came: an export gives it back.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from everslide.server.errors import MalformedError
+
+Feature = dict[str, Any]
+KINDS = ("Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon")
+_SINGLE = {"MultiPoint": "Point", "MultiLineString": "LineString", "MultiPolygon": "Polygon"}
+_MAX_COORDINATE = 2**53
+_MAX_DEPTH = 64
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_LEGACY = {
+    "PathAnnotationObject": "annotation",
+    "PathDetectionObject": "detection",
+    "PathCellObject": "cell",
+    "PathTileObject": "tile",
+    "TMACoreObject": "tma_core",
+    "PathRootObject": "root",
+}
+"""QuPath 0.2 wrote the type of an object as its id."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something of a file that was not read. place: "feature 3"."""
+
+    place: str
+    why: str
+
+
+@dataclass
+class Reading:
+    """What was found in a text. features: their ids are as they came, usable or not, None where there was none."""
+
+    features: list[Feature] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+def parsed(data: bytes) -> Any:
+    """JSON in any encoding that it may have, with NaN and Infinity, and with numbers of any length; several texts
+    after one another (GeoJSONSeq) are a list. Raises MalformedError, which names the place."""
+    try:
+        text = data.decode(json.detect_encoding(data), "surrogatepass").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        found = f"byte {data[error.start]:#04x} at {error.start}"
+        raise MalformedError("text in UTF-8, UTF-16 or UTF-32", found, "save the file as UTF-8") from error
+    try:
+        try:
+            return json.loads(text, parse_constant=str)
+        except json.JSONDecodeError as error:
+            if error.msg != "Extra data" and not text.startswith("\x1e"):
+                raise
+            return list(_several(text))
+        except ValueError:  # Python takes whole numbers of 4300 digits
+            return json.loads(text, parse_constant=str, parse_int=_whole)
+    except json.JSONDecodeError as error:
+        found = f"{error.msg} at line {error.lineno} column {error.colno}"
+        raise MalformedError("JSON", found, "export the annotations as GeoJSON") from error
+    except (ValueError, RecursionError) as error:
+        raise MalformedError("JSON", str(error)[:80], "export the annotations as GeoJSON") from error
+
+
+def _several(text: str) -> Iterator[Any]:
+    decoder = json.JSONDecoder(parse_constant=str)
+    separators = re.compile(r"[\s\x1e]*")
+    at = separators.match(text).end()  # type: ignore[union-attr]  # it matches the empty text
+    while at < len(text):
+        value, at = decoder.raw_decode(text, at)
+        yield value
+        at = separators.match(text, at).end()  # type: ignore[union-attr]
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) < 400 else float(digits)
+
+
+def read_features(content: Any) -> Reading:
+    """The features of a collection, a list, one feature or a bare geometry. Raises MalformedError where it is none of
+    these."""
+    listed = _listed(content)
+    if listed is None:
+        found = content.get("type") if isinstance(content, dict) else type(content).__name__
+        raise MalformedError("a GeoJSON FeatureCollection", repr(found)[:40], "send one, or a list of features")
+    reading = Reading()
+    for number, value in enumerate(listed, start=1):
+        place = f"feature {number}"
+        try:
+            _read(value, place, reading)
+        except MalformedError as error:
+            reading.left_out.append(LeftOut(place, reason(error)))
+    return reading
+
+
+def checked_feature(value: object, key: str) -> Feature:
+    """One feature as it is kept under an id. Raises MalformedError where it cannot be read, or only in part."""
+    reading = Reading()
+    _read(value, "the feature", reading)
+    if reading.left_out or len(reading.features) != 1:
+        found = reading.left_out[0].why if reading.left_out else f"{len(reading.features)} kinds of geometry"
+        raise MalformedError(f"a geometry, one of {', '.join(KINDS)}", found, "send one of these")
+    return reading.features[0] | {"id": key}
+
+
+def reason(error: MalformedError) -> str:
+    return f"expected {error.expected}, found {error.found}"
+
+
+def with_ids(features: list[Feature], kept: Mapping[str, Feature], fresh: Callable[[int], str]) -> list[Feature]:
+    """The features with an id each. A UUID is who a feature is: it replaces the one that is kept under it. Other ids
+    are numbers of rows and the like: they hold unless another feature has them. fresh: an id for the n-th."""
+    given: set[str] = set()
+    settled = []
+    for number, feature in enumerate(features):
+        key = feature["id"]
+        usable = isinstance(key, str) and _ID.fullmatch(key) is not None and key not in _LEGACY and key not in given
+        if not usable or not (_UUID.fullmatch(key) or key not in kept or kept[key] == feature):
+            key = fresh(number)
+        given.add(key)
+        settled.append(feature | {"id": key})
+    return settled
+
+
+def fresh_ids(import_key: str | None) -> Callable[[int], str]:
+    """Ids for features without one; the same again where the same import is sent again (import_key: a UUID)."""
+    if import_key is None or not _UUID.fullmatch(import_key):
+        return lambda _: str(uuid.uuid4())
+    space = uuid.UUID(import_key)
+    return lambda number: str(uuid.uuid5(space, str(number)))
+
+
+def _listed(content: Any, depth: int = 0) -> list[Any] | None:
+    """The features in a collection or a list, and in those within it; None where there is none."""
+    if isinstance(content, dict) and isinstance(content.get("features"), list):
+        content = content["features"]
+    if isinstance(content, list) and depth <= _MAX_DEPTH:
+        return [
+            each for one in content for each in (_listed(one, depth + 1) if _holds_features(one) else None) or [one]
+        ]
+    if isinstance(content, dict) and ("geometry" in content or content.get("type") in _KNOWN):
+        return [content]
+    return None
+
+
+_KNOWN = ("Feature", "GeometryCollection", *KINDS)
+
+
+def _holds_features(value: object) -> bool:
+    return isinstance(value, list) or (isinstance(value, dict) and value.get("type") == "FeatureCollection")
+
+
+def _read(value: object, place: str, reading: Reading) -> None:
+    """Adds what a feature holds. Raises MalformedError where that is nothing."""
+    if not isinstance(value, dict):
+        raise MalformedError("a GeoJSON feature", repr(value)[:40], "send an object of type Feature")
+    if value.get("type") in _KNOWN[1:]:
+        value = {"geometry": value}
+    if value.get("type", "Feature") != "Feature":
+        raise MalformedError("a GeoJSON feature", repr(value["type"])[:40], "send an object of type Feature")
+    properties = value.get("properties")
+    properties = {} if properties is None else properties
+    if not isinstance(properties, dict):
+        raise MalformedError("properties as an object", repr(properties)[:40], "correct them")
+    others = {name: each for name, each in value.items() if name not in ("type", "id", "geometry", "properties")}
+    nucleus = _nucleus(others.pop("nucleusGeometry", None), place, reading)
+    key = value.get("id")
+    known = {"objectType", "object_type"} & properties.keys()
+    if isinstance(key, str) and key in _LEGACY and not known:
+        properties = {"objectType": _LEGACY[key]} | properties
+    shared = {**_storable(others), "properties": _storable(properties)}
+    shared |= {"nucleusGeometry": nucleus} if nucleus else {}
+    for number, geometry in enumerate(_geometries(value.get("geometry"), place, reading)):
+        reading.features.append({"type": "Feature", "id": key if number == 0 else None, "geometry": geometry, **shared})
+
+
+def _nucleus(geometry: object, place: str, reading: Reading) -> dict[str, Any] | None:
+    """A nucleus that cannot be read does not cost its cell."""
+    try:
+        return None if geometry is None else _geometry(geometry, f"{place}, nucleus", reading)
+    except MalformedError as error:
+        reading.left_out.append(LeftOut(f"{place}, nucleus", reason(error)))
+        return None
+
+
+def _geometries(geometry: object, place: str, reading: Reading) -> list[dict[str, Any]]:
+    """A geometry, or a collection taken apart: one for its points, one for its lines, one for its areas."""
+    if not (isinstance(geometry, dict) and geometry.get("type") == "GeometryCollection"):
+        return [_geometry(geometry, place, reading)]
+    parts: dict[str, list[Any]] = {}
+    for number, part in enumerate(_members(geometry, 0), start=1):
+        try:
+            read = _geometry(part, f"{place}, part {number}", reading)
+            many = next((kind for kind, single in _SINGLE.items() if single == read["type"]), read["type"])
+            coordinates = read["coordinates"]
+            parts.setdefault(many, []).extend([coordinates] if many != read["type"] else coordinates)
+        except MalformedError as error:
+            reading.left_out.append(LeftOut(f"{place}, part {number}", reason(error)))
+    if not parts:
+        raise MalformedError("a geometry", "a collection of none", "send one")
+    foreign = _storable({name: each for name, each in geometry.items() if name not in ("type", "geometries")})
+    return [
+        {"type": _SINGLE[many], "coordinates": each[0], **foreign}
+        if len(each) == 1
+        else {"type": many, "coordinates": each, **foreign}
+        for many, each in parts.items()
+    ]
+
+
+def _members(collection: dict[str, Any], depth: int) -> Iterator[Any]:
+    """The geometries in a collection, and in those within it."""
+    if depth > _MAX_DEPTH:
+        raise MalformedError(f"at most {_MAX_DEPTH} levels", "more", "nest it less")
+    members = collection.get("geometries")
+    for member in members if isinstance(members, list) else []:
+        if isinstance(member, dict) and member.get("type") == "GeometryCollection":
+            yield from _members(member, depth + 1)
+        else:
+            yield member
+
+
+def _geometry(geometry: object, place: str, reading: Reading) -> dict[str, Any]:
+    kind = geometry.get("type") if isinstance(geometry, dict) else None
+    if not isinstance(geometry, dict) or kind not in KINDS:
+        found = "none" if geometry is None else repr(kind)[:40]
+        raise MalformedError(f"a geometry, one of {', '.join(KINDS)}", found, "send one of these")
+    assert isinstance(kind, str)
+    coordinates = _READERS[kind](geometry.get("coordinates"), place, reading)
+    if len(geometry) == 2:
+        return {"type": kind, "coordinates": coordinates}
+    foreign = {name: each for name, each in geometry.items() if name not in ("type", "coordinates")}
+    return {"type": kind, "coordinates": coordinates, **_storable(foreign)}
+
+
+def _position(value: Any, *_: Any) -> list[Any]:
+    """[x, y] and whatever numbers follow."""
+    if type(value) is list and len(value) >= 2:
+        x, y = value[0], value[1]
+        if type(x) in _NUMBERS and type(y) in _NUMBERS and abs(x) < _MAX_COORDINATE and abs(y) < _MAX_COORDINATE:
+            if len(value) == 2 or all(type(n) in _NUMBERS and abs(n) < _MAX_COORDINATE for n in value):
+                return value
+            return [x, y]
+    raise MalformedError("positions [x, y] in 20x pixels, below 2^53", repr(value)[:60], "correct them")
+
+
+_NUMBERS = frozenset((int, float))
+
+
+def _line(value: Any, *_: Any) -> list[Any]:
+    positions = _positions(value)
+    if len(positions) < 2:
+        raise MalformedError("a line of 2 positions or more", str(len(positions)), "send a whole line")
+    return positions
+
+
+def _positions(value: Any, *_: Any) -> list[Any]:
+    if not isinstance(value, list) or not value:
+        raise MalformedError("coordinates", repr(value)[:40], "send GeoJSON coordinates")
+    return [_position(each) for each in value]
+
+
+def _ring(value: Any) -> list[Any]:
+    """Closed."""
+    positions = _positions(value)
+    if positions[0][:2] != positions[-1][:2]:
+        positions.append(positions[0])
+    if len(positions) < 4:
+        raise MalformedError("an outline of 3 corners or more", str(len(positions) - 1), "send a whole outline")
+    return positions
+
+
+def _polygon(value: Any, place: str, reading: Reading) -> list[Any]:
+    if not isinstance(value, list) or not value:
+        raise MalformedError("coordinates", repr(value)[:40], "send GeoJSON coordinates")
+    rings = [_ring(value[0])]
+    for number, hole in enumerate(value[1:], start=1):
+        try:
+            rings.append(_ring(hole))
+        except MalformedError as error:
+            reading.left_out.append(LeftOut(f"{place}, hole {number}", reason(error)))
+    return rings
+
+
+def _several_of(one: Callable[..., list[Any]]) -> Callable[[Any, str, Reading], list[Any]]:
+    """Parts that cannot be read do not cost the others."""
+
+    def read(value: Any, place: str, reading: Reading) -> list[Any]:
+        if not isinstance(value, list) or not value:
+            raise MalformedError("coordinates", repr(value)[:40], "send GeoJSON coordinates")
+        parts, left_out = [], []
+        for number, part in enumerate(value, start=1):
+            try:
+                parts.append(one(part, f"{place}, part {number}", reading))
+            except MalformedError as error:
+                left_out.append(LeftOut(f"{place}, part {number}", reason(error)))
+                last = error
+        if not parts:
+            raise last
+        reading.left_out.extend(left_out)
+        return parts
+
+    return read
+
+
+_READERS: dict[str, Callable[[Any, str, Reading], list[Any]]] = {
+    "Point": _position,
+    "MultiPoint": _several_of(_position),
+    "LineString": _line,
+    "MultiLineString": _several_of(_line),
+    "Polygon": _polygon,
+    "MultiPolygon": _several_of(_polygon),
+}
+
+
+def _storable(value: Any, depth: int = 0) -> Any:
+    """The same in JSON that every reader takes: NaN and Infinity as text."""
+    kind = type(value)
+    if kind is dict or kind is list:
+        if depth > _MAX_DEPTH:
+            raise MalformedError(f"at most {_MAX_DEPTH} levels", "more", "nest it less")
+        if kind is list:
+            return [each if type(each) in _PLAIN else _storable(each, depth + 1) for each in value]
+        return {name: each if type(each) in _PLAIN else _storable(each, depth + 1) for name, each in value.items()}
+    if kind is float and not abs(value) < _INFINITY:
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+_PLAIN = frozenset((str, int, bool, type(None)))
+_INFINITY = float("inf")

@@ -1,0 +1,144 @@
+"""JSON that people may have edited by hand: every entry that can be read, and where the others are wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_DECODER = json.JSONDecoder()
+_SPACE = re.compile(r"\s*")
+
+
+@dataclass(frozen=True)
+class Slip:
+    """What is wrong at a place of a text, both counted from 1. key: the entry that it costs, where that is known."""
+
+    line: int
+    column: int
+    what: str
+    key: str | None = None
+
+    def __str__(self) -> str:
+        costs = f" of {self.key!r}" if self.key is not None else ""
+        return f"line {self.line} column {self.column}{costs}: {self.what}"
+
+
+def decoded(data: bytes) -> tuple[str, list[Slip]]:
+    """Text in UTF-8, 16 or 32, with a byte order mark or without. What is none of them is read as Windows-1252, in
+    which older editors write, and told."""
+    try:
+        return data.decode(json.detect_encoding(data), "surrogatepass").removeprefix("\ufeff"), []
+    except UnicodeDecodeError as error:
+        text = data.decode("cp1252", "replace")
+        return text, [slip_at(text, error.start, "not UTF-8, read as Windows-1252: save the file as UTF-8")]
+
+
+def slip_at(text: str, position: int, what: str, key: str | None = None) -> Slip:
+    return Slip(text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position), what, key)
+
+
+def read_entries(data: bytes) -> tuple[dict[str, Any], list[Slip]]:
+    """The entries of a JSON object. A slip costs the entry that it is in, and no other."""
+    text, slips = decoded(data)
+    try:
+        found = json.loads(text) if text.strip() else {}
+    except (ValueError, RecursionError):
+        found, more = _one_by_one(text)
+        return found, slips + more
+    if isinstance(found, dict):
+        return found, slips
+    return {}, [*slips, Slip(1, 1, f"expected an object, found a {type(found).__name__}")]
+
+
+def _one_by_one(text: str) -> tuple[dict[str, Any], list[Slip]]:
+    entries: dict[str, Any] = {}
+    slips: list[Slip] = []
+    at = _after_space(text, 0)
+    if text[at : at + 1] != "{":
+        return {}, [slip_at(text, at, "expected an object that begins with '{'")]
+    at = _after_space(text, at + 1)
+    while at < len(text) and text[at] != "}":
+        begin, key = at, None
+        try:
+            key, at = _key(text, at)
+            value, end = _DECODER.raw_decode(text, at)
+            _check_closed(text, begin, end)
+            entries[key], at = value, end
+        except (ValueError, RecursionError) as error:
+            place = error.pos if isinstance(error, json.JSONDecodeError) else begin
+            slips.append(slip_at(text, place, getattr(error, "msg", str(error)[:80]), key))
+            at, _ = _after_comma(text, _end_of_entry(text, begin))
+            continue
+        at, comma = _after_comma(text, at)
+        if at < len(text) and comma != (text[at] != "}"):
+            slips.append(slip_at(text, at, "expected one ',' between entries, and none after the last"))
+    if at >= len(text):
+        slips.append(slip_at(text, len(text), "expected '}' at the end"))
+    return entries, slips
+
+
+def _key(text: str, at: int) -> tuple[str, int]:
+    """The key of an entry, and where its value begins."""
+    key, at = _DECODER.raw_decode(text, at)
+    at = _after_space(text, at)
+    if not isinstance(key, str) or text[at : at + 1] != ":":
+        raise json.JSONDecodeError("expected a name in quotes and ':'", text, at)
+    return key, _after_space(text, at + 1)
+
+
+def _after_comma(text: str, at: int) -> tuple[int, bool]:
+    """Past one comma with the space around it, and whether it was there; further ones are read over."""
+    at = begin = _after_space(text, at)
+    while text[at : at + 1] == ",":
+        at = _after_space(text, at + 1)
+    return at, at > begin
+
+
+def _after_space(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
+
+
+def _end_of_entry(text: str, begin: int) -> int:
+    """Where the entry that begins there and cannot be read ends: at its last bracket, or where a line begins as its own
+    does, whichever comes first."""
+    return min(_last_bracket(text, begin), _line_alike(text, begin))
+
+
+def _check_closed(text: str, begin: int, end: int) -> None:
+    """Raises JSONDecodeError where an entry takes in one that begins as it does: its bracket is missing."""
+    alike = _line_alike(text, begin)
+    if alike < end:
+        raise json.JSONDecodeError("expected a closing bracket", text, alike)
+
+
+def _line_alike(text: str, begin: int) -> int:
+    """Where the next line ends before one that is indented as the entry is; the end of the text where none is."""
+    indent = text[text.rfind("\n", 0, begin) + 1 : begin]
+    if not indent or indent.strip():
+        return len(text)
+    alike = re.compile("\n" + re.escape(indent) + '(?=")').search(text, begin)
+    return alike.start() if alike else len(text)
+
+
+def _last_bracket(text: str, begin: int) -> int:
+    depth, quoted, at = 0, False, begin
+    while at < len(text):
+        letter = text[at]
+        if quoted:
+            at += letter == "\\"
+            quoted = letter not in '"\n'  # no string of JSON goes on in the next line
+        elif letter == '"':
+            quoted = True
+        elif letter in "{[":
+            depth += 1
+        elif letter in "}]":
+            depth -= 1
+            if depth <= 0:
+                return at + (depth == 0)
+        elif letter == "," and depth == 0:
+            return at
+        at += 1
+    return len(text)

@@ -1,0 +1,194 @@
+"""Slides that people made: kept on the disk, put on offer again, renamed, deleted, and brought back."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from everslide.model.errors import EverslideError, SlideError
+from everslide.model.manner import Manner
+from everslide.model.mini.reference import Reference
+from everslide.model.slide import Slide
+from everslide.server.access import Access
+from everslide.server.documents import Document, Documents, document_name
+from everslide.server.encode import NOTICE
+from everslide.server.errors import ConflictError, MalformedError, NotFoundError, StorageError
+from everslide.server.fields import fresh_json, json_body, takes, text
+from everslide.server.picture import PICTURES, picture_of
+from everslide.server.shapes import SlidePatch
+from everslide.server.slides import Entry
+from everslide.server.tiles import TileService
+
+log = logging.getLogger(__name__)
+
+KIND = "slides"
+MADE = "made"
+DELETED = "deleted"
+MAX_DELETED = 100
+"""So many deleted slides, the last ones, can be brought back. Annotations and tours of all of them are kept."""
+MAX_TITLE = 80
+MAX_SEED = 2**64 - 1
+_SEED = re.compile(r"[0-9]{1,20}")
+
+
+def made_slides_routes(service: TileService, documents: Documents, access: Access) -> Blueprint:
+    """PATCH and DELETE `/api/slides/<name>`, and POST `/api/slides/<name>/restore`, of slides that were made."""
+    routes = Blueprint("made_slides", __name__)
+
+    @routes.patch("/api/slides/<name>")
+    @takes(SlidePatch)
+    def rename(name: str) -> Response:
+        """Give a slide that was made another title. Its id stays, and with it all links."""
+        access.admit()
+        title = title_of(json_body(request))
+        entry = _made(service, name)
+
+        def keep(kept: Document) -> None:
+            service.rename(name, title)
+            kept[name] = {**_dict(kept.get(name)), **record_of(entry), "title": title}
+
+        documents.change(KIND, MADE, keep)
+        return fresh_json({"id": name, "title": title, "notice": NOTICE})
+
+    @routes.delete("/api/slides/<name>")
+    def delete(name: str) -> Response:
+        """Delete a slide that was made. It can be brought back; its annotations and tours wait for that."""
+        access.admit()
+        entry = _made(service, name)
+
+        def drop(kept: Document) -> None:
+            _bury(documents, name, _dict(kept.pop(name, None)) or record_of(entry))
+            service.remove(name)
+
+        documents.change(KIND, MADE, drop)
+        return Response(status=204)
+
+    @routes.post("/api/slides/<name>/restore")
+    def restore(name: str) -> Response:
+        """Bring back a slide that was deleted."""
+        access.admit()
+        buried = documents.get(KIND, DELETED)
+        if name not in buried:
+            raise NotFoundError("a slide that was deleted", repr(name[:80]), "see /api/slides")
+        try:
+            entry = entry_of(service, documents, name, buried[name])
+        except EverslideError as error:
+            raise ConflictError("a slide that can be served", str(error), "see /api/slides") from error
+
+        def keep(kept: Document) -> None:
+            service.add(entry)
+            kept[name] = buried[name]
+
+        documents.change(KIND, MADE, keep)
+        documents.change(KIND, DELETED, lambda kept: kept.pop(name, None))
+        return fresh_json({"id": name, "notice": NOTICE})
+
+    return routes
+
+
+def restore_made(service: TileService, documents: Documents) -> None:
+    """Put the slides that were made on offer. Those that cannot be are told, each in a line, and stay in the file."""
+    file = documents.place(KIND, MADE)
+    try:
+        records = documents.get(KIND, MADE)
+    except StorageError as error:
+        log.warning("%s: no slide made earlier is on offer: %s", file, error)
+        return
+    for name, record in records.items():
+        try:
+            service.add(entry_of(service, documents, name, record))
+        except EverslideError as error:
+            log.warning("%s: slide %r, made earlier, is not on offer: %s", file, name, error)
+
+
+def record_of(entry: Entry) -> dict[str, Any]:
+    """What is kept of a slide."""
+    slide = entry.slide
+    return {
+        "title": entry.title,
+        "seed": str(slide.seed),
+        "width": slide.width_px,
+        "height": slide.height_px,
+        "unbounded": slide.unbounded,
+        "model": slide.model,
+        "steps": slide.manner.steps,
+        "guidance": slide.manner.guidance,
+        "picture": entry.top is not None,
+        "reference": entry.reference.as_dict() if entry.reference else None,
+    }
+
+
+def entry_of(service: TileService, documents: Documents, name: str, record: Any) -> Entry:
+    """The inverse of `record_of`, of a record that somebody may have edited. Raises EverslideError, which names the
+    field."""
+    if not isinstance(record, dict):
+        raise SlideError(f"expected an object, found {repr(record)[:40]}")
+    if name in {entry.slide.name for entry in service.catalogue}:
+        raise SlideError(f"another slide is named {name!r}")
+    model = text(record, "model", 64)
+    if model not in service.models:
+        raise SlideError(f"its model {model!r} is not served now")
+    try:
+        manner = Manner(record.get("steps"), record.get("guidance", 1.0))
+        size = _whole(record, "width"), _whole(record, "height")
+        slide = Slide(name, seed_of(record.get("seed")), *size, _switch(record, "unbounded"), model, manner)
+        top = picture_of(documents.get(PICTURES, document_name(slide))) if _switch(record, "picture") else None
+        like = Reference.from_dict(record["reference"]) if record.get("reference") else None
+        service.models[model].offer.check(manner, f"the model {model}")
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
+        raise SlideError(f"expected a record of a slide, found {type(error).__name__}: {str(error)[:80]}") from error
+    return Entry(slide, title_of(record), top, like, made=True)
+
+
+def title_of(fields: dict[str, Any]) -> str:
+    title = text(fields, "title", MAX_TITLE).strip()
+    if not title:
+        raise MalformedError("a title", "none", "give the slide a title")
+    return title
+
+
+def seed_of(value: object) -> int:
+    """A seed as text, since JavaScript's numbers end at 2^53."""
+    if not isinstance(value, str) or not _SEED.fullmatch(value) or int(value) > MAX_SEED:
+        raise MalformedError("a seed in 0 .. 2^64 - 1, as a text of digits", repr(value)[:40], "correct the seed")
+    return int(value)
+
+
+def _whole(record: dict[str, Any], name: str) -> int:
+    value = record.get(name)
+    if type(value) is not int:
+        raise MalformedError(f"field {name!r} as a whole number", repr(value)[:40], "correct it")
+    return value
+
+
+def _switch(record: dict[str, Any], name: str) -> bool:
+    value = record.get(name, False)
+    if not isinstance(value, bool):
+        raise MalformedError(f"field {name!r} as true or false", repr(value)[:40], "correct it")
+    return value
+
+
+def _made(service: TileService, name: str) -> Entry:
+    entry = service.slide(name).entry
+    if not entry.made:
+        raise ConflictError(
+            "a slide that was made in the viewer", f"{name!r}, which the server was started with", "leave it"
+        )
+    return entry
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _bury(documents: Documents, name: str, record: dict[str, Any]) -> None:
+    def keep(kept: Document) -> None:
+        kept.pop(name, None)
+        kept[name] = record
+        for oldest in list(kept)[:-MAX_DELETED]:
+            del kept[oldest]
+
+    documents.change(KIND, DELETED, keep)

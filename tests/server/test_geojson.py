@@ -1,0 +1,318 @@
+"""GeoJSON as people's programs write it: what can be read is read, what cannot be is told, what is unknown is kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from everslide.server.annotation_table import label_of
+from everslide.server.errors import MalformedError
+from everslide.server.geojson import checked_feature, fresh_ids, parsed, read_features, with_ids
+
+BOX = [[300, 600], [550, 600], [550, 850], [300, 850], [300, 600]]
+
+
+def read(content: object) -> list[dict[str, Any]]:
+    """What is kept of a file, all of which can be read."""
+    reading = read_features(parsed(json.dumps(content).encode()))
+    assert reading.left_out == []
+    return with_ids(reading.features, {}, fresh_ids(None))
+
+
+def box(**more: Any) -> dict[str, Any]:
+    return {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [BOX]}, "properties": {}} | more
+
+
+QUPATH_02 = box(
+    id="PathCellObject",
+    nucleusGeometry={"type": "Polygon", "coordinates": [BOX]},
+    properties={
+        "classification": {"name": "Tumor: Positive", "colorRGB": -3670016},
+        "isLocked": False,
+        "measurements": [{"name": "Nucleus: Area", "value": 3.5}],
+    },
+)
+QUPATH_05 = {
+    "type": "Feature",
+    "id": "d0000000-0000-4000-8000-000000000002",
+    "geometry": {"type": "Polygon", "coordinates": [BOX], "isEllipse": True, "plane": {"c": -1, "z": 3, "t": 0}},
+    "nucleusGeometry": {"type": "Polygon", "coordinates": [BOX], "plane": {"c": -1, "z": 3, "t": 0}},
+    "properties": {
+        "objectType": "cell",
+        "classification": {"names": ["Tumor", "Positive"], "color": [200, 0, 0]},
+        "name": "cell 1",
+        "isLocked": True,
+        "measurements": {"Cell: Area": 100.0},
+        "metadata": {"ANNOTATION_DESCRIPTION": "odd"},
+    },
+}
+GEOPANDAS = {
+    "type": "FeatureCollection",
+    "name": "cells",
+    "crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}},
+    "features": [box(id="0", properties={"name": None, "area": 12.5}, bbox=[300, 600, 550, 850])],
+}
+TIATOOLBOX = box(properties={"type": 1, "prob": 0.97, "box": [300, 600, 550, 850]})
+
+
+@pytest.mark.parametrize("feature", [QUPATH_05, box(id="a", properties={"name": None, "fid": 7})])
+def test_what_a_feature_has_comes_back(feature: dict[str, Any]) -> None:
+    assert read([feature]) == [feature]
+
+
+def test_qupath_02_writes_the_type_of_an_object_as_its_id() -> None:
+    first, second = read({"type": "FeatureCollection", "features": [QUPATH_02, QUPATH_02]})
+    assert first["id"] != second["id"] and "PathCellObject" not in (first["id"], second["id"])
+    assert first["properties"] == {"objectType": "cell"} | QUPATH_02["properties"]
+    assert first["nucleusGeometry"] == QUPATH_02["nucleusGeometry"]
+    assert label_of(first) == "Tumor: Positive"
+
+
+@pytest.mark.parametrize(
+    "content", [GEOPANDAS, [TIATOOLBOX], TIATOOLBOX, TIATOOLBOX["geometry"], {"features": [TIATOOLBOX]}]
+)
+def test_collections_lists_single_features_and_bare_geometries(content: object) -> None:
+    (feature,) = read(content)
+    assert feature["geometry"] == {"type": "Polygon", "coordinates": [BOX]}
+
+
+def test_collections_within_collections() -> None:
+    inner = {"type": "FeatureCollection", "features": [box(), box()]}
+    assert len(read({"type": "FeatureCollection", "features": [inner, box()]})) == 3
+    assert len(read([inner, [box()], box()])) == 4
+
+
+@pytest.mark.parametrize("content", [7, None, "text", {}, {"features": 7}, {"type": "Topology", "objects": {}}])
+def test_what_is_no_geojson_is_refused(content: object) -> None:
+    with pytest.raises(MalformedError, match="a GeoJSON FeatureCollection"):
+        read_features(content)
+
+
+@pytest.mark.parametrize(
+    ("classification", "label"),
+    [
+        ({"name": "Tumor", "color": [200, 0, 0]}, "Tumor"),
+        ({"names": ["Tumor", "Positive"], "name": "other"}, "Tumor: Positive"),
+        ("Stroma", "Stroma"),
+        (["Tumor", "Positive"], "Tumor: Positive"),
+        ({"name": None}, "called"),
+        ({"name": 7}, "7"),
+        (None, "called"),
+        ([None, {}], "called"),
+        (True, "called"),
+    ],
+)
+def test_classes_as_names_text_or_object(classification: object, label: str) -> None:
+    (feature,) = read([box(properties={"classification": classification, "name": "called"})])
+    assert label_of(feature) == label
+    assert feature["properties"]["classification"] == classification
+
+
+def test_open_rings_are_closed() -> None:
+    kinds = {"Polygon": [BOX[:-1], BOX[:3]], "MultiPolygon": [[BOX[:-1]], [BOX]]}
+    for kind, coordinates in kinds.items():
+        (feature,) = read({"type": kind, "coordinates": coordinates})
+        rings = feature["geometry"]["coordinates"]
+        rings = rings if kind == "Polygon" else [ring for polygon in rings for ring in polygon]
+        assert all(ring[0] == ring[-1] for ring in rings)
+
+
+def test_collections_of_geometries_are_taken_apart() -> None:
+    polygon, point = {"type": "Polygon", "coordinates": [BOX]}, {"type": "Point", "coordinates": [1, 2]}
+    lines = {"type": "MultiLineString", "coordinates": [[[1, 2], [3, 4]]]}
+    inner = {"type": "GeometryCollection", "geometries": [point, polygon]}
+    whole = {"type": "GeometryCollection", "geometries": [polygon, point, lines, inner]}
+    features = read([box(id="d0000000-0000-4000-8000-000000000001", geometry=whole, properties={"name": "a"})])
+    assert [one["geometry"]["type"] for one in features] == ["MultiPolygon", "MultiPoint", "LineString"]
+    assert [one["properties"] for one in features] == [{"name": "a"}] * 3
+    assert len({one["id"] for one in features}) == 3 and features[0]["id"].startswith("d0000000")
+
+
+def test_positions_of_more_than_two_numbers() -> None:
+    (feature,) = read({"type": "LineString", "coordinates": [[1, 2, 3], [4, 5, None], [6, 7, 8, 9]]})
+    assert feature["geometry"]["coordinates"] == [[1, 2, 3], [4, 5], [6, 7, 8, 9]]
+
+
+@pytest.mark.parametrize(
+    ("geometry", "why"),
+    [
+        (None, "found none"),
+        ({"type": "Circle", "coordinates": [1, 2]}, "found 'Circle'"),
+        ({"type": "Point"}, "found None"),
+        ({"type": "Point", "coordinates": []}, "positions [x, y]"),
+        ({"type": "Point", "coordinates": ["1", "2"]}, "positions [x, y]"),
+        ({"type": "Point", "coordinates": [True, 2]}, "positions [x, y]"),
+        ({"type": "Point", "coordinates": [1e300, 2]}, "below 2^53"),
+        ({"type": "Point", "coordinates": [float("nan"), 2]}, "found ['NaN', 2]"),
+        ({"type": "LineString", "coordinates": [[1, 2]]}, "a line of 2 positions"),
+        ({"type": "Polygon", "coordinates": []}, "found []"),
+        ({"type": "Polygon", "coordinates": BOX}, "positions [x, y]"),
+        ({"type": "Polygon", "coordinates": [[[1, 2], [3, 4]]]}, "3 corners"),
+        ({"type": "GeometryCollection", "geometries": []}, "a collection of none"),
+    ],
+)
+def test_what_cannot_be_read_is_left_out_and_told(geometry: object, why: str) -> None:
+    reading = read_features(parsed(json.dumps([box(), box(geometry=geometry), box()]).encode()))
+    assert len(reading.features) == 2
+    (left_out,) = reading.left_out
+    assert left_out.place == "feature 2" and why in left_out.why
+
+
+@pytest.mark.parametrize(
+    "value", [7, None, [], "Feature", {"type": "Feature", "geometry": box()["geometry"], "properties": []}]
+)
+def test_what_is_no_feature_is_left_out_and_told(value: object) -> None:
+    reading = read_features([box(), value])
+    assert len(reading.features) == 1 and [one.place for one in reading.left_out] == ["feature 2"]
+
+
+def test_a_part_that_cannot_be_read_does_not_cost_the_others() -> None:
+    hole = box(geometry={"type": "Polygon", "coordinates": [BOX, [[1, 2]]]})
+    parts = box(geometry={"type": "MultiPolygon", "coordinates": [[BOX], [], [[[1, None]]]]})
+    nucleus = box(nucleusGeometry={"type": "Polygon", "coordinates": [[[1, 2]]]})
+    reading = read_features([hole, parts, nucleus])
+    assert [one.place for one in reading.left_out] == [
+        "feature 1, hole 1",
+        "feature 2, part 2",
+        "feature 2, part 3",
+        "feature 3, nucleus",
+    ]
+    assert len(reading.features) == 3
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+)
+def test_every_encoding_of_json(encoding: str) -> None:
+    text = json.dumps([box(properties={"name": "Drüse 𝄞"})], ensure_ascii=False)
+    (feature,) = read_features(parsed(text.encode(encoding))).features
+    assert feature["properties"]["name"] == "Drüse 𝄞"
+
+
+def test_texts_that_are_not_json_are_refused_with_the_place() -> None:
+    with pytest.raises(MalformedError, match=r"byte 0xfc at 11; save the file as UTF-8"):
+        parsed('{"name": "Drüse"}'[:11].encode() + "üse".encode("cp1252"))
+    with pytest.raises(MalformedError, match="at line 2 column 3"):
+        parsed(b'{"a":\n  half')
+    for data in (b"", b"<xml>", b"[" * 100_000):
+        with pytest.raises(MalformedError, match="expected JSON"):
+            parsed(data)
+
+
+def test_numbers_that_json_lacks_are_kept_as_text() -> None:
+    text = f'{{"measurements": {{"a": NaN, "b": -Infinity, "c": 1e999, "d": {"9" * 5000}, "e": 12345678901234567890}}}}'
+    (feature,) = read_features(parsed(json.dumps([box(properties="P")]).replace('"P"', text).encode())).features
+    numbers = {"a": "NaN", "b": "-Infinity", "c": "Infinity", "d": "Infinity", "e": 12345678901234567890}
+    assert feature["properties"]["measurements"] == numbers
+
+
+def test_one_feature_a_line_as_qgis_writes_it() -> None:
+    line = json.dumps(box())
+    assert len(read_features(parsed(f"{line}\n{line}\n".encode())).features) == 2
+    assert len(read_features(parsed(f"\x1e{line}\n\x1e{line}\n".encode())).features) == 2
+
+
+@pytest.mark.parametrize("levels", [60, 100, 900])
+def test_deep_nesting_is_refused_not_followed(levels: int) -> None:
+    deep: Any = {"a": 1}
+    for _ in range(levels):
+        deep = {"a": deep}
+    collections: Any = {"type": "Point", "coordinates": [1, 2]}
+    for _ in range(levels):
+        collections = {"type": "GeometryCollection", "geometries": [collections]}
+    lists: Any = [box()]
+    for _ in range(levels):
+        lists = [lists]
+    reading = read_features([box(properties=deep), box(geometry=collections), box()])
+    assert len(reading.features) == (3 if levels == 60 else 1)
+    assert len(read_features(lists).features) == (1 if levels == 60 else 0)
+
+
+NUMBER = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(-1e15, 1e15, allow_nan=False)
+POSITION = st.lists(NUMBER, min_size=2, max_size=4)
+LINE = st.lists(POSITION, min_size=2, max_size=6)
+RING = st.lists(POSITION, min_size=3, max_size=6).map(lambda ring: [*ring, ring[0]])
+POLYGON = st.lists(RING, min_size=1, max_size=3)
+COORDINATES = {
+    "Point": POSITION,
+    "MultiPoint": st.lists(POSITION, min_size=1, max_size=4),
+    "LineString": LINE,
+    "MultiLineString": st.lists(LINE, min_size=1, max_size=3),
+    "Polygon": POLYGON,
+    "MultiPolygon": st.lists(POLYGON, min_size=1, max_size=3),
+}
+PLANE = st.fixed_dictionaries({"c": st.integers(-1, 3), "z": st.integers(0, 9), "t": st.integers(0, 9)})
+GEOMETRY = st.one_of(
+    [
+        st.fixed_dictionaries(
+            {"type": st.just(kind), "coordinates": coordinates}, optional={"isEllipse": st.booleans(), "plane": PLANE}
+        )
+        for kind, coordinates in COORDINATES.items()
+    ]
+)
+COLOUR = st.lists(st.integers(0, 255), min_size=3, max_size=3) | st.integers(-(2**31), 2**31 - 1) | st.text(max_size=9)
+CLASS = st.one_of(
+    st.none(),
+    st.text(),
+    st.fixed_dictionaries({}, optional={"name": st.none() | st.text(), "names": st.lists(st.text()), "color": COLOUR}),
+)
+ANY = st.recursive(
+    st.none() | st.booleans() | NUMBER | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+PROPERTIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "objectType": st.sampled_from(["annotation", "detection", "cell", "tile"]),
+        "isLocked": st.booleans(),
+        "name": st.none() | st.text(),
+        "classification": CLASS,
+        "measurements": st.dictionaries(st.text(), NUMBER) | st.lists(ANY),
+        "color": COLOUR,
+        "other": ANY,
+    },
+)
+FEATURE = st.fixed_dictionaries(
+    {"type": st.just("Feature"), "id": st.uuids().map(str), "geometry": GEOMETRY, "properties": PROPERTIES},
+    optional={"nucleusGeometry": GEOMETRY, "bbox": st.lists(NUMBER, max_size=4), "foreign": ANY},
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(FEATURE, max_size=4, unique_by=lambda feature: str(feature["id"])))
+def test_whatever_features_have_comes_back_and_stays_when_it_is_read_again(features: list[dict[str, Any]]) -> None:
+    once = read({"type": "FeatureCollection", "features": features})
+    assert once == features
+    assert read(once) == once
+    assert [checked_feature(one, one["id"]) for one in once] == once, "and when it is read from the disk"
+
+
+MESS = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.floats()
+    | st.integers()
+    | st.text()
+    | st.sampled_from(["Feature", "Polygon", "Point"]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["type", "id", "geometry", "geometries", "coordinates", "properties", "features"]), inner
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(MESS, max_size=4))
+def test_no_mess_gets_past_the_reader(values: list[Any]) -> None:
+    """Each value is read, taken apart or left out; what is read can be stored, and read again."""
+    reading = read_features(parsed(json.dumps(values).encode()))
+    for feature in with_ids(reading.features, {}, fresh_ids(None)):
+        assert checked_feature(json.loads(json.dumps(feature, allow_nan=False)), feature["id"]) == feature

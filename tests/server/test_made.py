@@ -1,0 +1,138 @@
+"""Slides that people made are renamed, deleted and brought back; those of the command line are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from everslide.server.app import create_app
+from everslide.server.documents import Documents
+from everslide.server.made import MAX_DELETED
+from tests.server.stub import Studio, make_service
+
+WISH = {"title": "By mistake", "seed": "5", "model": "stub", "width": 20000, "height": 10000}
+POINT = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}, "properties": {}}
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[FlaskClient]:
+    """A server on a folder of data: another one each time, as after a restart."""
+    service = make_service(Studio())
+    yield create_app(service, folder, documents=Documents(folder / "data")).test_client()
+    service.close()
+
+
+def titles(client: FlaskClient) -> dict[str, str]:
+    answer = client.get("/api/slides").json
+    assert answer is not None
+    return {slide["id"]: slide["title"] for slide in answer["slides"] if slide["made"]}
+
+
+def make(client: FlaskClient, **more: Any) -> str:
+    answer = client.post("/api/slides", json=WISH | more)
+    assert answer.json is not None
+    return str(answer.json["id"])
+
+
+def test_a_slide_is_renamed_and_keeps_its_id_and_its_tiles(tmp_path: Path) -> None:
+    with serving(tmp_path) as client:
+        name = make(client)
+        before = client.get(f"/slides/{name}_files/14/3_4.png")
+        assert client.patch(f"/api/slides/{name}", json={"title": " Lymph node "}).status_code == 200
+        assert titles(client) == {name: "Lymph node"}
+        after = client.get(f"/slides/{name}_files/14/3_4.png")
+        assert (after.data, after.headers["ETag"]) == (before.data, before.headers["ETag"])
+    with serving(tmp_path) as client:
+        assert titles(client) == {name: "Lymph node"}
+
+
+@pytest.mark.parametrize("body", [{}, {"title": ""}, {"title": 7}, {"title": "x" * 81}])
+def test_what_is_no_title_is_refused(client: FlaskClient, body: dict[str, object]) -> None:
+    name = make(client)
+    assert client.patch(f"/api/slides/{name}", json=body).status_code == 400
+    assert titles(client) == {name: "By mistake"}
+
+
+def test_a_slide_is_deleted_and_brought_back_with_its_annotations(tmp_path: Path) -> None:
+    with serving(tmp_path) as client:
+        name = make(client)
+        client.put(f"/api/slides/{name}/annotations/a", json=POINT)
+        assert client.delete(f"/api/slides/{name}").status_code == 204
+        assert titles(client) == {}
+        for address in (f"/api/slides/{name}", f"/slides/{name}.dzi", f"/slides/{name}_files/14/3_4.png"):
+            assert client.get(address).status_code == 404
+        assert client.delete(f"/api/slides/{name}").status_code == 404
+    with serving(tmp_path) as client:
+        assert titles(client) == {}
+        assert client.post(f"/api/slides/{name}/restore").status_code == 200
+        assert titles(client) == {name: "By mistake"}
+        answer = client.get(f"/api/slides/{name}/annotations").json
+        assert answer is not None and len(answer["features"]) == 1
+        assert client.post(f"/api/slides/{name}/restore").status_code == 404
+    with serving(tmp_path) as client:
+        assert titles(client) == {name: "By mistake"}
+
+
+def test_a_deleted_slide_does_not_push_another_aside(client: FlaskClient) -> None:
+    name = make(client)
+    client.delete(f"/api/slides/{name}")
+    assert make(client, title="By mistake") == name
+    assert client.post(f"/api/slides/{name}/restore").status_code == 409
+
+
+def test_slides_that_the_server_was_started_with_stay(client: FlaskClient) -> None:
+    for answer in (client.delete("/api/slides/demo"), client.patch("/api/slides/demo", json={"title": "mine"})):
+        assert answer.status_code == 409
+        assert answer.json is not None and "was started with" in answer.json["error"]["found"]
+    assert client.delete("/api/slides/never").status_code == 404
+    assert client.get("/api/slides/demo").json["title"] == "Demo"  # type: ignore[index]
+
+
+def test_the_last_deleted_slides_can_be_brought_back(tmp_path: Path) -> None:
+    with serving(tmp_path) as client:
+        names = [make(client) for _ in range(MAX_DELETED + 1)]
+        for name in names:
+            client.delete(f"/api/slides/{name}")
+        assert client.post(f"/api/slides/{names[0]}/restore").status_code == 404
+        assert client.post(f"/api/slides/{names[1]}/restore").status_code == 200
+
+
+GOOD = {"title": "t", "seed": "1", "width": 4096, "height": 4096, "unbounded": False, "model": "stub"}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"title": None}, "'title'"),
+        ({"title": " "}, "a title"),
+        ({"seed": 1}, "a seed"),
+        ({"seed": "-1"}, "a seed"),
+        ({"width": "wide"}, "'width'"),
+        ({"width": 1e300}, "'width'"),
+        ({"height": 1}, "height 1 px"),
+        ({"unbounded": "no"}, "'unbounded'"),
+        ({"model": ["stub"]}, "'model'"),
+        ({"model": "gone"}, "'gone' is not served"),
+        ({"steps": "two"}, ""),
+        ({"steps": 3}, ""),
+        ({"guidance": None}, ""),
+        ({"picture": True}, "KeyError"),
+        ({"reference": 7}, ""),
+    ],
+)
+def test_a_slip_in_a_record_costs_its_slide_and_is_told_in_one_line(
+    tmp_path: Path, change: dict[str, object], why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    records = {"good": GOOD, "bad": GOOD | change, "../odd": GOOD, "last": GOOD}
+    Documents(tmp_path / "data").change("slides", "made", lambda kept: kept.update(records))
+    with serving(tmp_path) as client:
+        assert titles(client).keys() == {"good", "last"}
+    told = [record.getMessage() for record in caplog.records]
+    (line,) = [each for each in told if "'bad'" in each]
+    assert "made.json" in line and why in line and "\n" not in line
+    assert Documents(tmp_path / "data").get("slides", "made") == records, "nothing of it is lost"

@@ -1,0 +1,325 @@
+/** What people's files and hands do to annotations and slides: nothing is lost, and what is said is so. */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { Page } from "playwright-core";
+import { boundsOf, boxRing, type Geometry, type Position } from "../../viewer/src/annotate/shapes.js";
+import { frames, noBrowser, stateOf, waitFor } from "./browser.js";
+import { contentOf } from "./pictures.js";
+import { drag, RealPages, saved } from "./realPages.js";
+import { noServer } from "./realServer.js";
+
+/** At 5x a CSS pixel is four 20x pixels; the view's middle is in the middle of the slide's frame. */
+const SMALL = "#slide=hands&x=2048&y=1536&mag=5";
+const SCALE = 0.25;
+
+describe("hands", { skip: noBrowser() || noServer() }, () => {
+  const pages = new RealPages("speckle", 60_000, ["--slide", "hands:5:4096x3072"]);
+
+  async function open(hash = SMALL): Promise<Page> {
+    await pages.forget("hands");
+    const page = await pages.open(hash);
+    await page.keyboard.press("a");
+    return page;
+  }
+
+  async function importFile(page: Page, content: unknown, name = "file.geojson"): Promise<void> {
+    const buffer = Buffer.from(typeof content === "string" ? content : JSON.stringify(content));
+    await page.locator("#panel input[type=file]").setInputFiles({ name, mimeType: "application/geo+json", buffer });
+  }
+
+  const kept = async (): Promise<Geometry[]> => (await pages.kept("hands")).map(({ geometry }) => geometry);
+
+  /** A place on the screen -> where it is on the slide, and back. */
+  async function toScreen(page: Page, at: Position): Promise<[number, number]> {
+    const box = await page.locator("#slide").boundingBox();
+    const { view } = await stateOf(page);
+    assert.ok(box && view);
+    const scale = view.magnification / 20;
+    return [box.x + box.width / 2 + (at[0] - view.x) * scale, box.y + box.height / 2 + (at[1] - view.y) * scale];
+  }
+
+  const feature = (geometry: Geometry, properties: object = {}): object => ({ type: "Feature", geometry, properties });
+  const square = (x: number, y: number, side: number): Geometry => ({
+    type: "Polygon",
+    coordinates: [boxRing([x, y], [x + side, y + side])],
+  });
+
+  test("what the server refuses is told as not saved, can be edited, and is saved in the end", async () => {
+    const page = await open();
+    const refusal = { error: { status: 400, expected: "less", found: "too much", do: "try later" } };
+    await page.route("**/annotations/*", (route) =>
+      route.fulfill({ status: 400, contentType: "application/json", body: JSON.stringify(refusal) }),
+    );
+    await page.locator(".tool", { hasText: "Box" }).click();
+    await drag(page, [500, 200], [600, 300]);
+    await page.getByText("1 not saved: Found too much, expected less.").waitFor();
+    await page.getByText("try later").waitFor();
+    assert.equal(await page.getByText("All saved").count(), 0);
+    assert.equal(await page.locator("ol.list:visible .not-saved").count(), 1);
+    assert.equal(await page.locator(".mark.unsaved").count(), 1);
+    assert.equal((await stateOf(page)).unsaved, 1);
+    assert.deepEqual(await kept(), []);
+    await page.getByRole("button", { name: "Save again" }).click();
+    await page.getByText("1 not saved").waitFor();
+    await page.unroute("**/annotations/*");
+    await page.getByLabel("Label").fill("Gland");
+    await page.getByLabel("Label").press("Enter");
+    await page.getByText("All saved with the slide.").waitFor();
+    assert.equal((await kept()).length, 1);
+  });
+
+  test("an import is one request and one step, and tells what it left out", async () => {
+    const page = await open();
+    const posts: string[] = [];
+    page.on("request", (one) => void (one.method() !== "GET" && posts.push(one.method())));
+    const rows = [square(1000, 1000, 200), square(1400, 1000, 200)].map((geometry) => feature(geometry));
+    await importFile(page, [...rows, { ...(rows[0] as object), geometry: null }, 7]);
+    await page.getByText("2 imported, 2 left out, because").waitFor();
+    await page.getByText("2 left out", { exact: true }).click();
+    await page.getByText("feature 4: expected a GeoJSON feature, found 7").last().waitFor();
+    await saved(page, 2);
+    assert.deepEqual(posts, ["POST"]);
+    await page.keyboard.press("Control+z");
+    await saved(page, 0);
+    assert.deepEqual(posts, ["POST", "PATCH"]);
+    assert.deepEqual(await kept(), []);
+    await importFile(page, rows.slice(0, 1));
+    await page.getByText("1 annotation imported.").waitFor();
+    assert.equal(await page.getByText("2 imported").count(), 0, "what is said is of the last import");
+  });
+
+  test("an import while the server is gone is done when it is back, and once", async () => {
+    const page = await open();
+    await pages.server.stop("SIGKILL");
+    await importFile(page, [feature(square(1000, 1000, 200)), feature(square(1400, 1000, 200))]);
+    await page.getByText("Importing, the server reads the file...").waitFor();
+    await pages.server.start();
+    await saved(page, 2);
+    assert.equal((await kept()).length, 2);
+  });
+
+  test("ten thousand cells are shown, moved, chosen and taken back in one step", async () => {
+    const page = await open();
+    const cells = Array.from({ length: 10_000 }, (_, i) => {
+      const [x, y] = [40 + (i % 100) * 40, 30 + Math.floor(i / 100) * 30];
+      const properties = { objectType: "cell", classification: { name: "Tumor", color: [255, 0, 255] } };
+      return { ...feature(square(x, y, 16), properties), nucleusGeometry: square(x + 4, y + 4, 8) };
+    });
+    await importFile(page, { type: "FeatureCollection", features: cells });
+    await page.getByText("10000 annotations imported.").waitFor();
+    await page.getByText("All saved with the slide.").waitFor();
+    await page.waitForFunction(() => window.everslide.state().annotationsDrawn);
+    assert.ok(await hasPixels(page, "magenta"), "they are on the screen");
+    const moves = await framesWhilePanning(page);
+    console.log(`# panning over 10,000 cells: ${moves} ms a frame (median, 90 %, longest)`);
+    await page.waitForFunction(() => window.everslide.state().annotationsDrawn);
+    assert.ok(await hasPixels(page, "magenta"), "also after the view moved");
+    await page.evaluate(() => window.everslide.viewer.viewport.zoomTo(20, undefined, true));
+    await page.waitForFunction(() => window.everslide.state().annotationsDrawn);
+    assert.ok(await hasPixels(page, "magenta"), "and nearer");
+    await page.keyboard.press("Control+z");
+    await page.waitForFunction(() => window.everslide.state().unsaved === 0);
+    assert.deepEqual(await kept(), []);
+    assert.ok(!(await hasPixels(page, "magenta")));
+  });
+
+  test("an outline of forty corners is moved as a whole, its corners dragged, added and deleted", async () => {
+    const page = await open();
+    const ring = Array.from({ length: 40 }, (_, i): Position => {
+      const angle = (i * Math.PI) / 20;
+      return [Math.round(2048 + 900 * Math.cos(angle)), Math.round(1536 + 900 * Math.sin(angle))];
+    });
+    const outline: Geometry = { type: "Polygon", coordinates: [[...ring, ring[0] as Position]] };
+    await importFile(page, feature(outline));
+    await saved(page, 1);
+    await page.keyboard.press("a");
+    await page.mouse.click(...(await toScreen(page, [2048, 1536])));
+    await page.locator(".handles circle").nth(39).waitFor();
+    assert.equal(await page.locator(".handles circle").count(), 40);
+
+    const middle = await toScreen(page, [2048, 1536]);
+    await drag(page, middle, [middle[0] + 50, middle[1] + 25]);
+    await changed(page, async () => boundsOf((await kept())[0] as Geometry).x > 1148);
+    const moved = (await kept())[0] as Geometry;
+    assert.deepEqual(boundsOf(moved), { x: 1148 + 50 / SCALE, y: 636 + 25 / SCALE, width: 1800, height: 1800 });
+    assert.deepEqual((await stateOf(page)).view?.x, 2048, "the slide stays where it is");
+
+    const corner = await toScreen(page, [2948 + 200, 1536 + 100]);
+    await drag(page, corner, [corner[0] + 20, corner[1]]);
+    await changed(page, async () => boundsOf((await kept())[0] as Geometry).width > 1800);
+
+    const edge = page.locator(".handles rect").first();
+    const box = await edge.boundingBox();
+    assert.ok(box);
+    await drag(page, [box.x + 3, box.y + 3], [box.x + 40, box.y + 20]);
+    await changed(page, async () => ringOf(await kept()).length === 42);
+
+    await page.locator(".handles circle").nth(5).click();
+    await page.locator(".handles circle.chosen").waitFor();
+    await page.keyboard.press("Delete");
+    await changed(page, async () => ringOf(await kept()).length === 41);
+    await page.locator(".handles circle").nth(7).dblclick();
+    await changed(page, async () => ringOf(await kept()).length === 40);
+    for (let i = 0; i < 5; i++) await page.keyboard.press("Control+z");
+    await changed(page, async () => JSON.stringify(await kept()) === JSON.stringify([outline]));
+  });
+
+  test("a locked annotation is not moved until it is unlocked", async () => {
+    const page = await open();
+    await importFile(page, feature(square(1848, 1336, 400), { isLocked: true }));
+    await saved(page, 1);
+    await page.mouse.click(...(await toScreen(page, [2048, 1536])));
+    const lock = page.getByLabel("Locked: it cannot be moved");
+    await lock.waitFor();
+    assert.equal(await page.locator(".handles circle").count(), 0);
+    await lock.uncheck();
+    await page.locator(".handles circle").first().waitFor();
+    await saved(page, 1);
+    assert.equal((await pages.kept("hands"))[0]?.properties.isLocked, false);
+  });
+
+  test("all are deleted, or those of a class, and come back in one step", async () => {
+    const page = await open();
+    const classes = ["Tumor", "Tumor", "Stroma"];
+    await importFile(
+      page,
+      classes.map((name, n) => feature(square(1000 + 400 * n, 1000, 200), { classification: { name } })),
+    );
+    await saved(page, 3);
+    await page.locator("ol.list:visible button.row", { hasText: "Tumor" }).first().click();
+    await page.getByRole("button", { name: "Delete class Tumor (2)" }).click();
+    await saved(page, 1);
+    await page.getByText("2 annotations deleted.").waitFor();
+    await page.keyboard.press("Control+z");
+    await saved(page, 3);
+    await page.getByRole("button", { name: "Delete all" }).click();
+    await saved(page, 0);
+    await page.keyboard.press("Control+z");
+    await saved(page, 3);
+    assert.equal((await kept()).length, 3);
+  });
+
+  test("gives lengths, areas and counts as tables and as measurements", async () => {
+    const page = await open();
+    await importFile(page, [feature(square(1000, 1000, 200), { classification: "Tumor" })]);
+    await saved(page, 1);
+    const measures = await downloaded(page, "With lengths and areas");
+    const [written] = JSON.parse(measures.content).features;
+    assert.deepEqual(
+      [measures.name, written.properties.measurements],
+      ["hands-measures.geojson", { "Area µm^2": 10000, "Perimeter µm": 400 }],
+    );
+    await page.keyboard.press("m");
+    const table = await downloaded(page, "Table (CSV)");
+    assert.equal(table.name, "hands.csv");
+    assert.match(table.content, /,Tumor,,Polygon,,,10000.0,400.0,1100.0,1100.0,SYNTHETIC - not for diagnosis\r\n$/);
+    const classes = await downloaded(page, "By class (CSV)");
+    assert.match(classes.content, /^class,annotations,.*\r\nTumor,1,,,10000.0,SYNTHETIC/);
+  });
+
+  test("a slide that was made is renamed, deleted and brought back", async () => {
+    const wish = { title: "By mistake", seed: "7", model: "speckle", width: 4096, height: 3072 };
+    const made = await fetch(`${pages.server.url}/api/slides`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(wish),
+    });
+    const { id } = (await made.json()) as { id: string };
+    const page = await pages.open("#slide=demo&x=66000&y=20000&mag=5");
+    const edit = page.getByRole("button", { name: "Rename or delete this slide" });
+    assert.ok(await edit.isHidden(), "the demo slide stays");
+    await page.locator("#picker").selectOption({ label: "By mistake" });
+    await edit.click();
+    await page.getByLabel("What it is called").fill("Lymph node");
+    await page.getByRole("button", { name: "Rename", exact: true }).click();
+    await page.waitForFunction(() => document.title.startsWith("Lymph node"));
+    assert.equal(await page.locator("#picker option:checked").textContent(), "Lymph node");
+    for (const undo of [
+      () => page.getByRole("button", { name: "Undo", exact: true }).click(),
+      () => page.keyboard.press("Control+z"),
+    ]) {
+      await edit.click();
+      await page.getByRole("button", { name: "Delete slide" }).click();
+      await waitFor(page, "another slide is open", ({ slide }) => slide === "demo");
+      assert.equal((await fetch(`${pages.server.url}/api/slides/${id}`)).status, 404);
+      assert.equal(await page.locator("#picker option", { hasText: "Lymph node" }).count(), 0);
+      await undo();
+      await waitFor(page, "the slide is back", ({ slide }) => slide === id);
+    }
+    assert.equal(await page.locator("#picker option:checked").textContent(), "Lymph node");
+  });
+
+  test("keys work by place where the layout has no Latin letters", async () => {
+    const page = await pages.open();
+    const press = (key: string, code: string): Promise<boolean> =>
+      page.evaluate(
+        (init) =>
+          !document.body.dispatchEvent(new KeyboardEvent("keydown", { bubbles: true, cancelable: true, ...init })),
+        { key, code },
+      );
+    assert.ok(await press("\u044c", "KeyM"));
+    await page.locator("#panel-title", { hasText: "Measure" }).waitFor();
+    assert.ok(await press("'", "Digit4"));
+    await waitFor(page, "1.25x", ({ view }) => Math.abs((view?.magnification ?? 0) - 1.25) < 1e-6);
+  });
+});
+
+function ringOf([geometry]: readonly Geometry[]): readonly Position[] {
+  return (geometry?.coordinates as readonly (readonly Position[])[])[0] ?? [];
+}
+
+/** Until it is so on the server. */
+async function changed(page: Page, fits: () => Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 600; i++) {
+    if (await fits()) return;
+    await page.waitForTimeout(100);
+  }
+  throw new Error("Waited in vain until the server had the change.");
+}
+
+async function downloaded(page: Page, button: string): Promise<{ name: string; content: string }> {
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name: button }).click(),
+  ]);
+  return { name: download.suggestedFilename(), content: (await contentOf(download)).toString() };
+}
+
+/** Whether the picture of many annotations shows pure magenta where the view is. */
+async function hasPixels(page: Page, _color: "magenta"): Promise<boolean> {
+  await frames(page);
+  return page.evaluate(() =>
+    [...document.querySelectorAll<HTMLCanvasElement>(".crowd:not([hidden]) canvas:not([hidden])")].some((canvas) => {
+      const context = canvas.getContext("2d") as CanvasRenderingContext2D;
+      const { width, height } = canvas;
+      const { data } = context.getImageData(width / 4, height / 4, width / 2, height / 2);
+      for (let i = 0; i < data.length; i += 4)
+        if (data[i + 3]! > 200 && data[i]! > 200 && data[i + 1]! < 60) return true;
+      return false;
+    }),
+  );
+}
+
+/** Milliseconds a frame while the view is moved in each: median, 90 %, longest. */
+function framesWhilePanning(page: Page): Promise<string> {
+  return page.evaluate(async () => {
+    const { viewport } = window.everslide.viewer;
+    const centre = viewport.getCenter();
+    const times: number[] = [];
+    await new Promise<void>((resolve) => {
+      const step = (now: number): void => {
+        times.push(now);
+        const at = centre.clone();
+        at.x += 0.15 * Math.sin(times.length / 20);
+        viewport.panTo(at, true);
+        if (times.length < 150) requestAnimationFrame(step);
+        else resolve();
+      };
+      requestAnimationFrame(step);
+    });
+    const spans = times.slice(1).map((time, i) => time - (times[i] as number));
+    spans.sort((a, b) => a - b);
+    return [0.5, 0.9, 1].map((part) => (spans[Math.ceil(part * spans.length) - 1] as number).toFixed(1)).join(", ");
+  });
+}

@@ -1,0 +1,72 @@
+/** Annotations as files: imported, exported, and measured as a table. What is left out is told. */
+
+import { fetchBlob } from "../api.js";
+import { download } from "../dom.js";
+import type { Notices } from "../notices.js";
+import { collectionText, type Feature } from "./feature.js";
+import type { AnnotationStore, LeftOut } from "./store.js";
+
+/** Reasons told in a message; the panel lists them all. */
+const MOST_TOLD = 3;
+
+export type Download = "geojson" | "measures" | "table" | "classes";
+
+export interface ExchangeOptions {
+  readonly notices: Notices;
+  /** What could not be read of the last file, to be listed. */
+  readonly onLeftOut: (leftOut: readonly LeftOut[]) => void;
+}
+
+export class Exchange {
+  readonly #options: ExchangeOptions;
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options;
+  }
+
+  async importFile(store: AnnotationStore, file: File): Promise<void> {
+    const { notices, onLeftOut } = this.#options;
+    try {
+      // Read here, so that a file that changes or goes away meanwhile is not half of one.
+      const content = new Blob([await file.arrayBuffer()]);
+      const { features, leftOut } = await store.importFile(content);
+      onLeftOut(leftOut);
+      notices.show("imported", ...importedWords(features.length, leftOut));
+    } catch (error) {
+      notices.show("import", `${file.name} could not be read.`, (error as Error).message);
+    }
+  }
+
+  async exportFile(
+    kind: Download,
+    name: string,
+    address: string,
+    features: readonly Feature[],
+    unsaved: number,
+  ): Promise<void> {
+    if (kind === "geojson") {
+      download(new Blob([collectionText(features)], { type: "application/geo+json" }), `${name}.geojson`);
+      return;
+    }
+    const files = {
+      measures: [`${address}?measures=1`, `${name}-measures.geojson`],
+      table: [`${address}.csv`, `${name}.csv`],
+      classes: [`${address}.csv?by=class`, `${name}-classes.csv`],
+    } as const;
+    try {
+      download(await fetchBlob(files[kind][0]), files[kind][1]);
+      if (unsaved > 0)
+        this.#options.notices.show("table", `${unsaved} annotations are not saved, and not in the file.`);
+    } catch (error) {
+      this.#options.notices.showError(error);
+    }
+  }
+}
+
+/** "2 annotations imported." or "2 imported, 1 left out, because ..."; and what can be done. */
+export function importedWords(count: number, leftOut: readonly LeftOut[]): [string, string] {
+  if (leftOut.length === 0) return [`${count === 1 ? "1 annotation" : `${count} annotations`} imported.`, ""];
+  const told = leftOut.slice(0, MOST_TOLD).map(({ place, why }) => `${place}: ${why}`);
+  const more = leftOut.length > MOST_TOLD ? ` The panel Annotate lists all ${leftOut.length}.` : "";
+  return [`${count} imported, ${leftOut.length} left out, because`, `${told.join("; ")}.${more}`];
+}
