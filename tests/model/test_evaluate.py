@@ -14,7 +14,6 @@ from everslide.model.evaluate import (
     MemoryTiles,
     Plan,
     agreement_db,
-    chain_test,
     field_of,
     octave_test,
     real_plane,
@@ -69,17 +68,6 @@ def test_a_field_is_put_together_from_tiles(rect: Rect) -> None:
     assert pixels.shape == (rect.height, rect.width, 3)
     tile = painter.tile(TileIndex(8, (rect.right - 1) // 256, (rect.bottom - 1) // 256))
     np.testing.assert_array_equal(pixels[-1, -1], tile[(rect.bottom - 1) % 256, (rect.right - 1) % 256])
-
-
-def test_the_chain_compares_the_same_places(folder: Path) -> None:
-    images = [image for image in read_index(folder) if image.split == "held-out"]
-    chain = chain_test(folder, images, SpeckleModel(), 4, 2)
-    assert chain.title == "from real 1.25x to 5x"
-    assert sorted(chain.painted) == sorted(chain.real) == [2, 3]
-    for s in (2, 3):
-        assert chain.painted[s][0].shape == chain.real[s][0].shape
-        np.testing.assert_array_equal(box_mean(chain.painted[s][0]), chain.above[s][0])
-    np.testing.assert_array_equal(box_mean(chain.real[3][0]), chain.above[3][0])
 
 
 @pytest.mark.parametrize("octaves", [1, 3, 4])
