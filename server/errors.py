@@ -6,6 +6,9 @@ EverslideError
      +- TooLargeError   more is asked for than one request may cost
      +- DeniedError     a token is needed, and is missing or wrong
      +- RateError       one client asks for too much in a short time
+     +- ForeignError    a page of another origin asks
+     +- HostError       the client names a host that is not this server
+     +- MediaTypeError  a body that is not JSON
      +- NotFoundError   nothing of that name or number is served here
      +- ConflictError   it cannot be kept beside what is there already
      +- StorageError    the folder of people's own work cannot be read or written
@@ -82,12 +85,27 @@ class RateError(RequestError):
     """One client asks for too much in a short time."""
 
 
+class ForeignError(RequestError):
+    """A page of another origin asks."""
+
+
+class HostError(RequestError):
+    """The client names a host that is not this server."""
+
+
+class MediaTypeError(RequestError):
+    """A body that is not JSON."""
+
+
 HTTP_STATUS: dict[type[RequestError], int] = {
     MalformedError: 400,
     DeniedError: 401,
+    ForeignError: 403,
     NotFoundError: 404,
     ConflictError: 409,
     TooLargeError: 413,
+    MediaTypeError: 415,
+    HostError: 421,
     RateError: 429,
     StorageError: 507,
     PaintError: 500,

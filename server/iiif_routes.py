@@ -34,7 +34,7 @@ def add(app: OpenAPI, service: TileService, access: Access, max_pixels: int) -> 
     def base(path: IIIFInfoPath) -> BaseResponse:
         """The image's base address."""
         service.slide(path.name)
-        return _open(redirect(f"/iiif/3/{path.name}/info.json", 303))
+        return _open(redirect(f"{path.name}/info.json", 303))
 
     @app.get(
         "/iiif/3/<name>/info.json", tags=_TAG, responses={200: content("application/ld+json", "Image information.")}
@@ -89,7 +89,7 @@ def _headers(response: Response, slide: ServedSlide, asked: iiif.ImageRequest, t
 
 
 def _base(name: str) -> str:
-    return f"{request.host_url}iiif/3/{name}"
+    return f"{request.url_root}iiif/3/{name}"
 
 
 def _open(response: R) -> R:

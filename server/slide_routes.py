@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 from flask_openapi3 import OpenAPI, Tag
 
 from everslide import version
@@ -124,7 +124,7 @@ def _progress(service: TileService, name: str) -> dict[str, object]:
 
 def metadata(slide: ServedSlide) -> dict[str, object]:
     """Facts of a slide, as JSON."""
-    is_slide = slide.entry.slide
+    is_slide, root = slide.entry.slide, request.script_root
     return {
         "id": is_slide.name,
         "title": slide.entry.title,
@@ -147,7 +147,7 @@ def metadata(slide: ServedSlide) -> dict[str, object]:
         "version": version(),
         "synthetic": True,
         "notice": NOTICE,
-        "dzi": f"/slides/{is_slide.name}.dzi",
-        "tiles": f"/slides/{is_slide.name}_files/{{level}}/{{col}}_{{row}}.{JPEG.suffix}",
-        "iiif": f"/iiif/3/{is_slide.name}",
+        "dzi": f"{root}/slides/{is_slide.name}.dzi",
+        "tiles": f"{root}/slides/{is_slide.name}_files/{{level}}/{{col}}_{{row}}.{JPEG.suffix}",
+        "iiif": f"{root}/iiif/3/{is_slide.name}",
     }

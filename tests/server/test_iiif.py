@@ -121,7 +121,7 @@ def test_not_modified(client: FlaskClient, studio: Studio) -> None:
 
 def test_a_base_address_leads_to_its_information(client: FlaskClient) -> None:
     answer = client.get("/iiif/3/demo")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/iiif/3/demo/info.json")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "demo/info.json")
 
 
 EXTENT = (1000, 700)
