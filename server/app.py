@@ -28,7 +28,7 @@ from everslide.server.fast_path import FastPath
 from everslide.server.hosts import Hosts
 from everslide.server.inspect import inspection_routes
 from everslide.server.new_slide import made_slide_routes
-from everslide.server.origins import Origins, parse_origins
+from everslide.server.origins import Origins, parse_frames, parse_origins
 from everslide.server.proxies import TrustedProxies
 from everslide.server.settings import Settings
 from everslide.server.shapes import ErrorAnswer
@@ -81,7 +81,7 @@ def create_app(
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the provider of Flask has it, its base class has not
     app.url_map.merge_slashes = False  # an address has one spelling
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    origins, frames = parse_origins(settings.cors_origins), parse_origins(settings.frame_ancestors)
+    origins, frames = parse_origins(settings.cors_origins), parse_frames(settings.frame_ancestors)
     access = Access(settings.token, settings.rate, Origins(origins), framed=bool(frames))
     app.before_request(access.check_change)
     operation_routes.add(app, service, static, access)

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from everslide.server.errors import ForeignError, MediaTypeError
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-_ORIGIN = re.compile(r"https?://(?:\*\.)?[a-z0-9.-]+(?::\d{1,5})?|https?://\[[0-9a-f:.]+\](?::\d{1,5})?")
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9][a-z0-9.-]*|\[[0-9a-f:.]+\])(?::\d{1,5})?")
+_FRAME = re.compile(r"https?://(?:(?:\*\.)?[a-z0-9][a-z0-9.-]*|\[[0-9a-f:.]+\])(?::(?:\d{1,5}|\*))?")
 _FORMS = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
 """Bodies that a page may send anywhere without asking first; nothing here takes one."""
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -22,9 +23,18 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 def parse_origins(words: str) -> tuple[str, ...]:
     """ "https://a.example, http://b.example:8080" -> origins in lower case; "*" is any. Raises ValueError."""
+    return _parsed(words, _ORIGIN)
+
+
+def parse_frames(words: str) -> tuple[str, ...]:
+    """As `parse_origins`; "https://*.example.org" is any host below, "http://localhost:*" any port."""
+    return _parsed(words, _FRAME)
+
+
+def _parsed(words: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
     origins = tuple(word.strip().lower().rstrip("/") for word in words.split(",") if word.strip())
     for origin in origins:
-        if origin != "*" and not _ORIGIN.fullmatch(origin):
+        if origin != "*" and not pattern.fullmatch(origin):
             raise ValueError(f"{origin!r}: expected origins such as https://pages.example, or *")
     return origins
 

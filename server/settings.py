@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from everslide.server.hosts import parse_hosts
-from everslide.server.origins import parse_origins
+from everslide.server.origins import parse_frames, parse_origins
 from everslide.server.proxies import parse_networks
 
 GIB = 2**30
@@ -120,7 +120,7 @@ class Settings:
         "Origins whose pages may use the server, comma-separated; '*' lets any page read, none write.",
     )
     frame_ancestors: str = _setting(
-        "", Checked(parse_origins), "Origins whose pages may show the viewer in a frame, comma-separated; '*' is any."
+        "", Checked(parse_frames), "Origins whose pages may show the viewer in a frame, comma-separated; '*' is any."
     )
     hosts: str = _setting(
         "",

@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from everslide.server.hosts import Hosts, parse_hosts
-from everslide.server.origins import parse_origins
+from everslide.server.origins import parse_frames, parse_origins
 from everslide.server.serving import Server
 from everslide.server.tiles import TileService
 from tests.server.test_http import TILE, VIEW, client_of
@@ -156,6 +156,9 @@ def test_names_that_the_server_answers_to(host: str, local: bool, network: bool)
         (parse_origins, "pages.example"),
         (parse_origins, "https://a.example; script-src *"),
         (parse_origins, "'self'"),
+        (parse_origins, "https://*.example.org"),
+        (parse_frames, "https://a.example; script-src *"),
+        (parse_frames, "'none'"),
     ],
 )
 def test_the_settings_are_checked(parse: object, words: str) -> None:

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { parseJson, tileUrl, type Slide } from "../../viewer/src/api.js";
+import { here, parseJson, tileUrl, type Slide } from "../../viewer/src/api.js";
+import { freshId } from "../../viewer/src/identifier.js";
 import { Finals } from "../../viewer/src/finals.js";
 import {
   type Extent,
@@ -228,6 +229,16 @@ describe("permalink", () => {
 });
 
 describe("interface to the server", () => {
+  test("fresh ids are UUIDs, each another one, also where the browser has no randomUUID", () => {
+    const ids = Array.from({ length: 100 }, freshId);
+    assert.equal(new Set(ids).size, 100);
+    for (const id of ids) assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  });
+
+  test("addresses are below the page's own path", () => {
+    assert.equal(here("/api/slides"), "api/slides");
+  });
+
   test("seeds keep all their digits", () => {
     assert.deepEqual(parseJson('{"seed": 18446744073709551615, "width": 3}'), {
       seed: "18446744073709551615",

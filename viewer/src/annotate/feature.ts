@@ -1,5 +1,6 @@
 /** Annotations as GeoJSON features, in the form in which QuPath exports and imports them. */
 
+import { freshId } from "../identifier.js";
 import type { Geometry, Position } from "./shapes.js";
 
 export type Rgb = readonly [number, number, number];
@@ -35,7 +36,7 @@ export const LABELS: readonly Label[] = [
 /** Of annotations without a label. */
 export const PLAIN: Rgb = [40, 70, 170];
 
-export function featureOf(geometry: Geometry, label: string, color: Rgb, id: string = crypto.randomUUID()): Feature {
+export function featureOf(geometry: Geometry, label: string, color: Rgb, id: string = freshId()): Feature {
   return { type: "Feature", id, geometry, properties: labelled({ objectType: "annotation" }, label, color) };
 }
 
@@ -95,7 +96,7 @@ function checked(feature: unknown, number: number): Feature {
   const usable = typeof id === "string" && /^[A-Za-z0-9-]{1,64}$/.test(id);
   return {
     type,
-    id: usable ? id : crypto.randomUUID(),
+    id: usable ? id : freshId(),
     geometry,
     properties: { objectType: "annotation", ...properties },
   };
