@@ -21,7 +21,7 @@ def to_8_bits(values: NDArray[Any], bits: int = 8) -> Pixels:
     0 .. 1, or 0 .. 255, or counts as integers are.
     """
     if values.dtype == np.bool_:
-        return values.astype(np.uint8) * np.uint8(255)
+        return np.where(values, np.uint8(255), np.uint8(0))
     if values.dtype == np.uint8 and bits >= 8:
         return values
     if values.dtype.kind not in "uif" or values.size == 0:
@@ -37,7 +37,8 @@ def to_8_bits(values: NDArray[Any], bits: int = 8) -> Pixels:
         white = float(2**bits - 1)
     else:
         white = float(2 ** next(depth for depth in DEPTHS if 2**depth > high and depth >= bits) - 1)
-    return np.rint(values.astype(np.float32) * np.float32(255 / white)).clip(0, 255).astype(np.uint8)
+    levels: Pixels = np.rint(values.astype(np.float32) * np.float32(255 / white)).clip(0, 255).astype(np.uint8)
+    return levels
 
 
 def on_white(colour: Pixels, alpha: Pixels, premultiplied: bool = False) -> Pixels:

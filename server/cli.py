@@ -182,11 +182,12 @@ def worker(scheduler: str, model: str, files: ModelFiles, windows: int, name: st
 @with_settings
 @click.argument("slide")
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="*.ome.tiff, .png, .jpeg, .dzi"
+    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="*.ome.tiff, .tif, .png, .jpeg, .dzi"
 )
 @click.option("--region", metavar="X,Y,WIDTH,HEIGHT", help="In 20x pixels; the whole slide by default.")
 @click.option("--magnification", type=float, default=20.0, show_default=True, help="Of the finest pixels.")
 @click.option("--lossless", is_flag=True, help="For OME-TIFF: deflate instead of JPEG.")
+@click.option("--dry-run", is_flag=True, help="Only tell how much there is to paint, and how long it takes.")
 @click.option("--steps", type=int, help="Steps from noise to detail, where the model offers a choice.")
 @click.option("--guidance", type=float, default=1.0, show_default=True, help="Classifier-free, where it offers that.")
 @with_model
@@ -197,6 +198,7 @@ def export(
     region: str | None,
     magnification: float,
     lossless: bool,
+    dry_run: bool,
     steps: int | None,
     guidance: float,
     model: str,
@@ -214,7 +216,9 @@ def export(
         settings = replace(settings, cache=default_cache())
     try:
         entry = entry_of(slide, model, Manner(steps, guidance))
-        run_export(settings, entry, files, out, region, magnification, lossless)
+        run_export(settings, entry, files, out, region, magnification, lossless, click.echo, dry_run)
     except (EverslideError, StoreError, OSError) as error:
         raise click.ClickException(str(error)) from error
+    if dry_run:
+        return
     click.echo(f"{out}: {out.stat().st_size} bytes, SYNTHETIC - not for diagnosis")
