@@ -24,6 +24,7 @@ from everslide.server.shapes import (
     ViewportPost,
     content,
 )
+from everslide.server.slide_window import default_part, view_of
 from everslide.server.tiles import ServedSlide, TileService
 from everslide.server.viewports import Viewport
 
@@ -56,10 +57,14 @@ def _add_facts(app: OpenAPI, service: TileService) -> None:
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    @app.get("/slides/<name>.dzi", tags=_TAG, responses={200: content("application/xml", "Deep Zoom descriptor.")})
+    @app.get(
+        "/slides/<name>.dzi",
+        tags=_TAG,
+        responses={200: content("application/xml", "Deep Zoom descriptor."), 400: ErrorAnswer, 404: ErrorAnswer},
+    )
     def descriptor(path: SlidePath) -> Response:
-        """The slide as a Deep Zoom image."""
-        xml = service.slide(path.name).zoom.descriptor(JPEG.suffix)
+        """The slide as a Deep Zoom image; of a slide without an end a part, `NAME@X,Y,WIDTH,HEIGHT`."""
+        xml = view_of(service, path.name).zoom.descriptor(JPEG.suffix)
         return revalidated(Response(xml, mimetype="application/xml"))
 
 
@@ -125,6 +130,7 @@ def _progress(service: TileService, name: str) -> dict[str, object]:
 def metadata(slide: ServedSlide) -> dict[str, object]:
     """Facts of a slide, as JSON."""
     is_slide, root = slide.entry.slide, request.script_root
+    shown = default_part(slide) if is_slide.unbounded else is_slide.name
     return {
         "id": is_slide.name,
         "title": slide.entry.title,
@@ -147,7 +153,7 @@ def metadata(slide: ServedSlide) -> dict[str, object]:
         "version": version(),
         "synthetic": True,
         "notice": NOTICE,
-        "dzi": f"{root}/slides/{is_slide.name}.dzi",
+        "dzi": f"{root}/slides/{shown}.dzi",
         "tiles": f"{root}/slides/{is_slide.name}_files/{{level}}/{{col}}_{{row}}.{JPEG.suffix}",
-        "iiif": f"{root}/iiif/3/{is_slide.name}",
+        "iiif": f"{root}/iiif/3/{shown}",
     }
