@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from everslide.model.errors import EverslideError
+from everslide.server.errors import SettingsError
 from everslide.server.painters import MODELS, ModelFiles
 from everslide.server.settings import Settings, default_cache, default_data, with_settings
 from everslide.viewer import STATIC_DIR
 
 if TYPE_CHECKING:
     from everslide.server.assembly import Assembly
+    from everslide.server.documents import Documents
 
 
 class Commands(click.Group):
@@ -120,34 +122,64 @@ def serve(
     from everslide.server.assembly import assemble
     from everslide.server.slides import Catalogue, demo_entries, parse_spec, read_slides
 
-    settings = replace(settings, data=settings.data or default_data())
-    if no_cache:
-        settings = replace(settings, cache=None)
-    elif settings.cache is None and settings.redis is None:
-        settings = replace(settings, cache=default_cache())
     try:
+        documents = _documents(settings)
+        settings = replace(settings, cache=None) if no_cache else _with_cache(settings)
         own = [parse_spec(spec, model) for spec in specs] + (read_slides(file, model) if file else [])
         catalogue = Catalogue((*demo_entries(model), *own))
         assembly = assemble(settings, catalogue, {model: files})
     except (EverslideError, StoreError) as error:
         raise click.ClickException(str(error)) from error
-    _serve(assembly, settings, open_browser)
+    _serve(assembly, settings, documents, open_browser)
 
 
-def _serve(assembly: Assembly, settings: Settings, open_browser: bool) -> None:
+def _documents(settings: Settings) -> Documents:
+    """Where people's work is kept; nowhere, and that is told, where they have no folder. Raises SettingsError where the
+    folder that was named cannot be used."""
+    from everslide.server.documents import Documents
+    from everslide.server.folders import NoDocuments, check_folder, default_folder
+
+    if settings.data is not None:
+        return Documents(check_folder(settings.data, "data"))
+    try:
+        return Documents(default_folder(default_data, "data"))
+    except SettingsError as error:
+        click.echo(f"Annotations, tours and new slides cannot be kept. {error}", err=True)
+        return NoDocuments(str(error))
+
+
+def _with_cache(settings: Settings) -> Settings:
+    """The settings with a folder of tiles; without one, which is told, where the user has none. Raises SettingsError
+    where the folder that was named cannot be used."""
+    from everslide.server.folders import check_folder, default_folder
+
+    if settings.cache is not None:
+        return replace(settings, cache=check_folder(settings.cache, "cache"))
+    if settings.redis is not None:
+        return settings
+    try:
+        return replace(settings, cache=default_folder(default_cache, "cache"))
+    except SettingsError as error:
+        click.echo(f"Painted tiles are kept in memory only. {error}", err=True)
+        return settings
+
+
+def _serve(assembly: Assembly, settings: Settings, documents: Documents, open_browser: bool) -> None:
     """Serve until a signal comes."""
     from everslide.server.app import create_app
-    from everslide.server.documents import Documents
     from everslide.server.serving import Server, wait_for_signal
 
     threads = settings.threads + settings.event_streams
     try:
-        app = create_app(assembly.service, STATIC_DIR, settings, Documents(settings.data))
+        app = create_app(assembly.service, STATIC_DIR, settings, documents)
         server = Server(app, settings.host, settings.port, threads)
-    except OSError as error:
+    except EverslideError as error:
         assembly.close()
-        where = f"{settings.host}:{settings.port}"
-        raise click.ClickException(f"cannot listen on {where}: {error.strerror or error}; try --port 0") from error
+        raise click.ClickException(str(error)) from error
+    except (OSError, ValueError) as error:  # a name that is none is a ValueError, sometimes
+        assembly.close()
+        where, reason = f"{settings.host}:{settings.port}", getattr(error, "strerror", None) or error
+        raise click.ClickException(f"cannot listen on {where}: {reason}; try --host 127.0.0.1 --port 0") from error
     server.start()
     click.echo(f"Everslide is at {server.address}")
     if open_browser:
@@ -212,9 +244,8 @@ def export(
     from everslide.model.manner import Manner
     from everslide.server.exporting import entry_of, run_export
 
-    if settings.cache is None and settings.redis is None:
-        settings = replace(settings, cache=default_cache())
     try:
+        settings = _with_cache(settings)
         entry = entry_of(slide, model, Manner(steps, guidance))
         run_export(settings, entry, files, out, region, magnification, lossless, click.echo, dry_run)
     except (EverslideError, StoreError, OSError) as error:

@@ -1,6 +1,7 @@
 """Errors of the service, and the HTTP status of each.
 
 EverslideError
+ +- SettingsError     the server is started with settings that cannot be
  +- RequestError      tells what was expected, what was found, and what to do
      +- MalformedError  a part of the address cannot be read at all
      +- TooLargeError   more is asked for than one request may cost
@@ -22,6 +23,10 @@ EverslideError
 from __future__ import annotations
 
 from everslide.model.errors import EverslideError
+
+
+class SettingsError(EverslideError):
+    """The server is started with settings that cannot be."""
 
 
 class RequestError(EverslideError):

@@ -20,6 +20,7 @@ GIB = 2**30
 MIB = 2**20
 RESERVED_THREADS = 6
 """Threads that never wait for the painter, so that previews and cached tiles are always served at once."""
+_URL = re.compile(r"[a-z][a-z0-9+.-]{1,20}://[!-~]{1,500}")
 _TOKEN = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 
@@ -64,6 +65,12 @@ def check_token(token: str) -> None:
         )
 
 
+def check_url(url: str) -> None:
+    """Raises ValueError for what has no scheme."""
+    if not _URL.fullmatch(url):
+        raise ValueError(f"{url!r}: expected an address such as redis://127.0.0.1:6379/0 or tcp://127.0.0.1:8786")
+
+
 def _setting(default: Any, kind: Any, help: str, shown: str | None = None) -> Any:
     """A field that is a flag too. kind: click's type of it. shown: the default in words."""
     return field(default=default, metadata={"kind": kind, "help": help, "shown": shown})
@@ -103,13 +110,15 @@ class Settings:
         0, click.IntRange(0, 64), "Tiles painted at the same time; 0 takes what suits the engine.", "0"
     )
     redis: str | None = _setting(
-        None, str, "Redis server that several processes share, such as redis://127.0.0.1:6379/0."
+        None, Checked(check_url), "Redis server that several processes share, such as redis://127.0.0.1:6379/0."
     )
     lease_seconds: float = _setting(
         10.0, click.FloatRange(0.1, 600), "How long the work of a process that died is left alone."
     )
     scheduler: str | None = _setting(
-        None, str, "Dask scheduler whose workers paint, such as tcp://127.0.0.1:8786; this process by default."
+        None,
+        Checked(check_url),
+        "Dask scheduler whose workers paint, such as tcp://127.0.0.1:8786; this process by default.",
     )
     token: str | None = _setting(
         None, Checked(check_token), "Token for everything that changes or costs; none is asked for by default."

@@ -86,7 +86,7 @@ def default_part(slide: ServedSlide) -> str:
 
 def _step(slide: ServedSlide) -> int:
     """20x pixels of a pixel of the coarsest painted plane: parts begin at whole ones."""
-    return 2 ** slide.zoom.scale(slide.zoom.min_level)
+    return int(2 ** slide.zoom.scale(slide.zoom.min_level))
 
 
 def _part(slide: ServedSlide, base: str, part: str) -> View:

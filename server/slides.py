@@ -76,7 +76,7 @@ def read_slides(path: Path, model: str) -> list[Entry]:
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SlideError(f"{path}: cannot be read as TOML: {error}") from error
+        raise SlideError(f"{path}: cannot be read as TOML: {error}{_about_paths(error)}") from error
     tables = document.pop("slide", None)
     if document:
         raise SlideError(f"{path}: unknown field {min(document)!r}: expected tables [[slide]] only")
@@ -85,6 +85,13 @@ def read_slides(path: Path, model: str) -> list[Entry]:
     return [
         _entry(f"{path}: slide {number}", path.parent, table, model) for number, table in enumerate(tables, start=1)
     ]
+
+
+def _about_paths(error: Exception) -> str:
+    """A hint for the slip that is made with paths of Windows."""
+    if "\\" not in str(error) and "hex" not in str(error).lower():
+        return ""
+    return r"; a path with \ stands in single quotes: parent = 'C:\slides\one.png'"
 
 
 def _entry(where: str, folder: Path, table: dict[str, object], model: str) -> Entry:
@@ -102,6 +109,11 @@ def _entry(where: str, folder: Path, table: dict[str, object], model: str) -> En
     parent, um_per_px, like = (values.pop(name, None) for name in ("parent", "mpp", "reference"))
     if (parent is None) != (um_per_px is None):
         raise SlideError(f"{where}: expected both of the fields parent and mpp, or none")
+    for name, path in (("parent", parent), ("reference", like)):
+        if path is not None and not str(path).isprintable():
+            raise SlideError(
+                f"{where}: field {name!r}: control characters in {path!r}{_about_paths(ValueError('hex'))}"
+            )
     chosen = {name: values.pop(name) for name in ("steps", "guidance") if name in values}
     try:
         values["manner"] = Manner(**chosen)  # type: ignore[arg-type]  # names and types were checked above
