@@ -5,6 +5,8 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { here, parseJson, tileUrl, type Slide } from "../../viewer/src/api.js";
+import { tilesWords } from "../../viewer/src/export/panel.js";
+import { regionSize } from "../../viewer/src/export/region.js";
 import { freshId } from "../../viewer/src/identifier.js";
 import { Finals } from "../../viewer/src/finals.js";
 import {
@@ -225,6 +227,22 @@ describe("permalink", () => {
     assert.ok(!sameHash("#slide=a&x=1&y=2&mag=5", "#slide=a&x=1&y=3&mag=5"));
     assert.ok(!sameHash("#slide=a&x=1&y=2&mag=5", "#slide=a&x=1&y=2&mag=5&rot=10"));
     assert.ok(!sameHash("#slide=a&x=1&y=2&mag=5&fp=1", "#slide=a&x=1&y=2&mag=5&fp=2"));
+  });
+});
+
+describe("the cost of an exported region", () => {
+  test("is told in tiles and time", () => {
+    assert.equal(tilesWords(1, null), "1 tile");
+    assert.equal(tilesWords(12, 0.5), "12 tiles; about 6 s if none is painted yet");
+    assert.equal(tilesWords(1200, 0.5), "1200 tiles; about 10 min if none is painted yet");
+  });
+
+  test("counts every tile that the region touches", () => {
+    const slide = { width: 4096, height: 4096, tile_size: 256, max_level: 12 } as Slide;
+    const area = { x: 250, y: 0, width: 10, height: 256 };
+    assert.deepEqual(regionSize(slide, area, 12), { width: 10, height: 256, tiles: 2, fits: true });
+    assert.equal(regionSize(slide, { x: -500, y: -500, width: 9000, height: 9000 }, 12).tiles, 256);
+    assert.equal(regionSize(slide, area, 11).tiles, 1);
   });
 });
 

@@ -111,7 +111,8 @@ export class NewSlide {
       make(
         "p",
         { class: "hint" },
-        "Below a picture's own pixels all detail is painted: it is synthetic, and not that of the specimen.",
+        "Below a picture's own pixels all detail is painted: it is synthetic, and not that of the specimen. JPEG, PNG, " +
+          "WebP and TIFF of 8 or 16 bits; whole-slide files by “everslide new NAME --parent FILE --mpp 2”.",
       ),
       this.#error,
       make(
