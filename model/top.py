@@ -13,7 +13,8 @@ from PIL import Image
 
 from everslide.model.errors import ImageError
 from everslide.model.geometry import BASE_MPP, TILE_PX, mpp
-from everslide.model.picture import read_rgb
+from everslide.model.picture import MAX_PIXELS, read_rgb
+from everslide.model.sources import is_slide, read_slide
 
 Pixels = NDArray[np.uint8]
 
@@ -77,9 +78,12 @@ def scale_of(um_per_px: float) -> int:
 def read_top(path: Path, um_per_px: float) -> ImageTop:
     """A picture as the topmost plane, shrunk to the next scale where its resolution lies between two.
 
-    Raises ImageError.
+    Of a whole-slide file, which knows its own resolution, `um_per_px` says at which one to read it. Raises ImageError.
     """
-    s, pixels = scale_of(um_per_px), read_rgb(path)
+    s = scale_of(um_per_px)
+    if is_slide(path):
+        return ImageTop(read_slide(path, mpp(s), MAX_PIXELS), s)
+    pixels = read_rgb(path)
     shrink = um_per_px / mpp(s)
     if shrink < 0.98:
         size = (round(pixels.shape[1] * shrink), round(pixels.shape[0] * shrink))

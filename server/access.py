@@ -8,6 +8,7 @@ from flask import Response, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from everslide.server.guards import Guard
+from everslide.server.origins import Asked, Origins
 
 COOKIE = "everslide_token"
 VIEWER_HEADER = "X-Everslide-Viewer"
@@ -16,11 +17,19 @@ VIEWER_HEADER = "X-Everslide-Viewer"
 class Access:
     """Reads tokens and viewers' names from the request at hand."""
 
-    def __init__(self, token: str | None, rate: float) -> None:
+    def __init__(self, token: str | None, rate: float, origins: Origins, framed: bool) -> None:
+        """framed: pages of other sites show the viewer in a frame, so its cookie must go with it."""
         self._guard = Guard(token, rate)
+        self._origins = origins
+        self._framed = framed
+
+    def check_change(self) -> None:
+        """Call before every request. Raises ForeignError, MediaTypeError where another site may have sent it."""
+        self._origins.check_change(_asked())
 
     def admit(self) -> None:
-        """Call before anything that changes or costs. Raises DeniedError, RateError."""
+        """Call before anything that changes or costs. Raises ForeignError, DeniedError, RateError."""
+        self._origins.check_cost(_asked())
         self._guard.admit(request.remote_addr or "", _given())
 
     def allowed(self) -> bool:
@@ -29,8 +38,18 @@ class Access:
 
     def sign_in(self, token: str, response: BaseResponse) -> None:
         """Remember the right token in the browser, where scripts cannot read it."""
-        if self._guard.knows(token):
-            response.set_cookie(COOKIE, token, httponly=True, samesite="Strict", secure=request.is_secure)
+        if not self._guard.knows(token):
+            return
+        path, secure = request.script_root + "/", request.is_secure
+        if self._framed and secure:  # browsers keep cookies of frames apart, and want TLS for that
+            response.set_cookie(COOKIE, token, path=path, httponly=True, samesite="None", secure=True, partitioned=True)
+        else:
+            response.set_cookie(COOKIE, token, path=path, httponly=True, samesite="Strict", secure=secure)
+
+
+def _asked() -> Asked:
+    length = request.content_length or int("chunked" in request.headers.get("Transfer-Encoding", "").lower())
+    return Asked(request.method, request.host, request.scheme, dict(request.headers), request.mimetype, length)
 
 
 def _given() -> str | None:

@@ -73,7 +73,7 @@ def docs_page(spec: dict[str, Any]) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(info["title"])} interface</title>'
         f'<meta name="viewport" content="width=device-width"><h1>{escape(info["title"])} {escape(info["version"])}</h1>'
-        f'<p>{escape(info.get("description", ""))} For programs: <a href="/api/openapi.json">OpenAPI 3.1</a>.</p>{body}'
+        f'<p>{escape(info.get("description", ""))} For programs: <a href="openapi.json">OpenAPI 3.1</a>.</p>{body}'
         "</html>"
     )
 

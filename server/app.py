@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response, jsonify, request
 from flask_cors import CORS
@@ -21,21 +22,29 @@ from everslide.server.access import VIEWER_HEADER, Access
 from everslide.server.annotations import annotation_routes
 from everslide.server.documents import Documents
 from everslide.server.encode import NOTICE
+from everslide.server.entrance import Entrance
 from everslide.server.errors import HTTP_STATUS, RequestError, error_json
 from everslide.server.fast_path import FastPath
+from everslide.server.hosts import Hosts
 from everslide.server.inspect import inspection_routes
 from everslide.server.made import made_slides_routes
 from everslide.server.new_slide import made_slide_routes
+from everslide.server.origins import Origins, parse_frames, parse_origins
+from everslide.server.proxies import TrustedProxies
 from everslide.server.settings import Settings
 from everslide.server.shapes import ErrorAnswer
 from everslide.server.tile_routes import FOREVER, HOUR
 from everslide.server.tiles import TileService
 from everslide.server.tours import tour_routes
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
 SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; connect-src 'self' blob: data:; worker-src 'self' blob:; "
     "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
+"""Completed by the origins whose pages may show the viewer in a frame."""
 MAX_BODY = 1 << 20
 """Bytes of a request's body; larger ones are refused unread."""
 _GZIP_MIN = 1000
@@ -75,7 +84,9 @@ def create_app(
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the provider of Flask has it, its base class has not
     app.url_map.merge_slashes = False  # an address has one spelling
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    access = Access(settings.token, settings.rate)
+    origins, frames = parse_origins(settings.cors_origins), parse_frames(settings.frame_ancestors)
+    access = Access(settings.token, settings.rate, Origins(origins), framed=bool(frames))
+    app.before_request(access.check_change)
     operation_routes.add(app, service, static, access)
     slide_routes.add(app, service, access)
     tile_routes.add(app, service, access)
@@ -86,27 +97,30 @@ def create_app(
         app.register_blueprint(routes(service, documents, access))
     app.register_blueprint(inspection_routes(service, access))
     _add_errors(app, service)
-    _add_headers(app)
-    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
+    common = _common_headers(frames)
+    _add_headers(app, common)
     if origins:
         CORS(
             app,
-            origins=origins,
-            send_wildcard=origins == ["*"],
+            origins=list(origins),
+            send_wildcard=origins == ("*",),
             expose_headers=_READABLE,
             allow_headers=["Authorization", "Content-Type", VIEWER_HEADER],
         )
-    if not origins or origins == ["*"]:  # else every answer varies by its origin
-        app.wsgi_app = FastPath(app.wsgi_app, service, _common_headers(), HOUR, FOREVER)  # type: ignore[method-assign]
+    inner: WSGIApplication = app.wsgi_app
+    if not origins or origins == ("*",):  # else every answer varies by its origin
+        inner = FastPath(inner, service, common, HOUR, FOREVER)
+    hosts = Hosts(settings.hosts, settings.host)
+    app.wsgi_app = Entrance(inner, TrustedProxies(settings.trusted_proxies), hosts, common)  # type: ignore[method-assign]
     return app
 
 
-def _common_headers() -> list[tuple[str, str]]:
-    """Headers of every answer."""
+def _common_headers(frames: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Headers of every answer. frames: origins whose pages may show the viewer in a frame."""
     return [
         ("X-Everslide-Synthetic", "true"),
         ("X-Everslide-Version", version()),
-        ("Content-Security-Policy", SECURITY_POLICY),
+        ("Content-Security-Policy", " ".join((SECURITY_POLICY, *frames))),
         ("X-Content-Type-Options", "nosniff"),
         ("Referrer-Policy", "no-referrer"),
         ("Cross-Origin-Opener-Policy", "same-origin"),
@@ -114,9 +128,7 @@ def _common_headers() -> list[tuple[str, str]]:
     ]
 
 
-def _add_headers(app: Flask) -> None:
-    headers = _common_headers()
-
+def _add_headers(app: Flask, headers: list[tuple[str, str]]) -> None:
     @app.after_request
     def mark(response: Response) -> Response:
         response.headers.update(headers)

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from everslide.model.errors import EverslideError
+from everslide.server.errors import SettingsError
 from everslide.server.painters import MODELS, ModelFiles
 from everslide.server.settings import Settings, default_cache, default_data, with_settings
 from everslide.viewer import STATIC_DIR
 
 if TYPE_CHECKING:
     from everslide.server.assembly import Assembly
+    from everslide.server.documents import Documents
     from everslide.server.slides import Entry
 
 log = logging.getLogger(__name__)
@@ -123,19 +125,16 @@ def serve(
     from everslide.server.assembly import assemble
     from everslide.server.slides import Catalogue, demo_entries, parse_spec, read_slides
 
-    settings = replace(settings, data=settings.data or default_data())
-    if no_cache:
-        settings = replace(settings, cache=None)
-    elif settings.cache is None and settings.redis is None:
-        settings = replace(settings, cache=default_cache())
     try:
+        documents = _documents(settings)
+        settings = replace(settings, cache=None) if no_cache else _with_cache(settings)
         listed, wrong = read_slides(file, model) if file else ([], [])
         catalogue = Catalogue((*demo_entries(model), *(parse_spec(spec, model) for spec in specs)))
         assembly = assemble(settings, catalogue, {model: files}, {entry.slide.model for entry in listed})
     except (EverslideError, StoreError) as error:
         raise click.ClickException(str(error)) from error
     _add_listed(assembly, file, listed, wrong)
-    _serve(assembly, settings, open_browser)
+    _serve(assembly, settings, documents, open_browser)
 
 
 def _add_listed(assembly: Assembly, file: Path | None, listed: list[Entry], wrong: list[str]) -> None:
@@ -149,20 +148,53 @@ def _add_listed(assembly: Assembly, file: Path | None, listed: list[Entry], wron
         log.warning("%s", line)
 
 
-def _serve(assembly: Assembly, settings: Settings, open_browser: bool) -> None:
+def _documents(settings: Settings) -> Documents:
+    """Where people's work is kept; nowhere, and that is told, where they have no folder. Raises SettingsError where the
+    folder that was named cannot be used."""
+    from everslide.server.documents import Documents
+    from everslide.server.folders import NoDocuments, check_folder, default_folder
+
+    if settings.data is not None:
+        return Documents(check_folder(settings.data, "data"))
+    try:
+        return Documents(default_folder(default_data, "data"))
+    except SettingsError as error:
+        click.echo(f"Annotations, tours and new slides cannot be kept. {error}", err=True)
+        return NoDocuments(str(error))
+
+
+def _with_cache(settings: Settings) -> Settings:
+    """The settings with a folder of tiles; without one, which is told, where the user has none. Raises SettingsError
+    where the folder that was named cannot be used."""
+    from everslide.server.folders import check_folder, default_folder
+
+    if settings.cache is not None:
+        return replace(settings, cache=check_folder(settings.cache, "cache"))
+    if settings.redis is not None:
+        return settings
+    try:
+        return replace(settings, cache=default_folder(default_cache, "cache"))
+    except SettingsError as error:
+        click.echo(f"Painted tiles are kept in memory only. {error}", err=True)
+        return settings
+
+
+def _serve(assembly: Assembly, settings: Settings, documents: Documents, open_browser: bool) -> None:
     """Serve until a signal comes."""
     from everslide.server.app import create_app
-    from everslide.server.documents import Documents
     from everslide.server.serving import Server, wait_for_signal
 
     threads = settings.threads + settings.event_streams
     try:
-        app = create_app(assembly.service, STATIC_DIR, settings, Documents(settings.data))
+        app = create_app(assembly.service, STATIC_DIR, settings, documents)
         server = Server(app, settings.host, settings.port, threads)
-    except OSError as error:
+    except EverslideError as error:
         assembly.close()
-        where = f"{settings.host}:{settings.port}"
-        raise click.ClickException(f"cannot listen on {where}: {error.strerror or error}; try --port 0") from error
+        raise click.ClickException(str(error)) from error
+    except (OSError, ValueError) as error:  # a name that is none is a ValueError, sometimes
+        assembly.close()
+        where, reason = f"{settings.host}:{settings.port}", getattr(error, "strerror", None) or error
+        raise click.ClickException(f"cannot listen on {where}: {reason}; try --host 127.0.0.1 --port 0") from error
     server.start()
     click.echo(f"Everslide is at {server.address}")
     if open_browser:
@@ -197,11 +229,12 @@ def worker(scheduler: str, model: str, files: ModelFiles, windows: int, name: st
 @with_settings
 @click.argument("slide")
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="*.ome.tiff, .png, .jpeg, .dzi"
+    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="*.ome.tiff, .tif, .png, .jpeg, .dzi"
 )
 @click.option("--region", metavar="X,Y,WIDTH,HEIGHT", help="In 20x pixels; the whole slide by default.")
 @click.option("--magnification", type=float, default=20.0, show_default=True, help="Of the finest pixels.")
 @click.option("--lossless", is_flag=True, help="For OME-TIFF: deflate instead of JPEG.")
+@click.option("--dry-run", is_flag=True, help="Only tell how much there is to paint, and how long it takes.")
 @click.option("--steps", type=int, help="Steps from noise to detail, where the model offers a choice.")
 @click.option("--guidance", type=float, default=1.0, show_default=True, help="Classifier-free, where it offers that.")
 @with_model
@@ -212,6 +245,7 @@ def export(
     region: str | None,
     magnification: float,
     lossless: bool,
+    dry_run: bool,
     steps: int | None,
     guidance: float,
     model: str,
@@ -225,11 +259,12 @@ def export(
     from everslide.model.manner import Manner
     from everslide.server.exporting import entry_of, run_export
 
-    if settings.cache is None and settings.redis is None:
-        settings = replace(settings, cache=default_cache())
     try:
+        settings = _with_cache(settings)
         entry = entry_of(slide, model, Manner(steps, guidance))
-        run_export(settings, entry, files, out, region, magnification, lossless)
+        run_export(settings, entry, files, out, region, magnification, lossless, click.echo, dry_run)
     except (EverslideError, StoreError, OSError) as error:
         raise click.ClickException(str(error)) from error
+    if dry_run:
+        return
     click.echo(f"{out}: {out.stat().st_size} bytes, SYNTHETIC - not for diagnosis")

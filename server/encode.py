@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from everslide.model.slide import Slide
-from everslide.server.errors import NotFoundError
+from everslide.server.errors import NotFoundError, TooLargeError
 
 Pixels = NDArray[np.uint8]
 NOTICE = "SYNTHETIC - not for diagnosis"
@@ -30,15 +30,16 @@ _PNG_UP = 2
 
 @dataclass(frozen=True)
 class Format:
-    """A format of tiles: its canonical suffix and media type."""
+    """A format of tiles: its canonical suffix, media type, and how many pixels a side it can have."""
 
     suffix: str
     mimetype: str
+    max_side: int
 
 
-JPEG = Format("jpeg", "image/jpeg")
-WEBP = Format("webp", "image/webp")
-PNG = Format("png", "image/png")
+JPEG = Format("jpeg", "image/jpeg", 65_500)
+WEBP = Format("webp", "image/webp", 16_383)
+PNG = Format("png", "image/png", 2**31 - 1)
 FORMATS = {"jpeg": JPEG, "jpg": JPEG, "webp": WEBP, "png": PNG}
 
 
@@ -47,6 +48,16 @@ def format_of(suffix: str) -> Format:
     if suffix not in FORMATS:
         raise NotFoundError(f"one of the suffixes {', '.join(FORMATS)}", repr(suffix[:40]), "ask for .jpeg")
     return FORMATS[suffix]
+
+
+def check_sides(width: int, height: int, fmt: Format) -> None:
+    """Raises TooLargeError where the format ends before the picture does. Call before anything is painted."""
+    if max(width, height) > fmt.max_side:
+        raise TooLargeError(
+            f"at most {fmt.max_side} px a side, which is where {fmt.suffix} ends",
+            f"{width} x {height}",
+            "ask for less, for a coarser level, or for another format",
+        )
 
 
 def mark_of(slide: Slide) -> str:

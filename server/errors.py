@@ -1,11 +1,15 @@
 """Errors of the service, and the HTTP status of each.
 
 EverslideError
+ +- SettingsError     the server is started with settings that cannot be
  +- RequestError      tells what was expected, what was found, and what to do
      +- MalformedError  a part of the address cannot be read at all
      +- TooLargeError   more is asked for than one request may cost
      +- DeniedError     a token is needed, and is missing or wrong
      +- RateError       one client asks for too much in a short time
+     +- ForeignError    a page of another origin asks
+     +- HostError       the client names a host that is not this server
+     +- MediaTypeError  a body that is not JSON
      +- NotFoundError   nothing of that name or number is served here
      +- ConflictError   it cannot be kept beside what is there already
      +- StorageError    the folder of people's own work cannot be read or written
@@ -19,6 +23,10 @@ EverslideError
 from __future__ import annotations
 
 from everslide.model.errors import EverslideError
+
+
+class SettingsError(EverslideError):
+    """The server is started with settings that cannot be."""
 
 
 class RequestError(EverslideError):
@@ -82,12 +90,27 @@ class RateError(RequestError):
     """One client asks for too much in a short time."""
 
 
+class ForeignError(RequestError):
+    """A page of another origin asks."""
+
+
+class HostError(RequestError):
+    """The client names a host that is not this server."""
+
+
+class MediaTypeError(RequestError):
+    """A body that is not JSON."""
+
+
 HTTP_STATUS: dict[type[RequestError], int] = {
     MalformedError: 400,
     DeniedError: 401,
+    ForeignError: 403,
     NotFoundError: 404,
     ConflictError: 409,
     TooLargeError: 413,
+    MediaTypeError: 415,
+    HostError: 421,
     RateError: 429,
     StorageError: 507,
     PaintError: 500,

@@ -20,10 +20,11 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from everslide import version
-from everslide.model.geometry import TILE_PX, Rect, mpp
-from everslide.server.encode import JPEG, JPEG_QUALITY, NOTICE, Format, Pixels, encode
+from everslide.model.geometry import TILE_PX, Rect, magnification, mpp
+from everslide.server.encode import JPEG, JPEG_QUALITY, NOTICE, Format, Pixels, check_sides, encode
 from everslide.server.errors import NotFoundError
 from everslide.server.journal import Journal
+from everslide.server.ome import ome_xml, point_at_levels, sub_ifds_tag
 from everslide.server.regions import check_size, read_region
 from everslide.server.tiles import ServedSlide, TileService
 
@@ -158,8 +159,8 @@ def _padded(pixels: Pixels) -> Pixels:
 
 
 def _write_tiff(pyramid: Pyramid, journal: Journal, path: Path, lossless: bool) -> None:
-    region = pyramid.region
-    with tifffile.TiffWriter(path, bigtiff=pyramid.tiles > 10_000, ome=True) as tiff:
+    region, bigtiff = pyramid.region, pyramid.tiles > 10_000
+    with tifffile.TiffWriter(path, bigtiff=bigtiff, ome=False) as tiff:
         for octave in range(pyramid.octaves + 1):
             width, height = pyramid.size(octave)
             per_cm = 1e4 / (region.mpp * 2**octave)
@@ -169,16 +170,19 @@ def _write_tiff(pyramid: Pyramid, journal: Journal, path: Path, lossless: bool) 
                 shape=(height, width, 3),
                 dtype=np.uint8,
                 tile=(TILE_PX, TILE_PX),
-                subifds=pyramid.octaves if first else 0,
                 subfiletype=0 if first else 1,
                 resolution=(per_cm, per_cm),
                 resolutionunit="CENTIMETER",
                 software=f"Everslide {version()}" if first else False,
-                metadata=_ome(region) if first else None,
+                description=_described(pyramid) if first else None,
+                metadata=None,
+                extratags=[sub_ifds_tag(pyramid.octaves, bigtiff)] if first and pyramid.octaves else [],
                 compression="adobe_deflate" if lossless else "jpeg",
                 photometric="rgb" if lossless else "ycbcr",
                 subsampling=None if lossless else (1, 1),
             )
+    if pyramid.octaves:
+        point_at_levels(path)
 
 
 def _tiles_of(pyramid: Pyramid, journal: Journal, octave: int) -> Iterator[bytes]:
@@ -186,22 +190,23 @@ def _tiles_of(pyramid: Pyramid, journal: Journal, octave: int) -> Iterator[bytes
     return (journal.get(octave, index) for index in range(cols * rows))
 
 
-def _ome(region: Region) -> dict[str, object]:
-    return {
-        "axes": "YXS",
-        "Name": f"{NOTICE}: {region.slide.entry.slide.name}",
-        "Description": region.description,
-        "PhysicalSizeX": region.mpp,
-        "PhysicalSizeXUnit": "µm",
-        "PhysicalSizeY": region.mpp,
-        "PhysicalSizeYUnit": "µm",
-    }
+def _described(pyramid: Pyramid) -> bytes:
+    region = pyramid.region
+    name = f"{NOTICE}: {region.slide.entry.slide.name}"
+    seen = magnification(region.slide.zoom.scale(region.level))
+    return ome_xml(name, region.description, pyramid.size(0), region.mpp, seen, f"Everslide {version()}")
+
+
+def check_field(width: int, height: int, fmt: Format, max_pixels: int) -> None:
+    """Raises TooLargeError where a region is too large for one image. Call before anything is painted."""
+    check_size(width, height, max_pixels)
+    check_sides(width, height + _FOOTER_PX, fmt)
 
 
 def export_field(pyramid: Pyramid, out: Path, fmt: Format, max_pixels: int) -> None:
     """Write a region as one image with a line below it that says what it is. Raises TooLargeError, OSError."""
     rect = pyramid.region.z_rect
-    check_size(rect.width, rect.height, max_pixels)
+    check_field(rect.width, rect.height, fmt, max_pixels)
     image = Image.fromarray(_with_footer(pyramid.whole(0), pyramid.region))
     dpi = 25400 / pyramid.region.mpp
     fresh = out.with_name(f"{out.name}.new")

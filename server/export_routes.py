@@ -39,7 +39,10 @@ def add(app: OpenAPI, service: TileService, access: Access, max_pixels: int) -> 
         access.admit()
         slide = service.slide(path.name)
         region = exports.region_of(slide, body.level, Rect(body.x, body.y, body.width, body.height))
-        check_size(body.width, body.height, max_pixels)
+        if body.format == "ome.tiff":
+            check_size(body.width, body.height, max_pixels)
+        else:
+            exports.check_field(body.width, body.height, JPEG if body.format == "jpeg" else PNG, max_pixels)
         pyramid = exports.Pyramid(service, region, client_gone())
         folder = tempfile.TemporaryDirectory(prefix="everslide-")
         out = Path(folder.name) / f"{slide.entry.slide.name}-{body.level}-{body.x}-{body.y}.{body.format}"

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import math
 import re
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Never
+from typing import Literal, Never
 
 from tqdm import tqdm
 
 from everslide.model.errors import SlideError
-from everslide.model.geometry import BASE_MAGNIFICATION, Rect
+from everslide.model.geometry import BASE_MAGNIFICATION, TILE_PX, Rect, TileIndex
 from everslide.model.manner import OWN, Manner
 from everslide.server.assembly import assemble
-from everslide.server.encode import JPEG, PNG
+from everslide.server.encode import JPEG, PNG, Format
 from everslide.server.errors import MalformedError
-from everslide.server.export import Progress, Pyramid, export_dzi, export_field, export_tiff, region_of
+from everslide.server.export import Progress, Pyramid, check_field, export_dzi, export_field, export_tiff, region_of
+from everslide.server.inspect import Counting
 from everslide.server.painters import ModelFiles
 from everslide.server.settings import MIB, Settings
 from everslide.server.slides import Catalogue, Entry, demo_entries, parse_spec
-from everslide.server.tiles import ServedSlide
+from everslide.server.tiles import ServedSlide, TileService
 
 _REGION = re.compile(r"(\d{1,15}),(\d{1,15}),(\d{1,15}),(\d{1,15})")
 MAX_MEMORY = 64 * MIB
 """Bytes of encoded, and of undecoded tiles in memory: an export asks for every tile about once."""
-SUFFIXES = (".ome.tiff", ".ome.tif", ".png", ".jpeg", ".jpg", ".dzi")
+SUFFIXES: dict[str, Format | Literal["tiff", "dzi"]] = {
+    ".tiff": "tiff",
+    ".tif": "tiff",
+    ".png": PNG,
+    ".jpeg": JPEG,
+    ".jpg": JPEG,
+    ".dzi": "dzi",
+}
+WINDOWS_PER_TILE = 1.2
+"""Of a pyramid: its tiles are as many as their windows, but for those across its border."""
 
 
 def run_export(
@@ -36,10 +48,17 @@ def run_export(
     region: str | None,
     magnification: float,
     lossless: bool,
+    tell: Callable[[str], None],
+    dry_run: bool = False,
 ) -> None:
-    """Write `out`, in the format that its name says. Raises SlideError, StoreError, RequestError, OSError."""
-    if not out.name.endswith(SUFFIXES):
-        raise MalformedError(f"a file that ends in {', '.join(SUFFIXES)}", out.name, "choose another name")
+    """Write `out`, in the format that its name says.
+
+    tell: is told what there is to paint, before that; a dry run ends there. Raises SlideError, StoreError,
+    RequestError, OSError.
+    """
+    kind = kind_of(out)
+    if entry.slide.unbounded and region is None:
+        raise SlideError(f"{entry.slide.name} has no end: say which part with --region X,Y,WIDTH,HEIGHT")
     little = replace(
         settings,
         event_streams=0,
@@ -52,17 +71,66 @@ def run_export(
         level = _level(slide, magnification)
         wanted = region_of(slide, level, _rect(slide, level, region))
         pyramid = Pyramid(assembly.service, wanted)
-        if out.name.endswith((".png", ".jpeg", ".jpg")):
-            export_field(pyramid, out, PNG if out.suffix == ".png" else JPEG, settings.max_pixels)
+        if isinstance(kind, Format):
+            check_field(*pyramid.size(0), kind, settings.max_pixels)
+        tell(plan_of(assembly.service, pyramid, None if isinstance(kind, Format) else pyramid.tiles))
+        if dry_run:
+            return
+        if isinstance(kind, Format):
+            export_field(pyramid, out, kind, settings.max_pixels)
             return
         with tqdm(total=pyramid.tiles, unit="tile", desc=out.name) as bar:
             progress = _shown_on(bar)
-            if out.suffix == ".dzi":
+            if kind == "dzi":
                 export_dzi(pyramid, out, progress)
             else:
                 export_tiff(pyramid, out, lossless, progress)
     finally:
         assembly.close()
+
+
+def kind_of(out: Path) -> Format | Literal["tiff", "dzi"]:
+    """What a file's name says, in capitals or not. Raises MalformedError."""
+    suffix = out.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise MalformedError(f"a file that ends in {', '.join(SUFFIXES)}", out.name, "choose another name")
+    return SUFFIXES[suffix]
+
+
+def plan_of(service: TileService, pyramid: Pyramid, tiles: int | None) -> str:
+    """What is to be painted, and how long that takes at most, in words. tiles: of all levels; None is one image."""
+    width, height = pyramid.size(0)
+    cols, rows = pyramid.grid(0)
+    count, levels = tiles or cols * rows, pyramid.octaves + 1 if tiles else 1
+    words = f"{width} x {height} px in {levels} levels" if tiles else f"{width} x {height} px"
+    seconds = _seconds_per_window(service, pyramid)
+    time_words = (
+        f", about {_duration(pyramid.tiles * WINDOWS_PER_TILE * seconds)} if none is painted yet" if seconds else ""
+    )
+    return f"{words}: {count} tiles{time_words}"
+
+
+def _seconds_per_window(service: TileService, pyramid: Pyramid) -> float | None:
+    """Measured on two coarse tiles, of four windows each; None where there is nothing but glass."""
+    slide = pyramid.region.slide
+    s = max(slide.zoom.scale(pyramid.region.level), service.models[slide.entry.slide.model].top_scale - 1)
+    painter = service.painter_of(slide.entry)
+    if not isinstance(painter, Counting):
+        return None
+    at = TILE_PX << (s - slide.zoom.scale(pyramid.region.level))
+    rect = pyramid.region.z_rect
+    tile = TileIndex(s, (rect.x + rect.width // 2) // at, (rect.y + rect.height // 2) // at)
+    painter.tile(tile)
+    before, started = painter.counts.windows, time.perf_counter()
+    painter.tile(replace(tile, col=tile.col + 2))  # the first one took the time to get going as well
+    windows = painter.counts.windows - before
+    return (time.perf_counter() - started) / windows if windows else None
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _shown_on(bar: tqdm[Never]) -> Progress:

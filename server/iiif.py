@@ -11,7 +11,7 @@ from PIL import Image
 
 from everslide.model.geometry import Rect
 from everslide.server.deepzoom import DeepZoom
-from everslide.server.encode import JPEG, PNG, WEBP, Format, Pixels, encode
+from everslide.server.encode import JPEG, PNG, WEBP, Format, Pixels, check_sides, encode
 from everslide.server.errors import MalformedError, TooLargeError
 
 CONTEXT = "http://iiif.io/api/image/3/context.json"
@@ -69,6 +69,7 @@ def parse(
         raise MalformedError(f"one of the formats {', '.join(FORMATS)}", repr(suffix[:40]), "ask for .jpg")
     if quality not in QUALITIES:
         raise MalformedError(f"one of the qualities {', '.join(QUALITIES)}", repr(quality[:40]), "ask for default")
+    check_sides(width, height, FORMATS[suffix])
     full = l0_rect == Rect(0, 0, *extent)
     area = "full" if full else f"{l0_rect.x},{l0_rect.y},{l0_rect.width},{l0_rect.height}"
     largest = (width, height) == _largest(l0_rect, limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 
 from flask import Response, jsonify, redirect, request
@@ -13,15 +14,16 @@ from everslide.server import iiif
 from everslide.server.access import Access, client_gone, viewer_name
 from everslide.server.encode import NOTICE
 from everslide.server.errors import MalformedError
-from everslide.server.regions import read_region
 from everslide.server.shapes import ErrorAnswer, IIIFImagePath, IIIFInfoPath, content
+from everslide.server.slide_window import View, view_of
 from everslide.server.tile_routes import HOUR, say_synthetic
-from everslide.server.tiles import ServedSlide, TileService
+from everslide.server.tiles import TileService
 
 MAX_AREA = 16_000_000
 """Pixels of an image that is answered."""
 _TAG = [Tag(name="iiif", description="IIIF Image API 3.0, level 2.")]
 _PROFILE_LINK = '<http://iiif.io/api/image/3/level2.json>;rel="profile"'
+_PIXELS = re.compile(r"\d+,\d+,\d+,\d+")
 R = TypeVar("R", bound=BaseResponse)
 _LD_JSON = 'application/ld+json;profile="http://iiif.io/api/image/3/context.json"'
 
@@ -33,16 +35,16 @@ def add(app: OpenAPI, service: TileService, access: Access, max_pixels: int) -> 
     @app.get("/iiif/3/<name>", tags=_TAG, responses={303: {"description": "To info.json."}})
     def base(path: IIIFInfoPath) -> BaseResponse:
         """The image's base address."""
-        service.slide(path.name)
-        return _open(redirect(f"/iiif/3/{path.name}/info.json", 303))
+        view = view_of(service, path.name)
+        return _open(redirect(f"{view.name}/info.json", 303))
 
     @app.get(
         "/iiif/3/<name>/info.json", tags=_TAG, responses={200: content("application/ld+json", "Image information.")}
     )
     def info(path: IIIFInfoPath) -> Response:
         """Image information."""
-        slide = service.slide(path.name)
-        response = jsonify(iiif.info(_base(path.name), slide.zoom, limits, TILE_PX, NOTICE))
+        view = view_of(service, path.name)
+        response = jsonify(iiif.info(_base(view.name), view.zoom, limits, TILE_PX, NOTICE))
         if "application/ld+json" in request.headers.get("Accept", ""):
             response.headers["Content-Type"] = _LD_JSON
         response.headers["Link"] = _PROFILE_LINK
@@ -59,37 +61,46 @@ def add(app: OpenAPI, service: TileService, access: Access, max_pixels: int) -> 
     )
     def image(path: IIIFImagePath) -> Response:
         """A region of a slide, scaled, mirrored, turned; painted if need be."""
-        slide = service.slide(path.name)
+        view = _view(service, path)
+        slide = view.slide
         quality, dot, suffix = path.file.rpartition(".")
         if not dot:
             raise MalformedError("quality.format, such as default.jpg", repr(path.file[:40]), "correct the address")
-        extent = (slide.zoom.slide.width_px, slide.zoom.slide.height_px)
+        extent = (view.zoom.slide.width_px, view.zoom.slide.height_px)
         asked = iiif.parse(extent, limits, path.region, path.size, path.rotation, quality, suffix)
-        tag = f"{slide.fingerprint}-iiif-{asked.canonical}"
+        tag = f"{slide.fingerprint}-iiif-{view.l0_x}-{view.l0_y}-{asked.canonical}"
         if request.if_none_match.contains_weak(tag):
-            return _headers(Response(status=304), slide, asked, tag)
+            return _headers(Response(status=304), view, asked, tag)
         access.admit()
         gone, viewer = client_gone(), viewer_name()
         data = iiif.render(
             asked,
-            slide.zoom,
-            lambda level, z_rect: read_region(service, slide, level, z_rect, gone, viewer),
+            view.zoom,
+            lambda level, z_rect: view.read(service, level, z_rect, gone, viewer),
             slide.mark,
             max_pixels,
         )
-        return _headers(Response(data, mimetype=asked.fmt.mimetype), slide, asked, tag)
+        return _headers(Response(data, mimetype=asked.fmt.mimetype), view, asked, tag)
 
 
-def _headers(response: Response, slide: ServedSlide, asked: iiif.ImageRequest, tag: str) -> Response:
-    base = _base(slide.entry.slide.name)
+def _view(service: TileService, path: IIIFImagePath) -> View:
+    """What an image is taken from; a region in 20x pixels may lie anywhere on a slide without an end."""
+    if "@" not in path.name and _PIXELS.fullmatch(path.region):
+        slide = service.slide(path.name)
+        return View(slide, path.name, slide.zoom)
+    return view_of(service, path.name)
+
+
+def _headers(response: Response, view: View, asked: iiif.ImageRequest, tag: str) -> Response:
+    base = _base(view.name)
     response.headers["Link"] = f'{_PROFILE_LINK}, <{base}/{asked.canonical}>;rel="canonical"'
     response.headers["Cache-Control"] = HOUR
     response.set_etag(tag)
-    return _open(say_synthetic(response, slide, "final"))
+    return _open(say_synthetic(response, view.slide, "final"))
 
 
 def _base(name: str) -> str:
-    return f"{request.host_url}iiif/3/{name}"
+    return f"{request.url_root}iiif/3/{name}"
 
 
 def _open(response: R) -> R:

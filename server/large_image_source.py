@@ -65,7 +65,7 @@ class EverslideTileSource(FileTileSource, metaclass=LruCacheMetaclass):  # type:
     cacheName = "tilesource"  # noqa: N815  # large_image's names
     name = "everslide"
     extensions = {None: SourcePriority.HIGHER}  # noqa: RUF012  # large_image reads it from the class
-    nameMatches = {r"^.*\.everslide\.ya?ml$": SourcePriority.PREFERRED}  # noqa: RUF012, N815
+    nameMatches = {r"(?i)^.*\.everslide\.ya?ml$": SourcePriority.PREFERRED}  # noqa: RUF012, N815
     mimeTypes: dict[str | None, SourcePriority] = {}  # noqa: RUF012, N815
 
     def __init__(self, path: str | Path, **kwargs: Any) -> None:
@@ -80,6 +80,12 @@ class EverslideTileSource(FileTileSource, metaclass=LruCacheMetaclass):  # type:
         except (EverslideError, StoreError) as error:
             raise TileSourceError(f"{path}: {error}") from error
         self._open(assembly, slide)
+
+    @classmethod
+    def canRead(cls, path: str | Path | dict[Any, Any], *args: Any, **kwargs: Any) -> bool:  # noqa: N802
+        """Whether it is named as one of these. What is wrong with it is told when it is opened: large_image asks other
+        sources after a no, and in the end says only that there is none."""
+        return _is_ours(str(path)) and (str(path).lower().startswith(_SCHEME) or Path(str(path)).exists())
 
     def _open(self, assembly: Assembly, slide: Slide) -> None:
         self._service = assembly.service
@@ -137,13 +143,17 @@ class EverslideTileSource(FileTileSource, metaclass=LruCacheMetaclass):  # type:
         return self._outputTile(pixels, TILE_FORMAT_NUMPY, x, y, z, pilImageAllowed, numpyAllowed, **kwargs)
 
 
+def _is_ours(path: str) -> bool:
+    return path.lower().startswith(_SCHEME) or path.lower().endswith(_SUFFIXES)
+
+
 def _read(path: str) -> SlideFile:
     """Raises TileSourceError, which names the file and the field."""
-    if path.startswith(_SCHEME):
+    if path.lower().startswith(_SCHEME):
         parts = urlsplit(path)
         given: dict[str, object] = {**dict(parse_qsl(parts.query)), "name": unquote(parts.netloc)}
         return _checked(path, given, Path())
-    if not path.endswith(_SUFFIXES):
+    if not _is_ours(path):
         raise TileSourceError(f"{path}: expected a name that ends in {' or '.join(_SUFFIXES)}, or {_SCHEME}NAME?seed=7")
     file = Path(path)
     if not file.is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from flask import Response, jsonify, redirect, request, send_from_directory
 from flask_openapi3 import OpenAPI, Tag
@@ -29,7 +30,7 @@ def _add_page(app: OpenAPI, static: Path, access: Access) -> None:
     def page() -> BaseResponse:
         """The viewer. With ?token=TOKEN the browser remembers the token, and the address loses it."""
         if "token" in request.args:
-            response = redirect("/", 303)
+            response = redirect("./", 303)
             access.sign_in(request.args["token"], response)
             response.headers["Cache-Control"] = "no-store"
             return response
@@ -46,14 +47,17 @@ def _add_docs(app: OpenAPI) -> None:
     @app.get("/api/openapi.json", tags=_TAG, responses={200: content("application/json", "OpenAPI 3.1.")})
     def openapi() -> Response:
         """This interface, for programs."""
-        return revalidated(jsonify(described(app.api_doc, app.url_map, app.view_functions)))
+        return revalidated(jsonify(_described(app)))
 
     @app.get("/api/docs", tags=_TAG, responses={200: content("text/html", "A page.")})
     def docs() -> Response:
         """This interface, for people."""
-        return revalidated(
-            Response(docs_page(described(app.api_doc, app.url_map, app.view_functions)), mimetype="text/html")
-        )
+        return revalidated(Response(docs_page(_described(app)), mimetype="text/html"))
+
+
+def _described(app: OpenAPI) -> dict[str, Any]:
+    spec = described(app.api_doc, app.url_map, app.view_functions)
+    return spec | {"servers": [{"url": request.script_root or "/"}]}
 
 
 def _add_health(app: OpenAPI, service: TileService) -> None:

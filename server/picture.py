@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from everslide.model.errors import ImageError
 from everslide.model.geometry import BASE_MPP, TILE_PX, mpp
+from everslide.model.picture import FORMATS, Limits, read_picture
 from everslide.model.top import ImageTop
 from everslide.server.encode import PNG, Pixels, decode, encode
 from everslide.server.errors import MalformedError
 from everslide.server.fields import number
 
 PICTURES = "pictures"
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
 MAX_SIDE_PX = 8192
 MAX_PIXELS = 16_000_000
 COARSEST = 8
@@ -77,15 +78,15 @@ def _read(data: object) -> Pixels:
     if not isinstance(data, str):
         raise MalformedError(expected, type(data).__name__, "send the file's content")
     try:
-        with Image.open(io.BytesIO(base64.b64decode(data, validate=True)), formats=FORMATS) as image:
-            if max(image.size) > MAX_SIDE_PX or image.width * image.height > MAX_PIXELS:
-                found = f"{image.width} x {image.height} px"
-                raise MalformedError(
-                    f"at most {MAX_SIDE_PX} px a side and {MAX_PIXELS} px", found, "send a smaller one"
-                )
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, binascii.Error, Image.DecompressionBombError) as error:
+        file = io.BytesIO(base64.b64decode(data, validate=True))
+    except (ValueError, binascii.Error) as error:
         raise MalformedError(expected, str(error)[:80], "choose another file") from error
+    try:
+        return read_picture(file, Limits(max_side=MAX_SIDE_PX, max_pixels=MAX_PIXELS))
+    except ImageError as error:
+        raise MalformedError(
+            f"a picture ({', '.join(FORMATS)})", f"one that {error}"[:300], "choose another"
+        ) from error
 
 
 def _resampled(pixels: Pixels, factor: float) -> Pixels:

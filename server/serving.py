@@ -15,7 +15,7 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.trigger import trigger
 
-from everslide.server.fast_path import FastPath
+from everslide.server.entrance import Entrance
 from everslide.server.tile_channel import TileChannel
 
 if TYPE_CHECKING:
@@ -59,11 +59,12 @@ class Server:
             threads=threads,
             channel_request_lookahead=1,  # or `waitress.client_disconnected` never says so
             channel_timeout=180,
+            clear_untrusted_proxy_headers=False,  # the application reads them, and knows whom to trust
             ident="everslide",
         )
-        fast = getattr(app, "wsgi_app", None)
-        if isinstance(fast, FastPath):
-            channels = type("Channels", (TileChannel,), {"tiles": fast})
+        entrance = getattr(app, "wsgi_app", None)
+        if isinstance(entrance, Entrance) and entrance.tiles is not None:
+            channels = type("Channels", (TileChannel,), {"tiles": entrance.tiles, "hosts": entrance.hosts})
             for listener in self._sockets.values():
                 listener.channel_class = channels
         self.host = host

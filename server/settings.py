@@ -12,10 +12,16 @@ from typing import Any
 
 import click
 
+from everslide.server.hosts import parse_hosts
+from everslide.server.origins import parse_frames, parse_origins
+from everslide.server.proxies import parse_networks
+
 GIB = 2**30
 MIB = 2**20
 RESERVED_THREADS = 6
 """Threads that never wait for the painter, so that previews and cached tiles are always served at once."""
+_URL = re.compile(r"[a-z][a-z0-9+.-]{1,20}://[!-~]{1,500}")
+_TOKEN = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 
 
@@ -32,6 +38,37 @@ class ByteSize(click.ParamType[int]):
             self.fail(f"{value!r}: expected a size such as 8GiB or 500MB", param, ctx)
         base = 1024 if match[3] else 1000
         return int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
+
+
+class Checked(click.ParamType[str]):
+    """A text that `parse` takes. parse: raises ValueError, which says what was expected."""
+
+    name = "text"
+
+    def __init__(self, parse: Callable[[str], object]) -> None:
+        self._parse = parse
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            self._parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
+def check_token(token: str) -> None:
+    """Raises ValueError for a token that cannot travel in a header."""
+    if not _TOKEN.fullmatch(token):
+        raise ValueError(
+            "expected 1 to 256 ASCII characters (letters, digits, signs), such as those that `openssl rand -hex 24` "
+            "prints: others do not travel in a header"
+        )
+
+
+def check_url(url: str) -> None:
+    """Raises ValueError for what has no scheme."""
+    if not _URL.fullmatch(url):
+        raise ValueError(f"{url!r}: expected an address such as redis://127.0.0.1:6379/0 or tcp://127.0.0.1:8786")
 
 
 def _setting(default: Any, kind: Any, help: str, shown: str | None = None) -> Any:
@@ -73,16 +110,37 @@ class Settings:
         0, click.IntRange(0, 64), "Tiles painted at the same time; 0 takes what suits the engine.", "0"
     )
     redis: str | None = _setting(
-        None, str, "Redis server that several processes share, such as redis://127.0.0.1:6379/0."
+        None, Checked(check_url), "Redis server that several processes share, such as redis://127.0.0.1:6379/0."
     )
     lease_seconds: float = _setting(
         10.0, click.FloatRange(0.1, 600), "How long the work of a process that died is left alone."
     )
     scheduler: str | None = _setting(
-        None, str, "Dask scheduler whose workers paint, such as tcp://127.0.0.1:8786; this process by default."
+        None,
+        Checked(check_url),
+        "Dask scheduler whose workers paint, such as tcp://127.0.0.1:8786; this process by default.",
     )
-    token: str | None = _setting(None, str, "Token for everything that changes or costs; none is asked for by default.")
-    cors_origins: str = _setting("", str, "Origins whose pages may read tiles, comma-separated; '*' is any.")
+    token: str | None = _setting(
+        None, Checked(check_token), "Token for everything that changes or costs; none is asked for by default."
+    )
+    cors_origins: str = _setting(
+        "",
+        Checked(parse_origins),
+        "Origins whose pages may use the server, comma-separated; '*' lets any page read, none write.",
+    )
+    frame_ancestors: str = _setting(
+        "", Checked(parse_frames), "Origins whose pages may show the viewer in a frame, comma-separated; '*' is any."
+    )
+    hosts: str = _setting(
+        "",
+        Checked(parse_hosts),
+        "Public names that the server is reached by, comma-separated, such as slides.example.org; '*' is any.",
+    )
+    trusted_proxies: str = _setting(
+        "",
+        Checked(parse_networks),
+        "Addresses or networks of proxies whose X-Forwarded-For, -Proto, -Host and -Prefix count, comma-separated.",
+    )
     rate: float = _setting(
         100.0, click.FloatRange(0), "Requests a second that one client may let paint or compute; 0 is any number."
     )

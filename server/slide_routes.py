@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 from flask_openapi3 import OpenAPI, Tag
 
 from everslide import version
@@ -24,6 +24,7 @@ from everslide.server.shapes import (
     ViewportPost,
     content,
 )
+from everslide.server.slide_window import default_part, view_of
 from everslide.server.tiles import ServedSlide, TileService
 from everslide.server.viewports import Viewport
 
@@ -56,10 +57,14 @@ def _add_facts(app: OpenAPI, service: TileService) -> None:
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    @app.get("/slides/<name>.dzi", tags=_TAG, responses={200: content("application/xml", "Deep Zoom descriptor.")})
+    @app.get(
+        "/slides/<name>.dzi",
+        tags=_TAG,
+        responses={200: content("application/xml", "Deep Zoom descriptor."), 400: ErrorAnswer, 404: ErrorAnswer},
+    )
     def descriptor(path: SlidePath) -> Response:
-        """The slide as a Deep Zoom image."""
-        xml = service.slide(path.name).zoom.descriptor(JPEG.suffix)
+        """The slide as a Deep Zoom image; of a slide without an end a part, `NAME@X,Y,WIDTH,HEIGHT`."""
+        xml = view_of(service, path.name).zoom.descriptor(JPEG.suffix)
         return revalidated(Response(xml, mimetype="application/xml"))
 
 
@@ -124,7 +129,8 @@ def _progress(service: TileService, name: str) -> dict[str, object]:
 
 def metadata(slide: ServedSlide) -> dict[str, object]:
     """Facts of a slide, as JSON."""
-    is_slide = slide.entry.slide
+    is_slide, root = slide.entry.slide, request.script_root
+    shown = default_part(slide) if is_slide.unbounded else is_slide.name
     return {
         "id": is_slide.name,
         "title": slide.entry.title,
@@ -148,7 +154,7 @@ def metadata(slide: ServedSlide) -> dict[str, object]:
         "version": version(),
         "synthetic": True,
         "notice": NOTICE,
-        "dzi": f"/slides/{is_slide.name}.dzi",
-        "tiles": f"/slides/{is_slide.name}_files/{{level}}/{{col}}_{{row}}.{JPEG.suffix}",
-        "iiif": f"/iiif/3/{is_slide.name}",
+        "dzi": f"{root}/slides/{shown}.dzi",
+        "tiles": f"{root}/slides/{is_slide.name}_files/{{level}}/{{col}}_{{row}}.{JPEG.suffix}",
+        "iiif": f"{root}/iiif/3/{shown}",
     }

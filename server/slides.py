@@ -115,7 +115,7 @@ def _tables(path: Path, text: str, wrong: list[str]) -> list[tuple[int, dict[str
             document = tomllib.loads("\n" * before + text[begin:end])
         except tomllib.TOMLDecodeError as error:
             which = f"slide {number}: " if number else ""
-            wrong.append(f"{path}: {which}cannot be read as TOML: {error}")
+            wrong.append(f"{path}: {which}cannot be read as TOML: {error}{_about_paths(error)}")
         else:
             found += [(number, table) for table in _slides_in(path, document, wrong)]
     return found
@@ -128,6 +128,13 @@ def _slides_in(path: Path, document: dict[str, Any], wrong: list[str]) -> list[d
         wrong.append(f"{path}: missing field 'slide': expected one or more tables [[slide]]")
         return []
     return tables
+
+
+def _about_paths(error: Exception) -> str:
+    """A hint for the slip that is made with paths of Windows."""
+    if "\\" not in str(error) and "hex" not in str(error).lower():
+        return ""
+    return r"; a path with \ stands in single quotes: parent = 'C:\slides\one.png'"
 
 
 def _entry(where: str, folder: Path, table: dict[str, Any], model: str) -> Entry:
@@ -147,6 +154,11 @@ def _entry(where: str, folder: Path, table: dict[str, Any], model: str) -> Entry
     parent, um_per_px, like = (values.pop(name, None) for name in ("parent", "mpp", "reference"))
     if (parent is None) != (um_per_px is None):
         raise SlideError(f"{where}: expected both of the fields parent and mpp, or none")
+    for name, path in (("parent", parent), ("reference", like)):
+        if path is not None and not str(path).isprintable():
+            raise SlideError(
+                f"{where}: field {name!r}: control characters in {path!r}{_about_paths(ValueError('hex'))}"
+            )
     chosen = {name: values.pop(name) for name in ("steps", "guidance") if name in values}
     try:
         values["manner"] = Manner(**chosen)

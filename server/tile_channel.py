@@ -14,20 +14,22 @@ from functools import lru_cache
 from waitress.channel import HTTPChannel
 
 from everslide.server.fast_path import FastPath
+from everslide.server.hosts import Hosts
 
 _REQUEST = re.compile(rb"GET (/slides/[!-~]{1,200}?)(?:\?([!-~]{0,100}))? HTTP/1\.1\r\n(.*\r\n)?\r\n", re.DOTALL)
 _LONG_WAY = re.compile(
-    rb"^(?:if-|origin:|range:|expect:|content-length:|transfer-encoding:|upgrade:|connection:[^\r]*close)",
+    rb"^(?:if-|origin:|range:|expect:|x-forwarded-host:|content-length:|transfer-encoding:|upgrade:|connection:[^\r]*close)",
     re.IGNORECASE | re.MULTILINE,
 )
 """A request with one of these headers needs the usual way."""
-_HOST = re.compile(rb"^host:", re.IGNORECASE | re.MULTILINE)
+_HOST = re.compile(rb"^host:[ \t]*([!-~]*)[ \t]*\r$", re.IGNORECASE | re.MULTILINE)
 
 
 class TileChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
-    """tiles: answers; set by a subclass, since waitress makes the channels itself."""
+    """tiles: answers; hosts: names answered to. Set by a subclass, since waitress makes the channels itself."""
 
     tiles: FastPath
+    hosts: Hosts
 
     def received(self, data: bytes) -> bool:
         """See HTTPChannel. `data` is what was read from the socket in one go."""
@@ -50,7 +52,8 @@ class TileChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         if request is None or b"\r\n\r\n" in data[:-4]:
             return None
         head = request[3] or b""
-        if _LONG_WAY.search(head) or not _HOST.search(head):
+        named = _HOST.findall(head)
+        if _LONG_WAY.search(head) or len(named) != 1 or not self.hosts.allows(named[0].decode("ascii")):
             return None
         answer = self.tiles.in_memory(request[1].decode("ascii"), (request[2] or b"").decode("ascii"))
         if answer is None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from flask import Response, request
 from flask_openapi3 import OpenAPI, Tag
 
+from everslide.model.geometry import TILE_PX, Rect
 from everslide.server.access import Access, client_gone, viewer_name
 from everslide.server.deepzoom import TileAddress, natural, parse_tile_name
-from everslide.server.encode import Format, format_of
+from everslide.server.encode import Format, encode, format_of
 from everslide.server.errors import BusyError, MalformedError
 from everslide.server.shapes import ErrorAnswer, TilePath, TileQuery
+from everslide.server.slide_window import view_of
 from everslide.server.tiles import ServedSlide, Tile, TileService
 
 HOUR = "public, max-age=3600"
@@ -33,6 +35,8 @@ def add(app: OpenAPI, service: TileService, access: Access) -> None:
     )
     def tile(path: TilePath, query: TileQuery) -> Response:
         """A tile, painted if need be; the client that goes away, or whose viewport does, is not painted for."""
+        if "@" in path.name:
+            return _part_of_endless(service, access, path)
         slide = service.slide(path.name)
         t_col, t_row, suffix = parse_tile_name(path.tile_name)
         fmt = format_of(suffix)
@@ -57,6 +61,24 @@ def _painted(service: TileService, slide: ServedSlide, address: TileAddress, fmt
         if exact:
             raise
         return service.preview(slide, address, fmt)
+
+
+def _part_of_endless(service: TileService, access: Access, path: TilePath) -> Response:
+    """A tile of a bounded part of a slide without an end, which is no tile of that slide."""
+    view = view_of(service, path.name)
+    t_col, t_row, suffix = parse_tile_name(path.tile_name)
+    fmt, address = format_of(suffix), TileAddress(natural(path.level, "the level"), t_col, t_row)
+    view.zoom.check(address)
+    tag = f"{view.slide.fingerprint}-{view.l0_x}-{view.l0_y}-{address.level}-{t_col}-{t_row}-{fmt.suffix}"
+    response = Response(status=304)
+    if not request.if_none_match.contains_weak(tag):
+        access.admit()
+        z_rect = Rect(t_col * TILE_PX, t_row * TILE_PX, *view.zoom.tile_size(address))
+        pixels = view.read(service, address.level, z_rect, client_gone(), viewer_name())
+        response = Response(encode(pixels, fmt, view.slide.mark), mimetype=fmt.mimetype)
+    response.set_etag(tag)
+    response.headers["Cache-Control"] = HOUR
+    return say_synthetic(response, view.slide, "final")
 
 
 def _wants_preview(query: TileQuery) -> bool:

@@ -14,8 +14,11 @@ const dist = join(root, "viewer", "static", "dist");
 await rm(dist, { recursive: true, force: true });
 await mkdir(dist, { recursive: true });
 await build({
-  entryPoints: [join(root, "viewer", "src", "main.ts")],
-  outfile: join(dist, "main.js"),
+  entryPoints: {
+    main: join(root, "viewer", "src", "main.ts"),
+    turns: join(root, "viewer", "src", "turnsWorker.ts"),
+  },
+  outdir: dist,
   bundle: true,
   minify: true,
   format: "esm",

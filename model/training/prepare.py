@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from everslide.model.errors import DataError
 from everslide.model.geometry import mpp
+from everslide.model.sources import SourceImage, find_sources, read_at
 from everslide.model.training.scenes import Section, compose, cut_sections
-from everslide.model.training.sources import SourceImage, find_sources, read_at
 from everslide.model.wavelet import box_mean
 
 Pixels = NDArray[np.uint8]

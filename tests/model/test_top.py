@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 
 from everslide.model.errors import ImageError
-from everslide.model.top import ImageTop
+from everslide.model.top import ImageTop, read_top
+from tests.model.pictures import tissue
 
 Pixels = NDArray[np.uint8]
 
@@ -66,3 +70,52 @@ def test_the_fingerprint_knows_the_shape() -> None:
 def test_other_arrays_are_refused(pixels: Pixels) -> None:
     with pytest.raises(ImageError, match=r"expected RGB pixels .* found (uint8|float32) \("):
         ImageTop(pixels, 0)
+
+
+def write_slide(path: Path, um_per_px: float | None, values: NDArray[np.uint8] | NDArray[np.uint16]) -> Path:
+    """A whole-slide file of two levels."""
+    with tifffile.TiffWriter(path) as file:
+        for zoom in (1, 2):
+            dots = (1e4 / um_per_px / zoom,) * 2 if um_per_px else None
+            file.write(
+                values[::zoom, ::zoom],
+                tile=(256, 256),
+                photometric="rgb",
+                resolution=dots,
+                resolutionunit="CENTIMETER" if dots else None,
+                subfiletype=int(zoom > 1),
+            )
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["tif", "TIFF"])
+def test_a_whole_slide_file_is_read_at_the_resolution_asked_for(tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("large_image")
+    field = np.repeat(np.repeat(tissue(256, 384), 4, 0), 4, 1)
+    path = write_slide(tmp_path / f"slide.{suffix}", 0.5, field)
+    top = read_top(path, 2.0)
+    assert (top.s, top.size) == (2, (384, 256)), "not its finest level"
+    assert np.abs(top.pixels.astype(int) - tissue(256, 384)).mean() < 2
+    with pytest.raises(ImageError, match=r"has 0\.5 um/px|there is nothing finer"):
+        read_top(path, 0.4)
+    with pytest.raises(ImageError, match="carries no resolution"):
+        read_top(write_slide(tmp_path / "no.tif", None, field), 2.0)
+    (tmp_path / "bad.SVS").write_bytes(b"nothing")
+    with pytest.raises(ImageError, match=r"bad\.SVS: large_image cannot"):
+        read_top(tmp_path / "bad.SVS", 2.0)
+
+
+def test_a_whole_slide_file_that_would_fill_memory_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("large_image")
+    path = write_slide(tmp_path / "slide.tif", 0.5, np.repeat(np.repeat(tissue(256, 384), 4, 0), 4, 1))
+    monkeypatch.setattr("everslide.model.top.MAX_PIXELS", 384 * 256 - 1)
+    with pytest.raises(ImageError, match=r"384 x 256 px at 2 um/px is more than .* choose a coarser resolution"):
+        read_top(path, 2.0)
+    assert read_top(path, 4.0).size == (192, 128)
+
+
+def test_a_plain_tiff_is_a_picture(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "plain.tif", tissue(64, 96), photometric="rgb")
+    assert read_top(tmp_path / "plain.tif", 2.0).size == (96, 64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import large_image
 import numpy as np
 import openslide
 import pytest
+import pyvips
 import tifffile
 from click.testing import CliRunner
 from flask.testing import FlaskClient
@@ -27,6 +29,7 @@ from everslide.server.export import Pyramid, export_dzi, export_field, export_ti
 from everslide.server.journal import Journal
 from everslide.server.regions import read_region
 from everslide.server.tiles import TileService
+from tests.bio_formats import bio_formats
 from tests.model.networks import tiny_weights
 from tests.server.stub import Studio, make_service, stub_pixels
 
@@ -83,7 +86,7 @@ def test_a_tiff_opens_in_openslide_and_large_image(
     out = tmp_path / "x.ome.tiff"
     export_tiff(pyramid, out, lossless)
     with openslide.OpenSlide(out) as slide:
-        assert slide.dimensions == (1500, 900)
+        assert slide.level_dimensions == ((1500, 900), (750, 450), (375, 225), (188, 113))
         assert float(slide.properties["openslide.mpp-x"]) == pytest.approx(0.5, rel=1e-4)
         assert MARK in slide.properties["tiff.ImageDescription"]
         region = np.asarray(slide.read_region((300, 200), 0, (256, 256)).convert("RGB"))
@@ -93,10 +96,52 @@ def test_a_tiff_opens_in_openslide_and_large_image(
     metadata = source.getMetadata()
     assert (metadata["sizeX"], metadata["sizeY"]) == (1500, 900)
     assert metadata["mm_x"] == pytest.approx(0.0005, rel=1e-4)
+    assert metadata["magnification"] == 20
+    assert metadata["levels"] == 4
     found, _ = source.getRegion(
         region={"left": 300, "top": 200, "width": 256, "height": 256}, format=large_image.constants.TILE_FORMAT_NUMPY
     )
     assert int(np.abs(found[:, :, :3] - truth).max()) <= (0 if lossless else 14)
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_a_tiff_opens_in_libvips_with_its_levels(pyramid: Pyramid, tmp_path: Path, lossless: bool) -> None:
+    export_tiff(pyramid, tmp_path / "x.ome.tiff", lossless)
+    sizes = []
+    for page in range(4):
+        image = pyvips.Image.tiffload(str(tmp_path / "x.ome.tiff"), page=page)
+        sizes.append((image.width, image.height))
+    assert sizes == [(1500, 900), (750, 450), (375, 225), (188, 113)]
+    first = pyvips.Image.tiffload(str(tmp_path / "x.ome.tiff"))
+    assert MARK in first.get("image-description")
+    assert first.xres == pytest.approx(2000, rel=1e-3), "pixels in a millimetre"
+    below = pyvips.Image.tiffload(str(tmp_path / "x.ome.tiff"), subifd=1)
+    assert (below.width, below.height) == (375, 225), "the same levels the other way"
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_a_tiff_opens_in_bio_formats_with_its_levels(pyramid: Pyramid, tmp_path: Path, lossless: bool) -> None:
+    """The reader of QuPath and ImageJ."""
+    export_tiff(pyramid, tmp_path / "x.ome.tiff", lossless)
+    seen = bio_formats(tmp_path / "x.ome.tiff")
+    assert "Checking file format [OME-TIFF]" in seen
+    assert re.findall(r"sizeX\[\d\] = (\d+)", seen) == ["1500", "750", "375", "188"]
+    assert re.search(r'NominalMagnification="20(\.0)?"', seen)
+    assert 'PhysicalSizeX="0.5"' in seen and MARK in seen
+
+
+def test_a_file_of_one_level_has_none_below(service: TileService, tmp_path: Path) -> None:
+    pyramid = Pyramid(service, region_of(service.slide("demo"), 17, Rect(0, 0, 200, 100)))
+    export_tiff(pyramid, tmp_path / "x.ome.tiff")
+    with tifffile.TiffFile(tmp_path / "x.ome.tiff") as tiff:
+        assert [level.shape for level in tiff.series[0].levels] == [(100, 200, 3)]
+
+
+@pytest.mark.parametrize(("level", "magnification"), [(17, "20"), (15, "5"), (13, "1.25")])
+def test_a_tiff_says_its_magnification(service: TileService, tmp_path: Path, level: int, magnification: str) -> None:
+    export_tiff(Pyramid(service, region_of(service.slide("demo"), level, Rect(0, 0, 300, 300))), tmp_path / "x.tif")
+    with tifffile.TiffFile(tmp_path / "x.tif") as tiff:
+        assert f'NominalMagnification="{magnification}"' in str(tiff.ome_metadata)
 
 
 def test_a_coarser_level_has_its_own_um_per_px(service: TileService, tmp_path: Path) -> None:

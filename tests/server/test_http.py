@@ -187,7 +187,7 @@ def test_a_browser_remembers_the_token(service: TileService, static: Path) -> No
     client = client_of(service, static, token="open sesame")
     assert client.get("/?token=wrong").headers.get("Set-Cookie") is None
     signed = client.get("/?token=open+sesame")
-    assert (signed.status_code, signed.headers["Location"]) == (303, "/")
+    assert (signed.status_code, signed.headers["Location"]) == (303, "./")
     assert "HttpOnly" in signed.headers["Set-Cookie"] and "SameSite=Strict" in signed.headers["Set-Cookie"]
     assert client.get(TILE).status_code == 200
 

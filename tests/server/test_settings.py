@@ -76,7 +76,9 @@ def test_documented_defaults_are_those_of_the_settings() -> None:
 
 def test_the_environment_sets_what_no_flag_sets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[Settings] = []
-    monkeypatch.setattr("everslide.server.cli._serve", lambda assembly, settings, browser: seen.append(settings))
+    monkeypatch.setattr(
+        "everslide.server.cli._serve", lambda assembly, settings, documents, browser: seen.append(settings)
+    )
     environment = {"EVERSLIDE_PORT": "8123", "EVERSLIDE_MEMORY_SIZE": "10MB", "EVERSLIDE_RATE": "5"}
     arguments = ["serve", "--model", "speckle", "--cache", str(tmp_path), "--rate", "7"]
     result = CliRunner().invoke(main, arguments, env=environment)

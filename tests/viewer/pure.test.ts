@@ -4,7 +4,10 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { parseJson, tileUrl, type Slide } from "../../viewer/src/api.js";
+import { here, parseJson, tileUrl, type Slide } from "../../viewer/src/api.js";
+import { tilesWords } from "../../viewer/src/export/panel.js";
+import { regionSize } from "../../viewer/src/export/region.js";
+import { freshId } from "../../viewer/src/identifier.js";
 import { Finals } from "../../viewer/src/finals.js";
 import {
   type Extent,
@@ -227,7 +230,33 @@ describe("permalink", () => {
   });
 });
 
+describe("the cost of an exported region", () => {
+  test("is told in tiles and time", () => {
+    assert.equal(tilesWords(1, null), "1 tile");
+    assert.equal(tilesWords(12, 0.5), "12 tiles; about 6 s if none is painted yet");
+    assert.equal(tilesWords(1200, 0.5), "1200 tiles; about 10 min if none is painted yet");
+  });
+
+  test("counts every tile that the region touches", () => {
+    const slide = { width: 4096, height: 4096, tile_size: 256, max_level: 12 } as Slide;
+    const area = { x: 250, y: 0, width: 10, height: 256 };
+    assert.deepEqual(regionSize(slide, area, 12), { width: 10, height: 256, tiles: 2, fits: true });
+    assert.equal(regionSize(slide, { x: -500, y: -500, width: 9000, height: 9000 }, 12).tiles, 256);
+    assert.equal(regionSize(slide, area, 11).tiles, 1);
+  });
+});
+
 describe("interface to the server", () => {
+  test("fresh ids are UUIDs, each another one, also where the browser has no randomUUID", () => {
+    const ids = Array.from({ length: 100 }, freshId);
+    assert.equal(new Set(ids).size, 100);
+    for (const id of ids) assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  });
+
+  test("addresses are below the page's own path", () => {
+    assert.equal(here("/api/slides"), "api/slides");
+  });
+
   test("seeds keep all their digits", () => {
     assert.deepEqual(parseJson('{"seed": 18446744073709551615, "width": 3}'), {
       seed: "18446744073709551615",

@@ -2,6 +2,7 @@
 
 import type { Extent, TileAddress } from "./geometry.js";
 import type { Manner } from "./manner.js";
+import { inTurn } from "./turns.js";
 
 /** Metadata of a slide, as the server gives it. The seed is text: it may not fit a number. */
 export interface Slide extends Extent, Manner {
@@ -61,12 +62,22 @@ export class ConnectionError extends Error {
 /** All slides. */
 export async function fetchSlides(): Promise<Slide[]> {
   const listed = (await fetchJson("/api/slides")) as { slides: Slide[] };
-  return listed.slides;
+  return listed.slides.map(belowPage);
 }
 
 /** One slide. */
 export async function fetchSlide(id: string): Promise<Slide> {
-  return (await fetchJson(`/api/slides/${encodeURIComponent(id)}`)) as Slide;
+  return belowPage((await fetchJson(`/api/slides/${encodeURIComponent(id)}`)) as Slide);
+}
+
+/** The server may be reached below another path than it knows of: its own part of the address is kept. */
+function belowPage(slide: Slide): Slide {
+  return { ...slide, tiles: slide.tiles.slice(slide.tiles.lastIndexOf("/slides/")) };
+}
+
+/** An address of the server, "/api/...", as one below the page's own path, which a proxy may have chosen. */
+export function here(url: string): string {
+  return url.replace(/^\/+/, "");
 }
 
 /** The state of painting of one slide. */
@@ -90,7 +101,12 @@ export function fetchPreview(slide: Slide, tile: TileAddress, signal: AbortSigna
 
 /** Answers when the tile is painted. */
 export function fetchFinal(slide: Slide, tile: TileAddress, signal: AbortSignal): Promise<TileAnswer> {
-  return fetchTile(tileUrl(slide, tile), signal);
+  return inTurn(signal, () => fetchTile(tileUrl(slide, tile), signal));
+}
+
+/** A picture that the server may have to paint. */
+export function fetchPicture(url: string, signal: AbortSignal): Promise<Blob> {
+  return inTurn(signal, async () => body((await answer(url, { signal })).blob()));
 }
 
 async function fetchTile(url: string, signal: AbortSignal): Promise<TileAnswer> {
@@ -135,7 +151,7 @@ export function parseJson(text: string): unknown {
 async function answer(url: string, init: RequestInit): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(url, init);
+    response = await fetch(here(url), init);
   } catch (error) {
     throw connectionError(error);
   }

@@ -1,6 +1,6 @@
 /** The dialog that makes a new slide: a seed chosen from a gallery or typed, a model of those served, a size, pictures. */
 
-import { fetchJson, sendJson, ServerError } from "./api.js";
+import { fetchJson, fetchPicture, sendJson, ServerError } from "./api.js";
 import { button, field, make } from "./dom.js";
 import { MannerFields, type Offer } from "./manner.js";
 
@@ -57,6 +57,8 @@ export class NewSlide {
   #own = false;
 
   /** made: called with the id of the slide that was made. */
+  #pictures = new AbortController();
+
   constructor(readonly made: (id: string) => Promise<void>) {
     this.#size.append(...SIZES.map(([words], index) => make("option", { value: index }, words)));
     this.#seed.addEventListener("input", () => {
@@ -109,7 +111,8 @@ export class NewSlide {
       make(
         "p",
         { class: "hint" },
-        "Below a picture's own pixels all detail is painted: it is synthetic, and not that of the specimen.",
+        "Below a picture's own pixels all detail is painted: it is synthetic, and not that of the specimen. JPEG, PNG, " +
+          "WebP and TIFF of 8 or 16 bits; whole-slide files by “everslide new NAME --parent FILE --mpp 2”.",
       ),
       this.#error,
       make(
@@ -163,12 +166,16 @@ export class NewSlide {
 
   /** Shows other seeds to choose from, and takes the first unless the person has one. */
   #fill(): void {
+    this.#pictures.abort();
+    this.#pictures = new AbortController();
     const seeds = Array.from({ length: GALLERY }, randomSeed);
     const model = encodeURIComponent(this.#model.value);
     this.#gallery.replaceChildren(
       ...seeds.map((seed) => {
         const one = make("button", { type: "button", class: "seed", "data-seed": seed, "aria-label": `Seed ${seed}` });
-        one.append(make("img", { src: `/api/gallery/${model}/${seed}.jpeg`, alt: "", width: 144, height: 108 }));
+        const picture = make("img", { alt: "", width: 144, height: 108 });
+        one.append(picture);
+        void this.#show(picture, `/api/gallery/${model}/${seed}.jpeg`);
         one.addEventListener("click", () => {
           this.#own = true;
           this.#choose(seed);
@@ -182,7 +189,17 @@ export class NewSlide {
 
   /** Gives up pictures that are still being painted: nobody looks, and the new slide's tiles need the connections. */
   #dropPictures(): void {
-    for (const picture of this.#gallery.querySelectorAll("img")) if (!picture.complete) picture.removeAttribute("src");
+    this.#pictures.abort();
+  }
+
+  async #show(picture: HTMLImageElement, url: string): Promise<void> {
+    try {
+      const address = URL.createObjectURL(await fetchPicture(url, this.#pictures.signal));
+      picture.addEventListener("load", () => URL.revokeObjectURL(address), { once: true });
+      picture.src = address;
+    } catch {
+      // The seed can be chosen without its picture.
+    }
   }
 
   #choose(seed: string): void {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -206,14 +207,14 @@ def huge_png(path: Path) -> Path:
 
 
 def test_bad_images_are_named(checkpoint: Path, tmp_path: Path) -> None:
-    Image.new("L", (80, 80)).save(tmp_path / "grey.png")
+    tifffile.imwrite(tmp_path / "odd.png", np.full((80, 80), -1.0, np.float32))
     Image.new("RGB", (1, 80)).save(tmp_path / "thin.png")
     whole = photo(tmp_path, 100, 100).read_bytes()
     (tmp_path / "torn.png").write_bytes(whole[: len(whole) // 2])
     huge_png(tmp_path / "huge.png")
     Image.new("RGB", (100_000, 70)).save(tmp_path / "long.png")
     reasons = {
-        "grey": "expected an RGB image of 8 bits, found mode L",
+        "odd": "expected values of 0 to 65535, found -1 to -1",
         "thin": "px, found 1 x 80",
         "torn": "expected a readable RGB image",
         "huge": "100000 x 100000 px|100000000",

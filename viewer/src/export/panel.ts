@@ -8,6 +8,17 @@ export interface RegionChoice {
   readonly width: number;
   readonly height: number;
   readonly fits: boolean;
+  /** Tiles that may have to be painted for it. */
+  readonly tiles: number;
+}
+
+/** "12 tiles; about 30 s if none is painted yet". seconds: for one, null while nobody knows. */
+export function tilesWords(tiles: number, seconds: number | null): string {
+  const words = `${tiles} ${tiles === 1 ? "tile" : "tiles"}`;
+  if (seconds === null) return words;
+  const all = tiles * seconds;
+  const time = all < 90 ? `${Math.max(1, Math.round(all))} s` : `${Math.round(all / 60)} min`;
+  return `${words}; about ${time} if none is painted yet`;
 }
 
 export interface SharePanelActions {
@@ -17,6 +28,8 @@ export interface SharePanelActions {
   choices(): readonly RegionChoice[];
   /** "the selected annotation", or "the view". */
   areaWords(): string;
+  /** How long the server takes for a tile; null while it does not know. */
+  secondsPerTile(): Promise<number | null>;
   exportRegion(magnification: number): void;
   cancel(): void;
 }
@@ -26,6 +39,7 @@ export class SharePanel {
   readonly #actions: SharePanelActions;
   readonly #select = make("select");
   readonly #what = make("p", { class: "hint" });
+  readonly #cost = make("p", { class: "hint" });
   readonly #progress = make("progress", { "aria-label": "Tiles of the export", hidden: true });
   readonly #words = make("p", { class: "hint", "aria-live": "polite" });
   readonly #start: HTMLButtonElement;
@@ -35,6 +49,7 @@ export class SharePanel {
     this.#actions = actions;
     this.#start = button("Export region", () => actions.exportRegion(Number(this.#select.value)));
     this.#cancel = button("Cancel", actions.cancel, { hidden: true });
+    this.#select.addEventListener("change", () => void this.#tellCost());
     this.element = make(
       "div",
       { class: "stack" },
@@ -48,6 +63,7 @@ export class SharePanel {
       make("h3", {}, "Region as a picture"),
       this.#what,
       field("Magnification", this.#select),
+      this.#cost,
       make("div", { class: "buttons" }, this.#start, this.#cancel),
       this.#progress,
       this.#words,
@@ -69,7 +85,22 @@ export class SharePanel {
     const kept = choices.find((choice) => String(choice.magnification) === chosen && choice.fits);
     this.#select.value = String((kept ?? best)?.magnification ?? MAGNIFICATIONS[0]);
     this.#start.disabled = !best?.fits;
+    void this.#tellCost();
     this.#what.textContent = `Of ${this.#actions.areaWords()}. Choose an annotation to export just what it holds.`;
+  }
+
+  /** Says how much the chosen region may cost, before it is painted. */
+  async #tellCost(): Promise<void> {
+    const chosen = this.#actions.choices().find((choice) => String(choice.magnification) === this.#select.value);
+    if (!chosen?.fits) {
+      this.#cost.textContent = chosen ? "Too large for one picture: choose a smaller region or magnification." : "";
+      return;
+    }
+    this.#cost.textContent = tilesWords(chosen.tiles, null);
+    const seconds = await this.#actions.secondsPerTile();
+    if (String(chosen.magnification) === this.#select.value) {
+      this.#cost.textContent = tilesWords(chosen.tiles, seconds);
+    }
   }
 
   progress(done: number, all: number): void {

@@ -31,11 +31,20 @@ export function regionSize(
   slide: Slide,
   area: L0Rect,
   level: number,
-): { width: number; height: number; fits: boolean } {
-  const { width, height } = cutToSlide(slide, area);
+): { width: number; height: number; fits: boolean; tiles: number } {
+  const cut = cutToSlide(slide, area);
+  const { width, height } = cut;
   const px = l0PerLevelPx(slide, level);
   const size = { width: Math.max(1, Math.round(width / px)), height: Math.max(1, Math.round(height / px)) };
-  return { ...size, fits: Math.max(size.width, size.height) <= MOST_SIDE && size.width * size.height <= MOST_PIXELS };
+  const side = px * slide.tile_size;
+  const across = (from: number, length: number): number =>
+    length > 0 ? Math.ceil((from + length) / side) - Math.floor(from / side) : 0;
+  const tiles = across(cut.x, width) * across(cut.y, height);
+  return {
+    ...size,
+    tiles,
+    fits: Math.max(size.width, size.height) <= MOST_SIDE && size.width * size.height <= MOST_PIXELS,
+  };
 }
 
 export function cutToSlide(slide: Slide, area: L0Rect): L0Rect {

@@ -1,6 +1,6 @@
 /** Links, screenshots and exported regions of what is open. */
 
-import { isAbort } from "../api.js";
+import { fetchProgress, isAbort } from "../api.js";
 import type { Adjustment } from "../adjust/stains.js";
 import type { Annotating } from "../annotate/annotating.js";
 import { boundsOf, partsOf } from "../annotate/shapes.js";
@@ -14,6 +14,8 @@ import { formatHash } from "../permalink.js";
 import { type RegionChoice, SharePanel } from "./panel.js";
 import { exportRegion, regionSize } from "./region.js";
 import { snapshot } from "./snapshot.js";
+
+const ASK_AGAIN_MS = 10_000;
 
 export interface SharingOptions {
   readonly pane: Pane;
@@ -29,6 +31,7 @@ export class Sharing {
   readonly panel: SharePanel;
   readonly #options: SharingOptions;
   #export: AbortController | null = null;
+  #asked = { at: 0, seconds: Promise.resolve<number | null>(null) };
 
   constructor(options: SharingOptions) {
     this.#options = options;
@@ -37,6 +40,7 @@ export class Sharing {
       screenshot: () => void this.screenshot(),
       choices: () => this.#choices(),
       areaWords: () => (this.#selectedArea() ? "the selected annotation" : "the view"),
+      secondsPerTile: () => this.#secondsPerTile(),
       exportRegion: (magnification) => void this.#exportRegion(magnification),
       cancel: () => this.#export?.abort(),
     });
@@ -88,6 +92,21 @@ export class Sharing {
       choices.push({ magnification, ...regionSize(slide, area, level) });
     }
     return choices;
+  }
+
+  /** Asked for now and then, not with every move of the view. */
+  #secondsPerTile(): Promise<number | null> {
+    if (Date.now() - this.#asked.at > ASK_AGAIN_MS) this.#asked = { at: Date.now(), seconds: this.#askSeconds() };
+    return this.#asked.seconds;
+  }
+
+  async #askSeconds(): Promise<number | null> {
+    const { slide } = this.#options.pane.stage;
+    try {
+      return slide ? (await fetchProgress(slide.id)).seconds_per_tile : null;
+    } catch {
+      return null; // the number of tiles is told all the same
+    }
   }
 
   async #exportRegion(magnification: number): Promise<void> {

@@ -3,6 +3,7 @@
 import { fetchJson, sendJson, type Slide } from "../api.js";
 import type { TileAddress } from "../geometry.js";
 import type { Manner } from "../manner.js";
+import { inTurn } from "../turns.js";
 
 export interface TileFacts extends Manner {
   readonly scale: number;
@@ -62,7 +63,7 @@ export async function fetchFacts(slide: Slide, tile: TileAddress, signal: AbortS
 
 /** Has the server paint the tile once more and compare; it paints it first where need be. */
 export async function paintAgain(slide: Slide, tile: TileAddress): Promise<Repainted> {
-  return (await sendJson("POST", addressOf(slide, tile), null)) as Repainted;
+  return (await inTurn(undefined, () => sendJson("POST", addressOf(slide, tile), null))) as Repainted;
 }
 
 /** States of a rectangle of tiles of one level, given in any order. */

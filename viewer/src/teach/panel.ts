@@ -2,6 +2,7 @@
 
 import { button, field, icon, make } from "../dom.js";
 import { ICONS } from "../icons.js";
+import { freshId } from "../identifier.js";
 import { magnificationLabel } from "../magnification.js";
 import type { View } from "../permalink.js";
 import { shifted, type Stop, type Tour } from "./tour.js";
@@ -169,7 +170,7 @@ export class ToursPanel {
   }
 
   #add(): void {
-    const tour = { id: crypto.randomUUID(), title: `Tour ${this.#tours.length + 1}`, stops: [] };
+    const tour = { id: freshId(), title: `Tour ${this.#tours.length + 1}`, stops: [] };
     this.#tours.push(tour);
     this.#edit(tour.id);
     this.#actions.save(tour);

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from everslide.model.errors import DataError, ImageError
+from everslide.model.picture import MAX_PIXELS as PICTURE_PIXELS
+from everslide.model.picture import Limits, read_picture
+from everslide.model.picture_values import on_white, to_8_bits
 
 Pixels = NDArray[np.uint8]
 PLAIN_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -86,37 +90,88 @@ def read_at(source: SourceImage, mpp: float) -> Pixels:
     if mpp < source.mpp * 0.99:
         raise ImageError(f"{source.path}: has {source.mpp} um/px and cannot be read at the finer {mpp} um/px")
     if source.path.suffix.lower() in SLIDE_SUFFIXES:
-        return _read_slide(source.path, mpp)
+        return read_slide(source.path, mpp)
     return _read_plain(source, mpp)
 
 
 def _read_plain(source: SourceImage, mpp: float) -> Pixels:
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
     try:
-        with Image.open(source.path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ImageError(f"{source.path}: {image.width} x {image.height} px is more than {MAX_PIXELS} px")
-            scale = source.mpp / mpp
-            size = (round(image.width * scale), round(image.height * scale))
-            rgb = image.convert("RGB")
-            if size != rgb.size:
-                rgb = rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-            return np.asarray(rgb)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        with source.path.open("rb") as file:
+            pixels = read_picture(file, Limits(max_pixels=MAX_PIXELS))
+    except ImageError as error:
+        raise ImageError(f"{source.path}: {error}") from error
+    except (OSError, ValueError) as error:
         raise ImageError(f"{source.path}: expected a readable RGB image, found: {error}") from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
+    scale = source.mpp / mpp
+    size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
+    if size == (pixels.shape[1], pixels.shape[0]):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
 
 
-def _read_slide(path: Path, mpp: float) -> Pixels:
-    import large_image
+def is_slide(path: Path) -> bool:
+    """Whether it is a whole-slide file: one of a scanner, or a TIFF of tiles with smaller copies of itself."""
+    suffix = path.suffix.lower()
+    if suffix not in (".tif", ".tiff"):
+        return suffix in SLIDE_SUFFIXES
+    import tifffile
 
     try:
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages.first
+            copies = bool(page.subifds) or (len(tiff.pages) > 1 and tiff.pages[1].aspage().is_reduced)
+            return page.is_tiled and (copies or page.imagewidth * page.imagelength > PICTURE_PIXELS)
+    except Exception:  # tifffile raises many kinds; whoever reads it as a picture tells what is wrong
+        return False
+
+
+def read_slide(path: Path, mpp: float, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """A whole-slide file at `mpp` um per px, (H, W, 3) uint8, read by large_image from the level next to it.
+
+    Raises ImageError, before anything is decoded, where that would be finer than the file or more than `max_pixels`.
+    """
+    try:
+        import large_image
+
         slide = large_image.open(str(path))
+        facts = slide.getMetadata()
+        own = float(facts.get("mm_x") or 0) * 1000
+        if own:
+            _check_slide(path, facts, own, mpp, max_pixels)
         region, _ = slide.getRegion(scale={"mm_x": mpp / 1000, "mm_y": mpp / 1000}, format="numpy")
+    except ImageError:
+        raise
+    except ModuleNotFoundError as error:
+        raise ImageError(f"{path}: whole-slide files need `pip install 'everslide[data]'` ({error})") from error
     except Exception as error:  # large_image raises errors of many libraries
         raise ImageError(f"{path}: large_image cannot read it: {error}") from error
-    return np.ascontiguousarray(np.asarray(region)[..., :3].astype(np.uint8))
+    if not own:
+        raise ImageError(f"{path}: carries no resolution; save the level that is meant as a picture")
+    return _as_rgb(path, np.asarray(region))
+
+
+def _check_slide(path: Path, facts: dict[str, Any], own: float, mpp: float, max_pixels: int) -> None:
+    if mpp < own * 0.99:
+        raise ImageError(f"{path}: has {own:g} um/px and cannot be read at the finer {mpp:g} um/px")
+    width, height = (round(facts[side] * own / mpp) for side in ("sizeX", "sizeY"))
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{path}: {width} x {height} px at {mpp:g} um/px is more than {max_pixels} px; choose a coarser resolution"
+        )
+
+
+def _as_rgb(path: Path, pixels: NDArray[Any]) -> Pixels:
+    """Whatever large_image gives: grey, 16 bits, with alpha."""
+    try:
+        if pixels.shape[2] in (1, 2):
+            return np.repeat(to_8_bits(pixels[..., :1]), 3, axis=2)
+        colour = np.ascontiguousarray(to_8_bits(pixels[..., :3]))
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+    return on_white(colour, to_8_bits(pixels[..., 3])) if pixels.shape[2] == 4 else colour
 
 
 def _slide_mpp(path: Path) -> float:

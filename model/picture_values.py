@@ -1,0 +1,57 @@
+"""Values of pictures as grey levels 0 .. 255: integers of any depth, floats, transparency, turned pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everslide.model.errors import ImageError
+
+Pixels = NDArray[np.uint8]
+DEPTHS = (8, 10, 12, 14, 16)
+"""Bits of cameras and scanners. Their files often have 16 bits whatever was counted: the values tell."""
+
+
+def to_8_bits(values: NDArray[Any], bits: int = 8) -> Pixels:
+    """Values of any kind -> [0, 255] uint8, same shape. Raises ImageError, which says what is wrong.
+
+    bits: that the file says are in use. Integers: the least of DEPTHS that holds all values is full white. Floats:
+    0 .. 1, or 0 .. 255, or counts as integers are.
+    """
+    if values.dtype == np.bool_:
+        return np.where(values, np.uint8(255), np.uint8(0))
+    if values.dtype == np.uint8 and bits >= 8:
+        return values
+    if values.dtype.kind not in "uif" or values.size == 0:
+        raise ImageError(f"expected integers or floats, found {values.dtype}")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ImageError("expected numbers, found NaN or infinity; save it with finite values")
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > 65535:
+        raise ImageError(f"expected values of 0 to 65535, found {low:g} to {high:g}; scale it to 8 bits first")
+    if values.dtype.kind == "f" and high <= 1:
+        white = 1.0
+    elif bits < 8:
+        white = float(2**bits - 1)
+    else:
+        white = float(2 ** next(depth for depth in DEPTHS if 2**depth > high and depth >= bits) - 1)
+    levels: Pixels = np.rint(values.astype(np.float32) * np.float32(255 / white)).clip(0, 255).astype(np.uint8)
+    return levels
+
+
+def on_white(colour: Pixels, alpha: Pixels, premultiplied: bool = False) -> Pixels:
+    """(H, W, 3) and (H, W) -> (H, W, 3) as it looks on white paper: a slide's glass is bright."""
+    share = alpha[..., None].astype(np.uint16)
+    seen = colour.astype(np.uint16) * (255 if premultiplied else share)
+    shown: Pixels = ((seen + 255 * (255 - share) + 127) // 255).clip(0, 255).astype(np.uint8)
+    return shown
+
+
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """orientation: EXIF's and TIFF's tag 274, 1 to 8; others change nothing."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    rows, columns = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(orientation, (1, 1))
+    return np.ascontiguousarray(pixels[::rows, ::columns])

@@ -1,0 +1,47 @@
+"""The folders that a server writes to: found usable at its start, or said in one line why not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from everslide.server.documents import Check, Document, Documents, unchecked
+from everslide.server.errors import SettingsError, StorageError
+
+
+def check_folder(folder: Path, kind: str) -> Path:
+    """The folder itself. Raises SettingsError where it cannot be made or written to; nothing is made yet.
+
+    kind: "cache" or "data", as its flag is named.
+    """
+    try:
+        there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+        reason = "no folder" if not there.is_dir() else None if os.access(there, os.W_OK | os.X_OK) else "not writable"
+    except (OSError, ValueError) as error:
+        there, reason = folder, getattr(error, "strerror", None) or str(error)
+    if reason:
+        where = f"{there}: {reason}"
+        raise SettingsError(f"{kind} folder {folder} cannot be used ({where}); name another one with --{kind} DIR")
+    return folder
+
+
+def default_folder(find: Callable[[], Path], kind: str) -> Path:
+    """The user's own folder. Raises SettingsError where there is no home, or it cannot be written to."""
+    try:
+        folder = find()
+    except RuntimeError as error:  # pathlib's word for a user without a home
+        raise SettingsError(f"no home folder is known for this user; name a {kind} folder with --{kind} DIR") from error
+    return check_folder(folder, kind)
+
+
+class NoDocuments(Documents):
+    """Keeps nothing, and says so to whoever would have something kept. reason: why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(None)
+        self._reason = reason
+
+    def change(self, kind: str, name: str, edit: Callable[[Document], None], check: Check = unchecked) -> Document:
+        """Raises StorageError, always."""
+        raise StorageError("a folder for what people make", self._reason, "start the server with --data DIR")

@@ -1,0 +1,114 @@
+"""Which pages a browser may send requests from: the server's own, and those of origins that the user named.
+
+A page of any other origin can make a browser send requests here, with the cookies of whoever looks at it. Browsers say
+where a request comes from (`Sec-Fetch-Site`, `Origin`); other programs say nothing, and carry nobody's cookies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from everslide.server.errors import ForeignError, MediaTypeError
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9][a-z0-9.-]*|\[[0-9a-f:.]+\])(?::\d{1,5})?")
+_FRAME = re.compile(r"https?://(?:(?:\*\.)?[a-z0-9][a-z0-9.-]*|\[[0-9a-f:.]+\])(?::(?:\d{1,5}|\*))?")
+_FORMS = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
+"""Bodies that a page may send anywhere without asking first; nothing here takes one."""
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def parse_origins(words: str) -> tuple[str, ...]:
+    """ "https://a.example, http://b.example:8080" -> origins in lower case; "*" is any. Raises ValueError."""
+    return _parsed(words, _ORIGIN)
+
+
+def parse_frames(words: str) -> tuple[str, ...]:
+    """As `parse_origins`; "https://*.example.org" is any host below, "http://localhost:*" any port."""
+    return _parsed(words, _FRAME)
+
+
+def _parsed(words: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
+    origins = tuple(word.strip().lower().rstrip("/") for word in words.split(",") if word.strip())
+    for origin in origins:
+        if origin != "*" and not pattern.fullmatch(origin):
+            raise ValueError(f"{origin!r}: expected origins such as https://pages.example, or *")
+    return origins
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request, as far as it says who sent it. host: of the server, as the client named it."""
+
+    method: str
+    host: str
+    scheme: str
+    headers: Mapping[str, str]
+    media_type: str = ""
+    length: int = 0
+
+    @property
+    def origin(self) -> str | None:
+        """Of the page that sent it, where the browser says so; "null" is a page without one."""
+        given = self.headers.get("Origin")
+        if given is None and self.headers.get("Referer"):
+            page = urlsplit(self.headers["Referer"])
+            given = f"{page.scheme}://{page.netloc}"
+        return given.lower() if given is not None else None
+
+
+class Origins:
+    """named: origins whose pages may ask as the server's own page may; "*" lets any page read, and none write."""
+
+    def __init__(self, named: tuple[str, ...]) -> None:
+        self._named = named
+
+    def check_change(self, asked: Asked) -> None:
+        """Call before anything is changed. Raises ForeignError, MediaTypeError."""
+        if asked.method in SAFE_METHODS:
+            return
+        if not self._is_own(asked) and not self._is_named(asked.origin):
+            raise _foreign(asked)
+        if asked.length and asked.media_type in _FORMS:
+            raise MediaTypeError("JSON", asked.media_type, "send it with 'Content-Type: application/json'")
+
+    def check_cost(self, asked: Asked) -> None:
+        """Call before a page lets the server paint or compute. Raises ForeignError.
+
+        What is only read is judged by `Sec-Fetch-Site` alone: pictures are asked for without an Origin, and programs
+        that check IIIF services invent one.
+        """
+        if "*" in self._named or asked.headers.get("Sec-Fetch-Site") != "cross-site":
+            return
+        opened = asked.headers.get("Sec-Fetch-Mode") == "navigate" and asked.headers.get("Sec-Fetch-Dest") == "document"
+        if not opened and not self._is_named(asked.origin):
+            raise _foreign(asked)
+
+    @staticmethod
+    def _is_own(asked: Asked) -> bool:
+        site = asked.headers.get("Sec-Fetch-Site")
+        if site is not None:
+            return site in ("same-origin", "none")
+        if asked.origin is None:  # no browser
+            return True
+        origin = urlsplit(asked.origin)
+        return bool(origin.netloc) and _short(origin.netloc, origin.scheme) == _short(asked.host.lower(), asked.scheme)
+
+    def _is_named(self, origin: str | None) -> bool:
+        return origin is not None and origin in self._named
+
+
+def _short(netloc: str, scheme: str) -> str:
+    """Without the scheme's own port: a proxy that ends TLS may not have said which scheme it was."""
+    return netloc.removesuffix(_DEFAULT_PORTS.get(scheme, ""))
+
+
+def _foreign(asked: Asked) -> ForeignError:
+    return ForeignError(
+        "a request of Everslide's own page, or of an origin that --cors-origins names",
+        f"one of {asked.origin or 'another site'}"[:120],
+        "name the origin when starting the server; behind a proxy, see --trusted-proxies",
+    )

@@ -1,0 +1,111 @@
+"""`everslide export`: what a file's name says, and what is told before anything is painted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tifffile
+from click.testing import CliRunner, Result
+from flask.testing import FlaskClient
+from PIL import Image
+
+from everslide.server.cli import main
+from everslide.server.encode import JPEG, PNG
+from everslide.server.errors import MalformedError
+from everslide.server.exporting import kind_of
+
+
+def export(folder: Path, *flags: str, slide: str = "demo") -> Result:
+    return CliRunner().invoke(main, ["export", slide, "--model", "speckle", "--cache", str(folder / "cache"), *flags])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("x.ome.tiff", "tiff"),
+        ("x.OME.TIF", "tiff"),
+        ("x.tif", "tiff"),
+        ("x.TIFF", "tiff"),
+        ("x.PNG", PNG),
+        ("x.Jpg", JPEG),
+        ("x.JPEG", JPEG),
+        ("x.DZI", "dzi"),
+        ("ä x.y.png", PNG),
+    ],
+)
+def test_a_suffix_in_any_case_says_what_the_file_is(name: str, kind: object) -> None:
+    assert kind_of(Path(name)) == kind
+
+
+@pytest.mark.parametrize("name", ["x", "x.webp", "x.svs", ".png", "x.png.txt"])
+def test_other_names_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(MalformedError, match="expected a file that ends in"):
+        kind_of(Path(name))
+    done = export(tmp_path, "--out", str(tmp_path / name))
+    assert done.exit_code == 1 and "expected a file that ends in .tiff, .tif, .png" in done.output
+
+
+def test_files_in_capitals_are_written(tmp_path: Path) -> None:
+    region = ("--region", "2048,2048,600,400")
+    for name in ("a.TIF", "b.PNG", "c.JPG", "d.DZI"):
+        done = export(tmp_path, *region, "--out", str(tmp_path / name))
+        assert done.exit_code == 0, done.output
+        assert (tmp_path / name).stat().st_size
+    with tifffile.TiffFile(tmp_path / "a.TIF") as tiff:
+        assert tiff.is_ome and len(tiff.series[0].levels) == 3
+    for name, kind in (("b.PNG", "PNG"), ("c.JPG", "JPEG")):
+        with Image.open(tmp_path / name) as image:
+            assert image.format == kind
+    assert (tmp_path / "d_files").is_dir()
+
+
+def test_a_dry_run_tells_how_much_there_is_and_paints_nothing(tmp_path: Path) -> None:
+    done = export(tmp_path, "--out", str(tmp_path / "x.tif"), "--dry-run")
+    assert done.exit_code == 0
+    assert "131072 x 98304 px in 9 levels: 262144 tiles" in done.output
+    assert "if none is painted yet" in done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+    field = export(tmp_path, "--region", "60000,20000,2048,1536", "--out", str(tmp_path / "x.png"), "--dry-run")
+    assert "2048 x 1536 px: 48 tiles" in field.output
+
+
+def test_what_there_is_to_paint_is_told_first(tmp_path: Path) -> None:
+    done = export(tmp_path, "--region", "2048,2048,300,300", "--out", str(tmp_path / "x.png"))
+    assert done.output.index("300 x 300 px: 4 tiles") < done.output.index("SYNTHETIC")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--region", "0,0,70000,200", "--out", "x.JPG"), "at most 65500 px a side, which is where jpeg ends"),
+        (("--region", "0,0,9000,9000", "--out", "x.png"), "at most 64000000 pixels"),
+        (("--out", "x.jpeg"), "at most 64000000 pixels"),
+    ],
+)
+def test_limits_are_told_before_painting(tmp_path: Path, flags: tuple[str, ...], words: str) -> None:
+    *rest, name = flags
+    done = export(tmp_path, *rest, str(tmp_path / name))
+    assert done.exit_code == 1
+    assert words in done.output
+    assert not list((tmp_path / "cache").rglob("*.png"))
+
+
+@pytest.mark.parametrize("slide", ["endless", "mine:5:unbounded"])
+@pytest.mark.parametrize("name", ["x.tif", "x.png", "x.dzi"])
+def test_a_slide_without_an_end_wants_a_region(tmp_path: Path, slide: str, name: str) -> None:
+    done = export(tmp_path, "--out", str(tmp_path / name), slide=slide)
+    assert done.exit_code == 1
+    assert "has no end: say which part with --region X,Y,WIDTH,HEIGHT" in done.output
+
+
+@pytest.mark.parametrize(("suffix", "width"), [("webp", 16384), ("webp", 20000), ("jpg", 65501)])
+def test_pictures_over_http_end_where_their_format_does(client: FlaskClient, suffix: str, width: int) -> None:
+    answer = client.get(f"/iiif/3/demo/0,0,{width},100/max/0/default.{suffix}")
+    assert answer.status_code == 413
+    assert "px a side" in answer.get_json()["error"]["expected"]
+
+
+def test_an_export_over_http_ends_where_its_format_does(client: FlaskClient) -> None:
+    body = {"level": 17, "x": 0, "y": 0, "width": 65_600, "height": 300, "format": "jpeg"}
+    assert client.post("/slides/demo/export", json=body).status_code == 413
