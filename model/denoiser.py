@@ -117,6 +117,16 @@ class WindowModel(Protocol):
         ...
 
 
+@runtime_checkable
+class PaintsFromTop(Protocol):
+    """A window model that paints from the slide's topmost plane as well: its subjects carry it."""
+
+    @property
+    def contexts_per_window(self) -> int:
+        """Windows of the next coarser scale that one window is painted from, at most."""
+        ...
+
+
 class KeyedDenoiser:
     """A `Denoiser` as a `WindowModel`: its noise is that of the window's place."""
 

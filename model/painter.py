@@ -32,7 +32,7 @@ from everslide.model.geometry import (
 )
 from everslide.model.sketch import TOP_SCALE, Sketch
 from everslide.model.slide import Slide
-from everslide.model.subject import Subject
+from everslide.model.subject import Subject, Topmost
 from everslide.model.top import TopPlane
 from everslide.model.wavelet import box_mean, close, merge
 from everslide.model.windows import Bands, Counts, LocalWindows, Windows
@@ -85,7 +85,8 @@ class Painter:
             raise SlideError(f"slide {slide.name}: its model {slide.model} takes no reference picture; leave it out")
         self._paints.offer.check(slide.manner, f"slide {slide.name}: its model {slide.model}")
         self._top = top or Sketch(slide, reference=reference)
-        self._subject = Subject(slide.seed, reference, slide.manner, self._top.s if self._top.real else None)
+        top = Topmost(self._top.fingerprint, self._top) if self._paints.offer.from_top else None
+        self._subject = Subject(slide.seed, reference, slide.manner, self._top.s if self._top.real else None, top)
         self._windows: OrderedDict[WindowIndex, Bands] = OrderedDict()
         self._regions: dict[int, deque[tuple[Rect, Pixels]]] = {}
         places = [self._grid.window_px, self._grid.stride_px]

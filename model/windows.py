@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.denoiser import Denoiser, KeyedDenoiser, WindowModel, as_window_model
+from everslide.model.denoiser import Denoiser, KeyedDenoiser, PaintsFromTop, WindowModel, as_window_model
 from everslide.model.geometry import WindowGrid, WindowIndex
 from everslide.model.manner import Offer
 from everslide.model.subject import Subject
@@ -95,7 +95,9 @@ def is_steerable(model: WindowModel) -> bool:
 
 def offer_of(model: WindowModel) -> Offer:
     """The manners that a model can paint in."""
-    return model.offer if isinstance(model, KeyedDenoiser) else Offer(model.calls_per_window)
+    if isinstance(model, KeyedDenoiser):
+        return model.offer
+    return Offer(model.calls_per_window, from_top=isinstance(model, PaintsFromTop))
 
 
 def count_batch(counts: Counts, model: WindowModel, subject: Subject, windows: int) -> None:

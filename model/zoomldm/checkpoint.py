@@ -8,6 +8,7 @@ memory, and the networks take over the mapped tensors, so that no second copy of
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import re
@@ -159,7 +160,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"{path}: no such file; `everslide models pull` fetches the published ones")
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # options of a training script: names and values
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except UnpicklingError as error:
         raise WeightsError(
             f"{path}: refused: expected tensors only, found a pickle that holds other objects or code"
