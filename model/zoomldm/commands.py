@@ -265,16 +265,16 @@ def embed(
     "--extractor",
     default="texture",
     show_default=True,
-    help="texture, mini, or NAME:PATH: uni, hipt, dinov2 (weights), inception, clip, script (TorchScript).",
+    help="texture, mini, or NAME:PATH: uni, hipt, dinov2, clip, conch (weights), inception, script (TorchScript).",
 )
 @click.option("--crop", type=click.IntRange(16), help="Also compare crops of this side: crop FID.")
-@click.option("--lpips", type=_FILE, help="LPIPS as TorchScript of two images in [-1, 1].")
+@click.option("--lpips", help="LPIPS: BACKBONE.pth:LINEAR.pth as published, or a TorchScript file.")
 @click.option("--memorised", is_flag=True, help="Also look for copies of REAL images.")
 @click.option("--sheet", type=_FILE, help="Also write the nearest pairs as a picture, .png.")
 @click.option("--resume", type=_FOLDER, help="Folder in which finished embeddings are kept until the end.")
 @_computing
 def measure(
-    painted: Path, real: Path, extractor: str, crop: int | None, lpips: Path | None, memorised: bool,
+    painted: Path, real: Path, extractor: str, crop: int | None, lpips: str | None, memorised: bool,
     sheet: Path | None, resume: Path | None, device: str, batch: int, precision: Precision,
 ) -> None:  # fmt: skip
     """The paper's measures of a folder of PAINTED images against one of REAL images, as JSON.
@@ -284,7 +284,7 @@ def measure(
     """
     from dataclasses import asdict
 
-    from everslide.model.zoomldm.extractors import load_script, make_extractor
+    from everslide.model.zoomldm.extractors import make_distance, make_extractor
     from everslide.model.zoomldm.measuring import MeasureOptions
     from everslide.model.zoomldm.measuring import measure as run
 
@@ -292,7 +292,7 @@ def measure(
         compute = _compute(device, batch, precision)
         network = make_extractor(extractor, compute)
         options = MeasureOptions(crop, memorised, sheet, resume)
-        distance = load_script(lpips, compute.device) if lpips else None
+        distance = make_distance(lpips, compute) if lpips else None
         figures = run(painted, real, network, options, compute, distance)
     click.echo(json.dumps({"extractor": extractor, **asdict(figures)}, indent=1))
 

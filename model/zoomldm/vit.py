@@ -82,6 +82,10 @@ class VisionTransformer(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W), normalised, sides multiples of the patch -> (B, width)."""
+        return self.tokens(image)[:, 0]
+
+    def tokens(self, image: Tensor) -> Tensor:
+        """The same, all tokens: (B, 1 + registers + h w, width), the class token first."""
         x = self.patch_embed(image)  # (B, width, h, w)
         x = x + self._positions(x.shape[2], x.shape[3])
         x = x.flatten(2).transpose(1, 2)
@@ -90,7 +94,7 @@ class VisionTransformer(nn.Module):
         x = torch.cat([first, *extra, x], 1)  # (B, 1 + registers + h w, width)
         for block in self.blocks:
             x = block(x)
-        out: Tensor = self.norm(x)[:, 0]
+        out: Tensor = self.norm(x)
         return out
 
     def _positions(self, height: int, width: int) -> Tensor:
