@@ -85,8 +85,8 @@ class Painter:
             raise SlideError(f"slide {slide.name}: its model {slide.model} takes no reference picture; leave it out")
         self._paints.offer.check(slide.manner, f"slide {slide.name}: its model {slide.model}")
         self._top = top or Sketch(slide, reference=reference)
-        top = Topmost(self._top.fingerprint, self._top) if self._paints.offer.from_top else None
-        self._subject = Subject(slide.seed, reference, slide.manner, self._top.s if self._top.real else None, top)
+        topmost = Topmost(self._top.fingerprint, self._top) if self._paints.offer.from_top else None
+        self._subject = Subject(slide.seed, reference, slide.manner, self._top.s if self._top.real else None, topmost)
         self._windows: OrderedDict[WindowIndex, Bands] = OrderedDict()
         self._regions: dict[int, deque[tuple[Rect, Pixels]]] = {}
         places = [self._grid.window_px, self._grid.stride_px]

@@ -24,9 +24,9 @@ _COPIES = {torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default}
 
 
 class SecondTensor(Tensor):
-    """A tensor of the second device; `inner` holds its numbers on the processor."""
+    """A tensor of the second device; `held` holds its numbers on the processor."""
 
-    inner: Tensor
+    held: Tensor
 
     @staticmethod
     def __new__(cls, inner: Tensor) -> SecondTensor:
@@ -34,34 +34,32 @@ class SecondTensor(Tensor):
             cls, inner.shape, strides=inner.stride(), storage_offset=inner.storage_offset(), dtype=inner.dtype,
             device=DEVICE, requires_grad=inner.requires_grad,
         )  # fmt: skip
-        made.inner = inner.clone() if inner.is_inference() else inner
+        made.held = inner.clone() if inner.is_inference() else inner
         return made
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         return _run(func, args, kwargs or {})
 
 
-class SecondDevice(TorchDispatchMode):
+class SecondDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within it the second device exists. operations: how many ran there."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations = 0
 
     def __enter__(self) -> SecondDevice:
         setattr(torch, NAME, SimpleNamespace())  # where torch looks for what a device can do
         self._before = torch._C._only_lift_cpu_tensors()
-        torch._C._set_only_lift_cpu_tensors(
-            True
-        )  # torch.tensor(..., device=) moves to the device where this mode sees it
-        super().__enter__()
+        torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=) moves where this mode sees it
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *caught: Any) -> None:
-        super().__exit__(*caught)
+        super().__exit__(*caught)  # type: ignore[no-untyped-call]
         delattr(torch, NAME)
         torch._C._set_only_lift_cpu_tensors(self._before)
 
@@ -91,12 +89,12 @@ def _compute(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         return func(*args, **kwargs)
     if isinstance(kwargs.get("generator"), torch.Generator):
         raise RuntimeError(f"Expected a generator of {DEVICE}, found one of the processor")
-    own = {id(leaf.inner): leaf for leaf in there}
+    own = {id(leaf.held): leaf for leaf in there}
 
     def bare(leaf: Any) -> Any:
         if isinstance(leaf, torch.device):
             return torch.device("cpu")
-        return leaf.inner if isinstance(leaf, SecondTensor) else leaf
+        return leaf.held if isinstance(leaf, SecondTensor) else leaf
 
     out = func(*pytree.tree_map(bare, tuple(args)), **pytree.tree_map(bare, dict(kwargs)))
     if func is torch.ops.aten.copy_.default:

@@ -26,7 +26,7 @@ from everslide.model.errors import WeightsError
 from everslide.model.zoomldm.cdm import CDM
 from everslide.model.zoomldm.config import CDMConfig, ZoomLDMConfig, config_from_dict
 from everslide.model.zoomldm.networks import autoencoder_name, make_autoencoder, make_unet, unet_name
-from everslide.model.zoomldm.summarizer import Summarizer
+from everslide.model.zoomldm.summarizer import make_summarizer
 
 FORMAT = "everslide-zoomldm-1"
 CDM_FORMAT = "everslide-zoomldm-cdm-1"
@@ -50,7 +50,7 @@ def empty_networks(config: ZoomLDMConfig) -> Networks:
         return {
             "unet": make_unet(config.unet),
             "autoencoder": make_autoencoder(config.autoencoder),
-            "summarizer": Summarizer(config.summarizer),
+            "summarizer": make_summarizer(config.summarizer),
         }
 
 
@@ -60,7 +60,7 @@ def random_networks(config: ZoomLDMConfig, seed: int) -> Networks:
     return {
         "unet": make_unet(config.unet),
         "autoencoder": make_autoencoder(config.autoencoder),
-        "summarizer": Summarizer(config.summarizer),
+        "summarizer": make_summarizer(config.summarizer),
     }
 
 

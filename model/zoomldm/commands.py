@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from everslide.model.speaking import speaking
+from everslide.model.zoomldm.training_commands import zoomldm
 
 if TYPE_CHECKING:
     from everslide.model.zoomldm.compute import Compute, Precision
@@ -297,4 +298,4 @@ def measure(
     click.echo(json.dumps({"extractor": extractor, **asdict(figures)}, indent=1))
 
 
-COMMANDS: tuple[click.Command, ...] = (models, sample, large, invert, superres, embed, measure)
+COMMANDS: tuple[click.Command, ...] = (models, sample, large, invert, superres, embed, measure, zoomldm)

@@ -43,7 +43,10 @@ class AutoencoderConfig:
 
 @dataclass(frozen=True)
 class SummarizerConfig:
-    """The Summarizer: embeddings of `input_channels` in, 1 + tokens vectors of `output_channels` out."""
+    """The Summarizer: embeddings of `input_channels` in, 1 + tokens vectors of `output_channels` out.
+
+    kind: the published transformer, or the convolutions it was compared with (table S3), of `layers` layers.
+    """
 
     input_channels: int = 1024
     hidden_channels: int = 512
@@ -53,6 +56,11 @@ class SummarizerConfig:
     heads: int = 8
     tokens: int = 64
     magnifications: int = 8
+    kind: Literal["transformer", "cnn"] = "transformer"
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("transformer", "cnn"):
+            raise WeightsError(f"kind {self.kind!r} of the Summarizer: expected transformer or cnn")
 
 
 @dataclass(frozen=True)
@@ -215,6 +223,7 @@ def _summarizer(values: Mapping[str, Any]) -> SummarizerConfig:
         heads=int(values.get("num_heads", 8)),
         tokens=int(values.get("seq_length", 64)),
         magnifications=int(values.get("mag_levels", 8)),
+        kind=values.get("kind", "transformer"),
     )
 
 

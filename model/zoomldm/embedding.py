@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from everslide.model.geometry import Rect
 from everslide.model.measures import tissue_share
 from everslide.model.picture import read_rgb
 from everslide.model.sources import SLIDE_SUFFIXES
+from everslide.model.wavelet import box_mean
 from everslide.model.zoomldm.compute import Compute, in_batches
 from everslide.model.zoomldm.encoders import PATCH_PX, Encoder
 from everslide.model.zoomldm.kept import Kept
@@ -36,8 +38,8 @@ class Plane(Protocol):
     width: int
     height: int
 
-    def read(self, rect: Rect) -> Pixels:
-        """Pixels (rect.height, rect.width, 3)."""
+    def read(self, rect: Rect, s: int = 0) -> Pixels:
+        """What is in `rect`, s octaves coarser: (rect.height / 2^s, rect.width / 2^s, 3)."""
         ...
 
 
@@ -60,19 +62,19 @@ class SlidePlane:
         self._path = path
         self.width, self.height = (int(meta[side] * mm * 1000 / MPP) for side in ("sizeX", "sizeY"))
 
-    def read(self, rect: Rect) -> Pixels:
-        """See `Plane.read`."""
+    def read(self, rect: Rect, s: int = 0) -> Pixels:
+        """See `Plane.read`. Raises ImageError."""
         mm = MPP / 1000
+        high, wide = rect.height >> s, rect.width >> s
         region = {"left": rect.x * mm, "top": rect.y * mm, "width": rect.width * mm, "height": rect.height * mm}
         try:
             found, _ = self._source.getRegion(
-                region={**region, "units": "mm"}, output={"maxWidth": rect.width, "maxHeight": rect.height},
-                scale={"mm_x": mm, "mm_y": mm}, format="numpy",
+                region={**region, "units": "mm"}, output={"maxWidth": wide, "maxHeight": high}, format="numpy",
             )  # fmt: skip
         except Exception as error:  # large_image raises errors of many libraries
             raise ImageError(f"{self._path}: large_image cannot read {rect}: {error}") from error
-        pixels = np.asarray(found)[: rect.height, : rect.width, :3].astype(np.uint8)
-        short = (rect.height - pixels.shape[0], rect.width - pixels.shape[1])  # a pixel, where the scale is uneven
+        pixels = np.asarray(found)[:high, :wide, :3].astype(np.uint8)
+        short = (high - pixels.shape[0], wide - pixels.shape[1])  # a pixel, where the scale is uneven
         return np.pad(pixels, ((0, short[0]), (0, short[1]), (0, 0)), mode="edge")
 
 
@@ -84,9 +86,12 @@ class PicturePlane:
         self._pixels = read_rgb(path)
         self.height, self.width = self._pixels.shape[:2]
 
-    def read(self, rect: Rect) -> Pixels:
+    def read(self, rect: Rect, s: int = 0) -> Pixels:
         """See `Plane.read`."""
-        return self._pixels[rect.y : rect.bottom, rect.x : rect.right]
+        pixels = self._pixels[rect.y : rect.bottom, rect.x : rect.right]
+        for _ in range(s):
+            pixels = box_mean(pixels)
+        return pixels
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ def embed_slide(path: Path, encoder: Encoder, options: EmbedOptions, compute: Co
             return torch.cat([share[:, None], _embed(encoder, patches, compute)], 1)  # (cols, 1 + C)
 
         bar = tqdm(range(rows), desc="embedding", unit="row")
-        lines = torch.stack([kept.once(f"row-{row}", torch.device("cpu"), lambda row=row: line(row)) for row in bar])
+        lines = torch.stack([kept.once(f"row-{row}", torch.device("cpu"), partial(line, row)) for row in bar])
         grid, tissue = lines[..., 1:].permute(2, 0, 1), lines[..., 0]  # (C, rows, cols), (rows, cols)
         return _write(grid, tissue, options, out)
 

@@ -1,7 +1,7 @@
-"""LPIPS (Zhang et al., 2018): a distance of two images in features of AlexNet or VGG-16, weighted as people judge.
+"""LPIPS (Zhang et al., 2018): distance of two images in features of AlexNet or VGG-16, weighted as people judge.
 
-Two files: the backbone as torchvision publishes it (alexnet-owt-7be5be79.pth, vgg16-397923af.pth; `features.*`), and the
-weights of its channels by LPIPS' authors (alex.pth, vgg.pth of version 0.1; `lin*.model.1.weight`).
+Two files: the backbone as torchvision publishes it (alexnet-owt-7be5be79.pth, vgg16-397923af.pth; `features.*`), and
+the weights of its channels by LPIPS' authors (alex.pth, vgg.pth of version 0.1; `lin*.model.1.weight`).
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from everslide.model.zoomldm.checkpoint import (
 )
 from everslide.model.zoomldm.config import ZoomLDMConfig, read_cdm_config, read_config
 from everslide.model.zoomldm.schedule import Schedule, scaled_linear
-from everslide.model.zoomldm.summarizer import Summarizer, prepare_grid
+from everslide.model.zoomldm.summarizer import CNNSummarizer, Summarizer, prepare_grid
 
 WEIGHTS_NAME = "weights.ckpt"
 CONFIG_NAME = "config.yaml"
@@ -57,7 +57,7 @@ class ZoomLDM:
         self.config, self.digest, self.dtype, self.device, self.autocast = config, digest, dtype, device, autocast
         self.unet = cast(UNet2DConditionModel, _placed(networks["unet"], device, dtype))
         self.autoencoder = cast(VQModel, _placed(networks["autoencoder"], device, dtype))
-        self.summarizer = cast(Summarizer, _placed(networks["summarizer"], device, dtype))
+        self.summarizer = cast("Summarizer | CNNSummarizer", _placed(networks["summarizer"], device, dtype))
         self.schedule: Schedule = scaled_linear(config.beta_start, config.beta_end, config.timesteps).to(dtype, device)
         self.calls = Calls()
 

@@ -34,10 +34,10 @@ class Recorded:
     def read(cls, folder: Path) -> Recorded:
         """All of them, from the folder that the reference was recorded into."""
         assert (folder / "parity.npz").is_file(), f"--parity {folder}: expected parity.npz in it"
-        loaded = [np.load(folder / f"{name}.npz") for name in ("tiny_ckpt", "tiny_cdm", "parity")]
+        weights, cdm, arrays = (np.load(folder / f"{name}.npz") for name in ("tiny_ckpt", "tiny_cdm", "parity"))
         manifest = json.loads((folder / "manifest.json").read_text())
         dtypes = {name: entry[1] for name, entry in manifest.items()}
-        return cls(folder / "tiny_config.yaml", *loaded, dtypes, whole=True)
+        return cls(folder / "tiny_config.yaml", weights, cdm, arrays, dtypes, whole=True)
 
     @classmethod
     def shipped(cls) -> Recorded:

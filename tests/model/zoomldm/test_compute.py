@@ -65,11 +65,15 @@ def test_a_device_is_chosen_or_named() -> None:
 
 
 def test_guidance_is_one_batch_of_twice_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, sizes = ZoomLDM(TINY, random_networks(TINY, 0), "x", torch.float64, torch.device("cpu")), []
+    model = ZoomLDM(TINY, random_networks(TINY, 0), "x", torch.float64, torch.device("cpu"))
+    sizes: list[int] = []
     forward = model.unet.forward
-    monkeypatch.setattr(
-        model.unet, "forward", lambda z, *rest, **more: (sizes.append(len(z)), forward(z, *rest, **more))[1]
-    )
+
+    def counted(z: Tensor, *rest: object, **more: object) -> object:
+        sizes.append(len(z))
+        return forward(z, *rest, **more)
+
+    monkeypatch.setattr(model.unet, "forward", counted)
     torch.manual_seed(0)
     z, c = torch.randn(3, 3, 16, 16).double(), torch.randn(3, 65, 32).double()
     found = model.guided_eps(z, 300, c, 2.0)

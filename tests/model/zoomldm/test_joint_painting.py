@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from everslide.model.errors import SlideError
-from everslide.model.evaluate import MemoryTiles, field_of
+from everslide.model.evaluate import MemoryTiles
 from everslide.model.geometry import Rect, TileIndex, WindowIndex, windows_touching
 from everslide.model.painter import Painter
 from everslide.model.slide import Slide
@@ -21,8 +21,8 @@ from everslide.model.windows import offer_of
 from everslide.model.zoomldm.conditions import FieldConditions, ParentConditions
 from everslide.model.zoomldm.joint_painting import JOINT, JointWindows, pixels_of
 from everslide.model.zoomldm.options import PaintOptions
+from everslide.model.zoomldm.painting import Preset
 from everslide.model.zoomldm.zoomldm import ZoomLDM
-from tests.model.painting import ForgetfulTiles
 from tests.model.pictures import tissue
 from tests.model.zoomldm.test_conditions import MeanEncoder
 from tests.model.zoomldm.tiny import tiny
@@ -34,45 +34,44 @@ SLIDE = Slide("photo", 4, 256, 256)
 BRIEF = replace(JOINT, settings=replace(JOINT.settings, stride=500, lambda_=0.05), operator="box")
 
 
-def make(batch: int = 1) -> JointWindows:
+def make(batch: int = 1, preset: Preset = BRIEF) -> JointWindows:
     torch.manual_seed(2)
-    return JointWindows("zoomldm-brca", tiny(), FieldConditions(tiny(), torch.randn(4, 24)), BRIEF, 1, batch)
-
-
-def painter(windows: JointWindows, tiles: MemoryTiles | ForgetfulTiles | None = None) -> Painter:
-    return Painter(SLIDE, windows, MemoryTiles() if tiles is None else tiles, TOP)
+    return JointWindows("zoomldm-brca", tiny(), FieldConditions(tiny(), torch.randn(4, 24)), preset, 1, batch)
 
 
 def subject(top: ImageTop = TOP) -> Subject:
     return Subject(SLIDE.seed, picture_s=top.s, top=Topmost(top.fingerprint, top))
 
 
-def test_three_scales_lead_back_to_the_picture_and_spend_what_is_told() -> None:
-    windows = make()
-    whole = painter(windows)
-    fine = field_of(whole, 0, Rect(0, 0, 256, 256))
+def test_three_scales_lead_back_to_the_picture() -> None:
+    """By the painter: a tile of 20x below a picture three octaves coarser."""
+    brief = replace(BRIEF, settings=replace(BRIEF.settings, stride=1000, w=0.0))
+    whole = Painter(SLIDE, make(preset=brief), MemoryTiles(), ImageTop(PICTURE, 3))
+    fine = whole.tile(TileIndex(0, 0, 0))
     np.testing.assert_array_equal(box_mean(box_mean(box_mean(fine))), PICTURE)
     assert np.abs(np.diff(fine.astype(int), axis=0)).mean() > 0.5
 
 
 @pytest.mark.parametrize("batch", [1, 2])
 def test_what_is_served_is_joint_sampling_of_everything_at_once_bit_for_bit(batch: int) -> None:
-    """At one batch shape: the windows of a tile, three scales down, eagerly and as somebody happened to look."""
+    """At one batch shape: windows three scales down, eagerly, and as somebody happened to look."""
     eager, lazy = make(batch), make(batch)
-    wanted = list(windows_touching(0, Rect(60, 40, 20, 20), eager.grid))
-    assert len(wanted) == 4
+    wanted = list(windows_touching(0, Rect(60, 40, 20, 4), eager.grid))
+    assert len(wanted) == 2
     expected = eager.plane(subject()).sample_together(wanted)
-    painter(lazy).tile(TileIndex(1, 0, 0))  # something else first
     for window in reversed(wanted):
+        lazy.bands(subject(), [window] * batch, np.stack([tissue(32, 32)] * batch))
+    for window in wanted:
         assert torch.equal(lazy.plane(subject()).trajectory(window).last, expected[window]), window
 
 
-def test_order_eviction_and_processes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = painter(make()).tile(TileIndex(0, 0, 0))
-    monkeypatch.setattr("everslide.model.zoomldm.lazy.REMEMBERED", 3)
-    other = painter(make(), ForgetfulTiles())
-    other.tile(TileIndex(1, 0, 0))
-    np.testing.assert_array_equal(other.tile(TileIndex(0, 0, 0)), expected)
+def test_order_and_forgetting_change_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    window, parent = WindowIndex(0, 1, 1, make().grid), tissue(32, 32)[None]
+    expected = make().bands(subject(), [window], parent)
+    monkeypatch.setattr("everslide.model.zoomldm.lazy.REMEMBERED", 1)
+    other = make()
+    other.bands(subject(), [WindowIndex(1, 1, 1, other.grid)], parent)
+    np.testing.assert_array_equal(other.bands(subject(), [window], parent), expected)
 
 
 def test_a_window_is_sampled_below_its_contexts_and_these_below_the_topmost_plane(

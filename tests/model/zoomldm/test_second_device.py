@@ -57,6 +57,11 @@ def test_the_second_device_refuses_what_a_gpu_refuses(second: SecondDevice) -> N
     assert second.operations > 0
 
 
+def superres(files: Path, mode: str, *more: object) -> tuple[object, ...]:
+    words = ("superres", files / "photo.png", "--model", "zoomldm", "--weights", files, "--from", 10, "--steps", 1)
+    return (*words, "--no-seams", "--mode", mode, *more)
+
+
 COMMANDS: dict[str, Callable[[Path], tuple[object, ...]]] = {
     "sample": lambda f: ("sample", "--weights", f, "--count", 1, "--steps", 1, "--mag", 5),
     "sample --cdm": lambda f: ("sample", "--weights", f, "--count", 1, "--steps", 1, "--cdm", f / "cdm.ckpt"),
@@ -68,13 +73,9 @@ COMMANDS: dict[str, Callable[[Path], tuple[object, ...]]] = {
     "invert": lambda f: (
         "invert", f / "photo.png", "--weights", f, "--mag", 10, "--steps", 2, "--variations", 1
     ),
-    **{
-        f"superres {mode[0]}": lambda f, mode=mode: (
-            "superres", f / "photo.png", "--model", "zoomldm", "--weights", f, "--from", 10, "--steps", 1, "--no-seams",
-            "--mode", mode[0], *(f / word if word == "grid.npy" else word for word in mode[1:]),
-        )
-        for mode in (("uncond",), ("gt", "--embeddings", "grid.npy"), ("infer", "--invert-steps", 2))
-    },
+    "superres uncond": lambda f: superres(f, "uncond"),
+    "superres gt": lambda f: superres(f, "gt", "--embeddings", f / "grid.npy"),
+    "superres infer": lambda f: superres(f, "infer", "--invert-steps", 2),
 }  # fmt: skip
 
 
