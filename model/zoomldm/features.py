@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ def layer_of(model: ZoomLDM, name: str) -> nn.Module:
     blocks |= {f"up{i}": block for i, block in enumerate(model.unet.up_blocks)}
     if name not in blocks:
         raise ImageError(f"layer {name!r}: expected one of {', '.join(blocks)}")
-    return blocks[name]
+    return cast(nn.Module, blocks[name])
 
 
 @torch.inference_mode()

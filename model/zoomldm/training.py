@@ -161,13 +161,11 @@ def init_cdm(config: CDMConfig) -> CDM:
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
             nn.init.zeros_(module.bias)
-    nn.init.normal_(network.y_embedder.embedding_table.weight, std=0.02)
-    for layer in (network.t_embedder.mlp[0], network.t_embedder.mlp[2]):
-        nn.init.normal_(layer.weight, std=0.02)
-    gates = [block.adaLN_modulation[-1] for block in network.blocks]
-    for layer in (*gates, network.final_layer.adaLN_modulation[-1], network.final_layer.linear):
-        nn.init.zeros_(layer.weight)
-        nn.init.zeros_(layer.bias)
+    for name, parameter in network.named_parameters():
+        if name.startswith(("y_embedder.", "t_embedder.")) and name.endswith("weight"):
+            nn.init.normal_(parameter, std=0.02)
+        if ".adaLN_modulation." in name or name.startswith("final_layer.linear."):
+            nn.init.zeros_(parameter)
     network.pos_embed.data.copy_(sines(config.tokens, config.hidden)[None])
     return network
 
@@ -200,7 +198,7 @@ def train_cdm(model: ZoomLDM, data: TrainingSet, network: CDM, settings: TrainSe
         found = network(torch.sqrt(a) * x0 + torch.sqrt(1 - a) * torch.randn_like(x0), t, y)[:, : x0.shape[1]]
         loss = (found - x0).square().mean()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         decay = min(settings.ema, (step + 1) / (step + 10))
         with torch.no_grad():

@@ -212,7 +212,7 @@ def _bags(features: Path, labels: Path) -> list[Bag]:
         raise DataError(f"{labels}: expected columns slide, case, label (0 or 1), found: {error!r}") from error
     if not named or {label for _, _, label in named} - {0, 1}:
         raise DataError(f"{labels}: expected labels 0 and 1")
-    out = []
+    out: list[Bag] = []
     for slide, case, label in named:
         try:
             array = np.load(features / f"{slide}.npy", allow_pickle=False)

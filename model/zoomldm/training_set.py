@@ -137,7 +137,7 @@ class TrainingSet:
 
 def _open(path: Path) -> Any:
     try:
-        return safe_open(path, "pt").__enter__()
+        return safe_open(path, "pt").__enter__()  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise DataError(f"{path}: not a whole shard ({error}); delete its folder and prepare again") from error
 
