@@ -28,7 +28,7 @@ class Kept:
     """
 
     def __init__(self, out: Path, facts: object) -> None:
-        """Raises DataError where the folder cannot be written."""
+        """Raises DataError where the folder cannot be written, or holds something else."""
         self.folder, self.resumed = out.with_name(out.name + SUFFIX), False
         key = hashlib.sha256(repr(facts).encode()).hexdigest()
         known = self.folder / KEY_NAME
@@ -39,6 +39,10 @@ class Kept:
             elif known.is_file():
                 _log.warning("%s: going on where an earlier run was stopped", self.folder)
                 self.resumed = True
+            elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+                raise DataError(
+                    f"{self.folder}: expected a folder of unfinished parts, found other files; move them away"
+                )
             self.folder.mkdir(parents=True, exist_ok=True)
             known.write_text(key, "utf-8")
         except OSError as error:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 from torch import Tensor
 
-from everslide.model.errors import WeightsError
+from everslide.model.errors import DataError, WeightsError
 from everslide.model.zoomldm.checkpoint import random_networks
 from everslide.model.zoomldm.compute import Compute, choose_device, in_batches
 from everslide.model.zoomldm.kept import Kept
@@ -110,6 +110,11 @@ def test_parts_are_kept_until_the_end_and_for_the_same_settings(tmp_path: Path) 
     with Kept(tmp_path / "out.png", ("a", 2)) as kept:
         assert kept.once("two", device, lambda: torch.ones(1)) == 1
     assert not list(tmp_path.iterdir())
+    (tmp_path / "out.png.unfinished").mkdir()
+    (tmp_path / "out.png.unfinished" / "thesis.txt").write_text("mine")
+    with pytest.raises(DataError, match="found other files"):
+        Kept(tmp_path / "out.png", ("a", 2))
+    assert (tmp_path / "out.png.unfinished" / "thesis.txt").read_text() == "mine"
 
 
 def run(*arguments: object) -> object:
