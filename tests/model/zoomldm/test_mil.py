@@ -40,7 +40,8 @@ def test_few_patches_among_many_are_found() -> None:
     assert found.auc > 0.9 and found.low > 0.8 and found.low <= found.auc <= found.high
     assert (found.slides, found.cases) == (100, 100)
     network = train_mil(bags(told=True), QUICK, CPU)
-    _, attention = network(bags(told=True)[1].features)
+    with torch.inference_mode():
+        _, attention = network(bags(told=True)[1].features)
     assert float(attention.sum()) == pytest.approx(1) and attention[:6].mean() > 2 * attention[6:].mean()
 
 
@@ -97,8 +98,10 @@ def test_from_slides_and_labels_to_an_area(tmp_path: Path) -> None:
     assert made.exit_code == 0, made.output
     assert np.load(tmp_path / "features" / "3.npy").shape == (2, 64)
     command = ["zoomldm", "mil", str(tmp_path / "features"), str(tmp_path / "labels.csv"), "--folds", "2"]
-    found = json.loads(run.invoke(main, [*command, "--steps", "200"]).stdout)
-    assert found["slides"] == 8 and found["auc"] > 0.8
+    first, second = (run.invoke(main, [*command, "--steps", "10"]).stdout for _ in range(2))
+    found = json.loads(first)
+    assert first == second and (found["slides"], found["cases"]) == (8, 8)
+    assert 0 <= found["low"] <= found["auc"] <= found["high"] <= 1
     (tmp_path / "labels.csv").write_text("slide,case\n0,c0\n")
     bad = run.invoke(main, command)
     assert bad.exit_code == 1 and "expected columns slide, case, label" in bad.output
