@@ -16,6 +16,7 @@ from PIL import Image
 from everslide.model.geometry import WindowIndex
 from everslide.model.subject import Subject
 from everslide.model.zoomldm.options import PaintOptions, load_windows
+from everslide.model.zoomldm.vision_towers import ClipVision
 from everslide.server.cli import main
 from tests.model.pictures import tissue
 from tests.model.zoomldm.tiny import write_checkpoint
@@ -33,8 +34,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint, a picture, and grids of embeddings."""
     folder = write_checkpoint(tmp_path_factory.mktemp("files"))
     Image.fromarray(tissue(64, 64, 1)).save(folder / "photo.png")
-    script = torch.jit.script(torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten()))
-    script.save(str(folder / "net.pt"))  # type: ignore[no-untyped-call]
+    tensors = ClipVision(8, 64, 1, 4, 12).state_dict()
+    torch.save({f"visual.{name}": tensor for name, tensor in tensors.items()}, folder / "clip.pt")
     np.save(folder / "grid.npy", np.random.default_rng(0).standard_normal((24, 2, 2)).astype(np.float16))
     return folder
 
@@ -68,7 +69,7 @@ COMMANDS: dict[str, Callable[[Path], tuple[object, ...]]] = {
     "sample --embeddings": lambda f: (
         "sample", "--weights", f, "--count", 1, "--steps", 1, "--mag", 10, "--embeddings", f / "grid.npy"
     ),
-    "embed": lambda f: ("embed", f / "photo.png", "--encoder", f"script:{f / 'net.pt'}", "--patch", 32, "--batch", 3),
+    "embed": lambda f: ("embed", f / "photo.png", "--encoder", f"clip:{f / 'clip.pt'}", "--patch", 32, "--batch", 3),
     "large": lambda f: ("large", "--weights", f, "--side", 2, "--steps", 1, "--embeddings", f / "grid.npy"),
     "invert": lambda f: (
         "invert", f / "photo.png", "--weights", f, "--mag", 10, "--steps", 2, "--variations", 1

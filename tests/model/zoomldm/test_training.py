@@ -35,6 +35,7 @@ SMALL = replace(
     summarizer=replace(TINY.summarizer, layers=1),
 )
 CPU = torch.device("cpu")
+SCALES = (3, 4)
 SETTINGS = TrainSettings(steps=500, batch=8, rate=2e-3, decay=0.0, warmup=20, ema=0.99, dropped=0.1, save=250)
 
 
@@ -43,13 +44,13 @@ def model(seed: int = 0) -> ZoomLDM:
 
 
 def eight(folder: Path) -> TrainingSet:
-    """Four images each of two scales, smooth patterns, with embeddings of their own."""
+    """Four images each of two scales, smooth patterns, with grids of embeddings of their own."""
     (folder / "slide").mkdir(parents=True, exist_ok=True)
     rng = torch.Generator().manual_seed(5)
-    for s in (0, 1):
+    for s in SCALES:
         coarse = torch.randn(4, 3, 2, 2, generator=rng)
         z = torch.nn.functional.interpolate(coarse, (8, 8), mode="bilinear")
-        u = torch.randn(4, 24, 2**s, 2**s, generator=rng)
+        u = torch.randn(4, 24, 8, 8, generator=rng)
         save_file({"z": z.half(), "u": u.half()}, folder / "slide" / f"s{s}-00000.safetensors")
     (folder / "slide" / DONE).write_text("{}")
     return read_training_set(folder)
@@ -81,7 +82,7 @@ def test_eight_images_are_learned_and_their_samples_come_out_right(
     trained = load_zoomldm(run)
     right = 0
     with torch.inference_mode():
-        for s in (0, 1):
+        for s in SCALES:
             known = torch.stack([data.image(s, row)[0] for row in range(4)])
             u = torch.stack([data.image(s, row)[1] for row in range(4)])
             torch.manual_seed(7)
@@ -131,8 +132,8 @@ def test_a_cdm_begins_as_dit_does_and_learns_what_the_summarizer_says(tmp_path: 
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(document(SMALL)))
     loaded, _ = load_cdm(tmp_path / "cdm.pt")
     with torch.inference_mode():
-        c = sample_conditions(loaded, torch.randn(4, 32, 65), torch.zeros(4, dtype=torch.long), 20)
-        said = torch.stack([own.condition(data.image(0, row)[1][None], 0)[0] for row in range(4)])
+        c = sample_conditions(loaded, torch.randn(4, 32, 65), torch.full((4,), 3), 20)
+        said = torch.stack([own.condition(data.image(3, row)[1][None], 3)[0] for row in range(4)])
     assert c.shape == (4, 65, 32)
     assert error(c, said) < 0.7 * error(torch.randn_like(c), said)
 
