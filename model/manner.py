@@ -58,11 +58,13 @@ class Offer:
 
     own_calls: network evaluations of a window in its own manner, which are its steps where there is a choice of them.
     steps: those to choose from, none where there is no choice. guidance: the strongest, 1 where there is none.
+    from_top: windows are painted from the slide's topmost plane as well, so that it must be told them.
     """
 
     own_calls: int
     steps: tuple[int, ...] = ()
     guidance: float = 1.0
+    from_top: bool = False
 
     def calls(self, manner: Manner) -> int:
         """Network evaluations of a window."""

@@ -32,7 +32,7 @@ from everslide.model.geometry import (
 from everslide.model.mini.bands import smooth_bands
 from everslide.model.sketch import Sketch
 from everslide.model.slide import Slide
-from everslide.model.subject import Subject
+from everslide.model.subject import Subject, Topmost
 from everslide.model.top import TopPlane
 from everslide.model.wavelet import box_mean, close, merge
 from everslide.model.window_model import WindowModel
@@ -86,7 +86,8 @@ class Painter:
             raise SlideError(f"slide {slide.name}: its model {slide.model} takes no reference picture; leave it out")
         self._paints.offer.check(slide.manner, f"slide {slide.name}: its model {slide.model}")
         self._top = top or Sketch(slide, reference=reference)
-        self._subject = Subject(slide.seed, reference, slide.manner)
+        topmost = Topmost(self._top.fingerprint, self._top) if self._paints.offer.from_top else None
+        self._subject = Subject(slide.seed, reference, slide.manner, topmost)
         self._windows: OrderedDict[WindowIndex, Bands] = OrderedDict()
         self._regions: dict[int, deque[tuple[Rect, Pixels]]] = {}
         places = [self._grid.window_px, self._grid.stride_px]

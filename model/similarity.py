@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 Pixels = NDArray[np.uint8]
 Doubles = NDArray[np.float64]
+_ROWS = 1024
+"""Rows of a distance matrix that are held at once."""
 
 
 def psnr(a: Pixels, b: Pixels) -> float:
@@ -53,13 +57,45 @@ def cosines(a: Doubles, b: Doubles) -> Doubles:
     return np.asarray(unit_a @ unit_b.T, np.float64)
 
 
-def memorised(painted: Doubles, real: Doubles) -> float:
-    """Share of painted embeddings that lie nearer to a real one than real ones lie to each other, in the 1 % quantile.
+@dataclass(frozen=True)
+class Memorisation:
+    """share: of painted embeddings that lie nearer to a real one than real ones lie to each other, in the 1 % quantile,
+    `limit`. nearest, distance: (n,), which real one each painted one is nearest to, and how near.
 
-    About 0.01 or less where nothing is copied; near 1 where training images are repeated.
+    The share is about 0.01 or less where nothing is copied; near 1 where training images are repeated.
     """
-    between = np.linalg.norm(real[:, None] - real[None], axis=2)
-    np.fill_diagonal(between, np.inf)
-    limit = np.quantile(between.min(1), 0.01)
-    nearest = np.linalg.norm(painted[:, None] - real[None], axis=2).min(1)
-    return float((nearest < limit).mean())
+
+    share: float
+    limit: float
+    nearest: NDArray[np.int64]
+    distance: Doubles
+
+
+def memorisation(painted: Doubles, real: Doubles) -> Memorisation:
+    """Of embeddings (n, C) and (m, C). Raises ValueError for fewer than two real ones."""
+    if len(real) < 2:
+        raise ValueError(f"expected at least 2 real embeddings, found {len(real)}")
+    limit = float(np.quantile(nearest_neighbours(real, real, others=True)[1], 0.01))
+    nearest, distance = nearest_neighbours(painted, real)
+    return Memorisation(float((distance < limit).mean()), limit, nearest, distance)
+
+
+def nearest_neighbours(a: Doubles, b: Doubles, others: bool = False) -> tuple[NDArray[np.int64], Doubles]:
+    """Of every row of a (n, C), the nearest row of b (m, C) and its distance; others: not the row of its own number.
+
+    Found by products of matrices, a thousand rows at a time: (n, m, C) numbers never exist.
+    """
+    centre = b.mean(0)
+    x, y = (a - centre).astype(np.float32), (b - centre).astype(np.float32)
+    squares, nearest = np.square(y).sum(1), np.empty(len(a), np.int64)
+    for start in range(0, len(a), _ROWS):
+        part = x[start : start + _ROWS]
+        score = squares - 2 * part @ y.T  # the distance's square, less that of the row itself
+        if others:
+            own = np.arange(start, start + len(part))
+            score[own - start, own] = np.inf
+        nearest[start : start + _ROWS] = score.argmin(1)
+    distance = np.concatenate(
+        [np.linalg.norm(a[i : i + _ROWS] - b[nearest[i : i + _ROWS]], axis=1) for i in range(0, len(a), _ROWS)]
+    )
+    return nearest, distance

@@ -24,6 +24,7 @@ class WindowModel(ABC):
     name: of the model. fingerprint: hex; equal fingerprints paint equal bytes. batch: windows per call, always so many
     (the caller pads), since another batch shape changes the last bits. calls_per_window: network evaluations. grid:
     where its windows lie. scales: it paints scales 0 .. scales - 1. steerable: whether a reference has an effect.
+    from_top: whether it paints from the slide's topmost plane as well, which its subjects carry then.
     """
 
     name: str
@@ -31,6 +32,7 @@ class WindowModel(ABC):
     batch: int = 1
     grid: WindowGrid = WindowGrid()
     steerable: bool = False
+    from_top: bool = False
 
     @property
     def scales(self) -> int:
@@ -43,7 +45,7 @@ class WindowModel(ABC):
     @property
     def offer(self) -> Offer:
         """What a slide may choose of how it is painted."""
-        return Offer(self.calls_per_window)
+        return Offer(self.calls_per_window, from_top=self.from_top)
 
     @abstractmethod
     def bands(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> Floats:

@@ -8,6 +8,7 @@ memory, and the networks take over the mapped tensors, so that no second copy of
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import re
@@ -25,7 +26,7 @@ from everslide.model.errors import WeightsError
 from everslide.model.zoomldm.cdm import CDM
 from everslide.model.zoomldm.config import CDMConfig, ZoomLDMConfig, config_from_dict
 from everslide.model.zoomldm.networks import autoencoder_name, make_autoencoder, make_unet, unet_name
-from everslide.model.zoomldm.summarizer import Summarizer
+from everslide.model.zoomldm.summarizer import make_summarizer
 
 FORMAT = "everslide-zoomldm-1"
 CDM_FORMAT = "everslide-zoomldm-cdm-1"
@@ -49,7 +50,7 @@ def empty_networks(config: ZoomLDMConfig) -> Networks:
         return {
             "unet": make_unet(config.unet),
             "autoencoder": make_autoencoder(config.autoencoder),
-            "summarizer": Summarizer(config.summarizer),
+            "summarizer": make_summarizer(config.summarizer),
         }
 
 
@@ -59,7 +60,7 @@ def random_networks(config: ZoomLDMConfig, seed: int) -> Networks:
     return {
         "unet": make_unet(config.unet),
         "autoencoder": make_autoencoder(config.autoencoder),
-        "summarizer": Summarizer(config.summarizer),
+        "summarizer": make_summarizer(config.summarizer),
     }
 
 
@@ -159,7 +160,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"{path}: no such file; `everslide models pull` fetches the published ones")
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # options of a training script: names and values
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except UnpicklingError as error:
         raise WeightsError(
             f"{path}: refused: expected tensors only, found a pickle that holds other objects or code"

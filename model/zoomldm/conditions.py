@@ -120,7 +120,7 @@ class GridConditions:
         if not torch.isfinite(grid).all():
             raise ImageError("embedding grid: expected finite numbers")
         self._model, self._grid = model, grid.to(model.device, model.dtype)
-        self.fingerprint = "grid " + hashlib.sha256(grid.float().contiguous().numpy().tobytes()).hexdigest()
+        self.fingerprint = "grid " + hashlib.sha256(grid.float().cpu().contiguous().numpy().tobytes()).hexdigest()
 
     def of(self, seed: int, windows: Sequence[WindowIndex], parents: NDArray[np.uint8] | None) -> Tensor:
         """See `Conditions.of`."""
@@ -148,7 +148,7 @@ class FieldConditions:
 
     def __init__(self, model: ZoomLDM, prototypes: Tensor) -> None:
         self._model, self._prototypes = model, prototypes.to(model.device, model.dtype)
-        self.fingerprint = "field 1 " + hashlib.sha256(prototypes.float().numpy().tobytes()).hexdigest()
+        self.fingerprint = "field 1 " + hashlib.sha256(prototypes.float().cpu().numpy().tobytes()).hexdigest()
 
     def of(self, seed: int, windows: Sequence[WindowIndex], parents: NDArray[np.uint8] | None) -> Tensor:
         """See `Conditions.of`."""

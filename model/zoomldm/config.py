@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -43,7 +43,10 @@ class AutoencoderConfig:
 
 @dataclass(frozen=True)
 class SummarizerConfig:
-    """The Summarizer: embeddings of `input_channels` in, 1 + tokens vectors of `output_channels` out."""
+    """The Summarizer: embeddings of `input_channels` in, 1 + tokens vectors of `output_channels` out.
+
+    kind: the published transformer, or the convolutions it was compared with (table S3), of `layers` layers.
+    """
 
     input_channels: int = 1024
     hidden_channels: int = 512
@@ -53,6 +56,11 @@ class SummarizerConfig:
     heads: int = 8
     tokens: int = 64
     magnifications: int = 8
+    kind: Literal["transformer", "cnn"] = "transformer"
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("transformer", "cnn"):
+            raise WeightsError(f"kind {self.kind!r} of the Summarizer: expected transformer or cnn")
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,8 @@ class CDMConfig:
 
 @dataclass(frozen=True)
 class ZoomLDMConfig:
-    """All of a checkpoint. beta_start, beta_end: `scaled_linear` schedule of `timesteps` steps."""
+    """All of a checkpoint. beta_start, beta_end: `scaled_linear` schedule of `timesteps` steps. domain: what it paints,
+    tissue in magnifications or the ground in metres per pixel."""
 
     unet: UNetConfig = field(default_factory=UNetConfig)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
@@ -79,6 +88,7 @@ class ZoomLDMConfig:
     beta_end: float = 0.0195
     timesteps: int = 1000
     ema: bool = True
+    domain: Literal["tissue", "ground"] = "tissue"
 
     def __post_init__(self) -> None:
         if self.unet.context_dim != self.summarizer.output_channels:
@@ -104,8 +114,8 @@ class ZoomLDMConfig:
 
 BRCA = ZoomLDMConfig()
 """configs/zoomldm_brca.yaml: eight magnifications, 20x to 0.15625x."""
-NAIP = ZoomLDMConfig(summarizer=SummarizerConfig(magnifications=4))
-"""configs/zoomldm_naip.yaml: four ground resolutions."""
+NAIP = ZoomLDMConfig(summarizer=SummarizerConfig(magnifications=4), domain="ground")
+"""configs/zoomldm_naip.yaml: four ground resolutions, 1 to 8 m per pixel."""
 
 
 def config_from_dict(values: Mapping[str, Any]) -> ZoomLDMConfig:
@@ -136,6 +146,7 @@ def read_config(path: Path) -> ZoomLDMConfig:
             beta_end=float(params["linear_end"]),
             timesteps=int(params["timesteps"]),
             ema=bool(params.get("use_ema", True)),
+            domain=_domain(document),
         )
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise WeightsError(f"{path}: cannot be read as YAML: {error}") from error
@@ -162,6 +173,15 @@ def read_cdm_config(path: Path) -> CDMConfig | None:
         )
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise WeightsError(f"{path}: expected a section cdm with the DiT's arguments, found: {error!r}") from error
+
+
+def _domain(document: Mapping[str, Any]) -> Literal["tissue", "ground"]:
+    """From the class of the training data; where the file does not name it, from the number of resolutions."""
+    training = ((document.get("data") or {}).get("params") or {}).get("train") or {}
+    if "target" in training:
+        return "ground" if "naip" in str(training["target"]).lower() else "tissue"
+    levels = document["model"]["params"]["cond_stage_config"]["params"].get("mag_levels", 8)
+    return "ground" if int(levels) == NAIP.summarizer.magnifications else "tissue"
 
 
 def _unet(values: Mapping[str, Any]) -> UNetConfig:
@@ -203,6 +223,7 @@ def _summarizer(values: Mapping[str, Any]) -> SummarizerConfig:
         heads=int(values.get("num_heads", 8)),
         tokens=int(values.get("seq_length", 64)),
         magnifications=int(values.get("mag_levels", 8)),
+        kind=values.get("kind", "transformer"),
     )
 
 

@@ -24,13 +24,14 @@ from everslide.model.mini.encoder import load_encoder as load_patch_encoder
 from everslide.model.zoomldm.checkpoint import check_names, read_tensors
 from everslide.model.zoomldm.vit import VisionTransformer, ViTConfig
 
-EncoderName = Literal["uni", "hipt", "dinov2"]
-ENCODERS: tuple[EncoderName, ...] = ("uni", "hipt", "dinov2")
+EncoderName = Literal["uni", "hipt", "dinov2", "dinov2-reg"]
+ENCODERS: tuple[EncoderName, ...] = ("uni", "hipt", "dinov2", "dinov2-reg")
 PATCH_PX = 256
 """Side of a patch of 20x."""
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-_IGNORED = {"mask_token", "head.weight", "head.bias"}
+_IGNORED = ("mask_token", "head.")
+"""Names, or beginnings of names, of what training needs and embedding does not: HIPT's files have a projection head."""
 
 
 class Encoder(Protocol):
@@ -57,7 +58,12 @@ SPECS: dict[EncoderName, EncoderSpec] = {
     "uni": EncoderSpec(ViTConfig(16, 1024, 24, 16, 14, layer_scale=True), 224, _IMAGENET),
     "hipt": EncoderSpec(ViTConfig(16, 384, 12, 6, 14, layer_scale=False), 256, _HALF),
     "dinov2": EncoderSpec(ViTConfig(14, 1024, 24, 16, 37, layer_scale=True, offset=0.1), 224, _IMAGENET),
+    "dinov2-reg": EncoderSpec(
+        ViTConfig(14, 1024, 24, 16, 37, layer_scale=True, registers=4, antialias=True), 224, _IMAGENET
+    ),
 }
+"""uni: timm's vit_large_patch16_224 with layer scale, pytorch_model.bin of MahmoodLab/UNI. hipt: vit256_small_dino.pth.
+dinov2: dinov2_vitl14_pretrain.pth. dinov2-reg: dinov2_vitl14_reg4_pretrain.pth, with register tokens, that of NAIP."""
 
 
 class ViTEncoder:
@@ -104,13 +110,17 @@ class OwnEncoder:
     @torch.inference_mode()
     def embed(self, images: Tensor) -> Tensor:
         """See `Encoder.embed`."""
-        return self._encoder.quick(2 * images.clamp(0, 1) - 1, 1)[:, :, 0, 0]
+        return self._encoder.quick(2 * images.cpu().clamp(0, 1) - 1, 1)[:, :, 0, 0]
 
 
-def load_encoder(name: EncoderName, path: Path, spec: EncoderSpec | None = None) -> ViTEncoder:
+def load_encoder(
+    name: EncoderName, path: Path, spec: EncoderSpec | None = None, device: torch.device | None = None, batch: int = 8
+) -> ViTEncoder:
     """Load published weights; spec: of another size, for tests. Raises WeightsError, which names wrong keys."""
     spec = spec or SPECS[name]
-    tensors = {_plain(key): tensor.float() for key, tensor in _read(path).items() if _plain(key) not in _IGNORED}
+    tensors = {
+        _plain(key): tensor.float() for key, tensor in _read(path).items() if not _plain(key).startswith(_IGNORED)
+    }
     with torch.device("meta"):
         network = VisionTransformer(spec.vit)
     check_names(path, network.state_dict().keys(), tensors.keys(), set())
@@ -121,7 +131,7 @@ def load_encoder(name: EncoderName, path: Path, spec: EncoderSpec | None = None)
     sha = hashlib.sha256()
     for key in sorted(tensors):
         sha.update(tensors[key].contiguous().numpy().data)
-    return ViTEncoder(spec, network, f"{name} {sha.hexdigest()}")
+    return ViTEncoder(spec, network.to(device or torch.device("cpu")), f"{name} {sha.hexdigest()}", batch)
 
 
 def embed_image(encoder: Encoder, pixels: NDArray[np.uint8], patch_px: int = PATCH_PX) -> Tensor:
@@ -135,22 +145,36 @@ def embed_image(encoder: Encoder, pixels: NDArray[np.uint8], patch_px: int = PAT
     return torch.stack(lines).permute(2, 0, 1)  # (rows, cols, C) -> (C, rows, cols)
 
 
-def read_grid(path: Path) -> Tensor:
-    """Embedding grid (C, H, W) of a .npy file, laid out as (C, H, W), or as in the authors' demo data as (C, H * W) of
-    a square image, or (C,) of a single patch. Raises ImageError."""
+def read_grid(path: Path, channels: int | None = None) -> Tensor:
+    """Embedding grid (C, H, W) of a .npy file. Raises ImageError.
+
+    Laid out as (C, H, W); or as the authors write those of square images, (C, H * W) for tissue and (H * W, C) for
+    NAIP; or (C,) of a single patch. channels: C, where it is known; it tells these two apart. Where both fit,
+    (C, H * W).
+    """
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ImageError(f"{path}: expected a .npy file of an embedding grid, found: {error}") from error
     if array.ndim == 1:
         array = array[:, None]
-    side = round(array.shape[1] ** 0.5)
+    if array.ndim == 2 and channels == array.shape[1] != array.shape[0]:
+        array = array.T
+    side = round(array.shape[1] ** 0.5) if array.ndim == 2 else 0
     if array.ndim == 2 and side**2 == array.shape[1]:
         array = array.reshape(-1, side, side)
     if array.ndim != 3 or not np.issubdtype(array.dtype, np.floating):
         raise ImageError(
-            f"{path}: expected floats (C, rows, columns) or (C, n) with n square, found {array.dtype} {array.shape}"
+            f"{path}: expected floats (C, rows, columns), or (C, n) or (n, C) with n square, "
+            f"found {array.dtype} {array.shape}"
         )
+    if channels is not None and array.shape[0] != channels:
+        raise ImageError(
+            f"{path}: expected embeddings of {channels} channels, found {array.shape[0]}; take the encoder that the "
+            "checkpoint was trained with"
+        )
+    if not np.isfinite(array).all():
+        raise ImageError(f"{path}: expected finite numbers")
     return torch.from_numpy(array.astype(np.float32))
 
 

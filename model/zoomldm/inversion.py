@@ -2,7 +2,7 @@
 
 Adam follows  w(t) |eps(z_t, t, Summarizer(u, m)) - eps|^2 - 0.05 mean cosine(u_i, u_j)  while t falls from 950 to 50,
 with w(t) = sqrt(alpha_bar) (1 - alpha_bar). What is found describes the image: sampled from, it gives variations of it;
-split into single embeddings, it conditions its super-resolution.
+split into single embeddings, it conditions its super-resolution. Images of a batch do not see each other.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class InversionSettings:
 
 @dataclass(frozen=True)
 class InversionStep:
-    """After a step: the embeddings u (C, k, k), and the three losses before it."""
+    """After a step: the embeddings u (B, C, k, k), and the three losses (B,) of each image before it."""
 
     u: Tensor
-    denoising: float
-    similarity: float
-    total: float
+    denoising: Tensor
+    similarity: Tensor
+    total: Tensor
 
 
 def grid_side(magnification: int) -> int:
@@ -49,8 +49,8 @@ def grid_side(magnification: int) -> int:
 
 
 def normalised(u: Tensor) -> Tensor:
-    """Each place of u (C, k, k) to mean zero and unbiased deviation one over its channels."""
-    return (u - u.mean(0, keepdim=True)) / u.std(0, keepdim=True)
+    """Each place of u (B, C, k, k) to mean zero and unbiased deviation one over its channels."""
+    return (u - u.mean(1, keepdim=True)) / u.std(1, keepdim=True)
 
 
 def invert(
@@ -61,7 +61,7 @@ def invert(
     noise: Callable[[int], Tensor],
     settings: InversionSettings,
 ) -> Iterator[InversionStep]:
-    """Follow the gradient from u (C, k, k); z (1, 3, h, w): the encoded image; noise(i): like z, of step i."""
+    """Follow the gradient from u (B, C, k, k); z (B, 3, h, w): the encoded images; noise(i): like z, of step i."""
     u = u.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([u], lr=settings.rate)
     for i, t in enumerate(settings.times):
@@ -69,16 +69,17 @@ def invert(
             denoising, similarity = losses(model, z, magnification, u, t, noise(i))
             total = denoising - settings.similarity * similarity
             optimiser.zero_grad()
-            total.backward()  # type: ignore[no-untyped-call]
+            total.sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        yield InversionStep(u.detach().clone(), *(loss.item() for loss in (denoising, similarity, total)))
+        yield InversionStep(u.detach().clone(), denoising.detach(), similarity.detach(), total.detach())
 
 
 def losses(model: ZoomLDM, z: Tensor, magnification: int, u: Tensor, t: int, eps: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted denoising loss at time t under noise eps, and mean cosine of all pairs of embeddings; two scalars."""
+    """Of each image: weighted denoising loss at time t under noise eps, and mean cosine of all pairs of its embeddings;
+    (B,) each."""
     alpha_bar = model.schedule.alpha_bar[t - 1]
     z_t = torch.sqrt(alpha_bar) * z + torch.sqrt(1 - alpha_bar) * eps
-    c = model.summarizer(normalised(u)[None], torch.tensor([magnification], device=z.device))
-    denoising = (torch.sqrt(alpha_bar) * (1 - alpha_bar) * (model.eps(z_t, t, c) - eps) ** 2).mean()
-    unit = (u / u.norm(dim=0, keepdim=True)).flatten(1)  # (C, k k)
-    return denoising, (unit.T @ unit).mean()
+    c = model.summarise(normalised(u), torch.full((len(u),), magnification, device=z.device))
+    denoising = (torch.sqrt(alpha_bar) * (1 - alpha_bar) * (model.eps(z_t, t, c) - eps) ** 2).mean((1, 2, 3))
+    unit = (u / u.norm(dim=1, keepdim=True)).flatten(2)  # (B, C, k k)
+    return denoising, (unit.transpose(1, 2) @ unit).mean((1, 2))

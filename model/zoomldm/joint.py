@@ -4,22 +4,27 @@ Algorithm S1 samples an image whose coarser version is given; S2 samples both at
 coarser image as it is predicted at that step. The context never reads the details. Per step, on the clean prediction
 z0 = (z - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar):
 
-    e_img = A^T (y - A Dec(z0))                     what the image lacks, y the guide
-    e     = [Enc(Dec(z0) + zeta e_img) - Enc(Dec(z0))] / zeta      the same in latents
-    g     = [z0(z + delta e) - z0(z)] / delta       the same carried through the denoiser
-    z    <- z + lambda g                            K times, then one DDIM step
+    S1:  e     = -grad_z0 |y - A Dec(z0)|^2 / 2          by backpropagation through the decoder, y the guide
+    S2:  e_img = A^T (y - A Dec(z0))                     what the image lacks
+         e     = [Enc(Dec(z0) + zeta e_img) - Enc(Dec(z0))] / zeta      the same in latents, without backpropagation
+    both g     = [z0(z + delta e) - z0(z)] / delta       the same carried through the denoiser
+         z    <- z + lambda g                            K times, then one DDIM step
 
-The sign is such that the correction reduces the error; A^T is `Operator.up`, whose scale lambda absorbs. The authors'
-notebook differs: every direction is divided by its largest value per image, and noise of variance beta~ is added in
-the DDIM step.
+The sign is such that the correction reduces the error. In S2, A^T is `Operator.up`, whose scale lambda absorbs.
+Printed, neither bounds the length of a correction, which grows with 1 / sqrt(alpha_bar), and S2 diverges; where every
+direction is divided by its largest value per image, as in the authors' notebook, both stay finite and come nearer.
+The notebook also adds noise of variance beta~ in the DDIM step.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from everslide.model.zoomldm.resize import Operator
 from everslide.model.zoomldm.zoomldm import ZoomLDM
@@ -29,10 +34,11 @@ from everslide.model.zoomldm.zoomldm import ZoomLDM
 class JointSettings:
     """How a joint sample is drawn.
 
-    start, stride: times start, start - stride, ... > 0. corrections: K. w: guidance. zeta, delta: steps of the finite
-    differences; lambda_: step of the correction. normalise: directions over their largest value, as the notebook has.
-    noise: add noise of variance beta~ in every step; deduct_noise: and take it out of the deterministic part, as the
-    seam pass has. clamp: the guide is limited to [-1, 1].
+    through: what carries the error of an image into its latents: the decoder's gradient (S1), or a finite difference
+    through the encoder (S2). start, stride: times start, start - stride, ... > 0. corrections: K. w: guidance.
+    zeta, delta: steps of the finite differences; lambda_: step of the correction. normalise: directions over their
+    largest value, as the notebook has. noise: add noise of variance beta~ in every step; deduct_noise: and take it out
+    of the deterministic part, as the seam pass has. clamp: the guide is limited to [-1, 1].
     """
 
     start: int = 1000
@@ -46,16 +52,23 @@ class JointSettings:
     noise: bool = False
     deduct_noise: bool = False
     clamp: bool = True
+    through: Literal["decoder", "encoder"] = "encoder"
 
     @property
     def times(self) -> range:
         return range(self.start, 0, -self.stride)
 
 
-PAPER = JointSettings()
-"""As printed: 50 DDIM steps, K = 1."""
+S1_PRINTED = JointSettings(through="decoder")
+"""Algorithm S1 as printed: 50 DDIM steps, K = 1."""
+S1 = replace(S1_PRINTED, normalise=True)
+"""The same with directions of bounded length."""
+S2_PRINTED = JointSettings()
+"""Algorithm S2 as printed: it diverges."""
+S2 = replace(S2_PRINTED, normalise=True)
+"""The same with directions of bounded length."""
 NOTEBOOK = JointSettings(stride=50, corrections=10, normalise=True, noise=True)
-"""As in the authors' notebook: 20 steps, K = 10, w = 2."""
+"""As in the authors' notebook: S2 in 20 steps, K = 10, w = 2."""
 
 
 @dataclass(frozen=True)
@@ -90,15 +103,39 @@ def correct(
     model: ZoomLDM, now: Prediction, t: int, c: Tensor, guide: Tensor, operator: Operator, settings: JointSettings
 ) -> Prediction:
     """K corrections towards the guide (B, 3, H / factor, W / factor), an image in [-1, 1]."""
+    direction = by_decoder if settings.through == "decoder" else by_encoder
     for _ in range(settings.corrections):
-        image = model.decode(now.z0)
-        e_img = _direction(operator.up(guide - operator.down(image)), settings)
-        moved_latents = model.encode(image + settings.zeta * e_img)
-        e = _direction(_difference(moved_latents, model.encode(image), settings.zeta, settings), settings)
+        e = _direction(direction(model, now.z0, guide, operator, settings), settings)
         moved = predict(model, now.z + settings.delta * e, t, c, settings.w)
         g = _direction((moved.z0 - now.z0) / settings.delta, settings)
         now = predict(model, now.z + settings.lambda_ * g, t, c, settings.w)
     return now
+
+
+def by_encoder(model: ZoomLDM, z0: Tensor, guide: Tensor, operator: Operator, settings: JointSettings) -> Tensor:
+    """What clean latents z0 lack, as the encoder sees it (S2): two encodings and no gradient."""
+    image = model.decode(z0)
+    e_img = _direction(operator.up(guide - operator.down(image)), settings)
+    moved_latents = model.encode(image + settings.zeta * e_img)
+    return _difference(moved_latents, model.encode(image), settings.zeta, settings)
+
+
+def by_decoder(model: ZoomLDM, z0: Tensor, guide: Tensor, operator: Operator, settings: JointSettings) -> Tensor:
+    """What clean latents z0 lack: -grad_z0 |y - A Dec(z0)|^2 / 2 (S1), straight through the quantisation.
+
+    Blocks of the decoder are computed again on the way back, so that only their inputs are held.
+    """
+    decoder = model.autoencoder.decoder
+    with torch.inference_mode(False), torch.enable_grad():
+        z, y = z0.detach().clone().requires_grad_(True), guide.detach().clone()
+        decoder.gradient_checkpointing = True
+        decoder._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+        try:
+            error = (y - operator.down(model.decode(z))).square().sum() / 2
+            (gradient,) = torch.autograd.grad(error, z)
+        finally:
+            decoder.gradient_checkpointing = False
+    return -gradient
 
 
 def advance(model: ZoomLDM, now: Prediction, t: int, settings: JointSettings, noise: Tensor | None) -> Tensor:

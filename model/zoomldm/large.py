@@ -1,7 +1,8 @@
 """Large images as the authors make them: patches side by side below one guide, then the seam pass.
 
 Super-resolution is Algorithm S1: the guide is a given image. Joint sampling is Algorithm S2: the guide of each step is
-the context's own clean prediction. Since the context never reads its details, its path is run first and kept.
+the context's own clean prediction. Since the context never reads its details, its path is run first and kept. Every
+part that takes long is kept where it is finished, so that a killed run goes on.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from tqdm import tqdm
 
 from everslide.model.errors import ImageError
 from everslide.model.geometry import WindowGrid, WindowIndex
+from everslide.model.zoomldm.compute import in_batches
 from everslide.model.zoomldm.inversion import InversionSettings, grid_side, invert, normalised
 from everslide.model.zoomldm.joint import JointSettings, advance, correct, limit, predict
+from everslide.model.zoomldm.kept import Kept
 from everslide.model.zoomldm.latents import window_noise
 from everslide.model.zoomldm.resize import OperatorName, make_operator
-from everslide.model.zoomldm.seams import SeamSettings, from_patches, seam_pass, to_patches, window_conditions
+from everslide.model.zoomldm.seams import SeamSettings, from_patches, places, seam_pass, to_patches, window_conditions
 from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 Noise = Callable[[str, Sequence[int]], Tensor]
@@ -33,6 +36,10 @@ class Layout:
     s: int
     rows: int
     cols: int
+
+    @property
+    def count(self) -> int:
+        return self.rows * self.cols
 
     def window(self, model: ZoomLDM, number: int) -> WindowIndex:
         side = model.config.image_px
@@ -49,7 +56,7 @@ def context_guides(
 ) -> tuple[list[Tensor], Tensor]:
     """Joint sampling's guides (1, 3, H, W), one per step, and the context's last latents. c: (1, 65, C)."""
     z, guides = noise("start"), []
-    for i, t in enumerate(settings.times):
+    for i, t in enumerate(tqdm(settings.times, desc="context", unit="step")):
         now = predict(model, z, t, c, settings.w)
         guides.append(limit(model.decode(now.z0), settings))
         z = advance(model, now, t, settings, noise(f"step {i}") if settings.noise else None)
@@ -66,6 +73,7 @@ def sample_details(
     operator: OperatorName,
     noise: Noise,
     batch: int = 1,
+    kept: Kept | None = None,
 ) -> Tensor:
     """Latents (1, 3, H, W) of all patches. guides: (1, 3, H', W') per step, or a single one for all; c: (n, 65, C)."""
     side = guides[0].shape[2] // layout.rows
@@ -74,39 +82,60 @@ def sample_details(
         raise ImageError(f"a guide of {tuple(guides[0].shape[2:])} px does not divide into {layout} patches")
     a, steps = make_operator(operator, factor), len(settings.times)
     cut = [to_patches(guide, side) for guide in guides]
-    done = []
-    with tqdm(total=layout.rows * layout.cols * steps, desc="patches", unit="step") as bar:
-        for start in range(0, layout.rows * layout.cols, batch):
-            part = range(start, min(start + batch, layout.rows * layout.cols))
-            z, own = noise("start", part), c[start : start + batch]
-            for i, t in enumerate(settings.times):
-                y = cut[i if len(cut) > 1 else 0][start : start + batch]
-                now = correct(model, predict(model, z, t, own, settings.w), t, own, y, a, settings)
-                z = advance(model, now, t, settings, noise(f"step {i}", part) if settings.noise else None)
-                bar.update(len(part))
-            done.append(z)
-    return from_patches(torch.cat(done), layout.rows)
+    done = {n: kept.get(f"patch-{n}", model.device) for n in range(layout.count) if kept and kept.has(f"patch-{n}")}
+    bar = tqdm(total=layout.count, initial=len(done), desc="patches", unit="patch")
+
+    def work(part: list[int]) -> Tensor:
+        z, own = noise("start", part), c[part]
+        for i, t in enumerate(settings.times):
+            bar.set_postfix_str(f"step {i + 1} of {steps}, {len(part)} at once")
+            y = cut[i if len(cut) > 1 else 0][part]
+            now = correct(model, predict(model, z, t, own, settings.w), t, own, y, a, settings)
+            z = advance(model, now, t, settings, noise(f"step {i}", part) if settings.noise else None)
+        return z
+
+    with bar:
+        for part, z in in_batches([n for n in range(layout.count) if n not in done], batch, work):
+            for n, one in zip(part, z, strict=True):
+                done[n] = one
+                if kept:
+                    kept.put(f"patch-{n}", one)
+            bar.update(len(part))
+    return from_patches(torch.stack([done[n] for n in range(layout.count)]), layout.rows)
 
 
 @torch.inference_mode()
-def join_seams(model: ZoomLDM, z: Tensor, u: Tensor | None, settings: SeamSettings, noise: Noise, batch: int) -> Tensor:
+def join_seams(
+    model: ZoomLDM,
+    z: Tensor,
+    u: Tensor | None,
+    settings: SeamSettings,
+    noise: Noise,
+    batch: int,
+    kept: Kept | None = None,
+) -> Tensor:
     """The seam pass over latents (1, 3, H, W); u: embeddings (C, rows, cols) of the patches, None for none."""
     side = model.latent_side
     rows, cols = z.shape[2] // side, z.shape[3] // side
     if u is None:
-        down, across = (len(range(0, length - side + 1, settings.step)) for length in z.shape[2:])
-        c = model.unconditional(down * across)
+        c = model.unconditional(len(places(z.shape[2], z.shape[3], side, settings.step)))
     else:
-        c = window_conditions(model, u.to(z), z.shape[2], z.shape[3], settings.step)
+        c = window_conditions(model, u, z.shape[2], z.shape[3], settings.step, max(batch, 1))
 
     def whole(i: int) -> Tensor:
         return from_patches(noise(f"seam {i}", range(rows * cols)), rows)
 
-    return seam_pass(model, z, c, settings, whole, batch)
+    return seam_pass(model, z, c, settings, whole, batch, kept)
 
 
 def infer_embeddings(
-    model: ZoomLDM, image: Tensor, magnification: int, settings: InversionSettings, seed: int
+    model: ZoomLDM,
+    image: Tensor,
+    magnification: int,
+    settings: InversionSettings,
+    seed: int,
+    batch: int = 1,
+    kept: Kept | None = None,
 ) -> Tensor:
     """Embeddings (C, rows, cols) of an image (1, 3, H, W) in [-1, 1], H and W multiples of the training image's side.
 
@@ -115,17 +144,35 @@ def infer_embeddings(
     side, k = model.config.image_px, grid_side(magnification)
     layout = Layout(magnification, image.shape[2] // side, image.shape[3] // side)
     noise, width = layout.noise(model, seed), model.config.summarizer.input_channels
-    parts = []
-    with tqdm(total=layout.rows * layout.cols * settings.steps, desc="inversion", unit="step") as bar:
-        for number, part in enumerate(to_patches(image, side)):
-            with torch.no_grad():
-                z = model.encode(part[None])
-            generator = torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
-            u = torch.randn(width, k, k, generator=generator).to(z)
-            for step in invert(model, z, magnification, u, lambda i, n=number: noise(f"invert {i}", [n]), settings):  # type: ignore[misc]
-                u = step.u
-                bar.set_postfix(denoising=f"{step.denoising:.4f}", similarity=f"{step.similarity:.2f}")
-                bar.update()
-            parts.append(normalised(u))
+    cut = to_patches(image, side)
+    done = {
+        n: kept.get(f"inverted-{n}", model.device) for n in range(layout.count) if kept and kept.has(f"inverted-{n}")
+    }
+    bar = tqdm(total=layout.count, initial=len(done), desc="inversion", unit="image")
+
+    def start(number: int) -> Tensor:
+        generator = torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
+        return torch.randn(width, k, k, generator=generator)
+
+    def work(part: list[int]) -> Tensor:
+        with torch.no_grad():
+            z = model.encode(cut[part])
+        u = torch.stack([start(number) for number in part]).to(z)
+        for i, step in enumerate(invert(model, z, magnification, u, lambda i: noise(f"invert {i}", part), settings)):
+            u = step.u
+            bar.set_postfix_str(
+                f"step {i + 1} of {settings.steps}, denoising {float(step.denoising.mean()):.4f}, "
+                f"similarity {float(step.similarity.mean()):.2f}"
+            )
+        return normalised(u)
+
+    with bar:
+        for part, u in in_batches([n for n in range(layout.count) if n not in done], batch, work):
+            for n, one in zip(part, u, strict=True):
+                done[n] = one
+                if kept:
+                    kept.put(f"inverted-{n}", one)
+            bar.update(len(part))
+    parts = [done[n] for n in range(layout.count)]
     lines = [torch.cat(parts[i : i + layout.cols], 2) for i in range(0, len(parts), layout.cols)]
     return torch.cat(lines, 1)

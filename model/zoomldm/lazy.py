@@ -23,8 +23,8 @@ from everslide.model.zoomldm.latents import window_noise
 from everslide.model.zoomldm.resize import Operator
 from everslide.model.zoomldm.zoomldm import ZoomLDM
 
-REMEMBERED = 256
-"""Trajectories kept: 50 steps of 64 x 64 latents are 2.4 MB each in float32."""
+REMEMBERED = 160
+"""Trajectories kept of a slide: 50 steps of 64 x 64 latents are 2.4 MB each in float32."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Trajectory:
 
 
 class JointPlane:
-    """Samples windows of every scale from `top` down; the windows of scale `top` have no guide."""
+    """Samples windows of every scale from `top` down; the windows of scale `top` have no guide but what is given."""
 
     def __init__(
         self,
@@ -48,9 +48,12 @@ class JointPlane:
         seed: int,
         top: int,
         batch: int = 1,
+        below: Callable[[WindowIndex], Tensor] | None = None,
     ) -> None:
+        """below: the guide (3, h / 2, w / 2) in [-1, 1] of a window of scale `top`, where something is above it."""
         self._model, self._settings, self._operator = model, settings, operator
         self._conditions, self._grid, self._seed, self._top, self._batch = conditions, grid, seed, top, batch
+        self._below = below
         self._trajectories: OrderedDict[WindowIndex, Trajectory] = OrderedDict()
         weights = torch.from_numpy(tent(grid.window_px, grid.window_px - grid.stride_px))
         self._tent = weights.to(model.device, model.dtype)
@@ -58,24 +61,40 @@ class JointPlane:
     @torch.inference_mode()
     def image(self, s: int, rect: Rect) -> Tensor:
         """The pixels (3, rect.height, rect.width) of plane s, in about [-1, 1]: decoded windows, blended."""
-        windows = list(windows_touching(s, rect, self._grid))
-        decoded = self._decoded({window: self.trajectory(window).last for window in windows})
+        paths = self.trajectories(windows_touching(s, rect, self._grid))
+        decoded = self._decoded({window: path.last for window, path in paths.items()})
         return self._blended(decoded, rect)
 
-    @torch.inference_mode()
     def trajectory(self, window: WindowIndex) -> Trajectory:
-        """Remembered, or sampled now, its context first."""
-        if window not in self._trajectories:
-            contexts = {above: self.trajectory(above) for above in self._contexts(window)}
-            z, predictions = self._noise([window], "start"), []
-            c = self._condition([window])
-            for i in range(len(self._settings.times)):
-                z, z0 = self._step([window], i, z, c, {above: known.z0[i] for above, known in contexts.items()})
-                predictions.append(z0[0])
-            self._trajectories[window] = Trajectory(torch.stack(predictions), z[0])
+        """Remembered, or sampled now, its contexts first."""
+        return self.trajectories([window])[window]
+
+    @torch.inference_mode()
+    def trajectories(self, windows: Iterable[WindowIndex]) -> dict[WindowIndex, Trajectory]:
+        """Of windows of one scale: remembered, or sampled now, their contexts first, in batches of the one shape."""
+        wanted = sorted(set(windows))
+        found = {window: self._trajectories[window] for window in wanted if window in self._trajectories}
+        for window in found:
+            self._trajectories.move_to_end(window)
+        missing = [window for window in wanted if window not in found]
+        if missing:
+            found.update(self._sampled(missing))
+        return found
+
+    def _sampled(self, windows: list[WindowIndex]) -> dict[WindowIndex, Trajectory]:
+        above = {context for window in windows for context in self._contexts(window)}
+        contexts = self.trajectories(above) if above else {}
+        z, c, predictions = self._noise(windows, "start"), self._condition(windows), []
+        for i in range(len(self._settings.times)):
+            z, z0 = self._step(windows, i, z, c, {context: known.z0[i] for context, known in contexts.items()})
+            predictions.append(z0)
+        paths = torch.stack(predictions, 1)  # (windows, steps, 3, h, w)
+        found = {window: Trajectory(paths[n].clone(), z[n].clone()) for n, window in enumerate(windows)}
+        for window, path in found.items():
+            self._trajectories[window] = path
             while len(self._trajectories) > REMEMBERED:
                 self._trajectories.popitem(last=False)
-        return self._trajectories[window]
+        return found
 
     @torch.inference_mode()
     def sample_together(self, windows: Iterable[WindowIndex]) -> dict[WindowIndex, Tensor]:
@@ -98,8 +117,7 @@ class JointPlane:
         """One step of windows of one scale -> their next latents and their clean predictions."""
         t, settings = self._settings.times[i], self._settings
         noise = self._noise(windows, f"step {i}") if settings.noise else None
-        decoded = self._decoded(above)
-        guides = [limit(self._blended(decoded, window.parent_rect), settings) for window in windows] if above else None
+        guides = self._guides(windows, above)
 
         def run(part: Sequence[int]) -> tuple[Tensor, Tensor]:
             rows = list(part)
@@ -111,6 +129,13 @@ class JointPlane:
 
         z_next, z0 = _batched(run, len(windows), self._batch)
         return z_next, z0
+
+    def _guides(self, windows: Sequence[WindowIndex], above: dict[WindowIndex, Tensor]) -> list[Tensor] | None:
+        """What the contexts, or what is given above the topmost scale, shows each window; None for nothing."""
+        if above:
+            decoded = self._decoded(above)
+            return [limit(self._blended(decoded, window.parent_rect), self._settings) for window in windows]
+        return None if self._below is None else [self._below(window) for window in windows]
 
     def _decoded(self, latents: dict[WindowIndex, Tensor]) -> dict[WindowIndex, Tensor]:
         if not latents:

@@ -11,6 +11,7 @@ import torch
 
 from everslide.model.errors import SlideError, WeightsError
 from everslide.model.picture import read_rgb
+from everslide.model.zoomldm.compute import choose_device
 from everslide.model.zoomldm.conditions import (
     CDMConditions,
     Conditions,
@@ -20,6 +21,7 @@ from everslide.model.zoomldm.conditions import (
     ParentConditions,
 )
 from everslide.model.zoomldm.encoders import ENCODERS, ViTEncoder, embed_image, load_encoder, read_grid
+from everslide.model.zoomldm.joint_painting import JOINT, JointWindows
 from everslide.model.zoomldm.painting import PRESETS, ZoomLDMWindows
 from everslide.model.zoomldm.prototypes import kept_prototypes
 from everslide.model.zoomldm.zoomldm import ZoomLDM, load_cdm, load_zoomldm
@@ -31,8 +33,8 @@ CONDITIONS = ("none", "cdm", "parent", "reference", "field")
 class PaintOptions:
     """Values of `--with`.
 
-    preset: one of PRESETS. condition: one of CONDITIONS. cdm: its checkpoint, for cdm and field. encoder: NAME:PATH,
-    for parent and for a reference image. reference: an image of 20x, or a .npy grid of embeddings.
+    preset: one of PRESETS, or joint. condition: one of CONDITIONS. cdm: its checkpoint, for cdm and field.
+    encoder: NAME:PATH, for parent and for a reference image. reference: an image of 20x, or a .npy grid of embeddings.
     """
 
     preset: str = "fast"
@@ -42,7 +44,7 @@ class PaintOptions:
     reference: str = ""
 
     def __post_init__(self) -> None:
-        _one_of("preset", self.preset, tuple(PRESETS))
+        _one_of("preset", self.preset, (*PRESETS, JOINT.name))
         _one_of("condition", self.condition, CONDITIONS)
 
 
@@ -54,15 +56,24 @@ def parse_options(values: Mapping[str, str]) -> PaintOptions:
     return PaintOptions(**values)
 
 
-def load_windows(name: str, weights: Path | None, options: PaintOptions, threads: int | None = None) -> ZoomLDMWindows:
+def load_windows(
+    name: str,
+    weights: Path | None,
+    options: PaintOptions,
+    threads: int | None = None,
+    device: torch.device | None = None,
+) -> ZoomLDMWindows:
     """A checkpoint that is ready to paint, on a GPU where there is one. Raises WeightsError, SlideError, ImageError."""
     if weights is None:
         raise WeightsError(f"{name}: expected --weights FOLDER with weights.ckpt and config.yaml (`everslide models`)")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or choose_device()
     model = load_zoomldm(weights, device=device)
     wanted = threads or min(len(os.sched_getaffinity(0)), 8)
     conditions = make_conditions(model, options)
-    return ZoomLDMWindows(name, model, conditions, PRESETS[options.preset], wanted, 4 if device.type == "cuda" else 1)
+    batch = 4 if device.type == "cuda" else 1
+    if options.preset == JOINT.name:
+        return JointWindows(name, model, conditions, JOINT, wanted, batch)
+    return ZoomLDMWindows(name, model, conditions, PRESETS[options.preset], wanted, batch)
 
 
 def make_conditions(model: ZoomLDM, options: PaintOptions) -> Conditions:
@@ -78,7 +89,7 @@ def make_conditions(model: ZoomLDM, options: PaintOptions) -> Conditions:
     if options.condition == "reference":
         path = _file(options, "reference")
         if path.suffix == ".npy":
-            return GridConditions(model, read_grid(path))
+            return GridConditions(model, read_grid(path, model.config.summarizer.input_channels))
         return GridConditions(model, embed_image(_encoder(model, options), read_rgb(path), model.config.image_px))
     return NoCondition(model)
 
@@ -87,7 +98,7 @@ def _encoder(model: ZoomLDM, options: PaintOptions) -> ViTEncoder:
     name, _, path = options.encoder.partition(":")
     if name not in ENCODERS or not path:
         raise SlideError(f"--with encoder={options.encoder!r}: expected NAME:PATH, NAME one of {', '.join(ENCODERS)}")
-    encoder = load_encoder(name, Path(path))
+    encoder = load_encoder(name, Path(path), device=model.device)
     if encoder.channels != model.config.summarizer.input_channels:
         raise WeightsError(
             f"encoder {name} gives {encoder.channels} channels, the checkpoint expects "

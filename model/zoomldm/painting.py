@@ -1,6 +1,7 @@
-"""Tiles painted by a ZoomLDM checkpoint: one window, given its parent's final pixels (Algorithm S1 with y = parent).
+"""Tiles painted by a ZoomLDM checkpoint: one window, given its parent's final pixels.
 
-Two presets. `faithful`: the paper's settings, S1 over bicubic A. `fast`: starts from the enlarged parent, noised to
+`faithful`: the paper's settings over bicubic A, by the finite difference of Algorithm S2 with directions of bounded
+length. `fast`: starts from the enlarged parent, noised to
 t = 600; six steps; guidance in the first two only, when structure is decided; the clean prediction is projected onto
 the parent exactly at one step. Both end with two bicubic back-projections; the painter then makes the child agree with
 its parent exactly, x += A+(parent - A x), and closes in integers.
@@ -24,12 +25,14 @@ from everslide.model.subject import Subject
 from everslide.model.wavelet import details
 from everslide.model.window_model import WindowModel
 from everslide.model.zoomldm.conditions import Conditions
-from everslide.model.zoomldm.joint import PAPER, JointSettings, advance, correct, noised, predict, with_clean
+from everslide.model.zoomldm.joint import S2, JointSettings, advance, correct, noised, predict, with_clean
 from everslide.model.zoomldm.latents import to_grey_levels, to_image, window_grid, window_noise
 from everslide.model.zoomldm.resize import Bicubic, Box, OperatorName, make_operator
 from everslide.model.zoomldm.zoomldm import Calls, ZoomLDM
 
 BACK_PROJECTIONS = 2
+FORMAT = 2
+"""Counted up where the same settings paint other bytes: 2 asks both halves of guidance in one batch."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,12 @@ class Preset:
         projected = int(self.project_at is not None)
         return Calls(
             denoiser=(steps + with_guidance) * (1 + 2 * k),
-            encode=2 * k * steps + int(self.from_parent) + projected,
+            encode=(2 * k * steps if self.settings.through == "encoder" else 0) + int(self.from_parent) + projected,
             decode=k * steps + projected + 1,
         )
 
 
-FAITHFUL = Preset("faithful", PAPER)
+FAITHFUL = Preset("faithful", S2)
 FAST = Preset(
     "fast", JointSettings(start=600, stride=100, corrections=0), from_parent=True, guided_steps=2, project_at=3
 )
@@ -123,9 +126,7 @@ class ZoomLDMWindows(WindowModel):
         self, subject: Subject, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]
     ) -> NDArray[np.float32]:
         """See `WindowModel.bands`. Raises SlideError for a scale that the checkpoint does not know."""
-        if windows[0].s >= self.model.magnifications:
-            raise SlideError(f"scale {windows[0].s}: {self.name} knows 0 .. {self.model.magnifications - 1}")
-        assert len(windows) == self.batch
+        self._check(windows)
         # one by one, since a condition's last bits would depend on its companions in the batch
         c = torch.cat(
             [self._conditions.of(subject.seed, windows[i : i + 1], parents[i : i + 1]) for i in range(self.batch)]
@@ -137,6 +138,11 @@ class ZoomLDMWindows(WindowModel):
         image = paint(self.model, self._preset, to_image(self.model, parents), c, self._conditions.guided, noise)
         return np.stack([details(levels) for levels in to_grey_levels(image)])
 
+    def _check(self, windows: Sequence[WindowIndex]) -> None:
+        if windows[0].s >= self.model.magnifications:
+            raise SlideError(f"scale {windows[0].s}: {self.name} knows 0 .. {self.model.magnifications - 1}")
+        assert len(windows) == self.batch
+
     @torch.inference_mode()
     def _measure_fingerprint(self, threads: int) -> str:
         """Hash of everything that may change a bit: weights, preset, conditions, device, libraries, a probe."""
@@ -147,7 +153,7 @@ class ZoomLDMWindows(WindowModel):
         cuda = model.device.type == "cuda"
         device = torch.cuda.get_device_name(model.device) if cuda else f"cpu {torch.backends.cpu.get_cpu_capability()}"
         facts = [
-            self.name, model.digest, asdict(self._preset), self._conditions.fingerprint, BACK_PROJECTIONS, device,
-            torch.__version__, diffusers.__version__, threads, self.batch, str(model.dtype),
+            self.name, model.digest, asdict(self._preset), self._conditions.fingerprint, BACK_PROJECTIONS, FORMAT,
+            device, torch.__version__, diffusers.__version__, threads, self.batch, str(model.dtype),
         ]  # fmt: skip
         return hashlib.sha256(repr(facts).encode() + output.float().cpu().numpy().tobytes()).hexdigest()

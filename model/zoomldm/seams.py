@@ -7,19 +7,29 @@ embeddings of the four nearest ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm import tqdm
 
+from everslide.model.zoomldm.compute import in_batches
 from everslide.model.zoomldm.joint import JointSettings, advance, noised, predict, with_clean
+from everslide.model.zoomldm.kept import Kept
 from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 KERNEL_SIGMA = 0.8
 """Width of the Gaussian that blends decoded windows, in half windows."""
 _PARALLEL = 0.9995
+
+
+class Bar(Protocol):
+    """A progress bar."""
+
+    def update(self, n: float | None = 1) -> bool | None: ...
 
 
 @dataclass(frozen=True)
@@ -55,12 +65,16 @@ def embedding_between(grid: Tensor, row: float, col: float) -> Tensor:
     return ((between - between.mean()) / between.std())[:, None, None]
 
 
-def window_conditions(model: ZoomLDM, grid: Tensor, rows: int, cols: int, step: int) -> Tensor:
+def window_conditions(model: ZoomLDM, grid: Tensor, rows: int, cols: int, step: int, batch: int = 1) -> Tensor:
     """Conditions of all windows of a latent image (rows, cols), at 20x: (windows, 65, C), row by row."""
-    side = model.latent_side
-    places = list(_places(rows, cols, side, step))
-    between = torch.stack([embedding_between(grid, i / side, j / side) for i, j in places])
-    return torch.cat([model.summarizer(u[None], torch.zeros(1, dtype=torch.long, device=u.device)) for u in between])
+    side, near = model.latent_side, grid.to("cpu", model.dtype)
+    between = [embedding_between(near, i / side, j / side) for i, j in places(rows, cols, side, step)]
+
+    def work(part: list[int]) -> Tensor:
+        u = torch.stack([between[n] for n in part]).to(model.device)
+        return model.summarise(u, torch.zeros(len(part), dtype=torch.long, device=model.device))
+
+    return torch.cat([c for _, c in in_batches(range(len(between)), batch, work)])
 
 
 def seam_pass(
@@ -70,37 +84,65 @@ def seam_pass(
     settings: SeamSettings,
     noise: Callable[[int], Tensor],
     batch: int = 1,
+    kept: Kept | None = None,
 ) -> Tensor:
     """Latents (1, 3, H, W) -> latents without seams. c: `window_conditions`; noise(i): (1, 3, H, W) of step i, the
-    first one, -1, noises the image."""
+    first one, -1, noises the image. kept: where the latents after each step are kept."""
     step = JointSettings(settings.start, settings.stride, deduct_noise=True)
     x = noised(model, z, settings.start, noise(-1))
-    side = model.latent_side
-    places = list(_places(x.shape[2], x.shape[3], side, settings.step))
-    for index, t in enumerate(settings.times):
-        total, count = torch.zeros_like(x), torch.zeros_like(x)
-        for start in range(0, len(places), batch):
-            group = places[start : start + batch]
-            windows = torch.cat([x[:, :, i : i + side, j : j + side] for i, j in group])
-            clean = predict(model, windows, t, c[start : start + batch], settings.w).z0
-            for (i, j), z0 in zip(group, clean, strict=True):
-                total[0, :, i : i + side, j : j + side] += z0
-                count[0, :, i : i + side, j : j + side] += 1
-        x = advance(model, with_clean(model, x, t, total / count), t, step, noise(index))
+    corners = places(x.shape[2], x.shape[3], model.latent_side, settings.step)
+    finished = [i for i in range(len(settings.times)) if kept and kept.has(f"seams-{i}")]
+    with tqdm(total=len(corners) * len(settings.times), desc="seams", unit="window") as bar:
+        for index, t in enumerate(settings.times):
+            if kept and finished and index <= finished[-1]:
+                x = kept.get(f"seams-{index}", model.device) if index == finished[-1] else x
+                bar.update(len(corners))
+                continue
+            clean = _clean_of_windows(model, x, t, c, settings.w, corners, batch, bar)
+            x = advance(model, with_clean(model, x, t, clean), t, step, noise(index))
+            if kept:
+                kept.put(f"seams-{index}", x)
     return x
 
 
-def decode_large(model: ZoomLDM, z: Tensor, step: int = 16) -> Tensor:
+def _clean_of_windows(
+    model: ZoomLDM, x: Tensor, t: int, c: Tensor, w: float, corners: list[tuple[int, int]], batch: int, bar: Bar
+) -> Tensor:
+    """Mean of the windows' clean predictions at each place of x (1, 3, H, W)."""
+    total, count, side = torch.zeros_like(x), torch.zeros_like(x), model.latent_side
+
+    def work(part: list[int]) -> Tensor:
+        windows = torch.cat([x[:, :, i : i + side, j : j + side] for i, j in (corners[n] for n in part)])
+        return predict(model, windows, t, c[part], w).z0
+
+    for part, clean in in_batches(range(len(corners)), batch, work):
+        for n, z0 in zip(part, clean, strict=True):
+            i, j = corners[n]
+            total[0, :, i : i + side, j : j + side] += z0
+            count[0, :, i : i + side, j : j + side] += 1
+        bar.update(len(part))
+    return total / count
+
+
+def decode_large(model: ZoomLDM, z: Tensor, step: int = 16, batch: int = 1) -> Tensor:
     """Latents (1, 3, H, W) -> image (3, 4 H, 4 W) in [0, 1], decoded in windows that a Gaussian blends."""
     side, f = model.latent_side, model.factor
     kernel = blending_kernel(side * f).to(z.device, z.dtype)
     shape = (z.shape[2] * f, z.shape[3] * f)
     image, weight = z.new_zeros(3, *shape), z.new_zeros(shape)
-    for i, j in _places(z.shape[2], z.shape[3], side, step):
-        decoded = model.decode(z[:, :, i : i + side, j : j + side])[0]
-        part = (slice(i * f, (i + side) * f), slice(j * f, (j + side) * f))
-        image[:, *part] += decoded * kernel
-        weight[part] += kernel
+    corners = places(z.shape[2], z.shape[3], side, step)
+
+    def work(part: list[int]) -> Tensor:
+        return model.decode(torch.cat([z[:, :, i : i + side, j : j + side] for i, j in (corners[n] for n in part)]))
+
+    with tqdm(total=len(corners), desc="decoding", unit="window") as bar:
+        for part, decoded in in_batches(range(len(corners)), batch, work):
+            for n, window in zip(part, decoded, strict=True):
+                i, j = corners[n]
+                here = (slice(i * f, (i + side) * f), slice(j * f, (j + side) * f))
+                image[:, *here] += window * kernel
+                weight[here] += kernel
+            bar.update(len(part))
     return ((image / weight + 1) / 2).clamp(0, 1)
 
 
@@ -111,11 +153,9 @@ def blending_kernel(size: int, sigma: float = KERNEL_SIGMA) -> Tensor:
     return kernel / kernel.max()
 
 
-def _places(rows: int, cols: int, side: int, step: int) -> Iterator[tuple[int, int]]:
+def places(rows: int, cols: int, side: int, step: int) -> list[tuple[int, int]]:
     """Top-left corners of the windows, row by row."""
-    for i in range(0, rows - side + 1, step):
-        for j in range(0, cols - side + 1, step):
-            yield i, j
+    return [(i, j) for i in range(0, rows - side + 1, step) for j in range(0, cols - side + 1, step)]
 
 
 def to_patches(z: Tensor, side: int) -> Tensor:

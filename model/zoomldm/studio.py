@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from everslide.model.errors import ImageError
 from everslide.model.evaluate import MemoryTiles, field_of
-from everslide.model.geometry import BASE_MAGNIFICATION, TILE_PX, Rect
+from everslide.model.geometry import TILE_PX, Rect
 from everslide.model.mini.model import load_mini
 from everslide.model.mini.weights import load_weights
 from everslide.model.painter import Painter
@@ -24,44 +25,45 @@ from everslide.model.picture import read_rgb
 from everslide.model.slide import Slide
 from everslide.model.top import ImageTop
 from everslide.model.zoomldm.checkpoint import is_cdm
+from everslide.model.zoomldm.compute import Compute, in_batches
 from everslide.model.zoomldm.conditions import CDMConditions, Conditions, GridConditions, NoCondition
 from everslide.model.zoomldm.encoders import read_grid
 from everslide.model.zoomldm.inversion import InversionSettings, grid_side
-from everslide.model.zoomldm.joint import NOTEBOOK, PAPER, JointSettings
+from everslide.model.zoomldm.joint import NOTEBOOK, S1, S1_PRINTED, S2, S2_PRINTED, JointSettings
+from everslide.model.zoomldm.kept import Kept
 from everslide.model.zoomldm.large import Layout, context_guides, infer_embeddings, join_seams, sample_details
 from everslide.model.zoomldm.latents import to_pixels
 from everslide.model.zoomldm.resize import OperatorName
 from everslide.model.zoomldm.sampling import Method
 from everslide.model.zoomldm.sampling import sample as draw
+from everslide.model.zoomldm.scales import Scale, check_scale
 from everslide.model.zoomldm.seams import SeamSettings, decode_large
 from everslide.model.zoomldm.zoomldm import ZoomLDM, load_cdm, load_zoomldm
 
 Mode = Literal["uncond", "gt", "infer"]
-Algorithm = Literal["paper", "notebook"]
+Algorithm = Literal["s1", "s1-printed", "s2", "s2-printed", "notebook"]
+ALGORITHMS: dict[Algorithm, JointSettings] = {
+    "s1": S1, "s1-printed": S1_PRINTED, "s2": S2, "s2-printed": S2_PRINTED, "notebook": NOTEBOOK
+}  # fmt: skip
+LARGEST_SIDE = 16
+"""Patches a side of the paper's large images."""
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How large images are sampled. seams: run the seam pass; seed: of all noise."""
+    """How large images are sampled. seams: run the seam pass; seed: of all noise; compute: where and how."""
 
     settings: JointSettings
     operator: OperatorName
     seams: bool
     seed: int
+    compute: Compute
 
 
 def make_settings(algorithm: Algorithm, steps: int | None) -> JointSettings:
-    """The algorithm as printed or as in the notebook, with its own number of steps or about `steps`."""
-    settings = PAPER if algorithm == "paper" else NOTEBOOK
+    """An algorithm with its own number of steps or about `steps`."""
+    settings = ALGORITHMS[algorithm]
     return settings if steps is None else replace(settings, stride=max(1, -(-settings.start // steps)))
-
-
-def scale_of_magnification(magnification: float) -> int:
-    """20 -> 0, 10 -> 1, ... Raises ImageError for what is no magnification of the series."""
-    s = math.log2(BASE_MAGNIFICATION / magnification) if magnification > 0 else -1.0
-    if s < -0.01 or abs(s - round(s)) > 0.01:
-        raise ImageError(f"magnification {magnification:g}: expected 20, 10, 5, 2.5, 1.25, 0.625, 0.3125 or 0.15625")
-    return round(s)
 
 
 def describe(path: Path) -> str:
@@ -73,68 +75,102 @@ def describe(path: Path) -> str:
     if path.is_file() and is_cdm(path):
         cdm, digest = load_cdm(path)
         return f"cdm: {_count(cdm):,} parameters, digest {digest[:16]}\n  {cdm.config}"
-    model = _load(path)
+    model = load_zoomldm(path)
     lines = [f"zoomldm: {model.magnifications} magnifications, {model.config.image_px} px, digest {model.digest[:16]}"]
     parts = (("unet", model.unet), ("autoencoder", model.autoencoder), ("summarizer", model.summarizer))
     lines += [f"  {name:12s}{_count(network):>13,} parameters" for name, network in parts]
     return "\n".join([*lines, f"  {model.config}"])
 
 
-@torch.inference_mode()
 def sample_images(
-    weights: Path, s: int, count: int, cdm: Path | None, embeddings: Path | None, method: Method, steps: int,
-    w: float, out: Path, seed: int,
+    weights: Path, scale: Scale, count: int, cdm: Path | None, embeddings: Path | None, method: Method, steps: int,
+    w: float, out: Path, seed: int, compute: Compute,
 ) -> None:  # fmt: skip
-    """Write `count` images of scale s into a folder, conditioned by the CDM, by embeddings, or by nothing.
+    """Write `count` images of a scale into a folder, conditioned by the CDM, by embeddings, or by nothing.
 
-    embeddings: a .npy grid of one image, or a folder of such, taken in turn.
+    embeddings: a .npy grid of one image, or a folder of such, taken in turn. Images that a stopped run has written are
+    not drawn again.
     """
-    model = _load(weights)
-    _check_scale(model, s)
-    source: Conditions = CDMConditions(model, *load_cdm(cdm)) if cdm else NoCondition(model)
+    model = load(weights, compute)
+    s = check_scale(model.config, scale)
+    sampler = load_cdm(cdm, device=model.device) if cdm else None
     grids = _grids(embeddings) if embeddings else []
-    guided = source.guided or bool(grids)
-    layout = Layout(s, 1, count)
-    out.mkdir(parents=True, exist_ok=True)
-    for number in tqdm(range(count), desc="images", unit="image"):
-        c = source.of(seed, [layout.window(model, number)], None)
-        if grids:
-            c = model.condition(read_grid(grids[number % len(grids)])[None], s)
-        z = layout.noise(model, seed)("sample", [number])
-        z = draw(model, z, c, w=w if guided else 0.0, steps=steps, method=method)
-        save(to_pixels(model.decode(z))[0], out / f"{number:05d}.png")
+    facts = (model.digest, s, sampler and sampler[1], [_state(path) for path in grids], method, steps, w, seed)
+    with Kept(out, facts) as kept, torch.inference_mode():
+        source: Conditions = CDMConditions(model, *sampler) if sampler else NoCondition(model)
+        guided, layout = source.guided or bool(grids), Layout(s, 1, count)
+        out.mkdir(parents=True, exist_ok=True)
+
+        def work(part: list[int]) -> Tensor:
+            c = source.of(seed, [layout.window(model, number) for number in part], None)
+            if grids:
+                read = [read_grid(grids[number % len(grids)], _channels(model)) for number in part]
+                c = torch.cat([model.condition(grid[None], s) for grid in read])
+            z = layout.noise(model, seed)("sample", part)
+            return model.decode(draw(model, z, c, w=w if guided else 0.0, steps=steps, method=method))
+
+        paths = [out / f"{number:05d}.png" for number in range(count)]
+        missing = [number for number in range(count) if not (kept.resumed and paths[number].is_file())]
+        with tqdm(total=count, initial=count - len(missing), desc="images", unit="image") as bar:
+            for part, images in in_batches(missing, compute.batch, work):
+                for number, pixels in zip(part, to_pixels(images), strict=True):
+                    save(pixels, paths[number])
+                bar.update(len(part))
 
 
-def paint_large(weights: Path, embeddings: Path | None, side: int, manner: Manner, out: Path) -> str:
-    """Write one image of 20x, side x side patches, by Algorithm S2 below one context image; tells its size."""
-    model = _load(weights)
+def paint_large(weights: Path, embeddings: Path | None, side: int | None, manner: Manner, out: Path) -> str:
+    """Write one image of the finest scale, side x side patches, by joint sampling below one context; tells its size.
+
+    side: by default as many as the paper has, or as the checkpoint has scales for.
+    """
+    model = load(weights, manner.compute)
+    side = side or min(LARGEST_SIDE, 2 ** (model.magnifications - 1))
     context = (side - 1).bit_length()
     if 2**context != side or context >= model.magnifications:
         raise ImageError(f"{side} patches a side: expected 2, 4, ... {2 ** (model.magnifications - 1)}")
-    u = None if embeddings is None else read_grid(embeddings)
+    u = None if embeddings is None else read_grid(embeddings, _channels(model))
     if u is not None and u.shape[1:] != (side, side):
         raise ImageError(f"{embeddings}: expected {side} x {side} embeddings, found {tuple(u.shape[1:])}")
-    c = model.unconditional(side**2) if u is None else model.condition(u.flatten(1).T[:, :, None, None], 0)
-    c_context = model.unconditional(1) if u is None else model.condition(u[None], context)
-    above, layout = Layout(context, 1, 1).noise(model, manner.seed), Layout(0, side, side)
-    guides, _ = context_guides(model, c_context, manner.settings, lambda stream: above(stream, [0]))
-    noise = layout.noise(model, manner.seed)
-    z = sample_details(model, guides, c, layout, manner.settings, manner.operator, noise)
-    return _finish(model, z, u, layout, manner, out)
+    if u is None:
+        manner = replace(manner, settings=replace(manner.settings, w=0.0))  # nothing to guide by
+    facts = ("large", model.digest, manner.settings, manner.operator, manner.seed, side, _bytes(u), str(manner.compute))
+    with Kept(out, facts) as kept, torch.inference_mode():
+        c = model.unconditional(side**2) if u is None else _each(model, u)
+        c_context = model.unconditional(1) if u is None else model.condition(u[None], context)
+        above, layout = Layout(context, 1, 1).noise(model, manner.seed), Layout(0, side, side)
+
+        def guides() -> Tensor:
+            found, _ = context_guides(model, c_context, manner.settings, lambda stream: above(stream, [0]))
+            return torch.cat(found)
+
+        shown = [guide[None] for guide in kept.once("context", model.device, guides)]
+        noise = layout.noise(model, manner.seed)
+        batch = manner.compute.batch
+        z = sample_details(model, shown, c, layout, manner.settings, manner.operator, noise, batch, kept)
+        return _finish(model, z, u, layout, manner, out, kept)
 
 
-def invert_image(weights: Path, image: Path, s: int, steps: int, variations: int, out: Path, seed: int) -> str:
-    """Write the embeddings (C, rows, cols) of an image of scale s as .npy, and variations of its first part."""
-    model = _load(weights)
-    _check_scale(model, s)
-    u = infer_embeddings(model, _picture(model, image), s, InversionSettings(steps=steps), seed)
-    np.save(out.with_suffix(".npy"), u.cpu().numpy())
-    k, layout = grid_side(s), Layout(s, 1, max(variations, 1))
-    with torch.inference_mode():
-        c = model.condition(u[None, :, :k, :k], s)
-        for number in range(variations):
-            z = draw(model, layout.noise(model, seed)("variation", [number]), c, w=1.0, steps=50, method="plms")
-            save(to_pixels(model.decode(z))[0], out.with_name(f"{out.stem}-{number}.png"))
+def invert_image(
+    weights: Path, image: Path, scale: Scale, steps: int, variations: int, out: Path, seed: int, compute: Compute
+) -> str:
+    """Write the embeddings (C, rows, cols) of an image as .npy, and variations of its first part."""
+    model = load(weights, compute)
+    s = check_scale(model.config, scale)
+    pixels = _picture(model, image)
+    with Kept(out, ("invert", model.digest, _bytes(pixels), s, steps, seed, str(compute))) as kept:
+        u = infer_embeddings(model, pixels, s, InversionSettings(steps=steps), seed, compute.batch, kept)
+        np.save(out.with_suffix(".npy"), u.cpu().numpy())
+        k, layout = grid_side(s), Layout(s, 1, max(variations, 1))
+        with torch.inference_mode():
+            c = model.condition(u[None, :, :k, :k], s)
+
+            def work(part: list[int]) -> Tensor:
+                z = layout.noise(model, seed)("variation", part)
+                return model.decode(draw(model, z, c.expand(len(part), -1, -1), w=1.0, steps=50, method="plms"))
+
+            for part, images in in_batches(range(variations), compute.batch, work):
+                for number, one in zip(part, to_pixels(images), strict=True):
+                    save(one, out.with_name(f"{out.stem}-{number}.png"))
     return f"{out.with_suffix('.npy')}: embeddings {tuple(u.shape)}; {variations} variations"
 
 
@@ -150,72 +186,88 @@ def enlarge_with_mini(weights: Path | None, image: Path, s_from: int, s_to: int,
 
 
 def enlarge_with_zoomldm(
-    weights: Path, image: Path, s_from: int, s_to: int, mode: Mode, embeddings: Path | None, invert_steps: int,
+    weights: Path, image: Path, start: Scale, stop: Scale, mode: Mode, embeddings: Path | None, invert_steps: int,
     manner: Manner, out: Path,
 ) -> str:  # fmt: skip
-    """Algorithm S1 below the picture (supplement, S4.1), in one go from scale to scale; tells the size."""
-    model = _load(weights)
-    _check_scale(model, s_from)
+    """Below the picture (supplement, S4.1), in one go from scale to scale; tells the size."""
+    model = load(weights, manner.compute)
+    s_from, s_to = check_scale(model.config, start), check_scale(model.config, stop)
     pixels, factor = _picture(model, image), 2 ** (s_from - s_to)
     layout = Layout(s_to, *(length // model.config.image_px * factor for length in pixels.shape[2:]))
-    u: Tensor | None = None
-    if mode == "gt":
-        if embeddings is None:
-            raise ImageError("mode gt: expected --embeddings GRID.npy, one embedding per patch of 20x")
-        u = read_grid(embeddings)
-        if u.shape[1:] != (layout.rows * 2**s_to, layout.cols * 2**s_to):
-            raise ImageError(
-                f"{embeddings}: expected {layout.rows * 2**s_to} x {layout.cols * 2**s_to} embeddings, one per patch "
-                f"of 20x, found {tuple(u.shape[1:])}"
-            )
-    elif mode == "infer":
-        inferred = infer_embeddings(model, pixels, s_from, InversionSettings(steps=invert_steps), manner.seed)
-        each = 2**s_from // grid_side(s_from)
-        u = inferred.repeat_interleave(each, 1).repeat_interleave(each, 2)
-    count = layout.rows * layout.cols
-    with torch.inference_mode():
-        c = model.unconditional(count)
-        if u is not None:
-            grid = GridConditions(model, u)
-            c = torch.cat([grid.of(manner.seed, [layout.window(model, n)], None) for n in range(count)])
-    noise = layout.noise(model, manner.seed)
-    z = sample_details(model, [pixels], c, layout, manner.settings, manner.operator, noise)
-    return _finish(model, z, u, layout, replace(manner, seams=manner.seams and s_to == 0), out)
+    given = _given_embeddings(model, embeddings, layout) if mode == "gt" else None
+    if mode == "uncond":
+        manner = replace(manner, settings=replace(manner.settings, w=0.0))  # nothing to guide by
+    facts = (
+        "superres", model.digest, _bytes(pixels), s_from, s_to, mode, invert_steps, _bytes(given), manner.settings,
+        manner.operator, manner.seed, str(manner.compute),
+    )  # fmt: skip
+    with Kept(out, facts) as kept:
+        u = given
+        if mode == "infer":
+            inversion = InversionSettings(steps=invert_steps)
+            found = infer_embeddings(model, pixels, s_from, inversion, manner.seed, manner.compute.batch, kept)
+            each = 2**s_from // grid_side(s_from)
+            u = found.repeat_interleave(each, 1).repeat_interleave(each, 2)
+        with torch.inference_mode():
+            c = model.unconditional(layout.count)
+            if u is not None:
+                grid = GridConditions(model, u)
+                c = torch.cat([grid.of(manner.seed, [layout.window(model, n)], None) for n in range(layout.count)])
+        noise, batch = layout.noise(model, manner.seed), manner.compute.batch
+        z = sample_details(model, [pixels], c, layout, manner.settings, manner.operator, noise, batch, kept)
+        return _finish(model, z, u, layout, replace(manner, seams=manner.seams and s_to == 0), out, kept)
 
 
 def save(pixels: NDArray[np.uint8], path: Path) -> str:
-    """Write a PNG that says in itself that it is synthetic; tells its size."""
+    """Write a PNG that says in itself that it is synthetic, whole or not at all; tells its size."""
     text = PngImagePlugin.PngInfo()
     text.add_text("Description", "SYNTHETIC - not for diagnosis. Painted by Everslide.")
-    Image.fromarray(pixels).save(path.with_suffix(".png"), pnginfo=text)
-    return f"{path.with_suffix('.png')}: {pixels.shape[1]} x {pixels.shape[0]} px, SYNTHETIC - not for diagnosis"
+    target = path.with_suffix(".png")
+    partial = target.with_suffix(".part")
+    Image.fromarray(pixels).save(partial, "PNG", pnginfo=text)
+    partial.replace(target)
+    return f"{target}: {pixels.shape[1]} x {pixels.shape[0]} px, SYNTHETIC - not for diagnosis"
+
+
+def load(weights: Path, compute: Compute) -> ZoomLDM:
+    """The checkpoint where and as it shall be computed. Raises WeightsError."""
+    return load_zoomldm(weights, device=compute.device, autocast=compute.autocast)
 
 
 @torch.inference_mode()
-def _finish(model: ZoomLDM, z: Tensor, u: Tensor | None, layout: Layout, manner: Manner, out: Path) -> str:
+def _finish(model: ZoomLDM, z: Tensor, u: Tensor | None, layout: Layout, manner: Manner, out: Path, kept: Kept) -> str:
     """Seam pass, decoding, saving."""
-    step = model.latent_side // 4
+    step, batch = model.latent_side // 4, manner.compute.batch
     if manner.seams:
-        z = join_seams(model, z, u, SeamSettings(step=step), layout.noise(model, manner.seed), batch=1)
-    decoded = decode_large(model, z, step)
+        settings = SeamSettings(step=step, w=0.0 if u is None else SeamSettings.w)
+        z = join_seams(model, z, u, settings, layout.noise(model, manner.seed), batch, kept)
+    decoded = decode_large(model, z, step, batch)
     return save((decoded * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy(), out)
 
 
-def _grids(path: Path) -> list[Path]:
+def _each(model: ZoomLDM, u: Tensor) -> Tensor:
+    """Conditions (n, 65, C') of single patches of the finest scale; u: (C, rows, cols)."""
+    return model.condition(u.flatten(1).T[:, :, None, None], 0)
+
+
+def _given_embeddings(model: ZoomLDM, path: Path | None, layout: Layout) -> Tensor:
+    """One embedding per patch of 20x below the layout. Raises ImageError."""
+    if path is None:
+        raise ImageError("mode gt: expected --embeddings GRID.npy, one embedding per patch of 20x")
+    u, wanted = read_grid(path, _channels(model)), (layout.rows * 2**layout.s, layout.cols * 2**layout.s)
+    if u.shape[1:] != wanted:
+        raise ImageError(
+            f"{path}: expected {wanted[0]} x {wanted[1]} embeddings, one per patch of 20x, found {tuple(u.shape[1:])}"
+        )
+    return u
+
+
+def _grids(path: Path) -> Sequence[Path]:
     """The .npy files of a folder, or the one that was given. Raises ImageError."""
     found = sorted(path.glob("*.npy")) if path.is_dir() else [path]
     if not found:
         raise ImageError(f"{path}: expected a folder of .npy grids of embeddings, found none")
     return found
-
-
-def _load(weights: Path) -> ZoomLDM:
-    return load_zoomldm(weights, device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def _check_scale(model: ZoomLDM, s: int) -> None:
-    if s >= model.magnifications:
-        raise ImageError(f"magnification {BASE_MAGNIFICATION / 2**s:g}: this checkpoint knows {model.magnifications}")
 
 
 def _picture(model: ZoomLDM, path: Path) -> Tensor:
@@ -226,6 +278,19 @@ def _picture(model: ZoomLDM, path: Path) -> Tensor:
     top, left = (pixels.shape[0] - high) // 2, (pixels.shape[1] - wide) // 2
     cut = np.ascontiguousarray(pixels[top : top + high, left : left + wide].transpose(2, 0, 1))
     return torch.from_numpy(cut).to(model.device, model.dtype)[None] / 127.5 - 1
+
+
+def _channels(model: ZoomLDM) -> int:
+    return model.config.summarizer.input_channels
+
+
+def _bytes(tensor: Tensor | None) -> str:
+    """Digest of a tensor's numbers."""
+    return "" if tensor is None else hashlib.sha256(tensor.cpu().float().contiguous().numpy().tobytes()).hexdigest()
+
+
+def _state(path: Path) -> tuple[str, int]:
+    return path.name, path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def _count(network: torch.nn.Module) -> int:

@@ -81,13 +81,57 @@ class Summarizer(nn.Module):
         """grid (B, C, k, k), already prepared, 1 <= k <= 8; magnification (B,) int64 -> (B, 65, output_channels)."""
         assert grid.ndim == 4 and grid.shape[1] == self.config.input_channels and max(grid.shape[2:]) <= GRID
         tokens = self.dim_reduce(grid.flatten(2).transpose(1, 2))  # (B, k k, hidden), row by row
-        x = torch.cat([self.mag_embedding(magnification)[:, None], self._centred(tokens)], 1)  # (B, 65, hidden)
+        x = torch.cat(
+            [self.mag_embedding(magnification)[:, None], centred(tokens, self.pad_token, self.config.tokens)], 1
+        )  # (B, 65, hidden)
         out: Tensor = self.layer_norm(self.final_proj(self.encoder(x)))
         return out
 
-    def _centred(self, tokens: Tensor) -> Tensor:
-        """n tokens at places 32 - n // 2 ..., pad tokens at the others: (B, n, hidden) -> (B, 64, hidden)."""
-        count, total = tokens.shape[1], self.config.tokens
-        before = total // 2 - count // 2
-        pad = self.pad_token.expand(tokens.shape[0], -1, -1)
-        return torch.cat([pad.expand(-1, before, -1), tokens, pad.expand(-1, total - before - count, -1)], 1)
+
+class _Convolution(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(8, width)
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.conv(F.silu(self.norm(x)))
+        return out
+
+
+class CNNSummarizer(nn.Module):
+    """What the transformer is compared with: convolutions over the grid, which see as far as their layers reach."""
+
+    def __init__(self, config: SummarizerConfig) -> None:
+        super().__init__()
+        self.config, width = config, config.hidden_channels
+        self.pad_token = nn.Parameter(torch.randn(1, 1, width))
+        self.mag_embedding = nn.Embedding(config.magnifications, width)
+        self.dim_reduce = nn.Conv2d(config.input_channels, width, 1)
+        self.layers = nn.ModuleList(_Convolution(width) for _ in range(config.layers))
+        self.final_proj = nn.Linear(width, config.output_channels)
+        self.layer_norm = nn.LayerNorm(config.output_channels)
+
+    def forward(self, grid: Tensor, magnification: Tensor) -> Tensor:
+        """See `Summarizer.forward`."""
+        assert grid.ndim == 4 and grid.shape[1] == self.config.input_channels and max(grid.shape[2:]) <= GRID
+        own = self.mag_embedding(magnification)
+        x = self.dim_reduce(grid) + own[:, :, None, None]
+        for layer in self.layers:
+            x = layer(x)
+        tokens = torch.cat([own[:, None], centred(x.flatten(2).transpose(1, 2), self.pad_token, self.config.tokens)], 1)
+        out: Tensor = self.layer_norm(self.final_proj(tokens))
+        return out
+
+
+def make_summarizer(config: SummarizerConfig) -> Summarizer | CNNSummarizer:
+    """The Summarizer of a configuration, with random weights."""
+    return CNNSummarizer(config) if config.kind == "cnn" else Summarizer(config)
+
+
+def centred(tokens: Tensor, pad_token: Tensor, total: int) -> Tensor:
+    """n tokens at places 32 - n // 2 ..., pad tokens at the others: (B, n, hidden) -> (B, 64, hidden)."""
+    count = tokens.shape[1]
+    before = total // 2 - count // 2
+    pad = pad_token.expand(tokens.shape[0], -1, -1)
+    return torch.cat([pad.expand(-1, before, -1), tokens, pad.expand(-1, total - before - count, -1)], 1)

@@ -18,7 +18,8 @@ from everslide.model.zoomldm.transformer import Attention, Mlp
 @dataclass(frozen=True)
 class ViTConfig:
     """patch: side of a token in pixels; grid: side of the stored position grid; layer_scale: has learned gates;
-    offset: what DINOv2 adds to the grid's side when it interpolates positions."""
+    offset: what DINOv2 adds to the grid's side when it interpolates positions; antialias: it does so with a filter.
+    registers: learned tokens between the class token and the patches, which have no position (Darcet et al., 2024)."""
 
     patch: int
     width: int
@@ -27,6 +28,8 @@ class ViTConfig:
     grid: int
     layer_scale: bool
     offset: float = 0.0
+    registers: int = 0
+    antialias: bool = False
 
 
 class _Gate(nn.Module):
@@ -70,6 +73,8 @@ class VisionTransformer(nn.Module):
         super().__init__()
         self.config = config
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
+        if config.registers:
+            self.register_tokens = nn.Parameter(torch.zeros(1, config.registers, config.width))
         self.pos_embed = nn.Parameter(0.02 * torch.randn(1, 1 + config.grid**2, config.width))
         self.patch_embed = _PatchEmbed(config)
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.depth))
@@ -77,14 +82,19 @@ class VisionTransformer(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W), normalised, sides multiples of the patch -> (B, width)."""
+        return self.tokens(image)[:, 0]
+
+    def tokens(self, image: Tensor) -> Tensor:
+        """The same, all tokens: (B, 1 + registers + h w, width), the class token first."""
         x = self.patch_embed(image)  # (B, width, h, w)
         x = x + self._positions(x.shape[2], x.shape[3])
         x = x.flatten(2).transpose(1, 2)
         first = (self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1)
-        x = torch.cat([first, x], 1)  # (B, 1 + h w, width)
+        extra = [self.register_tokens.expand(len(x), -1, -1)] if self.config.registers else []
+        x = torch.cat([first, *extra, x], 1)  # (B, 1 + registers + h w, width)
         for block in self.blocks:
             x = block(x)
-        out: Tensor = self.norm(x)[:, 0]
+        out: Tensor = self.norm(x)
         return out
 
     def _positions(self, height: int, width: int) -> Tensor:
@@ -96,4 +106,4 @@ class VisionTransformer(nn.Module):
         if offset:  # DINOv2 gives factors a little above the ratio of the sides
             factors = ((height + offset) / grid, (width + offset) / grid)
             return F.interpolate(stored, scale_factor=factors, mode="bicubic")
-        return F.interpolate(stored, (height, width), mode="bicubic")
+        return F.interpolate(stored, (height, width), mode="bicubic", antialias=self.config.antialias)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -23,7 +24,7 @@ from everslide.model.zoomldm.checkpoint import (
 )
 from everslide.model.zoomldm.config import ZoomLDMConfig, read_cdm_config, read_config
 from everslide.model.zoomldm.schedule import Schedule, scaled_linear
-from everslide.model.zoomldm.summarizer import Summarizer, prepare_grid
+from everslide.model.zoomldm.summarizer import CNNSummarizer, Summarizer, prepare_grid
 
 WEIGHTS_NAME = "weights.ckpt"
 CONFIG_NAME = "config.yaml"
@@ -39,15 +40,24 @@ class Calls:
 
 
 class ZoomLDM:
-    """Networks, schedule and configuration. All tensors in and out are of `dtype` and on `device`."""
+    """Networks, schedule and configuration. All tensors in and out are of `dtype` and on `device`.
+
+    autocast: type in which the networks compute where it is worth it; samplers, schedules and guidance stay in `dtype`.
+    """
 
     def __init__(
-        self, config: ZoomLDMConfig, networks: Networks, digest: str, dtype: torch.dtype, device: torch.device
+        self,
+        config: ZoomLDMConfig,
+        networks: Networks,
+        digest: str,
+        dtype: torch.dtype,
+        device: torch.device,
+        autocast: torch.dtype | None = None,
     ) -> None:
-        self.config, self.digest, self.dtype, self.device = config, digest, dtype, device
+        self.config, self.digest, self.dtype, self.device, self.autocast = config, digest, dtype, device, autocast
         self.unet = cast(UNet2DConditionModel, _placed(networks["unet"], device, dtype))
         self.autoencoder = cast(VQModel, _placed(networks["autoencoder"], device, dtype))
-        self.summarizer = cast(Summarizer, _placed(networks["summarizer"], device, dtype))
+        self.summarizer = cast("Summarizer | CNNSummarizer", _placed(networks["summarizer"], device, dtype))
         self.schedule: Schedule = scaled_linear(config.beta_start, config.beta_end, config.timesteps).to(dtype, device)
         self.calls = Calls()
 
@@ -70,27 +80,35 @@ class ZoomLDM:
         assert z_t.ndim == 4 and c.shape[1:] == self.config.context_shape and len(c) == len(z_t)
         self.calls.denoiser += len(z_t)
         times = torch.as_tensor(t, dtype=torch.float32, device=self.device).expand(len(z_t))
-        out: Tensor = self.unet(z_t, times, c, return_dict=False)[0]
-        return out
+        with self._networks():
+            out: Tensor = self.unet(z_t, times, c, return_dict=False)[0]
+        return out.to(self.dtype)
 
     def guided_eps(self, z_t: Tensor, t: Tensor | float, c: Tensor, w: float) -> Tensor:
-        """Classifier-free guidance (Ho and Salimans, 2022, Eq. 6): (1 + w) eps(c) - w eps(0). w = 0 costs one call."""
+        """Classifier-free guidance (Ho and Salimans, 2022, Eq. 6): (1 + w) eps(c) - w eps(0).
+
+        Both in one batch of twice as many; w = 0 needs no second half.
+        """
         if w == 0:
             return self.eps(z_t, t, c)
-        eps_c, eps_u = self.eps(z_t, t, c), self.eps(z_t, t, torch.zeros_like(c))
+        times = torch.as_tensor(t, dtype=torch.float32, device=self.device).expand(len(z_t))
+        both = self.eps(torch.cat([z_t, z_t]), torch.cat([times, times]), torch.cat([c, torch.zeros_like(c)]))
+        eps_c, eps_u = both.chunk(2)
         return (1 + w) * eps_c - w * eps_u
 
     def encode(self, image: Tensor) -> Tensor:
         """Image (B, 3, 4h, 4w) in [-1, 1] -> latents (B, 3, h, w), *not* quantised."""
         self.calls.encode += len(image)
-        out: Tensor = self.autoencoder.encode(image, return_dict=False)[0]
-        return out
+        with self._networks():
+            out: Tensor = self.autoencoder.encode(image, return_dict=False)[0]
+        return out.to(self.dtype)
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents (B, 3, h, w), quantised first -> image (B, 3, 4h, 4w), about [-1, 1]."""
         self.calls.decode += len(z)
-        out: Tensor = self.autoencoder.decode(z, return_dict=False)[0]
-        return out
+        with self._networks():
+            out: Tensor = self.autoencoder.decode(z, return_dict=False)[0]
+        return out.to(self.dtype)
 
     def condition(self, grids: Tensor, magnification: int | Sequence[int]) -> Tensor:
         """Raw embedding grids u (B, C, k, k) -> c (B, 65, C'). Raises WeightsError for a magnification it lacks."""
@@ -98,12 +116,21 @@ class ZoomLDM:
         if not all(0 <= m < self.magnifications for m in wanted):
             raise WeightsError(f"magnification {wanted}: this checkpoint knows 0 .. {self.magnifications - 1}")
         index = torch.tensor(wanted, device=self.device)
-        out: Tensor = self.summarizer(prepare_grid(grids.to(self.device, self.dtype)), index)
-        return out
+        return self.summarise(prepare_grid(grids.to(self.device, self.dtype)), index)
+
+    def summarise(self, prepared: Tensor, magnification: Tensor) -> Tensor:
+        """Prepared grids (B, C, k, k) and magnifications (B,) -> c (B, 65, C')."""
+        with self._networks():
+            out: Tensor = self.summarizer(prepared, magnification)
+        return out.to(self.dtype)
 
     def unconditional(self, count: int) -> Tensor:
         """All zeros (count, 65, C'): what the condition was replaced with in a tenth of training."""
         return torch.zeros(count, *self.config.context_shape, device=self.device, dtype=self.dtype)
+
+    def _networks(self) -> AbstractContextManager[object]:
+        """The precision that networks run in."""
+        return torch.autocast(self.device.type, self.autocast) if self.autocast else nullcontext()
 
 
 def _placed(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
@@ -111,7 +138,13 @@ def _placed(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.
     return nn.Module.to(network, device, dtype).requires_grad_(False).eval()
 
 
-def load_zoomldm(path: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> ZoomLDM:
+def load_zoomldm(
+    path: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | None = None,
+    autocast: torch.dtype | None = None,
+) -> ZoomLDM:
     """Load a published checkpoint, converted on the first time.
 
     path: the folder with weights.ckpt and config.yaml, or the weights themselves with config.yaml beside them.
@@ -124,11 +157,11 @@ def load_zoomldm(path: Path, *, dtype: torch.dtype = torch.float32, device: torc
             raise WeightsError(f"{weights}: no such file; give the folder with {WEIGHTS_NAME} and {CONFIG_NAME}")
         converted = convert(weights, read_config(weights.with_name(CONFIG_NAME)))
     config, networks, digest = load_networks(converted, dtype)
-    return ZoomLDM(config, networks, digest, dtype, device or torch.device("cpu"))
+    return ZoomLDM(config, networks, digest, dtype, device or torch.device("cpu"), autocast)
 
 
 def load_cdm(path: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> tuple[CDM, str]:
     """Load a CDM checkpoint, converted on the first time, and its digest. Raises WeightsError."""
     converted = convert_cdm(path, read_cdm_config(path.with_name(CONFIG_NAME)))
     network, digest = load_cdm_network(converted, dtype)
-    return network.to(device or torch.device("cpu")), digest
+    return cast(CDM, _placed(network, device or torch.device("cpu"), dtype)), digest

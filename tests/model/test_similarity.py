@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from everslide.model.similarity import cosines, frechet_distance, memorised, psnr, ssim
+from everslide.model.similarity import cosines, frechet_distance, memorisation, nearest_neighbours, psnr, ssim
 from tests.model.pictures import tissue
 
 
@@ -44,5 +46,27 @@ def test_cosines() -> None:
 def test_copies_are_found_and_new_images_are_not() -> None:
     rng = np.random.default_rng(1)
     real, new = rng.standard_normal((200, 16)), rng.standard_normal((100, 16))
-    assert memorised(new, real) <= 0.05
-    assert memorised(real[:50] + 1e-3, real) == 1
+    assert memorisation(new, real).share <= 0.05
+    copied = memorisation(real[:50] + 1e-3, real)
+    assert copied.share == 1
+    np.testing.assert_array_equal(copied.nearest, np.arange(50))
+    np.testing.assert_allclose(copied.distance, 16**0.5 * 1e-3)
+
+
+def test_neighbours_are_found_without_an_array_of_all_differences() -> None:
+    """5,000 images of 1024 numbers: all their differences would take 205 GB."""
+    rng = np.random.default_rng(2)
+    real = rng.standard_normal((5000, 1024))
+    painted = real[::100] + 0.1 * rng.standard_normal((50, 1024))
+    tracemalloc.start()
+    found = memorisation(painted, real)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found.nearest, np.arange(0, 5000, 100))
+    assert peak < 4 * real.nbytes
+    few = real[:70]
+    between = np.linalg.norm(few[:, None] - few[None], axis=2)
+    np.fill_diagonal(between, np.inf)
+    nearest, distance = nearest_neighbours(few, few, others=True)
+    np.testing.assert_array_equal(nearest, between.argmin(1))
+    np.testing.assert_allclose(distance, between.min(1))

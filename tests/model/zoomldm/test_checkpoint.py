@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -190,6 +192,26 @@ def test_bad_configurations_are_named(folder: Path, text: str, words: str) -> No
         load_zoomldm(folder)
 
 
+@pytest.mark.parametrize(
+    ("levels", "data", "domain"),
+    [
+        (8, None, "tissue"),
+        (4, None, "ground"),
+        (4, "ldm.data.brca.TCGADataset", "tissue"),
+        (4, "ldm.data.naip.NAIPDataset", "ground"),
+    ],
+)
+def test_what_a_checkpoint_paints_is_read_from_its_data(
+    folder: Path, levels: int, data: str | None, domain: str
+) -> None:
+    values = document(replace(TINY, summarizer=replace(TINY.summarizer, magnifications=levels)))
+    if data:
+        values["data"] = {"params": {"train": {"target": data}}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(values))
+    assert read_config(folder / "config.yaml").domain == domain
+    assert NAIP.domain == "ground" and BRCA.domain == "tissue"
+
+
 def test_sizes_that_do_not_fit_are_named(folder: Path) -> None:
     values = document(TINY)
     values["model"]["params"]["unet_config"]["params"]["context_dim"] = 31  # type: ignore[index]
@@ -206,6 +228,12 @@ def test_cdm_checkpoints(folder: Path) -> None:
     x, t, y = torch.randn(2, 32, 65), torch.tensor([3, 700]), torch.tensor([0, 7])
     torch.testing.assert_close(loaded(x, t, y), expected(x, t, y))
     assert load_cdm(folder / "cdm.ckpt")[1] == digest
+    options = argparse.Namespace(model="DiT-B", epochs=1400, data_path="/data")
+    trained = {name: torch.zeros_like(tensor) for name, tensor in expected.state_dict().items()}
+    whole = {"model": trained, "ema": expected.state_dict(), "opt": {"lr": 1e-4}, "args": options}
+    torch.save(whole, folder / "0050000.pt")
+    again, _ = load_cdm(folder / "0050000.pt")
+    torch.testing.assert_close(again(x, t, y), expected(x, t, y))
     torch.save({"ema": {"x": torch.zeros(1)}}, folder / "cdm.ckpt")
     with pytest.raises(WeightsError, match="missing"):
         load_cdm(folder / "cdm.ckpt")

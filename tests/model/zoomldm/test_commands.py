@@ -121,6 +121,25 @@ def test_large(checkpoint: Path, tmp_path: Path) -> None:
     )
 
 
+def test_a_checkpoint_of_the_ground_speaks_of_metres_and_paints_large_by_default(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from tests.model.zoomldm.tiny import TINY
+
+    naip = replace(TINY, summarizer=replace(TINY.summarizer, magnifications=2), domain="ground")
+    weights = write_checkpoint(tmp_path / "naip", naip, data="ldm.data.naip.NAIPDataset")
+    done("large", "--weights", weights, "--steps", 1, "--no-seams", "--out", tmp_path / "large.png")
+    assert Image.open(tmp_path / "large.png").size == (128, 128), "two scales: two patches a side"
+    common = ("sample", "--weights", weights, "--count", 1, "--steps", 1, "--out", tmp_path / "x", "--mag")
+    done(*common, "2m")
+    assert "speaks of metres per pixel" in refused(*common, 20)
+    assert "4 m per pixel: this checkpoint knows 2: 1 m per pixel, 2 m per pixel" in refused(*common, "4m")
+    tissue_weights = write_checkpoint(tmp_path / "brca")
+    ground = ("sample", "--weights", tissue_weights, "--out", tmp_path / "y", "--mag", "2m")
+    assert "speaks of magnifications of tissue" in refused(*ground)
+    assert "mini paints tissue" in refused("superres", photo(tmp_path), "--from", "2m", "--out", tmp_path / "z.png")
+
+
 def test_invert_then_superres_with_what_was_found(checkpoint: Path, tmp_path: Path) -> None:
     image, found = photo(tmp_path), tmp_path / "u.npy"
     text = done("invert", image, "--weights", checkpoint, "--mag", 10, "--steps", 3, "--variations", 1, "--out", found)
@@ -152,7 +171,7 @@ def test_superres_with_mini_leads_back_to_the_picture(tmp_path: Path) -> None:
     painted = np.asarray(Image.open(tmp_path / "out.png"))
     assert painted.shape == (160, 240, 3)
     np.testing.assert_array_equal(box_mean(box_mean(painted)), tissue(40, 60, 1))
-    assert "finer magnification" in refused("superres", image, "--from", 5, "--to", 5, "--out", tmp_path / "x.png")
+    assert "finer scale" in refused("superres", image, "--from", 5, "--to", 5, "--out", tmp_path / "x.png")
 
 
 def test_new_makes_a_slide_that_serve_reads(tmp_path: Path) -> None:
@@ -180,7 +199,7 @@ def test_measure(tmp_path: Path) -> None:
     assert figures["frechet"] > 0 and figures["crop_frechet"] > 0 and 0 < figures["ssim"] < 1
     same = json.loads(done("measure", tmp_path / "real", tmp_path / "real"))
     assert same["frechet"] < 1e-6 * figures["frechet"]
-    assert same["ssim"] == pytest.approx(1) and same["similarity"] == pytest.approx(1) and same["memorised"] == 1
+    assert same["ssim"] == pytest.approx(1) and same["similarity"] == pytest.approx(1) and same["memorised"] is None
     own = json.loads(done("measure", tmp_path / "real", tmp_path / "real", "--extractor", "mini"))
     assert own["extractor"] == "mini" and abs(own["frechet"]) < 1e-3
     assert "no such file" in refused("measure", tmp_path / "real", tmp_path / "real", "--extractor", "inception:x.pt")
@@ -191,6 +210,20 @@ def test_measure(tmp_path: Path) -> None:
     script.save(str(tmp_path / "net.pt"))  # type: ignore[no-untyped-call]
     scripted = done("measure", tmp_path / "painted", tmp_path / "real", "--extractor", f"script:{tmp_path / 'net.pt'}")
     assert json.loads(scripted)["frechet"] > 0
+
+
+def test_copies_of_training_images_are_counted_and_shown(tmp_path: Path) -> None:
+    for folder, seeds in (("real", range(8)), ("painted", (3, 11, 12))):
+        (tmp_path / folder).mkdir()
+        for seed in seeds:
+            Image.fromarray(tissue(64, 64, seed)).save(tmp_path / folder / f"{seed:02d}.png")
+    sheet = tmp_path / "pairs.png"
+    common = ("measure", tmp_path / "painted", tmp_path / "real", "--resume", tmp_path / "state", "--batch", 2)
+    figures = json.loads(done(*common, "--memorised", "--sheet", sheet))
+    assert figures["memorised"] >= 1 / 3 and figures["nearest"][0] == ["03.png", "03.png", 0.0]
+    assert [len(figures["nearest"]), figures["images"]] == [3, [3, 8]]
+    assert Image.open(sheet).size == (1032, 512) and is_synthetic(sheet)
+    assert not list((tmp_path / "state").iterdir()), "nothing is left where the command ended well"
 
 
 def huge_png(path: Path) -> Path:
@@ -238,7 +271,7 @@ def test_bad_magnifications_are_named(checkpoint: Path, tmp_path: Path) -> None:
     image = photo(tmp_path)
     for mag in (7, 40, 0, -5):
         text = refused("invert", image, "--weights", checkpoint, f"--mag={mag}", "--out", tmp_path / "x.npy")
-        assert "expected 20, 10, 5" in text
+        assert "expected 20, 10, 5" in text and "1m, 2m, 4m or 8m" in text
     fine = ("invert", image, "--weights", checkpoint, "--mag", 20 / 2**8, "--out", tmp_path / "x.npy")
     assert "this checkpoint knows 8" in refused(*fine)
     sample = ("sample", "--weights", checkpoint, "--mag", 20 / 2**8, "--out", tmp_path / "x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,10 +64,36 @@ def test_sizes_of_the_published_encoders() -> None:
     for name in ENCODERS:
         with torch.device("meta"):
             counts[name] = sum(p.numel() for p in VisionTransformer(SPECS[name].vit).parameters())
-    assert counts == {"uni": 303_350_784, "hipt": 21_665_664, "dinov2": 304_368_640 - 1024}, (
-        "as published, without the mask token"
-    )
-    assert [SPECS[name].vit.width for name in ENCODERS] == [1024, 384, 1024]
+    assert counts == {
+        "uni": 303_350_784,
+        "hipt": 21_665_664,
+        "dinov2": 304_368_640 - 1024,
+        "dinov2-reg": 304_372_736 - 1024,
+    }, "as published, without the mask token"
+    assert [SPECS[name].vit.width for name in ENCODERS] == [1024, 384, 1024, 1024]
+
+
+def test_register_tokens_are_seen_by_the_class_token_and_have_no_position() -> None:
+    vit = network(small("dinov2-reg"))
+    assert vit.state_dict()["register_tokens"].shape == (1, 4, 16)
+    image = torch.rand(1, 3, 70, 70)
+    before = vit(image)
+    vit.register_tokens.copy_(torch.randn(1, 4, 16))
+    after = vit(image)
+    assert (after - before).abs().max() > 1e-3
+    vit.register_tokens.copy_(vit.register_tokens[:, [2, 0, 3, 1]])
+    torch.testing.assert_close(vit(image), after, atol=1e-5, rtol=1e-5)
+
+
+def test_a_hipt_file_with_student_heads_and_options_is_read(tmp_path: Path) -> None:
+    spec = small("hipt")
+    body = {f"backbone.{key}": value for key, value in network(spec).state_dict().items()}
+    head = {"head.mlp.0.weight": torch.zeros(4, 16), "head.last_layer.weight_g": torch.zeros(4, 1)}
+    options = argparse.Namespace(arch="vit_small", lr=0.0005, use_fp16=True, crops=(0.05, 0.4))
+    file = {"student": {f"module.{k}": v for k, v in (body | head).items()}, "teacher": body | head, "args": options}
+    torch.save({**file, "epoch": 3}, tmp_path / "vit256_small_dino.pth")
+    encoder = load_encoder("hipt", tmp_path / "vit256_small_dino.pth", spec)
+    assert encoder.embed(torch.rand(1, 3, 80, 80)).shape == (1, 16)
 
 
 def test_the_transformer_is_that_of_torch() -> None:
@@ -136,6 +163,14 @@ def test_embedding_grids_are_read_as_the_authors_write_them(tmp_path: Path) -> N
         np.testing.assert_array_equal(read_grid(tmp_path / f"{name}.npy").numpy(), u.astype(np.float32))
     np.save(tmp_path / "one.npy", u[:, 0, 0])
     assert read_grid(tmp_path / "one.npy").shape == (24, 1, 1)
+    np.save(tmp_path / "rows.npy", u.reshape(24, 16).T)
+    np.testing.assert_array_equal(read_grid(tmp_path / "rows.npy", 24).numpy(), u.astype(np.float32))
+    np.testing.assert_array_equal(read_grid(tmp_path / "flat.npy", 24).numpy(), u.astype(np.float32))
+    with pytest.raises(ImageError, match="expected embeddings of 25 channels, found 24"):
+        read_grid(tmp_path / "square.npy", 25)
+    np.save(tmp_path / "endless.npy", np.full((24, 4, 4), np.inf, np.float32))
+    with pytest.raises(ImageError, match="finite"):
+        read_grid(tmp_path / "endless.npy")
     np.save(tmp_path / "odd.npy", u.reshape(24, 16)[:, :15])
     np.save(tmp_path / "object.npy", np.array([{}], dtype=object))
     (tmp_path / "text.npy").write_text("no")

@@ -10,14 +10,14 @@ import torch
 
 from everslide.model.geometry import Rect, WindowIndex, windows_touching
 from everslide.model.zoomldm.conditions import FieldConditions
-from everslide.model.zoomldm.joint import NOTEBOOK, PAPER, JointSettings
+from everslide.model.zoomldm.joint import NOTEBOOK, S2_PRINTED, JointSettings
 from everslide.model.zoomldm.latents import window_grid
 from everslide.model.zoomldm.lazy import JointPlane
 from everslide.model.zoomldm.resize import make_operator
 from tests.model.zoomldm.tiny import tiny
 
 SETTINGS = {
-    "paper": replace(PAPER, stride=500, lambda_=0.05),
+    "paper": replace(S2_PRINTED, stride=500, lambda_=0.05),
     "notebook": replace(NOTEBOOK, stride=500, corrections=1),
 }
 TOP, SEED = 2, 11

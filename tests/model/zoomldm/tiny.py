@@ -37,11 +37,14 @@ def state_dict(config: ZoomLDMConfig = TINY, seed: int = 0) -> dict[str, Tensor]
     return out | {"model_ema.decay": torch.tensor(0.9999), "model_ema.num_updates": torch.tensor(7, dtype=torch.int)}
 
 
-def write_checkpoint(folder: Path, config: ZoomLDMConfig = TINY, seed: int = 0) -> Path:
-    """weights.ckpt, config.yaml and cdm.ckpt in `folder`."""
+def write_checkpoint(folder: Path, config: ZoomLDMConfig = TINY, seed: int = 0, data: str = "") -> Path:
+    """weights.ckpt, config.yaml and cdm.ckpt in `folder`; data: class of the training data."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(state_dict(config, seed), folder / "weights.ckpt")
-    (folder / "config.yaml").write_text(yaml.safe_dump(document(config)))
+    values = document(config)
+    if data:
+        values["data"] = {"params": {"train": {"target": data}}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(values))
     torch.manual_seed(seed)
     torch.save({"ema": random_cdm().state_dict(), "opt": {"lr": 0.1}}, folder / "cdm.ckpt")
     return folder

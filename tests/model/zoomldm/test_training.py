@@ -1,0 +1,206 @@
+"""Training at a tiny size: losses fall, runs go on, and checkpoints load as the authors' do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from everslide.model.errors import DataError, WeightsError
+from everslide.model.zoomldm.cdm_sampling import sample_conditions
+from everslide.model.zoomldm.checkpoint import random_networks
+from everslide.model.zoomldm.config import CDMConfig
+from everslide.model.zoomldm.training import TrainSettings, authors_state, init_cdm, load_start, sines, train, train_cdm
+from everslide.model.zoomldm.training_set import DONE, TrainingSet, read_training_set
+from everslide.model.zoomldm.zoomldm import ZoomLDM, load_cdm, load_zoomldm
+from everslide.server.cli import main
+from tests.model.pictures import tissue
+from tests.model.zoomldm.tiny import TINY, document, state_dict, write_checkpoint
+
+SMALL = replace(
+    TINY,
+    unet=replace(TINY.unet, image_size=8, channel_mult=(1, 1), attention_at=(1, 2)),
+    summarizer=replace(TINY.summarizer, layers=1),
+)
+CPU = torch.device("cpu")
+SCALES = (3, 4)
+SETTINGS = TrainSettings(steps=90, batch=8, rate=3e-3, decay=0.0, warmup=20, ema=0.95, dropped=0.1, save=45)
+
+
+def model(seed: int = 0) -> ZoomLDM:
+    return ZoomLDM(SMALL, random_networks(SMALL, seed), "x", torch.float32, CPU)
+
+
+def eight(folder: Path) -> TrainingSet:
+    """Four images each of two scales, smooth patterns, with grids of embeddings of their own."""
+    (folder / "slide").mkdir(parents=True, exist_ok=True)
+    rng = torch.Generator().manual_seed(5)
+    for s in SCALES:
+        coarse = torch.randn(4, 3, 2, 2, generator=rng)
+        z = torch.nn.functional.interpolate(coarse, (8, 8), mode="bilinear")
+        u = torch.randn(4, 24, 8, 8, generator=rng)
+        save_file({"z": z.half(), "u": u.half()}, folder / "slide" / f"s{s}-00000.safetensors")
+    (folder / "slide" / DONE).write_text("{}")
+    return read_training_set(folder)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingSet, list[float]]:
+    """A run on the eight images, stopped in its middle and taken up again."""
+    folder = tmp_path_factory.mktemp("run")
+    data, losses = eight(folder / "data"), []
+    run = folder / "run"
+
+    def told(step: int, loss: float) -> None:
+        losses.append(loss)
+
+    train(model(), data, replace(SETTINGS, steps=45), run, told)
+    train(model(seed=9), data, SETTINGS, run, told)
+    values = document(SMALL)
+    (run / "config.yaml").write_text(yaml.safe_dump(values))
+    return run, data, losses
+
+
+def test_a_run_learns_and_goes_on_where_it_was_stopped(learned: tuple[Path, TrainingSet, list[float]]) -> None:
+    run, data, losses = learned
+    assert len(losses) == SETTINGS.steps, "the second call went on after the first"
+    assert np.mean(losses[-20:]) < 0.4 * np.mean(losses[:5])
+    trained = load_zoomldm(run)
+    z, u = data.image(SCALES[0], 1)
+    assert torch.isfinite(trained.eps(z[None], 300, trained.condition(u[None], SCALES[0]))).all()
+
+
+def test_checkpoints_have_the_authors_names_and_load(learned: tuple[Path, TrainingSet, list[float]]) -> None:
+    run, _, _ = learned
+    found = torch.load(run / "weights.ckpt", weights_only=True)
+    assert found.keys() == state_dict(SMALL).keys()
+    assert {n: t.shape for n, t in found.items()} == {n: t.shape for n, t in state_dict(SMALL).items()}
+    plain = found["model.diffusion_model.out.2.weight"]
+    assert not torch.equal(found["model_ema.diffusion_modelout2weight"], plain), "its average is another"
+
+
+def test_a_start_is_taken_over_where_it_fits(tmp_path: Path) -> None:
+    begun, given = model(0), model(1)
+    state = authors_state(given, given.unet)
+    odd = "model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight"
+    for name in (odd, "model_ema." + odd.removeprefix("model.").replace(".", "")):
+        state[name] = torch.zeros(32, 7)
+    torch.save({"state_dict": state}, tmp_path / "imagenet.ckpt")
+    before = begun.unet.mid_block.attentions[0].transformer_blocks[0].attn2.to_k.weight.clone()
+    assert load_start(begun, tmp_path / "imagenet.ckpt") == len(begun.unet.state_dict()) - 1
+    torch.testing.assert_close(begun.unet.conv_in.weight, given.unet.conv_in.weight)
+    assert torch.equal(begun.unet.mid_block.attentions[0].transformer_blocks[0].attn2.to_k.weight, before)
+    torch.save({"x": torch.zeros(1)}, tmp_path / "other.ckpt")
+    with pytest.raises(WeightsError, match="found no tensor of this denoiser"):
+        load_start(begun, tmp_path / "other.ckpt")
+
+
+def test_a_cdm_begins_as_dit_does_and_learns_what_the_summarizer_says(tmp_path: Path) -> None:
+    network = init_cdm(CDMConfig(65, 32, 48, 2, 4))
+    x, t, y = torch.randn(2, 32, 65), torch.tensor([3, 700]), torch.tensor([0, 1])
+    assert network(x, t, y).abs().max() == 0, "gates and output at zero"
+    assert network.pos_embed.shape == (1, 65, 48)
+    torch.testing.assert_close(sines(3, 4)[1], torch.tensor([1.0, 0.01, 1.0, 0.01]).sin().where(
+        torch.tensor([True, True, False, False]), torch.tensor([1.0, 0.01, 1.0, 0.01]).cos()))  # fmt: skip
+    data, own = eight(tmp_path / "data"), model()
+    losses: list[float] = []
+    settings = replace(SETTINGS, steps=150, rate=1e-3, batch=8, ema=0.9)
+    train_cdm(own, data, network, settings, tmp_path / "cdm.pt", lambda step, loss: losses.append(loss))
+    assert np.mean(losses[-20:]) < 0.7 * np.mean(losses[:5])
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(document(SMALL)))
+    loaded, _ = load_cdm(tmp_path / "cdm.pt")
+    with torch.inference_mode():
+        c = sample_conditions(loaded, torch.randn(4, 32, 65), torch.full((4,), 3), 20)
+        said = torch.stack([own.condition(data.image(3, row)[1][None], 3)[0] for row in range(4)])
+    assert c.shape == (4, 65, 32)
+    assert error(c, said) < 0.9 * error(torch.randn_like(c), said)
+
+
+def error(c: Tensor, said: Tensor) -> float:
+    return float((c[:, None] - said[None]).square().mean((2, 3)).min(1).values.mean())
+
+
+def test_from_slides_to_a_checkpoint_by_the_commands(tmp_path: Path) -> None:
+    weights = write_checkpoint(tmp_path / "brca")
+    script = torch.jit.script(torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d((2, 4)), torch.nn.Flatten()))
+    script.save(str(tmp_path / "net.pt"))  # type: ignore[no-untyped-call]
+    for number in range(2):
+        Image.fromarray(tissue(128, 192, number)).save(tmp_path / f"slide{number}.png")
+    slides = [str(tmp_path / f"slide{number}.png") for number in range(2)]
+    run = CliRunner()
+
+    def done(*arguments: object) -> str:
+        result = run.invoke(main, ["zoomldm", *map(str, arguments)])
+        assert result.exit_code == 0, (result.output, result.exception)
+        return result.stdout
+
+    out = tmp_path / "data"
+    prepare = ("prepare", *slides, "--weights", weights, "--encoder", f"script:{tmp_path / 'net.pt'}", "--tissue", 0)
+    text = done(*prepare, "--out", out)
+    assert "12 of scale 0, 2 of scale 1, 0 of scale 2" in text
+    written = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    assert done(*prepare, "--out", out) == text, "a second call goes on: nothing is left to do"
+    assert written == {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    data = read_training_set(out)
+    z, u = data.image(1, 0)
+    assert (z.shape, u.shape) == ((3, 16, 16), (24, 2, 2))
+    train_words = ("train", out, "--config", weights / "config.yaml", "--autoencoder", weights, "--batch", 2)
+    done(*train_words, "--steps", 2, "--out", tmp_path / "run")
+    assert load_zoomldm(tmp_path / "run").config == TINY
+    cdm = ("train-cdm", out, "--weights", tmp_path / "run", "--config", weights / "config.yaml", "--batch", 2)
+    done(*cdm, "--steps", 2, "--out", tmp_path / "run" / "cdm.pt")
+    sampled = run.invoke(
+        main, ["sample", "--weights", str(tmp_path / "run"), "--cdm", str(tmp_path / "run" / "cdm.pt"), "--count", "1",
+               "--steps", "1", "--out", str(tmp_path / "painted")],
+    )  # fmt: skip
+    assert sampled.exit_code == 0, sampled.output
+    (out / "slide1" / DONE).unlink()
+    with pytest.raises(DataError, match="is not finished"):
+        read_training_set(out)
+    other = ["train", str(weights), *map(str, train_words[2:]), "--steps", "1", "--out", str(tmp_path / "x")]
+    refused = run.invoke(main, ["zoomldm", *other])
+    assert refused.exit_code == 1 and "found no shards" in refused.output
+
+
+def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
+    """By torchrun: after two steps on different images both hold the same weights."""
+    eight(tmp_path / "data")
+    weights = write_checkpoint(tmp_path / "brca", SMALL)
+    program = tmp_path / "two.py"
+    program.write_text(
+        "import sys, torch\n"
+        "from everslide.model.zoomldm import training\n"
+        "from everslide.model.zoomldm.training_commands import zoomldm\n"
+        "steps = training._average_gradients\n"
+        "def kept(networks):\n"
+        "    own = torch.cat([p.grad.flatten() for p in networks.parameters() if p.grad is not None]).norm().item()\n"
+        "    steps(networks)\n"
+        "    mean = torch.cat([p.grad.flatten() for p in networks.parameters()]).norm().item()\n"
+        f"    open(r'{tmp_path}/gradients', 'a').write(f'{{torch.distributed.get_rank()}} {{own!r}} {{mean!r}}\\n')\n"
+        "training._average_gradients = kept\n"
+        "zoomldm(sys.argv[1:])\n"
+    )
+    words = ["train", tmp_path / "data", "--config", weights / "config.yaml", "--autoencoder", weights]
+    words += ["--steps", "2", "--batch", "2", "--device", "cpu", "--out", tmp_path / "run"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", program]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([str(word) for word in (*launch, *words)], env=environment, capture_output=True, timeout=250)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    rows = [line.split() for line in (tmp_path / "gradients").read_text().splitlines()]
+    by_rank = {rank: [row for row in rows if row[0] == rank] for rank in "01"}
+    assert len(by_rank["0"]) == len(by_rank["1"]) == 2
+    for first, second in zip(by_rank["0"], by_rank["1"], strict=True):
+        assert first[1] != second[1], "each drew its own images"
+        assert first[2] == second[2], "and both step along the mean"
+    assert load_zoomldm(tmp_path / "run").config == SMALL
