@@ -57,6 +57,7 @@ def pack(prepared: Path, out: Path, megabytes: float) -> None:
 @click.option("--run", "folder", type=_FOLDER, required=True, help="Folder of the run; continued where it has begun.")
 @click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Training time over all sittings.")
 @click.option("--start", type=_FILE, help="Weights to start a new run from; random ones by default.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=3e-4, show_default=True, help="Of Adam.")
 @click.option("--batch", type=click.IntRange(1), default=4, show_default=True, help="Chains a step and process.")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="That average their gradients.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of each process.")
@@ -69,6 +70,7 @@ def train(
     folder: Path,
     minutes: float,
     start: Path | None,
+    rate: float,
     batch: int,
     processes: int,
     threads: int,
@@ -95,7 +97,7 @@ def train(
             from everslide.model.training.trainer import Plan
             from everslide.model.training.trainer import train as run
 
-            plan = Plan(minutes, batch, workers=workers, save_every_s=save_every, sitting=sitting)
+            plan = Plan(minutes, batch, rate, workers=workers, save_every_s=save_every, sitting=sitting)
             written = run(prepared, folder, plan, start=start, processes=processes, threads=threads)
     click.echo(f"weights: {written}")
 

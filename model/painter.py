@@ -46,6 +46,8 @@ Floats = NDArray[np.float32]
 T = TypeVar("T", bound=np.generic)
 MAX_WINDOWS_PER_TILE = 4 + 9 * (TOP_SCALE - 1)
 """Windows for a tile at s = 0 when nothing at all is cached."""
+PYRAMID_FORMAT = 2
+"""Part of every fingerprint: raise it when the same bands, blended and closed, would give other pixels."""
 CLEAR = 238
 """Grey level from which on everything is glass: a window without tissue costs no evaluation below a sketch."""
 REMEMBERED_WINDOWS = 160
@@ -90,11 +92,7 @@ class Painter:
         self._subject = Subject(slide.seed, reference, slide.manner, topmost)
         self._windows: OrderedDict[WindowIndex, Bands] = OrderedDict()
         self._regions: dict[int, deque[tuple[Rect, Pixels]]] = {}
-        places = [self._grid.window_px, self._grid.stride_px]
-        facts = [self._paints.fingerprint, self._top.fingerprint, self._top.s, keyed.SEED_FORMAT, *places]
-        facts += [reference.digest] if reference else []
-        facts += [slide.manner.key] if slide.manner.key else []
-        self.fingerprint = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+        self.fingerprint = identity(slide, self._paints, self._top, reference)
 
     @property
     def counts(self) -> Counts:
@@ -186,6 +184,19 @@ class Painter:
             while len(self._windows) > REMEMBERED_WINDOWS:
                 self._windows.popitem(last=False)
         return out
+
+
+def identity(slide: Slide, paints: Windows, top: TopPlane, reference: Reference | None) -> str:
+    """16 hexadecimal digits that change with whatever can change a pixel of a slide: the one place that says so.
+
+    Entity tags, keys of stores, links, headers and exports are made of it.
+    """
+    extent = (slide.width_px, slide.height_px, slide.unbounded)
+    facts = (
+        PYRAMID_FORMAT, keyed.SEED_FORMAT, slide.seed, extent, slide.manner.key, reference.digest if reference else "",
+        paints.fingerprint, paints.grid, top.fingerprint, top.s,
+    )  # fmt: skip
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def _smooth(parent: Pixels) -> Bands:

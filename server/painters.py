@@ -56,7 +56,7 @@ class Painters:
     """A model that is ready to paint any number of slides.
 
     top_scale: the coarsest scale that is painted; coarser ones are box means of it.
-    fingerprint: hexadecimal; changes with whatever changes the pixels of a tile of the same slide.
+    identity: hexadecimal; changes with whatever changes a pixel of a slide, see `everslide.model.painter.identity`.
     steerable: whether a slide may have a reference. offer: the manners that a slide may choose from.
     make: makes the painter of a slide, which keeps its tiles where it is told; below a picture where one is given, and
     like a reference where one is given. Raises SlideError where the model cannot do that.
@@ -64,7 +64,7 @@ class Painters:
     """
 
     top_scale: int
-    fingerprint: str
+    identity: Callable[[Slide, TopPlane | None, Reference | None], str]
     steerable: bool
     offer: Offer
     make: Callable[[Slide, TileStore, TopPlane | None, Reference | None], TilePainter]
@@ -91,7 +91,7 @@ def load_painters(
 
     paints: paints its windows, so that it is not loaded here. bare: the same, but remembers none.
     """
-    from everslide.model.painter import Painter
+    from everslide.model.painter import Painter, identity
     from everslide.model.sketch import Sketch
     from everslide.model.watched import WatchedWindows
     from everslide.model.windows import LocalWindows
@@ -115,7 +115,7 @@ def load_painters(
 
     return Painters(
         brush.scales,
-        Painter(Slide("any", 0), brush, NoTiles(), sketch(Slide("any", 0))).fingerprint,
+        lambda slide, top, like: identity(slide, brush, top or sketch(slide, like), like),
         brush.steerable,
         brush.offer,
         make,

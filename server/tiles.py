@@ -229,10 +229,7 @@ class TileService:
 
     def _serve(self, entry: Entry, painters: Painters) -> ServedSlide:
         slide, mark = entry.slide, mark_of(entry.slide)
-        extent = f"{slide.width_px}x{slide.height_px}{' unbounded' if slide.unbounded else ''}"
-        content = f"{painters.fingerprint}|{mark}|{extent}" + (f"|{entry.top.fingerprint}" if entry.top else "")
-        content += f"|{entry.reference.digest}" if entry.reference else ""
-        content += f"|{slide.manner.key}" if slide.manner.key else ""
+        content = f"{painters.identity(slide, entry.top, entry.reference)}|{mark}"
         tiles = PixelTiles(self.stores.lossless, self.stores.raw, _short_hash(content), mark)
         return ServedSlide(
             entry=entry,

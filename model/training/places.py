@@ -33,6 +33,8 @@ LENGTH_SHARES = (0.1, 0.15, 0.25, 0.35, 0.15)
 """How often a chain has one to five octaves."""
 ZOOM_SHARE, ZOOMS = 0.5, (0.9, 1.15)
 """How often, and by how much, a place is shown at another resolution than its own: many scales are estimates."""
+LEAST_SIDE_PX = CROP_PX * ZOOMS[1] + 4
+"""An image shows a scale where both its sides have so many pixels of it."""
 STAIN_SHARE, GAINS, SHIFT = 0.5, (0.85, 1.18), 0.04
 """How often a place is shown in another stain, and how far that goes; see `jitter_stain`."""
 DROPPED_SHARE = 0.25
@@ -97,15 +99,15 @@ class Tissue:
             for length in range(1, len(LENGTH_SHARES) + 1):
                 self._list(s, length)
         if not self._lists:
-            raise DataError(f"{folder}: no {split} image of at least {2 * CROP_PX} px; prepare more images")
+            raise DataError(f"{folder}: no {split} image of at least {LEAST_SIDE_PX:.0f} px; prepare more images")
 
     def _list(self, s: int, length: int) -> None:
         """Images that hold chains of a length that end at scale s."""
-        top, least = s + length - 1, CROP_PX * ZOOMS[1] + 4
+        top = s + length - 1
         found = [
             image
             for image in self._images
-            if s in image.planes and top in image.planes and min(image.planes[top].shape[:2]) >= least
+            if s in image.planes and top in image.planes and min(image.planes[top].shape[:2]) >= LEAST_SIDE_PX
         ]
         if found:
             weights = np.array([image.weight for image in found], np.float32)

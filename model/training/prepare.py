@@ -54,7 +54,12 @@ def read_index(folder: Path) -> list[Prepared]:
     path = folder / "index.json"
     if not path.exists():
         raise DataError(f"{folder}: no index.json; make the folder with `everslide prepare IMAGES --out {folder}`")
-    return [Prepared(**entry) for entry in json.loads(path.read_text())["images"]]
+    try:
+        return [Prepared(**entry) for entry in json.loads(path.read_text("utf-8"))["images"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: not a whole index ({error!r}); make the folder again with `everslide prepare`"
+        ) from error
 
 
 def plane(folder: Path, image: Prepared, s: int) -> Pixels:
@@ -111,7 +116,7 @@ def _check(sources: list[SourceImage], patterns: Mapping[Split, list[str]], lice
     without = [source.path.name for source in sources if not (source.licence or licence)]
     if without:
         raise DataError(
-            f"{len(without)} images have no licence, {without[0]} the first: name it in manifest.json "
+            f"images without a licence: {len(without)}, {without[0]} the first: name it in manifest.json "
             '({"image.jpg": {"um_per_px": 0.5, "licence": "CC BY 4.0"}}), or give --licence for all that name none'
         )
 

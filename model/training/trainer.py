@@ -63,7 +63,7 @@ class Plan:
 
     minutes: float
     batch: int = 4
-    rate: float = 2e-4
+    rate: float = 3e-4
     warmup: int = 100
     decay: float = 0.2
     end_rate: float = 0.1
@@ -213,7 +213,7 @@ class Trainer:
         if self.lost >= MAX_LOST_STEPS:
             raise DataError(
                 f"the loss was not a finite number for {self.lost} steps; the last checkpoint in {self.folder} is from "
-                "before: run the same command again to go on from it, and lower the learning rate if it happens again"
+                "before: run the same command again to go on from it, and lower --rate if it happens again"
             )
 
     def _rate(self) -> float:
@@ -278,14 +278,16 @@ class Trainer:
 
 
 def deviations(tissue: Tissue, rng: np.random.Generator, crops: int = 96, scales: int = 12) -> np.ndarray[Any, Any]:
-    """Deviation of every band and colour of detail, (scales, 3, 3) float32, measured on real places."""
+    """Deviation of every band and colour of detail, (scales, 3, 3) float32, measured on real places; at scales that no
+    image shows, that of the nearest one."""
     out = np.ones((scales, 9), np.float32)
     plain = Brush(lambda *_: torch.zeros(()), (), torch.ones((scales, 9)))
     for s in tissue.scales:
         batch = Batch.of([tissue.chain(s, tissue.lengths(s)[0], rng) for _ in range(crops)])
         _, detail = plain.detail(batch.reals[-1].float(), batch.s[-1])
         out[s] = detail.square().mean((0, 2, 3)).sqrt().numpy() + 0.05
-    out[max(tissue.scales) + 1 :] = out[max(tissue.scales)]
+    for s in range(scales):
+        out[s] = out[min(tissue.scales, key=lambda known: abs(known - s))]
     return out.reshape(scales, 3, 3)
 
 

@@ -123,7 +123,7 @@ def test_errors_are_messages(prepared: Path, images: Path, weights: Path, tmp_pa
     for command, arguments, message in (
         (prepare, (tmp_path / "none", "--out", tmp_path / "out"), "expected a folder of images"),
         (prepare, (images, "--out", tmp_path / "out", "--hold-out", "z*"), "matches no image"),
-        (prepare, (unlicensed, "--out", tmp_path / "out"), "1 images have no licence, a.png the first"),
+        (prepare, (unlicensed, "--out", tmp_path / "out"), "images without a licence: 1, a.png the first"),
         (train, (images, "--run", tmp_path / "run", "--minutes", 1), "no index.json"),
         (train, (prepared, "--run", weights / "run", "--minutes", 1), "expected a folder to write a run into"),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from functools import partial
 
 import numpy as np
 
@@ -34,6 +35,11 @@ def stub_pixels(seed: int, tile: TileIndex) -> Pixels:
     return np.stack([x // 2 + tone, y // 2 + tone, (x + y) // 4 + tone], axis=-1).astype(np.uint8)
 
 
+def stub_identity(fingerprint: str, slide: Slide, top: TopPlane | None, like: Reference | None) -> str:
+    """Another one for another slide, picture or reference."""
+    return f"{fingerprint}-{slide}-{top.fingerprint if top else ''}-{like.digest if like else ''}"
+
+
 class Studio:
     """Makes stub painters and watches them.
 
@@ -48,7 +54,7 @@ class Studio:
         self.painted: Counter[TileIndex] = Counter()
         self.failing: set[TileIndex] = set()
         self.told: list[Reference] = []
-        self.models = {"stub": Painters(TOP_SCALE, fingerprint, steerable, offer, self._make)}
+        self.models = {"stub": Painters(TOP_SCALE, partial(stub_identity, fingerprint), steerable, offer, self._make)}
 
     def _make(
         self, slide: Slide, tiles: TileStore, _top: TopPlane | None = None, like: Reference | None = None

@@ -51,7 +51,11 @@ class SquaresPainter:
 def iiif_server() -> Iterator[Server]:
     slide = Slide(VALIDATOR_IMAGE, 1, 1000, 1000, model="squares")
     stores = Stores(MemoryStore(10**8), MemoryStore(10**8), MemoryStore(10**8))
-    models = {"squares": Painters(2, "5", False, NO_CHOICE, lambda _slide, _tiles, _top, _like: SquaresPainter())}
+    models = {
+        "squares": Painters(
+            2, lambda _slide, _top, _like: "5", False, NO_CHOICE, lambda _slide, _tiles, _top, _like: SquaresPainter()
+        )
+    }
     service = TileService(Catalogue((Entry(slide, "squares"),)), models, stores, PaintQueue())
     server = Server(create_app(service, Path()), "127.0.0.1", 0, threads=8)
     server.start()

@@ -99,7 +99,7 @@ def test_licence_and_organ_are_those_of_the_manifest(images: Path, tmp_path: Pat
 
 def test_images_without_a_licence_are_refused_before_anything_is_written(images: Path, tmp_path: Path) -> None:
     listed(images, breast={"um_per_px": 0.5}, far={"um_per_px": 4.0, "licence": ""})
-    with pytest.raises(DataError, match=r"2 images have no licence, breast\.png the first: .*manifest.*--licence"):
+    with pytest.raises(DataError, match=r"images without a licence: 2, breast\.png the first: .*manifest.*--licence"):
         prepare(images, tmp_path / "out", [])
     assert not (tmp_path / "out").exists()
 
@@ -152,3 +152,10 @@ def test_scenes_are_composed_of_each_split_apart(tmp_path: Path, monkeypatch: py
     np.testing.assert_array_equal(first, plane(tmp_path / "again", scenes["scene-s5-train-000"], 5))
     prepare(images, tmp_path / "seeded", ["b.png"], seed=1)
     assert not np.array_equal(first, plane(tmp_path / "seeded", scenes["scene-s5-train-000"], 5))
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"images": [{"name": "a"}]}', "\xff"])
+def test_an_index_that_is_damaged(tmp_path: Path, text: str) -> None:
+    (tmp_path / "index.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=r"index\.json: not a whole index .*make the folder again"):
+        read_index(tmp_path)
