@@ -103,5 +103,5 @@ def test_from_slides_and_labels_to_an_area(tmp_path: Path) -> None:
     assert first == second and (found["slides"], found["cases"]) == (8, 8)
     assert 0 <= found["low"] <= found["auc"] <= found["high"] <= 1
     (tmp_path / "labels.csv").write_text("slide,case\n0,c0\n")
-    bad = run.invoke(main, command)
+    bad = run.invoke(main, [*command, "--steps", "10"])
     assert bad.exit_code == 1 and "expected columns slide, case, label" in bad.output
