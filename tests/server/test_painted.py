@@ -28,6 +28,7 @@ from everslide.model.windows import LocalWindows
 from everslide.server.app import create_app
 from everslide.server.assembly import assemble, make_stores
 from everslide.server.deepzoom import TileAddress
+from everslide.server.encode import PNG
 from everslide.server.painters import ModelFiles, Painters, load_painters
 from everslide.server.queue import PaintQueue
 from everslide.server.settings import Settings
@@ -153,3 +154,23 @@ def test_the_overview_of_an_endless_slide_is_not_painted(
     middle = 2 ** (level - 9)
     assert clients[0].get(f"/slides/endless_files/{level}/{middle}_{middle}.jpeg").status_code == 200
     assert clients[0].get(f"/slides/endless_files/{level - 1}/{middle // 2}_{middle // 2}.jpeg").status_code == 404
+
+
+def test_tags_and_keys_change_with_the_code_of_the_painter(
+    speckle: dict[str, Painters], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tiles of another version never mix with those of this one, however they are kept."""
+
+    def facts() -> tuple[str, str, str]:
+        service = TileService(
+            Catalogue((Entry(SMALL, "small"),)), speckle, make_stores(Settings(cache=tmp_path)), PaintQueue()
+        )
+        slide = service.slide("small")
+        tile = TileIndex(3, 0, 0)
+        tag = slide.etag(slide.zoom.address(tile), PNG)
+        service.close()
+        return slide.fingerprint, tag, slide.tiles.key(tile).name
+
+    before = facts()
+    monkeypatch.setattr("everslide.model.painter.PYRAMID_FORMAT", 99)
+    assert all(now != then for now, then in zip(facts(), before, strict=True))

@@ -1,0 +1,79 @@
+"""A slide's identity: it changes with each thing that can change a pixel, and with nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from everslide.model import noise, painter, sketch
+from everslide.model.fake import SpeckleModel
+from everslide.model.geometry import WindowGrid
+from everslide.model.manner import Manner
+from everslide.model.mini.reference import COLOURS, Look, Reference
+from everslide.model.painter import Painter, identity
+from everslide.model.sketch import Sketch
+from everslide.model.slide import Slide
+from everslide.model.top import ImageTop
+from everslide.model.windows import LocalWindows
+from tests.model.painting import ForgetfulTiles
+from tests.model.pictures import tissue
+
+SLIDE = Slide("a", 1)
+PICTURE = tissue(64, 64)
+LOOK = Look(np.zeros(64, np.float32), np.full((COLOURS, 3), 150, np.float32))
+
+
+class Other(SpeckleModel):
+    """As of another library, device, thread count or weights: models hash those into their fingerprint."""
+
+    fingerprint = "0dd"
+
+
+class Coarser(SpeckleModel):
+    grid = WindowGrid(256, 192)
+
+
+def of(slide: Slide = SLIDE, model: SpeckleModel | None = None, top: ImageTop | None = None) -> str:
+    return identity(slide, LocalWindows(model or SpeckleModel()), top or Sketch(slide), None)
+
+
+def liked() -> str:
+    reference = Reference(LOOK)
+    return identity(SLIDE, LocalWindows(SpeckleModel()), Sketch(SLIDE, reference=reference), reference)
+
+
+CHANGES: dict[str, Callable[[], str]] = {
+    "seed": lambda: of(replace(SLIDE, seed=2)),
+    "width": lambda: of(replace(SLIDE, width_px=4096)),
+    "without an end": lambda: of(replace(SLIDE, width_px=2**31, height_px=2**31, unbounded=True)),
+    "steps": lambda: of(replace(SLIDE, manner=Manner(2))),
+    "guidance": lambda: of(replace(SLIDE, manner=Manner(guidance=2))),
+    "weights, library or device": lambda: of(model=Other()),
+    "grid of windows": lambda: of(model=Coarser()),
+    "picture": lambda: of(top=ImageTop(PICTURE, 3)),
+    "a pixel of the picture": lambda: of(top=ImageTop(np.where(np.arange(64)[:, None, None] == 5, 9, PICTURE), 3)),
+    "scale of the picture": lambda: of(top=ImageTop(PICTURE, 4)),
+    "reference": liked,
+}
+
+
+def test_each_thing_that_can_change_a_pixel_changes_it() -> None:
+    found = {"none": of(), **{name: change() for name, change in CHANGES.items()}}
+    assert len(set(found.values())) == len(found), found
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(painter, "PYRAMID_FORMAT"), (noise, "SEED_FORMAT"), (sketch, "SKETCH_FORMAT")]
+)
+def test_so_does_the_version_of_each_stage(module: object, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = of()
+    monkeypatch.setattr(module, name, 99)
+    assert of() != before
+
+
+def test_a_name_does_not_and_a_painter_says_the_same() -> None:
+    assert of(replace(SLIDE, name="b")) == of() == of()
+    assert Painter(SLIDE, SpeckleModel(), ForgetfulTiles()).fingerprint == of()
