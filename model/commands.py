@@ -38,6 +38,19 @@ def prepare(
 
 @click.command()
 @click.argument("prepared", type=_FOLDER)
+@click.option("--out", type=_FILE, required=True, help="The file, JSON: model/weights/sections.json.")
+def sections(prepared: Path, out: Path) -> None:
+    """Measure what the training sections of a PREPARED folder look like from afar: a few colours of each."""
+    from everslide.model.training.sections import measure_sections
+
+    with speaking():
+        measured = measure_sections(prepared)
+    out.write_text(json.dumps(measured) + "\n", "utf-8")
+    click.echo(f"{out}: {len(measured['sections'])} sections")
+
+
+@click.command()
+@click.argument("prepared", type=_FOLDER)
 @click.option("--out", type=_FOLDER, required=True, help="Folder for the images and their manifest.")
 @click.option("--megabytes", type=click.FloatRange(min=1), default=60, show_default=True, help="At most so many.")
 def pack(prepared: Path, out: Path, megabytes: float) -> None:
@@ -210,4 +223,4 @@ def new(
     click.echo(f"{out}: slide {name}, {extent}; see it with `everslide serve{serving} --slides {out}`")
 
 
-COMMANDS = (prepare, pack, train, evaluate, sheet, new)
+COMMANDS = (prepare, sections, pack, train, evaluate, sheet, new)

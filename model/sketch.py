@@ -7,9 +7,11 @@ so any tile of an endless slide can be drawn on its own. All finer planes are pa
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 Doubles = NDArray[np.float64]
-SKETCH_FORMAT = 10
+SKETCH_FORMAT = 11
 """Part of every fingerprint: raise it when the same seed would give another sketch."""
 CELL_UM = 22_000.0
 """About the distance of neighbouring sections."""
@@ -35,19 +37,17 @@ SURELY_INSIDE = 0.5
 """No outline comes nearer to the middle of its section than this part of its radius."""
 FINE = 2
 """Sub-samples a side in each pixel."""
-PALETTES = np.array(
-    [
-        [[183, 125, 160], [193, 138, 170], [198, 147, 177], [203, 159, 185], [215, 187, 204]],  # breast, dense
-        [[173, 93, 127], [181, 118, 155], [187, 131, 167], [196, 153, 181], [215, 194, 210]],  # breast, fat and muscle
-        [[209, 168, 194], [212, 175, 199], [215, 181, 202], [218, 186, 205], [222, 197, 213]],  # breast, pale
-        [[212, 150, 176], [222, 177, 196], [224, 192, 207], [226, 200, 212], [229, 207, 218]],  # prostate, muscle
-        [[122, 69, 120], [131, 79, 128], [138, 86, 133], [146, 105, 146], [189, 171, 191]],  # prostate, glands
-        [[123, 79, 120], [160, 112, 149], [182, 129, 162], [192, 144, 172], [209, 187, 203]],  # skin
-    ],
-    dtype=np.float64,
-)
-"""Mean colours (red, green, blue) of the darkest to the palest tissue at 64 um per pixel, a row per training slide
-that is sharp at 20x."""
+PATCH_UM, GRAIN_UM, GRAIN, GRAIN_KEPT = 1800.0, 800.0, 0.7, 1.5
+"""Size of the patches of one kind of tissue; size, strength and falloff of the grain on them. Fitted to the deviations
+within blocks of 2 to 16 px that real sections have (`octaves` of SECTIONS)."""
+SECTIONS = Path(__file__).parent / "weights" / "sections.json"
+"""Colours of real sections, made by `everslide sections`."""
+
+
+@lru_cache(maxsize=1)
+def palettes() -> Doubles:
+    """Mean colours (n, 5, 3) of the darkest to the palest tissue of n real sections at 128 um per pixel."""
+    return np.array([one["colours"] for one in json.loads(SECTIONS.read_text("utf-8"))["sections"]], np.float64)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ class Sketch:
         amplitude = (u[10:16] - 0.5) * np.array([0.10, 0.18, 0.12, 0.08, 0.06, 0.04])
         harmonics = np.stack([amplitude, 2 * np.pi * u[16:22] * order], axis=1)
         stain = _uniform(self.slide.seed, "stain", 0, 0, 4)
-        palette = PALETTES[int(stain[0] * len(PALETTES))] if self._palette is None else self._palette
+        real = palettes()
+        palette = real[int(stain[0] * len(real))] if self._palette is None else self._palette
         kinds = palette[np.sort(np.argsort(u[22:27])[: 3 + int(3 * u[4])])]
         kinds = 243.0 - (243.0 - kinds) * (0.95 + 0.1 * stain[1:4]) * (0.95 + 0.1 * u[28])
         main = _Section(*place, radius, 0.75 + 0.3 * u[5], np.pi * u[6], harmonics, kinds, int(u[7] * 2**31))
@@ -173,13 +174,16 @@ class Sketch:
         bent_x, bent_y = gx + 900 * warp_x, gy + 900 * warp_y
         turned = [(math.cos(turn), math.sin(turn)) for turn in 0.6 + 1.1 * np.arange(len(section.kinds))]
         fields = [  # each along axes of its own, so that no patch is square
-            fractal(seed, salt + 10 + i, bent_x * c + bent_y * s, bent_y * c - bent_x * s, 3600.0, 6, 0.75, turned=True)
+            fractal(
+                seed, salt + 10 + i, bent_x * c + bent_y * s, bent_y * c - bent_x * s, PATCH_UM, 6, 0.75, turned=True
+            )
             for i, (c, s) in enumerate(turned)
         ]
         score = np.stack(fields, axis=-1)
         weight = np.exp(7.0 * (score - score.max(-1, keepdims=True)))
         weight /= weight.sum(-1, keepdims=True)
-        share = 1.0 + 0.18 * fractal(seed, salt + 30, bent_x, bent_y, 1600.0, 5, 0.95, turned=True)[..., None]
+        grain = fractal(seed, salt + 30, bent_x, bent_y, GRAIN_UM, 5, GRAIN_KEPT, turned=True)
+        share = 1.0 + GRAIN * grain[..., None]
         mixed: Doubles = np.asarray(weight @ section.kinds)
         for region in self._regions:
             cover = region.cover(gx, gy)

@@ -1,4 +1,4 @@
-"""Noise of any size in um that is keyed by place: value noise, its octaves, and scattered points.
+"""Noise of any size in um that is keyed by place: value noise and its octaves.
 
 Samples may be asked for anywhere, in any order; what is keyed are the points of an integer lattice. Coordinates x and y
 are of one shape (H, W), or, on a plain grid, (1, W) and (H, 1), which is quicker and gives the same bits.
@@ -6,8 +6,6 @@ are of one shape (H, W), or, on a plain grid, (1, W) and (H, 1), which is quicke
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -66,28 +64,6 @@ def _value_noise(seed: int, salt: int, x: Doubles, y: Doubles) -> Floats:
     return bottom
 
 
-def between_nodes(
-    fields: Callable[[Doubles, Doubles], Floats], x: Doubles, y: Doubles, spacing: float, apart: float
-) -> Floats:
-    """Fields (C, H, W) of a plain grid, which are evaluated at multiples of `apart` alone and are linear between them.
-
-    fields: of x (1, W) and y (H, 1). spacing: of the samples; where not even two lie between nodes all are evaluated.
-    """
-    if 2 * spacing > apart:
-        return fields(x, y)
-    cols, rows = np.floor(x[0] / apart), np.floor(y[:, 0] / apart)
-    beside, below = (x[0] / apart - cols).astype(np.float32), (y[:, 0] / apart - rows).astype(np.float32)
-    first_col, first_row = cols[0], rows[0]
-    col, row = (cols - first_col).astype(np.intp), (rows - first_row).astype(np.intp)
-    values = fields(
-        (first_col + np.arange(col[-1] + 2))[None] * apart, (first_row + np.arange(row[-1] + 2))[:, None] * apart
-    )
-    steps = values[:, :, 1:] - values[:, :, :-1]
-    across = values[:, :, col] + steps[:, :, col] * beside
-    steps = across[:, 1:] - across[:, :-1]
-    return np.asarray(across[:, row] + steps[:, row] * below[:, None])
-
-
 def step(value: NDArray[F], edge: NDArray[F] | float, width: float) -> NDArray[F]:
     """0 below `edge`, 1 above it, over about `width`."""
     t = np.clip((value - edge) / width + 0.5, 0.0, 1.0)
@@ -117,41 +93,3 @@ def lattice(seed: int, salt: int, col: NDArray[np.int64], row: NDArray[np.int64]
         h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         h ^= h >> np.uint64(31)
     return (h >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """The nearest of scattered points, of samples (H, W). distance, second: to it and to the next one. own: its keyed
-    value in [-1, 1). x, y: where it is."""
-
-    distance: Doubles
-    second: Doubles
-    own: Doubles
-    x: Doubles
-    y: Doubles
-
-
-def nearest(seed: int, salt: int, x: Doubles, y: Doubles) -> Nearest:
-    """Of points scattered one to a unit square, the nearest to each sample (Worley, "A cellular texture basis
-    function", 1996)."""
-    x0, y0 = np.floor(x), np.floor(y)
-    left, up = int(x0.min()) - 1, int(y0.min()) - 1
-    cols, rows = np.meshgrid(np.arange(left, int(x0.max()) + 2), np.arange(up, int(y0.max()) + 2))
-    px = (cols + 0.5 + 0.4 * lattice(seed, salt, cols, rows)).ravel()
-    py = (rows + 0.5 + 0.4 * lattice(seed, salt + 1, cols, rows)).ravel()
-    own = lattice(seed, salt + 2, cols, rows).ravel()
-    at = (y0 - (up + 1)).astype(np.intp) * cols.shape[1] + (x0 - (left + 1)).astype(np.intp)
-    first, second, which = np.full(at.shape, 81.0), np.full(at.shape, 81.0), np.zeros_like(at)
-    for down in (0, 1, 2):
-        for across in (0, 1, 2):
-            one = at + (down * cols.shape[1] + across)
-            distance, aside = px.take(one), py.take(one)
-            distance -= x
-            aside -= y
-            distance *= distance
-            aside *= aside
-            distance += aside
-            np.minimum(second, np.maximum(distance, first), out=second)
-            np.copyto(which, one, where=distance < first)
-            np.minimum(first, distance, out=first)
-    return Nearest(np.sqrt(first), np.sqrt(second), own.take(which), px.take(which), py.take(which))

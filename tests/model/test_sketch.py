@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from everslide.model.geometry import TILE_PX, TOP_SCALE
-from everslide.model.sketch import Sketch
+from everslide.model.sketch import SECTIONS, Sketch, palettes
 from everslide.model.slide import Slide
+from everslide.model.training.sections import octave_deviations
 from tests.model.painting import ENDLESS, dense_pixel
 
 Pixels = NDArray[np.uint8]
@@ -102,3 +105,19 @@ def test_small_slides_have_a_section_too() -> None:
         assert float((pixels[:32, :32].astype(int).mean(-1) < 225).mean()) > 0.1, f"seed {seed}"
         outside = np.concatenate([pixels[32:].reshape(-1, 3), pixels[:, 32:].reshape(-1, 3)])
         assert len(np.unique(outside, axis=0)) == 1
+
+
+def test_sections_are_as_rough_as_real_ones() -> None:
+    """Deviations of grey levels within blocks of 2 to 16 px at the topmost plane, the median of some slides."""
+    real = np.array(json.loads(SECTIONS.read_text("utf-8"))["octaves"])
+    found = []
+    for seed in range(6):
+        drawn = Sketch(Slide("rough", seed))
+        found.append(octave_deviations(np.concatenate([drawn.tile(0, 0), drawn.tile(1, 0)], 1)))
+    assert np.all(np.abs(np.log(np.nanmedian(found, 0) / real)) < 0.35), (np.nanmedian(found, 0), real)
+
+
+def test_colours_are_those_of_real_sections() -> None:
+    """Each slide takes the colours of one; from some twenty slides on there are many kinds."""
+    assert palettes().shape[1:] == (5, 3) and len(palettes()) > 30
+    assert np.all(np.diff(palettes().sum(-1), axis=1) >= 0), "darkest to palest"
