@@ -11,9 +11,6 @@ from tests.model.painting import grid
 def test_a_plain_grid_is_quicker_and_the_same() -> None:
     x, y = grid(-3.2, 7.1, 64, 0.11)
     np.testing.assert_array_equal(fractal(3, 1, x[:1], y[:, :1], 1.0, 3), fractal(3, 1, x, y, 1.0, 3))
-    sparse, full = nearest(3, 1, x[:1], y[:, :1])(3, 1, x, y)
-    for name in ("distance", "second", "own", "x", "y"):
-        np.testing.assert_array_equal(getattr(sparse, name), getattr(full, name))
 
 
 def test_value_noise() -> None:
