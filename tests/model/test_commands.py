@@ -55,7 +55,15 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_names() -> None:
-    assert {command.name for command in COMMANDS} == {"prepare", "train", "evaluate", "sheet", "new"}
+    assert {command.name for command in COMMANDS} == {
+        "prepare",
+        "sections",
+        "pack",
+        "train",
+        "evaluate",
+        "sheet",
+        "new",
+    }
     for command in COMMANDS:
         assert run(command, "--help").exit_code == 0
 
@@ -112,7 +120,7 @@ def test_sheet(prepared: Path, weights: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "SYNTHETIC - not for diagnosis" in result.output
     with Image.open(tmp_path / "sheet.png") as picture:
-        assert picture.width == 8 * 260
+        assert picture.width == 8 * 196
 
 
 def test_errors_are_messages(prepared: Path, images: Path, weights: Path, tmp_path: Path) -> None:
