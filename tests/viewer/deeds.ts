@@ -38,8 +38,8 @@ export async function showHematoxylin(page: Page, x: number, y: number): Promise
 export async function keepSquare(pages: RealPages, [x, y]: Position, side: number): Promise<void> {
   await pages.forget();
   const geometry = { type: "Polygon", coordinates: [boxRing([x, y], [x + side, y + side])] };
-  const body = JSON.stringify({ type: "Feature", id: "box", geometry, properties: {} });
-  await fetch(`${pages.server.url}/api/slides/demo/annotations/box`, { method: "PUT", body });
+  const feature = { type: "Feature", id: "box", geometry, properties: {} };
+  await pages.send("PUT", "/api/slides/demo/annotations/box", feature);
 }
 
 /** Exports the region of the one annotation at 20x. */

@@ -220,11 +220,7 @@ describe("hands", { skip: noBrowser() || noServer() }, () => {
 
   test("a slide that was made is renamed, deleted and brought back", async () => {
     const wish = { title: "By mistake", seed: "7", model: "speckle", width: 4096, height: 3072 };
-    const made = await fetch(`${pages.server.url}/api/slides`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(wish),
-    });
+    const made = await pages.send("POST", "/api/slides", wish);
     const { id } = (await made.json()) as { id: string };
     const page = await pages.open("#slide=demo&x=66000&y=20000&mag=5");
     const edit = page.getByRole("button", { name: "Rename or delete this slide" });

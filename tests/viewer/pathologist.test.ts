@@ -71,8 +71,7 @@ describe("for pathologists", { skip: noBrowser() || noServer() }, () => {
       geometry: { type: "Point", coordinates },
       properties: { classification: { name: `Immune cells, field ${index}`, color: [1, 2, 3] } },
     }));
-    const body = JSON.stringify({ type: "FeatureCollection", features });
-    await fetch(`${pages.server.url}/api/slides/demo/annotations`, { method: "POST", body });
+    await pages.send("POST", "/api/slides/demo/annotations", { type: "FeatureCollection", features });
     const page = await pages.open(undefined, {
       viewport: { width: 390, height: 780 },
       hasTouch: true,
@@ -104,10 +103,7 @@ describe("for pathologists", { skip: noBrowser() || noServer() }, () => {
       geometry: { type: "Point", coordinates: [66000, 20000] },
       properties: { classification: { name: label, color: [1, 2, 3] } },
     };
-    await fetch(`${pages.server.url}/api/slides/demo/annotations/wide`, {
-      method: "PUT",
-      body: JSON.stringify(feature),
-    });
+    await pages.send("PUT", "/api/slides/demo/annotations/wide", feature);
     const page = await pages.open(undefined, { viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true });
     const words = page.locator(".words:visible");
     await words.waitFor();

@@ -62,6 +62,12 @@ export class RealPages {
     return ((await answer.json()) as { features: Feature[] }).features;
   }
 
+  /** Sends a value as JSON to an address of the server, "/api/...". */
+  async send(method: string, path: string, value: unknown): Promise<Response> {
+    const headers = { "Content-Type": "application/json" };
+    return fetch(`${this.server.url}${path}`, { method, headers, body: JSON.stringify(value) });
+  }
+
   async forget(slide = "demo"): Promise<void> {
     await fetch(`${this.server.url}/api/slides/${slide}/annotations`, { method: "DELETE" });
   }

@@ -56,8 +56,7 @@ describe("for teachers, and for everybody", { skip: noBrowser() || noServer() },
       properties: { classification: { name, color: [1, 2, 3] } },
     });
     const features = [at("a", 66000, "Gland"), at("b", 67000, "Stroma")];
-    const body = JSON.stringify({ type: "FeatureCollection", features });
-    await fetch(`${pages.server.url}/api/slides/demo/annotations`, { method: "POST", body });
+    await pages.send("POST", "/api/slides/demo/annotations", { type: "FeatureCollection", features });
     const page = await pages.open();
     await waitFor(page, "both are there", (state) => state.annotations.length === 2);
     await page.keyboard.press("t");
