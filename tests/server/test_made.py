@@ -85,6 +85,18 @@ def test_a_slide_is_deleted_and_brought_back_with_its_annotations(tmp_path: Path
         assert titles(client) == {name: "By mistake"}
 
 
+def test_a_deleted_slide_is_gone_however_often_it_was_seen(client: FlaskClient) -> None:
+    """Answers that are remembered must not outlive their slide."""
+    name = make(client)
+    addresses = [f"/slides/{name}_files/14/3_4.png", f"/slides/{name}_files/14/3_4.jpeg"]
+    for address in addresses * 2:
+        assert client.get(address).status_code == 200
+    client.delete(f"/api/slides/{name}")
+    assert {client.get(address).status_code for address in addresses} == {404}
+    client.post(f"/api/slides/{name}/restore")
+    assert {client.get(address).status_code for address in addresses} == {200}
+
+
 def test_a_new_slide_never_takes_the_place_of_one_that_can_be_brought_back(tmp_path: Path) -> None:
     with serving(tmp_path) as client:
         first = make(client, height=5000)
