@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from everslide.model.errors import SlideError
 from everslide.model.manner import OWN, Manner
 from everslide.model.slide import Slide
 
-_REGION = re.compile(r"([\d.]+),([\d.]+),([\d.]+),([\d.]+)=(.+)")
+_NUMBER = r"(\d{1,12}(?:\.\d{0,6})?)"
+_REGION = re.compile(rf"{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}=(.+)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ def add_slide(wish: Wish, file: Path) -> str:
 
     Raises SlideError, ImageError.
     """
-    before = file.read_text("utf-8") if file.exists() else ""
-    if re.search(rf'^name = "{re.escape(wish.name)}"$', before, re.MULTILINE):
+    before, encoding = _read(file)
+    if re.search(rf"""^[ \t]*name[ \t]*=[ \t]*["']{re.escape(wish.name)}["']""", before, re.MULTILINE):
         raise SlideError(f"{file}: has a slide {wish.name} already; choose another name or file")
     if (wish.parent is None) != (wish.parent_mpp is None):
         raise SlideError("expected both of --parent and --mpp, or none")
@@ -50,7 +52,7 @@ def add_slide(wish: Wish, file: Path) -> str:
         raise SlideError("--parent gives the size: leave out --size and --unbounded")
     width, height = wish.size_px or (Slide.width_px, Slide.height_px)
     slide = Slide(wish.name, wish.seed, width, height, model=wish.model)
-    lines = ["[[slide]]", f'name = "{wish.name}"', f"seed = {wish.seed}", f"model = {json.dumps(wish.model)}"]
+    lines = ["[[slide]]", f'name = "{wish.name}"', f"seed = {wish.seed}", f"model = {_quoted(wish.model)}"]
     lines += [f"steps = {wish.manner.steps}"] if wish.manner.steps is not None else []
     lines += [f"guidance = {float(wish.manner.guidance)}"] if wish.manner.guided else []
     extent = f"{slide.width_px} x {slide.height_px} px of 20x"
@@ -59,16 +61,43 @@ def add_slide(wish: Wish, file: Path) -> str:
 
         top = read_top(wish.parent, wish.parent_mpp)
         extent = " x ".join(str(side * 2**top.s) for side in top.size) + " px of 20x"
-        lines += [f"parent = {json.dumps(str(wish.parent.resolve()))}", f"mpp = {float(wish.parent_mpp)}"]
+        lines += [f"parent = {_quoted(str(wish.parent.resolve()))}", f"mpp = {float(wish.parent_mpp)}"]
     elif wish.unbounded:
         lines += ["width_px = 2147483648", "height_px = 2147483648", "unbounded = true"]
         extent = "without an end"
     else:
         lines += [f"width_px = {slide.width_px}", f"height_px = {slide.height_px}"]
     if wish.like or wish.regions:
-        lines.append(f"reference = {json.dumps(_written(wish, file.parent))}")
-    file.write_text("\n".join(([before.rstrip(), ""] if before else []) + lines) + "\n", "utf-8")
+        lines.append(f"reference = {_quoted(_written(wish, file.parent))}")
+    try:
+        file.write_bytes(("\n".join(([before.rstrip(), ""] if before else []) + lines) + "\n").encode(encoding))
+    except OSError as error:
+        raise _unusable(file, error) from error
     return extent
+
+
+def _read(file: Path) -> tuple[str, str]:
+    """The text of a file, and its encoding: of UTF-8, 16 and 32, with a byte order mark or without. Raises
+    SlideError."""
+    try:
+        data = file.read_bytes() if file.exists() else b""
+        encoding = json.detect_encoding(data)
+        return data.decode(encoding).replace("\r\n", "\n"), encoding
+    except UnicodeDecodeError as error:
+        raise SlideError(f"{file}: expected UTF-8, found another encoding; save it as UTF-8") from error
+    except OSError as error:
+        raise _unusable(file, error) from error
+
+
+def _unusable(file: Path, error: OSError) -> SlideError:
+    return SlideError(f"{file}: {error.strerror or error}; name another file with --out")
+
+
+def _quoted(text: str) -> str:
+    """A string of TOML. Raises SlideError for what TOML cannot say: names of files in another encoding."""
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
+        raise SlideError(f"{text!r}: a slide's file cannot name it; rename it without control characters, in UTF-8")
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _written(wish: Wish, folder: Path) -> str:
@@ -85,5 +114,8 @@ def _written(wish: Wish, folder: Path) -> str:
         regions.append(Region(x_um, y_um, width_um, height_um, read_look(Path(match[5]), wish.like_mpp)))
     everywhere = read_look(wish.like, wish.like_mpp) if wish.like else None
     path = folder / f"{wish.name}.reference.json"
-    write_reference(path, Reference(everywhere, tuple(regions)))
+    try:
+        write_reference(path, Reference(everywhere, tuple(regions)))
+    except OSError as error:
+        raise _unusable(path, error) from error
     return path.name

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from everslide.model.errors import ImageError
 from everslide.model.picture_tiff import MAGICS, check_size, read_tiff
@@ -75,7 +75,8 @@ def read_picture(file: BinaryIO, limits: Limits) -> Pixels:
 
 
 def _unreadable(error: Exception) -> str:
-    return f"expected a readable RGB image (PNG, JPEG, TIFF, WebP), found: {error or type(error).__name__}"
+    found = "another kind of file" if isinstance(error, UnidentifiedImageError) else error or type(error).__name__
+    return f"expected a readable RGB image (PNG, JPEG, TIFF, WebP), found: {found}"
 
 
 def _read_plain(image: Image.Image) -> Pixels:
@@ -104,8 +105,14 @@ def _read_deep_png(file: BinaryIO, image: Image.Image) -> Pixels:
     flat = Image.fromarray(levels[..., 0] if mode == "L" else levels, mode)
     colour = np.asarray(_in_srgb(flat, image.info.get("icc_profile")))
     if values.shape[-1] > colours:
-        colour = on_white(colour, (values[..., colours] >> 8).astype(np.uint8))
+        colour = on_white(colour, to_8_bits(values[..., colours]))
     return upright(colour, int(image.getexif().get(_ORIENTATION, 1)))
+
+
+def _is_grey(image: Image.Image) -> bool:
+    """Whether an RGB picture has no colours: of a palette, of black and white, of grey with transparency."""
+    red, green, blue = (np.asarray(image.getchannel(each)) for each in "RGB")
+    return bool((red == green).all() and (green == blue).all())
 
 
 def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -119,6 +126,8 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             return image.convert("RGB")
         if image.mode == "L" and space == "RGB":
             image = image.convert("RGB")
+        if image.mode == "RGB" and space == "GRAY" and _is_grey(image):
+            image = image.getchannel("R")
         if space != _SPACES[image.mode]:
             raise ImageError(f"has a colour profile for {space} and pixels of {image.mode}; save it as sRGB")
         converted = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode="RGB")

@@ -104,13 +104,14 @@ def _decoded(page: TiffPage) -> Decoded:
     if colours is None or values.shape[-1] < colours:
         raise ImageError(f"expected grey, RGB, palette, CMYK or YCbCr, found {page.photometric!s}; save it as RGB")
     colour, extra = values[..., :colours], values[..., colours:]
-    alpha, premultiplied = _transparency(page, extra)
     bits = page.bitspersample if isinstance(page.bitspersample, int) else page.bitspersample[0]
+    bits = bits if bits % 8 else 8  # 16 and 32 only say how it is stored
+    alpha, premultiplied = _transparency(page, extra, bits)
     turn = int(page.tags.valueof(274, 1))
     if photometric == 3:
         pixels, mode = _painted(page, colour[..., 0]), "RGB"
     else:
-        levels = to_8_bits(colour, bits if bits % 8 else 8)  # 16 and 32 only say how it is stored
+        levels = to_8_bits(colour, bits)
         if photometric == 0:
             levels = np.uint8(255) - levels
         converted = photometric == 6 and page.compression in (6, 7)  # the codec of JPEG gives RGB
@@ -120,19 +121,18 @@ def _decoded(page: TiffPage) -> Decoded:
     return Decoded(upright(pixels, turn), mode, alpha, premultiplied, page.tags.valueof(34675))
 
 
-def _transparency(page: TiffPage, extra: NDArray[Any]) -> tuple[Pixels | None, bool]:
+def _transparency(page: TiffPage, extra: NDArray[Any], bits: int) -> tuple[Pixels | None, bool]:
     """(alpha or None, whether colours are premultiplied). Raises ImageError for channels of unknown meaning."""
     if extra.shape[-1] == 0:
         return None, False
     meaning = [int(each) for each in page.extrasamples]
     if extra.shape[-1] > 1 or not meaning:
         raise ImageError(f"has {extra.shape[-1]} channels beside its colours; save it as RGB")
-    top = 1.0 if extra.dtype.kind == "f" else np.iinfo(extra.dtype).max
+    alpha = to_8_bits(extra[..., 0], bits)
     if meaning[0] not in (1, 2):
-        if (extra == top).all():
+        if (alpha == 255).all():
             return None, False
         raise ImageError("has a channel beside its colours that is not said to be transparency; save it as RGB")
-    alpha = np.rint(extra[..., 0].astype(np.float64) * (255 / float(top))).clip(0, 255).astype(np.uint8)
     return alpha, meaning[0] == 1
 
 

@@ -14,11 +14,17 @@ DEPTHS = (8, 10, 12, 14, 16)
 """Bits of cameras and scanners. Their files often have 16 bits whatever was counted: the values tell."""
 
 
+OVERSHOOT = 0.1
+"""Of floats of 0 .. 1: what sharpening and resampling add beyond both ends."""
+FAINT = 16
+"""Floats that end below this and above 1 are neither 0 .. 1 nor 0 .. 255: they would be shown black."""
+
+
 def to_8_bits(values: NDArray[Any], bits: int = 8) -> Pixels:
     """Values of any kind -> [0, 255] uint8, same shape. Raises ImageError, which says what is wrong.
 
     bits: that the file says are in use. Integers: the least of DEPTHS that holds all values is full white. Floats:
-    0 .. 1, or 0 .. 255, or counts as integers are.
+    0 .. 1, or 0 .. 255, or counts as integers are; of 0 .. 1 what resampling adds at edges is cut off.
     """
     if values.dtype == np.bool_:
         return np.where(values, np.uint8(255), np.uint8(0))
@@ -29,9 +35,12 @@ def to_8_bits(values: NDArray[Any], bits: int = 8) -> Pixels:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ImageError("expected numbers, found NaN or infinity; save it with finite values")
     low, high = float(values.min()), float(values.max())
-    if low < 0 or high > 65535:
+    shares = values.dtype.kind == "f" and high <= 1 + OVERSHOOT
+    if values.dtype.kind == "f" and not shares and high < FAINT:
+        raise ImageError(f"expected floats of 0 to 1, or to 255 or more, found {low:g} to {high:g}; scale it to 8 bits")
+    if low < (-OVERSHOOT if shares else 0) or high > 65535:
         raise ImageError(f"expected values of 0 to 65535, found {low:g} to {high:g}; scale it to 8 bits first")
-    if values.dtype.kind == "f" and high <= 1:
+    if shares:
         white = 1.0
     elif bits < 8:
         white = float(2**bits - 1)
@@ -42,7 +51,10 @@ def to_8_bits(values: NDArray[Any], bits: int = 8) -> Pixels:
 
 
 def on_white(colour: Pixels, alpha: Pixels, premultiplied: bool = False) -> Pixels:
-    """(H, W, 3) and (H, W) -> (H, W, 3) as it looks on white paper: a slide's glass is bright."""
+    """(H, W, 3) and (H, W) -> (H, W, 3) as it looks on white paper: a slide's glass is bright. Raises ImageError where
+    nothing could be seen."""
+    if not alpha.any():
+        raise ImageError("is transparent all over; save it without transparency")
     share = alpha[..., None].astype(np.uint16)
     seen = colour.astype(np.uint16) * (255 if premultiplied else share)
     shown: Pixels = ((seen + 255 * (255 - share) + 127) // 255).clip(0, 255).astype(np.uint8)

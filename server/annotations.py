@@ -90,11 +90,12 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         found: dict[str, Feature] = {}
         refused: dict[str, str] = {}
         for put in puts:
-            key = str(put.get("id"))[:64] if isinstance(put, dict) else ""
+            given = put.get("id") if isinstance(put, dict) else None
             try:
-                found[identifier(key)] = geojson.checked_feature(put, key)
+                key = identifier(given)
+                found[key] = geojson.checked_feature(put, key)
             except MalformedError as error:
-                refused[key] = geojson.reason(error)
+                refused["" if given is None else str(given)[:64]] = geojson.reason(error)
 
         def edit(kept: Document) -> None:
             for key in deletes:

@@ -58,6 +58,11 @@ class DeepZoom:
         t_cols, t_rows = self.grid(top_level)
         self.min_level = top_level if slide.unbounded or t_cols * t_rows > OVERVIEW_TILES else 0
 
+    @property
+    def ends(self) -> bool:
+        """Whether it is served up to a single pixel, which is where viewers of Deep Zoom begin."""
+        return self.min_level == 0 and not self.slide.unbounded
+
     def scale(self, level: int) -> int:
         """Deep Zoom level -> scale s."""
         return self.max_level - level

@@ -275,8 +275,8 @@ def _write_overview(pyramid: Pyramid, folder: Path, finest: int) -> None:
 def _begin_folder(folder: Path, plan: str) -> None:
     """Raises FileExistsError where the folder holds another export."""
     note = folder / "everslide.txt"
-    if note.exists() and note.read_text("utf-8") != plan:
-        raise FileExistsError(f"{folder} holds another export: {note.read_text('utf-8')[:200]}")
+    if note.exists() and (other := note.read_text("utf-8", "replace")) != plan:
+        raise FileExistsError(f"{folder} holds another export: {other[:200]}")
     folder.mkdir(parents=True, exist_ok=True)
     _write(note, plan.encode())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import time
 from collections.abc import Callable
@@ -57,6 +58,7 @@ def run_export(
     RequestError, OSError.
     """
     kind = kind_of(out)
+    _check_place(out, kind)
     if entry.slide.unbounded and region is None:
         raise SlideError(f"{entry.slide.name} has no end: say which part with --region X,Y,WIDTH,HEIGHT")
     little = replace(
@@ -95,6 +97,16 @@ def kind_of(out: Path) -> Format | Literal["tiff", "dzi"]:
     if suffix not in SUFFIXES:
         raise MalformedError(f"a file that ends in {', '.join(SUFFIXES)}", out.name, "choose another name")
     return SUFFIXES[suffix]
+
+
+def _check_place(out: Path, kind: object) -> None:
+    """Raises MalformedError where no file can be written: what was painted for it would be lost. The folder of a .dzi
+    is made."""
+    folder = out.absolute().parent
+    there = next(each for each in (folder, *folder.parents) if kind != "dzi" or each.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        found = "not writable" if there.is_dir() else "no folder"
+        raise MalformedError(f"a folder to write {out.name} to", f"{there}: {found}", "name another with --out")
 
 
 def plan_of(service: TileService, pyramid: Pyramid, tiles: int | None) -> str:
@@ -148,7 +160,8 @@ def entry_of(spec: str, model: str, manner: Manner = OWN) -> Entry:
 
 
 def _level(slide: ServedSlide, magnification: float) -> int:
-    s = math.log2(BASE_MAGNIFICATION / magnification) if magnification > 0 else -1.0
+    shrink = BASE_MAGNIFICATION / magnification if magnification > 0 else 0.0
+    s = math.log2(shrink) if 0 < shrink < math.inf else -1.0
     if s < 0 or s != int(s):
         raise SlideError(f"magnification {magnification:g}: expected 20, 10, 5, 2.5, 1.25, 0.625, 0.3125 or 0.15625")
     return slide.zoom.level(int(s))

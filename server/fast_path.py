@@ -81,7 +81,9 @@ class FastPath:
         return [data if method == "GET" else b""]
 
     def _find(self, path: str, query: str, find: Find) -> tuple[Asked, bytes] | None:
-        asked = self._asked.get((path, query)) or self._read(path, query)
+        asked = self._asked.get((path, query))
+        if asked is None or not self._service.serves(asked.slide):
+            asked = self._read(path, query)
         if asked is None or (data := find(asked.slide, asked.address, asked.fmt)) is None:
             return None
         asked.count()

@@ -146,9 +146,11 @@ def _listed(content: Any, depth: int = 0) -> list[Any] | None:
     if isinstance(content, dict) and isinstance(content.get("features"), list):
         content = content["features"]
     if isinstance(content, list) and depth <= _MAX_DEPTH:
-        return [
-            each for one in content for each in (_listed(one, depth + 1) if _holds_features(one) else None) or [one]
-        ]
+        found: list[Any] = []
+        for one in content:
+            within = _listed(one, depth + 1) if _holds_features(one) else None
+            found += [one] if within is None or one == [] else within
+        return found
     if isinstance(content, dict) and ("geometry" in content or content.get("type") in _KNOWN):
         return [content]
     return None

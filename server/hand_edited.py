@@ -42,9 +42,18 @@ def slip_at(text: str, position: int, what: str, key: str | None = None) -> Slip
 def read_entries(data: bytes) -> tuple[dict[str, Any], list[Slip]]:
     """The entries of a JSON object. A slip costs the entry that it is in, and no other."""
     text, slips = decoded(data)
+    outermost: list[tuple[str, Any]] = []
+
+    def kept(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal outermost
+        outermost = pairs  # objects end after those within them
+        return dict(pairs)
+
     try:
-        found = json.loads(text) if text.strip() else {}
+        found = json.loads(text, object_pairs_hook=kept) if text.strip() else {}
     except (ValueError, RecursionError):
+        found = None
+    if found is None or (isinstance(found, dict) and len(found) < len(outermost)):
         found, more = _one_by_one(text)
         return found, slips + more
     if isinstance(found, dict):
@@ -65,6 +74,8 @@ def _one_by_one(text: str) -> tuple[dict[str, Any], list[Slip]]:
             key, at = _key(text, at)
             value, end = _DECODER.raw_decode(text, at)
             _check_closed(text, begin, end)
+            if key in entries:
+                slips.append(slip_at(text, begin, "another entry has this name too; the last one counts", key))
             entries[key], at = value, end
         except (ValueError, RecursionError) as error:
             place = error.pos if isinstance(error, json.JSONDecodeError) else begin
@@ -76,6 +87,8 @@ def _one_by_one(text: str) -> tuple[dict[str, Any], list[Slip]]:
             slips.append(slip_at(text, at, "expected one ',' between entries, and none after the last"))
     if at >= len(text):
         slips.append(slip_at(text, len(text), "expected '}' at the end"))
+    elif (after := _after_space(text, at + 1)) < len(text):
+        slips.append(slip_at(text, after, "expected nothing after the last '}'"))
     return entries, slips
 
 

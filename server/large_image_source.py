@@ -150,7 +150,10 @@ def _is_ours(path: str) -> bool:
 def _read(path: str) -> SlideFile:
     """Raises TileSourceError, which names the file and the field."""
     if path.lower().startswith(_SCHEME):
-        parts = urlsplit(path)
+        try:
+            parts = urlsplit(path)
+        except ValueError as error:
+            raise TileSourceError(f"{path}: expected {_SCHEME}NAME?seed=7, found: {error}") from error
         given: dict[str, object] = {**dict(parse_qsl(parts.query)), "name": unquote(parts.netloc)}
         return _checked(path, given, Path())
     if not _is_ours(path):
@@ -161,7 +164,7 @@ def _read(path: str) -> SlideFile:
     try:
         with file.open("rb") as opened:
             fields = yaml.safe_load(opened.read(_MAX_FILE))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         raise TileSourceError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(fields, dict):
         raise TileSourceError(f"{path}: expected fields such as 'seed: 7', found {type(fields).__name__}")

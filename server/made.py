@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -47,10 +49,10 @@ def made_slides_routes(service: TileService, documents: Documents, access: Acces
         entry = _made(service, name)
 
         def keep(kept: Document) -> None:
-            service.rename(name, title)
             kept[name] = {**_dict(kept.get(name)), **record_of(entry), "title": title}
 
         documents.change(KIND, MADE, keep)
+        service.rename(name, title)
         return fresh_json({"id": name, "title": title, "notice": NOTICE})
 
     @routes.delete("/api/slides/<name>")
@@ -61,9 +63,9 @@ def made_slides_routes(service: TileService, documents: Documents, access: Acces
 
         def drop(kept: Document) -> None:
             _bury(documents, name, _dict(kept.pop(name, None)) or record_of(entry))
-            service.remove(name)
 
         documents.change(KIND, MADE, drop)
+        service.remove(name)
         return Response(status=204)
 
     @routes.post("/api/slides/<name>/restore")
@@ -78,15 +80,33 @@ def made_slides_routes(service: TileService, documents: Documents, access: Acces
         except EverslideError as error:
             raise ConflictError("a slide that can be served", str(error), "see /api/slides") from error
 
-        def keep(kept: Document) -> None:
-            service.add(entry)
-            kept[name] = buried[name]
-
-        documents.change(KIND, MADE, keep)
+        with on_offer(service, entry):
+            documents.change(KIND, MADE, lambda kept: kept.update({name: buried[name]}))
         documents.change(KIND, DELETED, lambda kept: kept.pop(name, None))
         return fresh_json({"id": name, "notice": NOTICE})
 
     return routes
+
+
+@contextmanager
+def on_offer(service: TileService, entry: Entry) -> Iterator[None]:
+    """Puts a slide on offer, and takes it off again where it could not be kept. Raises ConflictError."""
+    try:
+        service.add(entry)
+    except SlideError as error:
+        raise ConflictError("a slide that can be served", str(error), "see /api/slides and /api/models") from error
+    try:
+        yield
+    except BaseException:
+        service.remove(entry.slide.name)
+        raise
+
+
+def taken_names(service: TileService, documents: Documents) -> set[str]:
+    """Names that no new slide may have: of slides on offer, of those that are kept and cannot be offered now, and of
+    those that can be brought back."""
+    kept = (documents.get(KIND, name) for name in (MADE, DELETED))
+    return {entry.slide.name for entry in service.catalogue}.union(*kept)
 
 
 def restore_made(service: TileService, documents: Documents) -> None:

@@ -19,7 +19,7 @@ from everslide.server.documents import Document, Documents, document_name
 from everslide.server.encode import JPEG, NOTICE, encode, mark_of
 from everslide.server.errors import ConflictError, MalformedError, NotFoundError
 from everslide.server.fields import fresh_json, json_body, number, takes, text
-from everslide.server.made import KIND, MADE, record_of, restore_made, seed_of, title_of
+from everslide.server.made import KIND, MADE, on_offer, record_of, restore_made, seed_of, taken_names, title_of
 from everslide.server.painters import Painters
 from everslide.server.picture import PICTURES, checked_picture, picture_record, reference_picture
 from everslide.server.shapes import SlidePost
@@ -59,7 +59,7 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
         """Make a slide from a seed, below a picture, or like one."""
         access.admit()
         fields = json_body(request)
-        entry = _entry(service, fields)
+        entry = _entry(service, documents, fields)
 
         if entry.top is not None:
             documents.change(PICTURES, document_name(entry.slide), lambda kept: kept.update(picture_record(entry.top)))
@@ -67,10 +67,10 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
         def keep(kept: Document) -> None:
             if len(kept) >= MAX_MADE:
                 raise ConflictError(f"at most {MAX_MADE} slides", str(len(kept)), "delete some")
-            service.add(entry)
             kept[entry.slide.name] = record_of(entry)
 
-        documents.change(KIND, MADE, keep)
+        with on_offer(service, entry):
+            documents.change(KIND, MADE, keep)
         response = fresh_json({"id": entry.slide.name, "notice": NOTICE})
         response.status_code = 201
         return response
@@ -91,7 +91,7 @@ def _offered(name: str, painters: Painters) -> dict[str, Any]:
     }
 
 
-def _entry(service: TileService, fields: dict[str, Any]) -> Entry:
+def _entry(service: TileService, documents: Documents, fields: dict[str, Any]) -> Entry:
     model = text(fields, "model", 64)
     if model not in service.models:
         raise MalformedError(f"one of the models {', '.join(service.models)}", repr(model), "see /api/models")
@@ -106,7 +106,7 @@ def _entry(service: TileService, fields: dict[str, Any]) -> Entry:
     elif not unbounded:
         width, height = (int(number(fields, side, 256, 2**40)) for side in ("width", "height"))
     reference = _reference(fields["like"], service, model) if fields.get("like") is not None else None
-    name = _free_name(service, title)
+    name = _free_name(title, taken_names(service, documents))
     manner = _manner(fields, model, service.models[model].offer)
     slide = Slide(name, seed_of(fields.get("seed")), width, height, unbounded, model, manner)
     return Entry(slide, title, picture.top if picture else None, reference, made=True)
@@ -142,10 +142,9 @@ def _reference(like: Any, service: TileService, model: str) -> Reference:
         ) from error
 
 
-def _free_name(service: TileService, title: str) -> str:
+def _free_name(title: str, taken: set[str]) -> str:
     """ "My slide!" -> "my-slide", "my-slide-2" where that is taken."""
     base = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:50] or "slide"
-    taken = {entry.slide.name for entry in service.catalogue}
     return next(name for name in (base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))) if name not in taken)
 
 

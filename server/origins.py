@@ -52,12 +52,15 @@ class Asked:
 
     @property
     def origin(self) -> str | None:
-        """Of the page that sent it, where the browser says so; "null" is a page without one."""
-        given = self.headers.get("Origin")
-        if given is None and self.headers.get("Referer"):
-            page = urlsplit(self.headers["Referer"])
-            given = f"{page.scheme}://{page.netloc}"
-        return given.lower() if given is not None else None
+        """Of the page that sent it, where the browser says so; "null": a page without one, or what no browser says."""
+        given = self.headers.get("Origin", self.headers.get("Referer") or None)
+        if given is None:
+            return None
+        try:
+            page = urlsplit(given)
+        except ValueError:
+            return "null"
+        return f"{page.scheme}://{page.netloc}".lower() if page.netloc else "null"
 
 
 class Origins:

@@ -16,7 +16,7 @@ from everslide.model.errors import ImageError
 from everslide.model.geometry import BASE_MPP, TILE_PX, mpp
 from everslide.model.picture import FORMATS, Limits, read_picture
 from everslide.model.top import ImageTop
-from everslide.server.encode import PNG, Pixels, decode, encode
+from everslide.server.encode import PNG, Pixels, encode
 from everslide.server.errors import MalformedError
 from everslide.server.fields import number
 
@@ -69,8 +69,10 @@ def picture_record(top: ImageTop | None) -> dict[str, Any]:
 
 
 def picture_of(record: dict[str, Any]) -> ImageTop:
-    """The inverse of `picture_record`. Raises KeyError, ValueError."""
-    return ImageTop(decode(base64.b64decode(record["png"])), int(record["s"]))
+    """The inverse of `picture_record`, of a record that somebody may have edited. Raises ImageError, MalformedError;
+    KeyError, TypeError and ValueError where there is no picture in it."""
+    s = number(record, "s", 1, COARSEST)
+    return ImageTop(read_picture(io.BytesIO(base64.b64decode(record["png"])), Limits()), int(s))
 
 
 def _read(data: object) -> Pixels:

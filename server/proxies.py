@@ -15,6 +15,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PREFIX")
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
+_WITH_PORT = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}|\[([0-9A-Fa-f:.]{2,45})\](?::\d{1,5})?", re.ASCII)
+"""Some proxies name the client's port as well: 203.0.113.9:51234, [2001:db8::7]:51234."""
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*/?")
 
 
@@ -47,7 +49,7 @@ class TrustedProxies:
         said = {name: _listed(environ.pop(name, "")) for name in FORWARDED}
         if not self._networks or not self.trusts(environ.get("REMOTE_ADDR", "")):
             return False
-        clients, hops = said["HTTP_X_FORWARDED_FOR"], 1
+        clients, hops = [_without_port(each) for each in said["HTTP_X_FORWARDED_FOR"]], 1
         while hops < len(clients) and self.trusts(clients[-hops]):
             hops += 1
         if clients and _address(clients[-hops]) is not None:
@@ -75,6 +77,11 @@ def _checked(header: str, value: str, pattern: re.Pattern[str]) -> str:
 
 def _listed(words: str) -> list[str]:
     return [word.strip() for word in words.split(",") if word.strip()]
+
+
+def _without_port(text: str) -> str:
+    match = _WITH_PORT.fullmatch(text)
+    return match[1] or match[2] if match else text
 
 
 def _address(text: str) -> Address | None:

@@ -67,7 +67,7 @@ class Server:
             channels = type("Channels", (TileChannel,), {"tiles": entrance.tiles, "hosts": entrance.hosts})
             for listener in self._sockets.values():
                 listener.channel_class = channels
-        self.host = host
+        self.host = host.strip("[]")
         listening = getattr(self._server, "effective_listen", None)  # a name may stand for several addresses
         self.port = int(listening[0][1] if listening else self._server.effective_port)
         self._thread = threading.Thread(target=self._server.run, name="http", daemon=True)

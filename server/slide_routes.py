@@ -24,7 +24,7 @@ from everslide.server.shapes import (
     ViewportPost,
     content,
 )
-from everslide.server.slide_window import default_part, view_of
+from everslide.server.slide_window import default_part, pyramid_of
 from everslide.server.tiles import ServedSlide, TileService
 from everslide.server.viewports import Viewport
 
@@ -63,8 +63,9 @@ def _add_facts(app: OpenAPI, service: TileService) -> None:
         responses={200: content("application/xml", "Deep Zoom descriptor."), 400: ErrorAnswer, 404: ErrorAnswer},
     )
     def descriptor(path: SlidePath) -> Response:
-        """The slide as a Deep Zoom image; of a slide without an end a part, `NAME@X,Y,WIDTH,HEIGHT`."""
-        xml = view_of(service, path.name).zoom.descriptor(JPEG.suffix)
+        """The slide as a Deep Zoom image; of a slide without an end, or too large to be shown whole, a part,
+        `NAME@X,Y,WIDTH,HEIGHT`."""
+        xml = pyramid_of(service, path.name).zoom.descriptor(JPEG.suffix)
         return revalidated(Response(xml, mimetype="application/xml"))
 
 
@@ -130,7 +131,8 @@ def _progress(service: TileService, name: str) -> dict[str, object]:
 def metadata(slide: ServedSlide) -> dict[str, object]:
     """Facts of a slide, as JSON."""
     is_slide, root = slide.entry.slide, request.script_root
-    shown = default_part(slide) if is_slide.unbounded else is_slide.name
+    pyramid = is_slide.name if slide.zoom.ends else default_part(slide)
+    image = pyramid if is_slide.unbounded else is_slide.name
     return {
         "id": is_slide.name,
         "title": slide.entry.title,
@@ -154,7 +156,7 @@ def metadata(slide: ServedSlide) -> dict[str, object]:
         "version": version(),
         "synthetic": True,
         "notice": NOTICE,
-        "dzi": f"{root}/slides/{shown}.dzi",
+        "dzi": f"{root}/slides/{pyramid}.dzi",
         "tiles": f"{root}/slides/{is_slide.name}_files/{{level}}/{{col}}_{{row}}.{JPEG.suffix}",
-        "iiif": f"{root}/iiif/3/{shown}",
+        "iiif": f"{root}/iiif/3/{image}",
     }

@@ -1,7 +1,8 @@
 """What viewers see of a slide: all of it, or, of a slide without an end, a bounded part.
 
-A viewer that begins with the picture as a whole cannot begin with a slide without an end. Such a slide is offered in
-parts, `NAME@X,Y,WIDTH,HEIGHT` in 20x pixels: each a pyramid of its own, down to a single pixel.
+A viewer that begins with the picture as a whole cannot begin with a slide without an end, nor with one so large that
+its overview would need any number of tiles. Such slides are offered in parts, `NAME@X,Y,WIDTH,HEIGHT` in 20x pixels:
+each a pyramid of its own, down to a single pixel.
 """
 
 from __future__ import annotations
@@ -66,18 +67,31 @@ def view_of(service: TileService, name: str) -> View:
     it is named."""
     base, at, part = name.partition("@")
     slide = service.slide(base)
-    if not slide.entry.slide.unbounded:
-        if at:
-            raise NotFoundError(f"the slide {base} as a whole", repr(name[:80]), "leave out what begins with @")
-        return View(slide, base, slide.zoom)
-    if not at:
-        do = f"ask for a part of it, {base}@X,Y,WIDTH,HEIGHT in 20x pixels, such as {default_part(slide)}"
-        raise NotFoundError("a picture that has an end", f"{base}, a slide without one", do)
-    return _part(slide, base, part)
+    if at and not slide.zoom.ends:
+        return _part(slide, base, part)
+    if at:
+        raise NotFoundError(f"the slide {base} as a whole", repr(name[:80]), "leave out what begins with @")
+    if slide.entry.slide.unbounded:
+        raise _only_in_parts(slide, "a slide without one")
+    return View(slide, base, slide.zoom)
+
+
+def pyramid_of(service: TileService, name: str) -> View:
+    """As `view_of`, of what is served up to a single pixel; raises NotFoundError for a slide too large for that."""
+    view = view_of(service, name)
+    if not view.zoom.ends:
+        raise _only_in_parts(view.slide, "a slide too large to be shown whole")
+    return view
+
+
+def _only_in_parts(slide: ServedSlide, what: str) -> NotFoundError:
+    base = slide.entry.slide.name
+    do = f"ask for a part of it, {base}@X,Y,WIDTH,HEIGHT in 20x pixels, such as {default_part(slide)}"
+    return NotFoundError("a picture that has an end", f"{base}, {what}", do)
 
 
 def default_part(slide: ServedSlide) -> str:
-    """The name of the part amid a slide without an end that viewers are offered."""
+    """The name of the part amid a slide that viewers are offered where they cannot begin with the whole."""
     whole, step = slide.entry.slide, _step(slide)
     width, height = (min(most, side) for most, side in zip(DEFAULT_PX, (whole.width_px, whole.height_px), strict=True))
     x, y = ((side - size) // 2 // step * step for side, size in ((whole.width_px, width), (whole.height_px, height)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
@@ -37,7 +38,7 @@ _TYPES: dict[object, tuple[type, str]] = {
     "str": (str, "a text"),
     "int": (int, "a whole number"),
     "bool": (bool, "true or false"),
-    "float": (float, "a number with a point, such as 2.0"),
+    "float": (float, "a number"),
 }
 
 
@@ -142,12 +143,13 @@ def _entry(where: str, folder: Path, table: dict[str, Any], model: str) -> Entry
         if name not in _FIELDS:
             raise SlideError(f"{where}: unknown field {name!r}: expected {', '.join(_FIELDS)}")
         kind, words = _TYPES[_FIELDS[name]]
-        if type(value) is not kind:
+        if type(value) is not kind and not (kind is float and type(value) is int and abs(value) < 2**53):
             raise SlideError(f"{where}: field {name!r}: expected {words}, found {value!r}")
     for name in ("name", "seed"):
         if name not in table:
             raise SlideError(f"{where}: missing field {name!r}")
-    values = {"model": model} | table
+    numbers = {name: float(value) for name, value in table.items() if _FIELDS[name] == "float"}
+    values = {"model": model} | table | numbers
     if values["model"] not in MODELS:
         raise SlideError(f"{where}: model {values['model']!r}: expected one of {', '.join(MODELS)}")
     title = str(values.pop("title", table["name"]))
@@ -155,7 +157,7 @@ def _entry(where: str, folder: Path, table: dict[str, Any], model: str) -> Entry
     if (parent is None) != (um_per_px is None):
         raise SlideError(f"{where}: expected both of the fields parent and mpp, or none")
     for name, path in (("parent", parent), ("reference", like)):
-        if path is not None and not str(path).isprintable():
+        if path is not None and any(unicodedata.category(letter) == "Cc" for letter in str(path)):
             raise SlideError(
                 f"{where}: field {name!r}: control characters in {path!r}{_about_paths(ValueError('hex'))}"
             )

@@ -143,6 +143,10 @@ class TileService:
         self.catalogue.add(entry)
         self._slides[entry.slide.name] = served
 
+    def serves(self, slide: ServedSlide) -> bool:
+        """Whether the slide is still on offer, as it is here."""
+        return self._slides.get(slide.entry.slide.name) is slide
+
     def rename(self, name: str, title: str) -> None:
         """Give a slide another title. Raises NotFoundError."""
         served = self.slide(name)

@@ -119,6 +119,8 @@ def test_floats(white: int, kind: Any) -> None:
         (np.full((8, 8), -0.5, np.float32), "expected values of 0 to 65535, found -0.5"),
         (np.full((8, 8), np.nan, np.float32), "found NaN or infinity"),
         (np.full((8, 8), 1e9, np.float32), "found 1e\\+09"),
+        (np.linspace(0, 1.2, 64, dtype=np.float32).reshape(8, 8), "found 0 to 1.2"),
+        (np.full((8, 8), 5, np.float64), "found 5 to 5"),
         (np.full((8, 8), -3, np.int16), "found -3 to -3"),
         (np.full((8, 8), 1 << 20, np.uint32), "found 1.04858e\\+06"),
         (np.full((8, 8), 1j, np.complex64), "expected integers or floats"),
@@ -127,6 +129,14 @@ def test_floats(white: int, kind: Any) -> None:
 def test_what_is_no_grey_is_refused(values: NDArray[Any], words: str) -> None:
     with pytest.raises(ImageError, match=words):
         read(tiff(values))
+
+
+def test_floats_that_resampling_took_beyond_their_ends() -> None:
+    values = PIXELS / 255
+    values[0, 0], values[0, 1] = 1.04, -0.03
+    expected = PIXELS.copy()
+    expected[0, 0], expected[0, 1] = 255, 0
+    close(read(tiff(values.astype(np.float32), photometric="rgb")), expected)
 
 
 def test_bits_that_the_file_names_count() -> None:
@@ -193,6 +203,31 @@ def test_other_ways_to_be_transparent() -> None:
     close(read(tiff(deep, photometric="rgb", extrasamples=["unassalpha"])), clear)
     premultiplied = deep * (alpha[..., None] > 0)
     close(read(tiff(premultiplied.astype(np.uint16), photometric="rgb", extrasamples=["assocalpha"])), clear)
+
+
+@pytest.mark.parametrize("top", [255, 1023, 4095, 65535])
+@pytest.mark.parametrize("fmt", ["PNG", "TIFF", "said nothing", "floats"])
+def test_opaque_is_opaque_in_whatever_depth_it_was_counted(top: int, fmt: str) -> None:
+    whole = np.dstack([PIXELS, np.full_like(GREY, 255)])
+    whole[0, 0] = 255
+    values = np.rint(whole.astype(np.float64) * top / 255).astype(np.float32 if fmt == "floats" else np.uint16)
+    extra = "unspecified" if fmt == "said nothing" else "unassalpha"
+    data = deep_png(values) if fmt == "PNG" else tiff(values, photometric="rgb", extrasamples=[extra])
+    close(read(data), whole[..., :3])
+
+
+@pytest.mark.parametrize("fmt", ["PNG", "WEBP", "TIFF"])
+def test_a_picture_of_which_nothing_could_be_seen_is_refused(fmt: str) -> None:
+    image = Image.fromarray(np.dstack([PIXELS, np.zeros_like(GREY)]))
+    with pytest.raises(ImageError, match="is transparent all over"):
+        read(file_of(image, fmt, **({"lossless": True, "exact": True} if fmt == "WEBP" else {})))
+
+
+@pytest.mark.parametrize("mode", ["LA", "1", "P"])
+def test_a_profile_of_greys_is_applied_to_whatever_is_grey(mode: str) -> None:
+    image = Image.fromarray(GREY).convert(mode)
+    expected = np.asarray(image.convert("RGB"))
+    close(read(file_of(image, "PNG", icc_profile=icc(b"GRAY"))), expected, 12)
 
 
 def test_channels_of_unknown_meaning() -> None:
@@ -364,6 +399,8 @@ def test_files_cut_short_are_refused(fmt: str, share: float) -> None:
 )
 def test_other_files_are_refused(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="expected a readable RGB image"):
+        read(data)
+    with pytest.raises(ImageError, match=r"found: [^<]*$"):
         read(data)
     path = tmp_path / "some ä file.png"
     path.write_bytes(data)

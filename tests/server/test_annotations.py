@@ -161,6 +161,15 @@ def test_many_are_changed_in_one_step_and_what_is_refused_is_told_by_id(client: 
     assert client.patch("/api/slides/demo/annotations", json={"put": {}}).status_code == 400
 
 
+@pytest.mark.parametrize("key", [None, 7, "a" * 65, "a/b", ""])
+def test_a_change_without_a_usable_id_is_refused_and_stored_under_no_other(client: FlaskClient, key: object) -> None:
+    put = feature("Point", [5, 6], "a") | {"id": key}
+    answer = client.patch("/api/slides/demo/annotations", json={"put": [put, feature("Point", [5, 6], "b")]})
+    assert answer.json is not None
+    assert [one["id"] for one in answer.json["refused"]] == ["" if key is None else str(key)[:64]]
+    assert [one["id"] for one in listed(client)] == ["b"]
+
+
 def test_all_are_deleted_or_those_of_a_class(client: FlaskClient) -> None:
     classes: list[object] = [{"name": "Tumor"}, "Tumor", {"names": ["Tumor", "Positive"]}, None]
     rows = [feature("Point", [1, 2], f"{n}") | {"properties": {"classification": c}} for n, c in enumerate(classes)]

@@ -76,6 +76,30 @@ def test_a_damaged_file_costs_what_is_damaged_and_is_never_overwritten(tmp_path:
 
 
 @pytest.mark.parametrize(
+    ("text", "kept", "odd"),
+    [
+        ('{\n "a": {"x": 1},\n "a": {"x": 2}\n}', {"a": {"x": 2}}, ["line 3 column 2"]),
+        ('{"a": 1}\n"b": 2}', {"a": 1}, ["line 2 column 1"]),
+        ('{"a": 1}\n{"b": 2}', {"a": 1}, ["line 2 column 1"]),
+        ("null", {}, ["line 1 column 1"]),
+        ('{"a": {"x": 1, "x": 2}}', {"a": {"x": 2}}, []),
+    ],
+)
+def test_what_a_hand_left_twice_or_behind_the_end_is_told_and_not_lost(
+    tmp_path: Path, text: str, kept: dict[str, Any], odd: list[str]
+) -> None:
+    path = tmp_path / "tours" / "demo-7.json"
+    path.parent.mkdir()
+    path.write_text(text)
+    documents = Documents(tmp_path)
+    found = documents.look("tours", "demo-7")
+    assert (found.sound, list(found.odd)) == (kept, odd)
+    documents.change("tours", "demo-7", lambda kept: kept.update(d=4))
+    aside = tmp_path / "tours" / "demo-7.set-aside-1.json"
+    assert (aside.read_text() if aside.exists() else "") == (text if odd else "")
+
+
+@pytest.mark.parametrize(
     "data", [b"", b"\xef\xbb\xbf", b"[1]", b"7", b"{half", b"\x00\xff", b"[" * 100_000, b"9" * 5000]
 )
 def test_whatever_is_in_a_file_it_can_be_worked_with(tmp_path: Path, data: bytes) -> None:

@@ -91,6 +91,31 @@ def test_limits_are_told_before_painting(tmp_path: Path, flags: tuple[str, ...],
     assert not list((tmp_path / "cache").rglob("*.png"))
 
 
+@pytest.mark.parametrize("magnification", ["inf", "1e-320", "1e308", "nan", "0", "-5", "3"])
+def test_what_is_no_magnification_is_told(tmp_path: Path, magnification: str) -> None:
+    done = export(tmp_path, "--out", str(tmp_path / "x.png"), "--magnification", magnification)
+    assert done.exit_code == 1 and "expected 20, 10, 5" in done.output
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.jpeg", "x.tif", "x.dzi"])
+@pytest.mark.parametrize("folder", ["missing", "file"])
+def test_a_place_that_cannot_be_written_is_told_before_painting(tmp_path: Path, name: str, folder: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = export(tmp_path, "--region", "2048,2048,256,256", "--out", str(tmp_path / folder / name))
+    if (name, folder) == ("x.dzi", "missing"):
+        assert done.exit_code == 0, done.output
+        return
+    assert done.exit_code == 1 and "no folder" in done.output
+    assert "tiles" not in done.output and not (tmp_path / "cache").exists(), "nothing was painted"
+
+
+def test_a_folder_of_something_else_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x_files").mkdir()
+    (tmp_path / "x_files" / "everslide.txt").write_bytes(b"\xff\xfe")
+    done = export(tmp_path, "--region", "2048,2048,256,256", "--out", str(tmp_path / "x.dzi"))
+    assert done.exit_code == 1 and "holds another export" in done.output
+
+
 @pytest.mark.parametrize("slide", ["endless", "mine:5:unbounded"])
 @pytest.mark.parametrize("name", ["x.tif", "x.png", "x.dzi"])
 def test_a_slide_without_an_end_wants_a_region(tmp_path: Path, slide: str, name: str) -> None:

@@ -83,6 +83,8 @@ def test_collections_lists_single_features_and_bare_geometries(content: object) 
 def test_collections_within_collections() -> None:
     inner = {"type": "FeatureCollection", "features": [box(), box()]}
     assert len(read({"type": "FeatureCollection", "features": [inner, box()]})) == 3
+    empty = {"type": "FeatureCollection", "features": []}
+    assert len(read([empty, box(), empty])) == 1, "nothing was in it, so nothing is left out"
     assert len(read([inner, [box()], box()])) == 4
 
 

@@ -152,12 +152,19 @@ def test_the_cache_is_beside_the_file(path: Path) -> None:
         ("- 5\n", "expected fields"),
         ("seed: [5\n", "cannot be read as YAML"),
         ("!!python/object/apply:os.system ['true']\n", "cannot be read as YAML"),
+        ("[" * 5000, "cannot be read as YAML"),
     ],
 )
 def test_a_bad_file_is_an_error_that_names_the_field(path: Path, text: str, words: str) -> None:
     path.write_text(text)
     with pytest.raises(TileSourceError, match=words):
         EverslideTileSource(str(path), noCache=True)
+
+
+@pytest.mark.parametrize("address", ["everslide://[?seed=7", "everslide://demo", "everslide://?seed=7"])
+def test_a_bad_address_is_an_error_that_names_it(address: str) -> None:
+    with pytest.raises(TileSourceError, match=r"^everslide://"):
+        large_image.open(address)
 
 
 def test_other_files_are_left_alone(tmp_path: Path) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +14,11 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from PIL import Image
 
 from everslide.server.app import create_app
 from everslide.server.documents import Documents
+from everslide.server.errors import StorageError
 from everslide.server.made import MAX_DELETED
 from tests.server.stub import Studio, make_service
 
@@ -78,11 +85,94 @@ def test_a_slide_is_deleted_and_brought_back_with_its_annotations(tmp_path: Path
         assert titles(client) == {name: "By mistake"}
 
 
-def test_a_deleted_slide_does_not_push_another_aside(client: FlaskClient) -> None:
+def test_a_deleted_slide_is_gone_however_often_it_was_seen(client: FlaskClient) -> None:
+    """Answers that are remembered must not outlive their slide."""
     name = make(client)
+    addresses = [f"/slides/{name}_files/14/3_4.png", f"/slides/{name}_files/14/3_4.jpeg"]
+    for address in addresses * 2:
+        assert client.get(address).status_code == 200
     client.delete(f"/api/slides/{name}")
-    assert make(client, title="By mistake") == name
-    assert client.post(f"/api/slides/{name}/restore").status_code == 409
+    assert {client.get(address).status_code for address in addresses} == {404}
+    client.post(f"/api/slides/{name}/restore")
+    assert {client.get(address).status_code for address in addresses} == {200}
+
+
+def test_a_new_slide_never_takes_the_place_of_one_that_can_be_brought_back(tmp_path: Path) -> None:
+    with serving(tmp_path) as client:
+        first = make(client, height=5000)
+        client.put(f"/api/slides/{first}/annotations/a", json=POINT)
+        client.delete(f"/api/slides/{first}")
+        second = make(client)
+        assert second != first
+        assert client.get(f"/api/slides/{second}/annotations").json["features"] == []  # type: ignore[index]
+        client.delete(f"/api/slides/{second}")
+        for name, height in ((first, 5000), (second, 10000)):
+            assert client.post(f"/api/slides/{name}/restore").status_code == 200
+            assert client.get(f"/api/slides/{name}").json["height"] == height  # type: ignore[index]
+
+
+def test_a_deleted_slide_is_not_brought_back_beside_one_of_its_name(tmp_path: Path) -> None:
+    Documents(tmp_path / "data").change("slides", "deleted", lambda kept: kept.update({"demo": GOOD}))
+    with serving(tmp_path) as client:
+        assert client.post("/api/slides/demo/restore").status_code == 409
+
+
+def test_a_new_slide_never_takes_the_place_of_one_whose_model_is_not_served_now(tmp_path: Path) -> None:
+    other = GOOD | {"model": "gone"}
+    Documents(tmp_path / "data").change("slides", "made", lambda kept: kept.update({"by-mistake": other}))
+    with serving(tmp_path) as client:
+        assert make(client) == "by-mistake-2"
+    assert Documents(tmp_path / "data").get("slides", "made")["by-mistake"] == other
+
+
+@pytest.mark.parametrize("full", ["made", "deleted"])
+def test_what_could_not_be_kept_is_not_shown(tmp_path: Path, full: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a full disk: the page is told that it failed, so nothing may look as if it had not."""
+    with serving(tmp_path) as client:
+        name = make(client)
+        write = Documents._write
+
+        def no_room(self: Documents, kind: str, document: str, text: bytes) -> None:
+            if document == full:
+                raise StorageError("room", "none", "free the disk")
+            write(self, kind, document, text)
+
+        monkeypatch.setattr(Documents, "_write", no_room)
+        answers = [client.delete(f"/api/slides/{name}")]
+        if full == "made":
+            answers.append(client.patch(f"/api/slides/{name}", json={"title": "Other"}))
+            answers.append(client.post("/api/slides", json=WISH))
+        assert {answer.status_code for answer in answers} == {507}
+        assert titles(client) == {name: "By mistake"}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"s": -1, "png": "SOUND"},
+        {"s": 40, "png": "SOUND"},
+        {"s": 4, "png": "ENORMOUS"},
+        {"s": 4, "png": "no picture"},
+        {"s": 4, "png": 7},
+        {"s": "4"},
+        [],
+    ],
+)
+def test_an_odd_picture_costs_its_slide_and_not_the_server(tmp_path: Path, record: Any) -> None:
+    one = io.BytesIO()
+    Image.new("RGB", (300, 300)).save(one, "PNG")
+    before, after = (struct.pack(">4sIIBBBBB", b"IHDR", side, side, 8, 2, 0, 0, 0) for side in (300, 60_000))
+    head = [each + zlib.crc32(each).to_bytes(4, "big") for each in (before, after)]
+    enormous = one.getvalue().replace(*head)
+    data = {"SOUND": one.getvalue(), "ENORMOUS": enormous}
+    if isinstance(record, dict) and record.get("png") in data:
+        record = record | {"png": base64.b64encode(data[record["png"]]).decode()}
+    (tmp_path / "data" / "pictures").mkdir(parents=True)
+    (tmp_path / "data" / "pictures" / "odd-1.json").write_text(json.dumps(record))
+    records = {"good": GOOD, "odd": GOOD | {"picture": True}}
+    Documents(tmp_path / "data").change("slides", "made", lambda kept: kept.update(records))
+    with serving(tmp_path) as client:
+        assert titles(client).keys() == {"good"}
 
 
 def test_slides_that_the_server_was_started_with_stay(client: FlaskClient) -> None:
@@ -121,7 +211,7 @@ GOOD = {"title": "t", "seed": "1", "width": 4096, "height": 4096, "unbounded": F
         ({"steps": "two"}, ""),
         ({"steps": 3}, ""),
         ({"guidance": None}, ""),
-        ({"picture": True}, "KeyError"),
+        ({"picture": True}, "field 's'"),
         ({"reference": 7}, ""),
     ],
 )

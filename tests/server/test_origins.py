@@ -37,6 +37,12 @@ FOREIGN = [
     {"Sec-Fetch-Site": "same-site", "Origin": "http://localhost:9000"},
     {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
     {"Referer": "https://evil.example/page"},
+    {"Origin": "http://["},
+    {"Origin": "https://[evil.example"},
+    {"Origin": ""},
+    {"Origin": "localhost"},
+    {"Referer": "http://["},
+    {"Referer": "about:blank"},
 ]
 OWN: list[dict[str, str]] = [
     {},

@@ -99,6 +99,10 @@ def environ(**headers: str) -> dict[str, Any]:
         ({"for": "203.0.113.9, 10.0.0.2", "host": "a.example"}, "203.0.113.9", "a.example"),
         ({"for": "unknown", "host": "a.example"}, "10.0.0.1", "a.example"),
         ({"for": "2001:db8::7"}, "2001:db8::7", "inner:8000"),
+        ({"for": "203.0.113.9:51234", "host": "a.example"}, "203.0.113.9", "a.example"),
+        ({"for": "6.6.6.6:1, 203.0.113.9:2, 10.0.0.2:3", "host": "a.example"}, "203.0.113.9", "a.example"),
+        ({"for": "[2001:db8::7]:443"}, "2001:db8::7", "inner:8000"),
+        ({"for": "[2001:db8::7]"}, "2001:db8::7", "inner:8000"),
         ({}, "10.0.0.1", "inner:8000"),
     ],
 )

@@ -50,6 +50,25 @@ def test_iiif_regions_of_the_whole_are_refused_likewise(client: FlaskClient, reg
     assert "endless@" in answer.text
 
 
+@pytest.mark.parametrize("extent", [(2**20, 2**19), (2**40, 300)])
+def test_a_slide_too_large_to_be_shown_whole_is_offered_in_parts_too(
+    client: FlaskClient, extent: tuple[int, int]
+) -> None:
+    size = dict(zip(("width", "height"), extent, strict=True))
+    name = client.post("/api/slides", json={"title": "Huge", "seed": "5", "model": "stub", **size}).get_json()["id"]
+    error = client.get(f"/slides/{name}.dzi").get_json()["error"]
+    assert "too large to be shown whole" in error["found"] and f"such as {name}@" in error["do"]
+    facts = client.get(f"/api/slides/{name}").get_json()
+    sides = dict(ElementTree.fromstring(client.get(facts["dzi"]).text)[0].attrib)
+    assert sides == {"Width": "131072", "Height": str(min(98304, extent[1]))}
+    folder = facts["dzi"].replace(".dzi", "_files")
+    levels = (131072 - 1).bit_length()
+    for level in range(levels + 1):
+        assert client.get(f"{folder}/{level}/0_0.jpeg").status_code == 200
+    whole = client.get(f"{facts['iiif']}/info.json").get_json()
+    assert (whole["width"], whole["height"]) == extent, "IIIF names the levels that there are"
+
+
 def test_the_slide_itself_offers_the_part(client: FlaskClient) -> None:
     facts = client.get("/api/slides/endless").get_json()
     assert facts["tiles"].startswith("/slides/endless_files/"), "the viewer's own, in coordinates of the whole"

@@ -123,6 +123,8 @@ def test_steps_and_guidance_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "slides.toml"
     path.write_text('[[slide]]\nname = "a"\nseed = 1\nsteps = 2\nguidance = 2.5\n[[slide]]\nname = "b"\nseed = 1\n')
     assert [entry.slide.manner for entry in read_slides(path, "mini")[0]] == [Manner(2, 2.5), Manner()]
+    path.write_text('[[slide]]\nname = "a"\nseed = 1\nguidance = 3\n')
+    assert [entry.slide.manner.key for entry in read_slides(path, "mini")[0]] == ["-guidance3.0"]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,8 @@ def test_steps_and_guidance_in_a_file(tmp_path: Path) -> None:
         ("steps = 0", "steps 0: expected 1 or more; leave them out for the model's own"),
         ('steps = "2"', "field 'steps': expected a whole number, found '2'"),
         ("guidance = 0.5", "guidance 0.5: expected a number from 1 on; leave it out for none"),
-        ("guidance = 2", "field 'guidance': expected a number with a point, such as 2.0, found 2"),
+        ("guidance = '2'", "field 'guidance': expected a number, found '2'"),
+        (f"guidance = {'9' * 400}", "field 'guidance': expected a number"),
         ("manner = 2", "unknown field 'manner'"),
     ],
 )

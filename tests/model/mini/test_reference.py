@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -206,9 +208,54 @@ def test_new_writes_a_slide_and_what_its_pictures_look_like(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    "name", ["\N{MICROSCOPE}.png", "a'b\".png", "12\u202fµm.png", "\N{WOMAN}\u200d\N{MICROSCOPE}.png"]
+)
+def test_new_writes_names_of_files_that_are_read_again(tmp_path: Path, name: str) -> None:
+    from everslide.server.slides import read_slides
+
+    Image.fromarray(tissue(256, 256, 1)).save(tmp_path / name, "PNG")
+    run_new("mine", "--parent", tmp_path / name, "--mpp", 4, "--out", tmp_path / "slides.toml")
+    (mine,), wrong = read_slides(tmp_path / "slides.toml", "mini")
+    assert mine.top is not None and wrong == []
+
+
+@pytest.mark.parametrize("name", ["a\nb.png", "a\tb.png", os.fsdecode(b"\xff.png")])
+def test_names_that_no_file_of_slides_can_hold_are_told(tmp_path: Path, name: str) -> None:
+    picture = io.BytesIO()
+    Image.fromarray(tissue(256, 256, 1)).save(picture, "PNG")
+    (tmp_path / name).write_bytes(picture.getvalue())
+    result = CliRunner().invoke(new, ["mine", "--parent", str(tmp_path / name), "--mpp", "4"])
+    assert result.exit_code == 1 and "cannot name it" in result.output
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("line", ['name = "one"', "name='one'"])
+def test_new_adds_to_a_file_as_editors_save_it(tmp_path: Path, encoding: str, line: str) -> None:
+    from everslide.server.slides import read_slides
+
+    out = tmp_path / "slides.toml"
+    out.write_bytes(f'[[slide]]\r\n{line}\r\nseed = 1\r\ntitle = "Drüse"\r\n'.encode(encoding))
+    run_new("two", "--out", out)
+    slides, wrong = read_slides(out, "mini")
+    assert [(each.slide.name, each.title) for each in slides] == [("one", "Drüse"), ("two", "two")] and wrong == []
+    again = CliRunner().invoke(new, ["one", "--out", str(out)])
+    assert again.exit_code == 1 and "has a slide one already" in again.output
+
+
+@pytest.mark.parametrize("place", ["missing/slides.toml", "latin.toml", "file/slides.toml"])
+def test_a_file_of_slides_that_cannot_be_used_is_told(tmp_path: Path, place: str) -> None:
+    (tmp_path / "latin.toml").write_bytes(b'[[slide]]\nname = "a"\ntitle = "Dr\xfcse"\n')
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(new, ["two", "--out", str(tmp_path / place)])
+    assert result.exit_code == 1 and result.output.startswith("Error: ") and place in result.output
+    assert (tmp_path / "latin.toml").read_bytes().endswith(b'\xfcse"\n')
+
+
+@pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["--region", "1,2=x.png"], "expected X,Y,WIDTH,HEIGHT=PICTURE"),
+        (["--region", "1..2,3,4,5=x.png"], "expected X,Y,WIDTH,HEIGHT=PICTURE"),
         (["--parent", "p.png"], "both of --parent and --mpp"),
         (["--like", "missing.png"], "missing.png"),
         (["--steps", "0"], "steps 0: expected 1 or more"),
