@@ -212,7 +212,7 @@ def test_opaque_is_opaque_in_whatever_depth_it_was_counted(top: int, fmt: str) -
     whole[0, 0] = 255
     values = np.rint(whole.astype(np.float64) * top / 255).astype(np.float32 if fmt == "floats" else np.uint16)
     extra = "unspecified" if fmt == "said nothing" else "unassalpha"
-    data = deep_png(values) if fmt == "PNG" else tiff(values, photometric="rgb", extrasamples=[extra])
+    data = deep_png(values.astype(np.uint16)) if fmt == "PNG" else tiff(values, photometric="rgb", extrasamples=[extra])
     close(read(data), whole[..., :3])
 
 

@@ -162,8 +162,8 @@ def test_an_odd_picture_costs_its_slide_and_not_the_server(tmp_path: Path, recor
     one = io.BytesIO()
     Image.new("RGB", (300, 300)).save(one, "PNG")
     before, after = (struct.pack(">4sIIBBBBB", b"IHDR", side, side, 8, 2, 0, 0, 0) for side in (300, 60_000))
-    head = [each + zlib.crc32(each).to_bytes(4, "big") for each in (before, after)]
-    enormous = one.getvalue().replace(*head)
+    small, large = (each + zlib.crc32(each).to_bytes(4, "big") for each in (before, after))
+    enormous = one.getvalue().replace(small, large)
     data = {"SOUND": one.getvalue(), "ENORMOUS": enormous}
     if isinstance(record, dict) and record.get("png") in data:
         record = record | {"png": base64.b64encode(data[record["png"]]).decode()}

@@ -131,7 +131,7 @@ def test_pictures_change_fingerprints(tmp_path: Path) -> None:
         ('parent = "nowhere.png"\nmpp = 2.0', "nowhere.png"),
         ('parent = "photo.png"', "both of the fields parent and mpp"),
         ('parent = "photo.png"\nmpp = 0.5', "nothing finer to paint"),
-        ('parent = "photo.png"\nmpp = 2', "a number with a point"),
+        ('parent = "photo.png"\nmpp = true', "a number, found True"),
         ('parent = "lab.tiff"\nmpp = 2.0', "expected grey, RGB, palette, CMYK or YCbCr"),
         ('parent = "thin.png"\nmpp = 2.0', "at least 2 x 2 px, found 1 x 30"),
         ('parent = "text.png"\nmpp = 2.0', "expected a readable RGB image"),
