@@ -127,9 +127,8 @@ class Trainer:
         )
         self.batches, self.lost, self.tissue = iter(loader), 0, tissue
         self.rng = np.random.default_rng([plan.seed, self.clock.step, rank, 23])
-        self.replay = ReplayBuffer(self.rng)
-        self.goes_on = tissue.shows(range(TOP_SCALE), CROP_PX)
-        if not self.goes_on:
+        self.replay = ReplayBuffer(self.rng) if tissue.shows(range(TOP_SCALE), CROP_PX) else None
+        if self.replay is None:
             log.warning(
                 "%s does not show every scale in %d px: nothing is painted upon painted parents", prepared, CROP_PX
             )
@@ -147,8 +146,8 @@ class Trainer:
     def _step(self) -> Mapping[str, float]:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
-        if self.goes_on and self.rng.random() < self.plan.replayed:
-            scores, metrics = self.replayed()
+        if self.replay and self.rng.random() < self.plan.replayed:
+            scores, metrics = self.replayed(self.replay)
         else:
             scores, metrics = self.scores(next(self.batches).to(self.device))
         scores.backward()  # type: ignore[no-untyped-call]
@@ -181,11 +180,11 @@ class Trainer:
                     metrics[f"s{scale}"] = float(score.detach()[s == scale].mean())
             return torch.stack(total).mean(), metrics
 
-    def replayed(self) -> tuple[Tensor, Mapping[str, float]]:
+    def replayed(self, replay: ReplayBuffer) -> tuple[Tensor, Mapping[str, float]]:
         """The energy distance of what is painted upon painted parents, two octaves down, from real places alike."""
         count = 2 * self.plan.batch
-        top = int(self.rng.integers(max(self.replay.depth(), REPLAYED_OCTAVES), TOP_SCALE + 1))
-        chosen = np.stack([self.replay.parent(top) for _ in range(count)])
+        top = int(self.rng.integers(max(replay.depth(), REPLAYED_OCTAVES), TOP_SCALE + 1))
+        chosen = np.stack([replay.parent(top) for _ in range(count)])
         parent = torch.from_numpy(chosen.transpose(0, 3, 1, 2).copy()).to(self.device).float()
         reference = torch.zeros((count, REFERENCE_CHANNELS), device=self.device)
         total, metrics = [], {}
@@ -200,7 +199,7 @@ class Trainer:
                 total.append(energy_distance(self.features(_seen(child, y, x)), wanted))
                 metrics[f"r{s}"] = float(total[-1].detach())
                 for one in shown:
-                    self.replay.keep(s, one)
+                    replay.keep(s, one)
                 y, x = (int(self.rng.integers(RIM_PX, CROP_PX - PARENT_PX - RIM_PX + 1)) for _ in range(2))
                 parent = child[:, :, y : y + PARENT_PX, x : x + PARENT_PX]
         return torch.stack(total).mean(), metrics
