@@ -182,17 +182,6 @@ def test_planes_that_do_not_exist() -> None:
         speckle(ENDLESS).tile(TileIndex(12, 0, 0))
 
 
-def test_the_fingerprint_names_what_pixels_depend_on() -> None:
-    image = tissue(64, 64)
-    plain, same = speckle(), speckle(ENDLESS)
-    assert plain.fingerprint == same.fingerprint and int(plain.fingerprint, 16) >= 0
-    others = [speckle(top=ImageTop(image, 8)), speckle(top=ImageTop(image, 7)), speckle(top=ImageTop(image[::-1], 8))]
-    other = SpeckleModel()
-    other.fingerprint = "0"
-    others.append(Painter(DEMO, other, MemoryTiles()))
-    assert len({painter.fingerprint for painter in [plain, *others]}) == 5
-
-
 def test_glass_costs_no_window_and_shows_no_border() -> None:
     """Where a window's parent is glass nothing is evaluated; it is glass also beside windows that were."""
     painter = speckle()

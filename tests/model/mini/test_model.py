@@ -222,4 +222,4 @@ def test_shipped_agrees_with_its_parent_before_the_exact_step(shipped: MiniModel
 def test_shipped_paints_little_on_glass(shipped: MiniModel) -> None:
     window = WindowIndex(0, 2, 1)
     glass = painted(shipped, np.full((160, 160, 3), 243, np.uint8), window)
-    assert float(glass.std()) < 0.35 * float(painted(shipped, window=window).std())
+    assert float(np.percentile(np.abs(glass), 99)) < 5, "grey levels"

@@ -200,9 +200,7 @@ def test_after_twenty_such_steps_in_a_row_a_run_ends_and_its_checkpoint_is_from_
     before = (tmp_path / CHECKPOINT).read_bytes()
     second = make(prepared, tmp_path, PLAN)
     unfinished(second, monkeypatch, range(3, 10**6))
-    with pytest.raises(
-        DataError, match=r"not a finite number for 20 steps; the last checkpoint in .* lower --rate"
-    ):
+    with pytest.raises(DataError, match=r"not a finite number for 20 steps; the last checkpoint in .* lower --rate"):
         second.run()
     assert MAX_LOST_STEPS == 20 and second.clock.step == 3 + 19
     assert (tmp_path / CHECKPOINT).read_bytes() == before
