@@ -21,7 +21,7 @@ class SharedFlight:
         self._leases = leases
 
     def run(
-        self, name: str, look: Callable[[], T | None], work: Callable[[], T], still_wanted: Callable[[], None] = _stay
+        self, name: str, style: Callable[[], T | None], work: Callable[[], T], still_wanted: Callable[[], None] = _stay
     ) -> T:
         """What `look()` finds, now or as soon as the process that does the work has put it there; else `work()`,
         which must put its result where `look` finds it.
@@ -30,13 +30,13 @@ class SharedFlight:
         it: the next one tries anew. still_wanted: called while waiting; what it raises ends the waiting.
         """
         while True:
-            found = look()
+            found = style()
             if found is not None:
                 return found
             lease = self._leases.acquire(name)
             if lease is not None:
                 with lease:
-                    found = look()  # it may have been done between looking and acquiring
+                    found = style()  # it may have been done between looking and acquiring
                     return found if found is not None else work()
             still_wanted()
             self._leases.wait(name, seconds=0.5)

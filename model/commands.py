@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from everslide.model.speaking import speaking
+from everslide.model.cli_errors import speaking
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -103,7 +103,7 @@ def train(
     """
     with speaking():
         if encoder:
-            from everslide.model.training.encoder_training import EncoderPlan, train_encoder
+            from everslide.model.training.patch_encoder_training import EncoderPlan, train_encoder
 
             written = train_encoder(prepared, folder, EncoderPlan(minutes), threads)
         else:
@@ -148,11 +148,11 @@ def evaluate(
 
     Larger and more fields give narrower intervals, and take longer in proportion.
     """
-    from everslide.model.evaluate import Plan
-    from everslide.model.evaluation import evaluate as run
-    from everslide.model.mini.encoder import load_encoder
+    from everslide.model.evaluation.fields import Plan
+    from everslide.model.evaluation.report import markdown
+    from everslide.model.evaluation.runner import evaluate as run
     from everslide.model.mini.model import load_mini
-    from everslide.model.report import markdown
+    from everslide.model.mini.patch_encoder import load_encoder
 
     plan = Plan(seed=seed, places=places, fields=fields, field_px=field_px, neighbours=neighbours)
     with speaking():
@@ -171,8 +171,8 @@ def evaluate(
 @click.option("--seed", default=7, show_default=True, help="Seed of the painted slide.")
 def sheet(prepared: Path, weights: Path | None, out: Path, seed: int) -> None:
     """Draw painted and real fields of every magnification side by side, from held-out images of a PREPARED folder."""
+    from everslide.model.evaluation.report import draw_sheet
     from everslide.model.mini.model import load_mini
-    from everslide.model.report import draw_sheet
 
     with speaking():
         draw_sheet(prepared, load_mini(weights), seed).save(out, quality=90)
@@ -212,12 +212,12 @@ def new(
 
     Of reference pictures only what they look like is kept, never their pixels.
     """
-    from everslide.model.manner import Manner
     from everslide.model.new_slide import Wish, add_slide
+    from everslide.model.sampling_config import SamplingConfig
 
     with speaking():
-        manner = Manner(steps, guidance)
-        wish = Wish(name, seed, model, size, unbounded, parent, mpp, like, regions, like_mpp, manner)
+        sampling = SamplingConfig(steps, guidance)
+        wish = Wish(name, seed, model, size, unbounded, parent, mpp, like, regions, like_mpp, sampling)
         extent = add_slide(wish, out)
     serving = "" if model == "mini" else f" --model {model}" + " --weights FOLDER" * model.startswith("zoomldm-")
     click.echo(f"{out}: slide {name}, {extent}; see it with `everslide serve{serving} --slides {out}`")

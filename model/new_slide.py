@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from everslide.model.errors import SlideError
-from everslide.model.manner import OWN, Manner
+from everslide.model.sampling_config import OWN, SamplingConfig
 from everslide.model.slide import Slide
 
 _NUMBER = r"(\d{1,12}(?:\.\d{0,6})?)"
@@ -22,7 +22,7 @@ class Wish:
 
     parent: a picture to zoom into, of parent_mpp um per pixel. like: a picture whose tissue and stain it shall have.
     regions: "X,Y,WIDTH,HEIGHT=PICTURE", in um from the corner of the slide. like_mpp: um per pixel of those pictures.
-    manner: whether the model offers it is known when it is served.
+    sampling: whether the model offers it is known when it is served.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Wish:
     like: Path | None = None
     regions: tuple[str, ...] = ()
     like_mpp: float = 0.5
-    manner: Manner = OWN
+    sampling: SamplingConfig = OWN
 
 
 def add_slide(wish: Wish, file: Path) -> str:
@@ -53,11 +53,11 @@ def add_slide(wish: Wish, file: Path) -> str:
     width, height = wish.size_px or (Slide.width_px, Slide.height_px)
     slide = Slide(wish.name, wish.seed, width, height, model=wish.model)
     lines = ["[[slide]]", f'name = "{wish.name}"', f"seed = {wish.seed}", f"model = {_quoted(wish.model)}"]
-    lines += [f"steps = {wish.manner.steps}"] if wish.manner.steps is not None else []
-    lines += [f"guidance = {float(wish.manner.guidance)}"] if wish.manner.guided else []
+    lines += [f"steps = {wish.sampling.steps}"] if wish.sampling.steps is not None else []
+    lines += [f"guidance = {float(wish.sampling.guidance)}"] if wish.sampling.guided else []
     extent = f"{slide.width_px} x {slide.height_px} px of 20x"
     if wish.parent is not None and wish.parent_mpp is not None:
-        from everslide.model.top import read_top
+        from everslide.model.pyramid.top import read_top
 
         top = read_top(wish.parent, wish.parent_mpp)
         extent = " x ".join(str(side * 2**top.s) for side in top.size) + " px of 20x"
@@ -102,8 +102,8 @@ def _quoted(text: str) -> str:
 
 def _written(wish: Wish, folder: Path) -> str:
     """The name of the file, in `folder`, that says what the reference pictures look like."""
-    from everslide.model.mini.looking import read_look
-    from everslide.model.mini.reference import Reference, Region, write_reference
+    from everslide.model.mini.style_extraction import read_look
+    from everslide.model.style_reference import Reference, Region, write_reference
 
     regions = []
     for text in wish.regions:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from everslide.model.errors import SlideError
 from everslide.model.geometry import TILE_PX
-from everslide.model.manner import OWN, Manner
+from everslide.model.sampling_config import OWN, SamplingConfig
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 MAX_EXTENT_PX = 2**40
@@ -21,7 +21,7 @@ class Slide:
     seed: 0 <= seed < 2**64; the same seed paints the same slide.
     width_px, height_px: extent at s = 0 (0.5 um/px), 256 to 2**40.
     unbounded: the extent is only a virtual one: opened in its middle, never shown whole.
-    model: name of the model that paints it. manner: how it does, where it leaves that open.
+    model: name of the model that paints it. sampling: its steps and guidance.
 
     Raises SlideError where a value is out of its range.
     """
@@ -32,7 +32,7 @@ class Slide:
     height_px: int = 98304
     unbounded: bool = False
     model: str = "mini"
-    manner: Manner = OWN
+    sampling: SamplingConfig = OWN
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

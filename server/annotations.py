@@ -36,7 +36,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         """The annotations of a slide, as GeoJSON; `?measures=1`: with their lengths and areas among QuPath's
         measurements. set_aside: what is stored and cannot be read, and why."""
         name = name_of(slide)
-        kept = documents.look(KIND, name, stored_feature)
+        kept = documents.style(KIND, name, stored_feature)
         odd = [{"id": key, "why": why} for key, why in kept.odd.items()]
         texts: Iterable[bytes] = documents.texts(KIND, name, stored_feature).values()
         if request.args.get("measures") == "1":

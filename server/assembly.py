@@ -17,8 +17,8 @@ from everslide.cache.shared_flight import SharedFlight
 from everslide.cache.store import ByteStore
 from everslide.cache.tiered import TieredStore
 from everslide.model.errors import EverslideError
-from everslide.model.gathered import GatheredWindows
-from everslide.model.windows import Windows
+from everslide.model.pyramid.batching import GatheredWindows
+from everslide.model.pyramid.windows import Windows
 from everslide.server.errors import GoneError
 from everslide.server.events import Broker
 from everslide.server.metrics import Metrics, Reading

@@ -256,12 +256,12 @@ def export(
     Stopped and started again, it goes on where it was. The settings are those of `everslide serve`.
     """
     from everslide.cache.store import StoreError
-    from everslide.model.manner import Manner
+    from everslide.model.sampling_config import SamplingConfig
     from everslide.server.exporting import entry_of, run_export
 
     try:
         settings = _with_cache(settings)
-        entry = entry_of(slide, model, Manner(steps, guidance))
+        entry = entry_of(slide, model, SamplingConfig(steps, guidance))
         run_export(settings, entry, files, out, region, magnification, lossless, click.echo, dry_run)
     except (EverslideError, StoreError, OSError) as error:
         raise click.ClickException(str(error)) from error

@@ -23,12 +23,12 @@ from distributed import Client, Future, Worker, WorkerPlugin, get_worker
 from distributed.comm.core import CommClosedError
 
 from everslide.model.errors import EverslideError
-from everslide.model.gathered import GatheredWindows
 from everslide.model.geometry import WindowGrid, WindowIndex
-from everslide.model.manner import Manner, Offer
-from everslide.model.mini.reference import Reference
-from everslide.model.subject import Subject
-from everslide.model.windows import Bands, Counts, Parent
+from everslide.model.pyramid.batching import GatheredWindows
+from everslide.model.pyramid.generation_context import GenerationContext
+from everslide.model.pyramid.windows import Bands, Counts, Parent
+from everslide.model.sampling_config import SamplingCapabilities, SamplingConfig
+from everslide.model.style_reference import Reference
 from everslide.server.painters import ModelFiles, load_model
 from everslide.server.windows import bands_from, window_name
 from everslide.server.worked import WORK_BYTES, Told, add_work
@@ -74,14 +74,14 @@ def paint_window(
     """The task: one window on a worker. parent: (h, h, 3) uint8, h half a window -> what the worker did since it
     last told (`everslide.server.worked`), then bands float16, as bytes.
 
-    reference: what the slide shall look like, as JSON, or nothing. steps, guidance: its manner.
+    reference: what the slide shall look like, as JSON, or nothing. steps, guidance: its `SamplingConfig`.
     """
     brush: Any = get_worker().plugins[_PLUGIN]
     grid: WindowGrid = brush.windows.grid
     pixels = np.frombuffer(parent, np.uint8).reshape(grid.window_px // 2, grid.window_px // 2, 3)
     told = Reference.from_dict(json.loads(reference)) if reference else None
-    subject = Subject(seed, told, Manner(steps, guidance))
-    (bands,) = brush.windows.paint(subject, [WindowIndex(s, col, row, grid)], [pixels])
+    context = GenerationContext(seed, told, SamplingConfig(steps, guidance))
+    (bands,) = brush.windows.paint(context, [WindowIndex(s, col, row, grid)], [pixels])
     data: bytes = brush.told.news() + bands.tobytes()
     return data
 
@@ -95,7 +95,7 @@ class WorkerModel:
     grid: WindowGrid
     scales: int
     steerable: bool
-    offer: Offer
+    capabilities: SamplingCapabilities
 
 
 def _models(dask_worker: Worker) -> WorkerModel | None:
@@ -104,7 +104,7 @@ def _models(dask_worker: Worker) -> WorkerModel | None:
     if brush is None:
         return None
     windows: GatheredWindows = brush.windows
-    facts = (windows.fingerprint, windows.grid, windows.scales, windows.steerable, windows.offer)
+    facts = (windows.fingerprint, windows.grid, windows.scales, windows.steerable, windows.capabilities)
     return WorkerModel(brush.model, *facts)
 
 
@@ -168,14 +168,16 @@ class ClusterWindows:
     def __init__(self, client: Client, model: WorkerModel) -> None:
         self._client, self._model = client, model.name
         self.fingerprint, self.grid, self.scales = model.fingerprint, model.grid, model.scales
-        self.steerable, self.offer = model.steerable, model.offer
+        self.steerable, self.capabilities = model.steerable, model.capabilities
         self.counts = Counts()
         self._lock = threading.Lock()
         self.still_wanted: Callable[[], None] = lambda: None
 
-    def paint(self, subject: Subject, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
+    def paint(
+        self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
+    ) -> list[Bands]:
         """See `Windows.paint`. Raises what a task raised on its last try."""
-        futures = [self._submit(subject, window, parent) for window, parent in zip(windows, parents, strict=True)]
+        futures = [self._submit(context, window, parent) for window, parent in zip(windows, parents, strict=True)]
         done: queue.SimpleQueue[Future[bytes]] = queue.SimpleQueue()
         for future in futures:
             future.add_done_callback(done.put)
@@ -202,18 +204,18 @@ class ClusterWindows:
             except queue.Empty:
                 continue
 
-    def _submit(self, subject: Subject, window: WindowIndex, parent: Parent) -> Future[bytes]:
+    def _submit(self, context: GenerationContext, window: WindowIndex, parent: Parent) -> Future[bytes]:
         return self._client.submit(
             paint_window,
-            subject.seed,
+            context.seed,
             window.s,
             window.col,
             window.row,
             parent.tobytes(),
-            json.dumps(subject.reference.as_dict()) if subject.reference else "",
-            subject.manner.steps,
-            subject.manner.guidance,
-            key=window_name(self.fingerprint, subject, window, parent),
+            json.dumps(context.reference.as_dict()) if context.reference else "",
+            context.sampling.steps,
+            context.sampling.guidance,
+            key=window_name(self.fingerprint, context, window, parent),
             priority=window.s,
             retries=_RETRIES,
             resources={resource_of(self._model, self.fingerprint): 1},

@@ -77,9 +77,9 @@ class Documents:
     def get(self, kind: str, name: str, check: Check = unchecked) -> Document:
         """The sound entries of a document, none where there is none. Raises StorageError where its file cannot be
         opened. The entries themselves must not be changed."""
-        return self.look(kind, name, check).sound
+        return self.style(kind, name, check).sound
 
-    def look(self, kind: str, name: str, check: Check = unchecked) -> Kept:
+    def style(self, kind: str, name: str, check: Check = unchecked) -> Kept:
         """As `get`, and why entries are missing in it."""
         with self._lock:
             kept = self._load(kind, name, check).kept

@@ -62,7 +62,7 @@ def check_sides(width: int, height: int, fmt: Format) -> None:
 
 def mark_of(slide: Slide) -> str:
     """The sentence inside every file."""
-    return f"{NOTICE}; Everslide {slide.model} seed {slide.seed}{slide.manner.words}"
+    return f"{NOTICE}; Everslide {slide.model} seed {slide.seed}{slide.sampling.words}"
 
 
 def encoders_fingerprint() -> str:

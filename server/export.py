@@ -52,7 +52,7 @@ class Region:
         slide, rect = self.slide.entry.slide, self.z_rect
         return (
             f"{NOTICE}. Everslide {version()}, slide {slide.name}, model {slide.model}, seed {slide.seed}"
-            f"{slide.manner.words}, fingerprint {self.slide.fingerprint}, level {self.level}, "
+            f"{slide.sampling.words}, fingerprint {self.slide.fingerprint}, level {self.level}, "
             f"region {rect.x},{rect.y} {rect.width}x{rect.height}"
         )
 

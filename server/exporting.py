@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from everslide.model.errors import SlideError
 from everslide.model.geometry import BASE_MAGNIFICATION, TILE_PX, Rect, TileIndex
-from everslide.model.manner import OWN, Manner
+from everslide.model.sampling_config import OWN, SamplingConfig
 from everslide.server.assembly import assemble
 from everslide.server.encode import JPEG, PNG, Format
 from everslide.server.errors import MalformedError
@@ -152,11 +152,11 @@ def _shown_on(bar: tqdm[Never]) -> Progress:
     return show
 
 
-def entry_of(spec: str, model: str, manner: Manner = OWN) -> Entry:
+def entry_of(spec: str, model: str, sampling: SamplingConfig = OWN) -> Entry:
     """The slide "demo", "endless", or that of a specification. Raises SlideError."""
     demos = {entry.slide.name: entry for entry in demo_entries(model)}
     entry = demos.get(spec) or parse_spec(spec, model)
-    return replace(entry, slide=replace(entry.slide, manner=manner))
+    return replace(entry, slide=replace(entry.slide, sampling=sampling))
 
 
 def _level(slide: ServedSlide, magnification: float) -> int:

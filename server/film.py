@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from everslide.model.watched import Floats, PaintedWindow
-from everslide.model.wavelet import merge
-from everslide.model.windows import Bands
+from everslide.model.pyramid.wavelet import merge
+from everslide.model.pyramid.window_trace import Floats, PaintedWindow
+from everslide.model.pyramid.windows import Bands
 from everslide.server.encode import JPEG, Pixels, encode
 
 _NOISE_CONTRAST = 40.0

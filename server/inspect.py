@@ -11,10 +11,10 @@ import numpy as np
 from flask import Blueprint, Response, request
 
 from everslide.model.geometry import TILE_PX, TileIndex, magnification, mpp
-from everslide.model.manner import Manner
-from everslide.model.watched import PaintedWindow
-from everslide.model.wavelet import box_mean
-from everslide.model.windows import Bands
+from everslide.model.pyramid.wavelet import box_mean
+from everslide.model.pyramid.window_trace import PaintedWindow
+from everslide.model.pyramid.windows import Bands
+from everslide.model.sampling_config import SamplingConfig
 from everslide.server.access import Access, client_gone
 from everslide.server.deepzoom import TileAddress, natural
 from everslide.server.encode import PNG, Pixels, encode
@@ -143,8 +143,8 @@ def _facts(slide: ServedSlide, address: TileAddress) -> dict[str, Any]:
         "um_per_px": mpp(tile.s),
         "seed": str(slide.entry.slide.seed),
         "model": slide.entry.slide.model,
-        "steps": slide.entry.slide.manner.steps,
-        "guidance": slide.entry.slide.manner.guidance,
+        "steps": slide.entry.slide.sampling.steps,
+        "guidance": slide.entry.slide.sampling.guidance,
         "fingerprint": slide.fingerprint,
         "cached": pixels is not None,
         "sha256": None if pixels is None else _digest(slide, pixels),
@@ -194,18 +194,18 @@ def _comparison(slide: ServedSlide, first: Pixels, second: Repainted) -> dict[st
         "largest_difference": int(np.abs(first.astype(np.int16) - second.pixels.astype(np.int16)).max()),
         "milliseconds": round(second.seconds * 1000, 1),
         "windows": second.window_count,
-        "steps": _steps_of_window(slide.entry.slide.manner, second),
+        "steps": _steps_of_window(slide.entry.slide.sampling, second),
         "denoiser_calls": second.denoiser_calls,
         "work": [_work(window) for window in second.windows],
         "film": film(second.windows[-1], second.steps, second.pixels, slide.mark) if second.windows else [],
     }
 
 
-def _steps_of_window(manner: Manner, painted: Repainted) -> int | None:
+def _steps_of_window(sampling: SamplingConfig, painted: Repainted) -> int | None:
     """Sampler steps of a window. None where nobody counts, or nothing was painted."""
     if not painted.window_count or painted.denoiser_calls is None:
         return None
-    return painted.denoiser_calls // painted.window_count // manner.calls_per_step
+    return painted.denoiser_calls // painted.window_count // sampling.calls_per_step
 
 
 def _work(window: PaintedWindow) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from everslide import version
 from everslide.cache.store import StoreError
 from everslide.model.errors import EverslideError
 from everslide.model.geometry import BASE_MAGNIFICATION, BASE_MPP, TILE_PX
-from everslide.model.manner import Manner
+from everslide.model.sampling_config import SamplingConfig
 from everslide.model.slide import Slide
 from everslide.server.assembly import Assembly, assemble
 from everslide.server.deepzoom import TileAddress
@@ -73,8 +73,8 @@ class EverslideTileSource(FileTileSource, metaclass=LruCacheMetaclass):  # type:
         super().__init__(path, **kwargs)
         spec = _read(str(path))
         try:
-            manner = Manner(spec.steps, spec.guidance)
-            slide = Slide(spec.name, spec.seed, spec.width_px, spec.height_px, spec.unbounded, spec.model, manner)
+            sampling = SamplingConfig(spec.steps, spec.guidance)
+            slide = Slide(spec.name, spec.seed, spec.width_px, spec.height_px, spec.unbounded, spec.model, sampling)
             settings = Settings(cache=spec.cache, redis=spec.redis, scheduler=spec.scheduler, threads=_WAITING)
             assembly = assemble(settings, Catalogue((Entry(slide, spec.name),)), {spec.model: ModelFiles(spec.weights)})
         except (EverslideError, StoreError) as error:
@@ -111,8 +111,8 @@ class EverslideTileSource(FileTileSource, metaclass=LruCacheMetaclass):  # type:
             "notice": NOTICE,
             "model": slide.model,
             "seed": slide.seed,
-            "steps": slide.manner.steps,
-            "guidance": slide.manner.guidance,
+            "steps": slide.sampling.steps,
+            "guidance": slide.sampling.guidance,
             "unbounded": slide.unbounded,
             "fingerprint": self._slide.fingerprint,
             "version": version(),

@@ -11,9 +11,9 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from everslide.model.errors import EverslideError, SlideError
-from everslide.model.manner import Manner
-from everslide.model.mini.reference import Reference
+from everslide.model.sampling_config import SamplingConfig
 from everslide.model.slide import Slide
+from everslide.model.style_reference import Reference
 from everslide.server.access import Access
 from everslide.server.documents import Document, Documents, document_name
 from everslide.server.encode import NOTICE
@@ -134,8 +134,8 @@ def record_of(entry: Entry) -> dict[str, Any]:
         "height": slide.height_px,
         "unbounded": slide.unbounded,
         "model": slide.model,
-        "steps": slide.manner.steps,
-        "guidance": slide.manner.guidance,
+        "steps": slide.sampling.steps,
+        "guidance": slide.sampling.guidance,
         "picture": entry.top is not None,
         "reference": entry.reference.as_dict() if entry.reference else None,
     }
@@ -152,12 +152,12 @@ def entry_of(service: TileService, documents: Documents, name: str, record: Any)
     if model not in service.models:
         raise SlideError(f"its model {model!r} is not served now")
     try:
-        manner = Manner(record.get("steps"), record.get("guidance", 1.0))
+        sampling = SamplingConfig(record.get("steps"), record.get("guidance", 1.0))
         size = _whole(record, "width"), _whole(record, "height")
-        slide = Slide(name, seed_of(record.get("seed")), *size, _switch(record, "unbounded"), model, manner)
+        slide = Slide(name, seed_of(record.get("seed")), *size, _switch(record, "unbounded"), model, sampling)
         top = picture_of(documents.get(PICTURES, document_name(slide))) if _switch(record, "picture") else None
         like = Reference.from_dict(record["reference"]) if record.get("reference") else None
-        service.models[model].offer.check(manner, f"the model {model}")
+        service.models[model].capabilities.check(sampling, f"the model {model}")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
         raise SlideError(f"expected a record of a slide, found {type(error).__name__}: {str(error)[:80]}") from error
     return Entry(slide, title_of(record), top, like, made=True)

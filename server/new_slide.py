@@ -10,9 +10,9 @@ from flask import Blueprint, Response, request
 
 from everslide.model.errors import ImageError, SlideError
 from everslide.model.geometry import TileIndex
-from everslide.model.manner import Manner, Offer
-from everslide.model.mini.reference import Reference
+from everslide.model.sampling_config import SamplingCapabilities, SamplingConfig
 from everslide.model.slide import Slide
+from everslide.model.style_reference import Reference
 from everslide.server.access import Access, client_gone
 from everslide.server.deepzoom import TileAddress
 from everslide.server.documents import Document, Documents, document_name
@@ -80,14 +80,14 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
 
 def _offered(name: str, painters: Painters) -> dict[str, Any]:
     """What a slide of this model may choose: no steps and guidance 1 where there is no choice."""
-    offer = painters.offer
+    capabilities = painters.capabilities
     return {
         "name": name,
         "top_scale": painters.top_scale,
         "steerable": painters.steerable,
-        "steps": list(offer.steps),
-        "own_steps": offer.own_calls if offer.steps else None,
-        "guidance": offer.guidance,
+        "steps": list(capabilities.steps),
+        "own_steps": capabilities.own_calls if capabilities.steps else None,
+        "guidance": capabilities.guidance,
     }
 
 
@@ -107,22 +107,22 @@ def _entry(service: TileService, documents: Documents, fields: dict[str, Any]) -
         width, height = (int(number(fields, side, 256, 2**40)) for side in ("width", "height"))
     reference = _reference(fields["like"], service, model) if fields.get("like") is not None else None
     name = _free_name(title, taken_names(service, documents))
-    manner = _manner(fields, model, service.models[model].offer)
-    slide = Slide(name, seed_of(fields.get("seed")), width, height, unbounded, model, manner)
+    sampling = _sampling(fields, model, service.models[model].capabilities)
+    slide = Slide(name, seed_of(fields.get("seed")), width, height, unbounded, model, sampling)
     return Entry(slide, title, picture.top if picture else None, reference, made=True)
 
 
-def _manner(fields: dict[str, Any], model: str, offer: Offer) -> Manner:
+def _sampling(fields: dict[str, Any], model: str, capabilities: SamplingCapabilities) -> SamplingConfig:
     """Raises MalformedError where the model does not offer it."""
     steps, guidance = fields.get("steps"), number(fields, "guidance", 1, 100, default=1)
     if steps is not None and type(steps) is not int:
         raise MalformedError("field 'steps' as a whole number", repr(steps)[:40], "correct it or leave it out")
     try:
-        manner = Manner(steps, guidance)
-        offer.check(manner, f"the model {model}")
+        sampling = SamplingConfig(steps, guidance)
+        capabilities.check(sampling, f"the model {model}")
     except SlideError as error:
         raise MalformedError("steps and guidance that the model offers", str(error), "see /api/models") from error
-    return manner
+    return sampling
 
 
 def _reference(like: Any, service: TileService, model: str) -> Reference:
@@ -131,7 +131,7 @@ def _reference(like: Any, service: TileService, model: str) -> Reference:
         raise MalformedError(
             f"no reference picture for the model {model}", "one", "leave it out, or take another model"
         )
-    from everslide.model.mini.looking import look_of
+    from everslide.model.mini.style_extraction import look_of
 
     pixels, um_per_px = reference_picture(like)
     try:

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Protocol
 
 from everslide.model.errors import SlideError, WeightsError
 from everslide.model.geometry import TileIndex
+from everslide.model.pyramid.top import TopPlane
 from everslide.model.slide import Slide
-from everslide.model.top import TopPlane
 from everslide.server.encode import Pixels
 
 if TYPE_CHECKING:
-    from everslide.model.manner import Offer
-    from everslide.model.mini.reference import Reference
-    from everslide.model.watched import Watch
-    from everslide.model.window_model import WindowModel
-    from everslide.model.windows import Windows
+    from everslide.model.pyramid.window_model import WindowModel
+    from everslide.model.pyramid.window_trace import Watch
+    from everslide.model.pyramid.windows import Windows
+    from everslide.model.sampling_config import SamplingCapabilities
+    from everslide.model.style_reference import Reference
 
 ZOOMLDM = ("zoomldm-brca", "zoomldm-naip")
 MODELS = ("mini", "speckle", *ZOOMLDM)
 
 
 class TileStore(Protocol):
-    """Where a painter finds and keeps tiles, (256, 256, 3) uint8; what `everslide.model.painter` calls so too."""
+    """Where a painter finds and keeps tiles, (256, 256, 3) uint8; as for a `Painter`."""
 
     def get(self, tile: TileIndex) -> Pixels | None: ...
 
@@ -56,8 +56,8 @@ class Painters:
     """A model that is ready to paint any number of slides.
 
     top_scale: the coarsest scale that is painted; coarser ones are box means of it.
-    identity: hexadecimal; changes with whatever changes a pixel of a slide, see `everslide.model.painter.identity`.
-    steerable: whether a slide may have a reference. offer: the manners that a slide may choose from.
+    identity: hexadecimal; changes with whatever changes a pixel of a slide; see `identity` of the painter.
+    steerable: whether a slide may have a reference. capabilities: steps and guidance that a slide may choose.
     make: makes the painter of a slide, which keeps its tiles where it is told; below a picture where one is given, and
     like a reference where one is given. Raises SlideError where the model cannot do that.
     watched: the same, and it tells of every window that it paints; None where a model cannot be watched.
@@ -66,7 +66,7 @@ class Painters:
     top_scale: int
     identity: Callable[[Slide, TopPlane | None, Reference | None], str]
     steerable: bool
-    offer: Offer
+    capabilities: SamplingCapabilities
     make: Callable[[Slide, TileStore, TopPlane | None, Reference | None], TilePainter]
     watched: Callable[[Slide, TileStore, TopPlane | None, Reference | None, Watch], TilePainter] | None = None
 
@@ -91,10 +91,10 @@ def load_painters(
 
     paints: paints its windows, so that it is not loaded here. bare: the same, but remembers none.
     """
-    from everslide.model.painter import Painter, identity
-    from everslide.model.sketch import Sketch
-    from everslide.model.watched import WatchedWindows
-    from everslide.model.windows import LocalWindows
+    from everslide.model.pyramid.painter import Painter, identity
+    from everslide.model.pyramid.sketch import Sketch
+    from everslide.model.pyramid.window_trace import WatchedWindows
+    from everslide.model.pyramid.windows import LocalWindows
 
     brush = paints or LocalWindows(load_model(model, files))
     fresh = bare or brush
@@ -117,7 +117,7 @@ def load_painters(
         brush.scales,
         lambda slide, top, like: identity(slide, brush, top or sketch(slide, like), like),
         brush.steerable,
-        brush.offer,
+        brush.capabilities,
         make,
         watched=lambda slide, tiles, top, like, watch: make(slide, tiles, top, like, WatchedWindows(fresh, watch)),
     )
@@ -135,7 +135,7 @@ def load_model(model: str, files: ModelFiles | None = None) -> WindowModel:
 
         return load_windows(model, weights, parse_options(options))
     if model == "speckle":
-        from everslide.model.fake import SpeckleModel
+        from everslide.model.pyramid.fake_model import SpeckleModel
 
         return SpeckleModel()
     if weights is not None and weights.is_dir():

@@ -14,8 +14,8 @@ from PIL import Image
 
 from everslide.model.errors import ImageError
 from everslide.model.geometry import BASE_MPP, TILE_PX, mpp
-from everslide.model.picture import FORMATS, Limits, read_picture
-from everslide.model.top import ImageTop
+from everslide.model.image_io.user_picture import FORMATS, Limits, read_picture
+from everslide.model.pyramid.top import ImageTop
 from everslide.server.encode import PNG, Pixels, encode
 from everslide.server.errors import MalformedError
 from everslide.server.fields import number

@@ -117,7 +117,7 @@ class StopBody(BaseModel):
     """A place of a tour."""
 
     title: str = Field(max_length=200, json_schema_extra={"example": "A duct"})
-    text: str = Field("", max_length=5000, json_schema_extra={"example": "Look at the lumen."})
+    text: str = Field("", max_length=5000, json_schema_extra={"example": "Style at the lumen."})
     x: float = _shown("Of the view's centre, in 20x pixels.", 76000.5)
     y: float = _shown("Of the view's centre, in 20x pixels.", 51000)
     magnification: float = Field(ge=1e-6, le=80, json_schema_extra={"example": 10})

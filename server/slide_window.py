@@ -15,8 +15,8 @@ import numpy as np
 
 from everslide.model.errors import SlideError
 from everslide.model.geometry import TILE_PX, Rect
+from everslide.model.pyramid.wavelet import box_mean
 from everslide.model.slide import Slide
-from everslide.model.wavelet import box_mean
 from everslide.server.deepzoom import DeepZoom
 from everslide.server.encode import Pixels
 from everslide.server.errors import MalformedError, NotFoundError

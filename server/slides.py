@@ -13,10 +13,10 @@ from typing import Any
 
 from everslide.model.errors import EverslideError, SlideError
 from everslide.model.geometry import TILE_PX
-from everslide.model.manner import Manner
-from everslide.model.mini.reference import Reference, read_reference
+from everslide.model.pyramid.top import ImageTop, read_top
+from everslide.model.sampling_config import SamplingConfig
 from everslide.model.slide import Slide
-from everslide.model.top import ImageTop, read_top
+from everslide.model.style_reference import Reference, read_reference
 from everslide.server.errors import NotFoundError
 from everslide.server.hand_edited import decoded
 from everslide.server.painters import MODELS
@@ -26,7 +26,7 @@ ENDLESS_SEED = 11
 ENDLESS_EXTENT_PX = 2**31
 _SPEC = re.compile(r"(?P<name>[^:]*):(?P<seed>\d{1,20})(?::(?:(?P<w>\d{1,13})x(?P<h>\d{1,13})|(?P<un>unbounded)))?")
 _TABLE = re.compile(r"^[ \t]*\[\[\s*slide\b", re.MULTILINE)
-_FIELDS = {one.name: one.type for one in fields(Slide) if one.name != "manner"} | {
+_FIELDS = {one.name: one.type for one in fields(Slide) if one.name != "sampling"} | {
     "steps": "int",
     "guidance": "float",
     "title": "str",
@@ -163,7 +163,7 @@ def _entry(where: str, folder: Path, table: dict[str, Any], model: str) -> Entry
             )
     chosen = {name: values.pop(name) for name in ("steps", "guidance") if name in values}
     try:
-        values["manner"] = Manner(**chosen)
+        values["sampling"] = SamplingConfig(**chosen)
         reference = read_reference(folder / str(like)) if like is not None else None
         if parent is None:
             return Entry(Slide(**values), title, None, reference)

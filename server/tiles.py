@@ -19,7 +19,7 @@ from everslide.cache.single_flight import SingleFlight
 from everslide.cache.store import ByteStore, Key
 from everslide.model.errors import SlideError
 from everslide.model.geometry import TILE_PX, TileIndex
-from everslide.model.watched import Watch
+from everslide.model.pyramid.window_trace import Watch
 from everslide.server.deepzoom import DeepZoom, TileAddress
 from everslide.server.encode import PNG, Format, Pixels, encode, encoders_fingerprint, mark_of
 from everslide.server.errors import BusyError, GoneError

@@ -28,7 +28,7 @@ def tour_routes(service: TileService, documents: Documents, access: Access) -> B
     @routes.get("/api/slides/<slide>/tours")
     def every(slide: str) -> Response:
         """The tours of a slide. set_aside: what is stored and cannot be read, and why."""
-        kept = documents.look(KIND, name_of(slide), stored_tour)
+        kept = documents.style(KIND, name_of(slide), stored_tour)
         odd = [{"id": key, "why": why} for key, why in kept.odd.items()]
         return fresh_json({"tours": list(kept.sound.values()), **({"set_aside": odd} if odd else {})})
 

@@ -11,9 +11,9 @@ import numpy as np
 from everslide.cache.local_leases import LeaseBook
 from everslide.cache.store import ByteStore, Key
 from everslide.model.geometry import WindowGrid, WindowIndex
-from everslide.model.manner import Offer
-from everslide.model.subject import Subject
-from everslide.model.windows import Bands, Counts, Parent, Windows
+from everslide.model.pyramid.generation_context import GenerationContext
+from everslide.model.pyramid.windows import Bands, Counts, Parent, Windows
+from everslide.model.sampling_config import SamplingCapabilities
 
 _WAIT_SECONDS = 0.5
 
@@ -22,10 +22,10 @@ def _nothing() -> None:
     return
 
 
-def window_name(fingerprint: str, subject: Subject, window: WindowIndex, parent: Parent) -> str:
+def window_name(fingerprint: str, context: GenerationContext, window: WindowIndex, parent: Parent) -> str:
     """Names a window by all that it depends on."""
     below = hashlib.sha256(parent.tobytes()).hexdigest()[:24]
-    return f"window-1/{fingerprint}/{subject.key}/{window.s}/{window.col}_{window.row}/{below}"
+    return f"window-1/{fingerprint}/{context.key}/{window.s}/{window.col}_{window.row}/{below}"
 
 
 def bands_from(data: bytes, grid: WindowGrid) -> Bands:
@@ -67,13 +67,15 @@ class SharedWindows:
         return self._paints.steerable
 
     @property
-    def offer(self) -> Offer:
-        return self._paints.offer
+    def capabilities(self) -> SamplingCapabilities:
+        return self._paints.capabilities
 
-    def paint(self, subject: Subject, windows: Sequence[WindowIndex], parents: Sequence[Parent]) -> list[Bands]:
+    def paint(
+        self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
+    ) -> list[Bands]:
         """See `Windows.paint`."""
         names = [
-            window_name(self.fingerprint, subject, window, parent)
+            window_name(self.fingerprint, context, window, parent)
             for window, parent in zip(windows, parents, strict=True)
         ]
         found: dict[int, Bands] = {}
@@ -85,7 +87,7 @@ class SharedWindows:
             with ExitStack() as held:
                 mine = [i for i in missing if self._mine(names[i], i, found, held)]
                 if mine:
-                    bands = self._paints.paint(subject, [windows[i] for i in mine], [parents[i] for i in mine])
+                    bands = self._paints.paint(context, [windows[i] for i in mine], [parents[i] for i in mine])
                     for i, painted in zip(mine, bands, strict=True):
                         found[i] = painted
                         self._store.put(Key(names[i]), painted.tobytes())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import threading
 
-from everslide.model.windows import Counts
+from everslide.model.pyramid.windows import Counts
 
 _WORK = struct.Struct("<4Q")
 """Windows, network evaluations, batches, places."""

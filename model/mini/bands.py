@@ -40,19 +40,6 @@ def from_channels(channels: Floats, deviation: Floats) -> Floats:
     return channels.transpose(1, 2, 0).reshape(height, width, 3, 3) * deviation
 
 
-def smooth_bands(parent: Floats) -> Floats:
-    """Detail of the smooth surface through the parent's means, (H, W, RGB) -> (H, W, 3, RGB), in the parent's units.
-
-    Along a row the left half of a pixel lies (m[x+1] - m[x-1]) / 8 below its mean where a straight slope passes
-    through its neighbours. The network paints what differs from this: a child never shows the squares of its parent.
-    """
-    padded = np.pad(parent, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    h = (padded[1:-1, :-2] - padded[1:-1, 2:]) * np.float32(1 / 8)
-    v = (padded[:-2, 1:-1] - padded[2:, 1:-1]) * np.float32(1 / 8)
-    g = (padded[:-2, :-2] - padded[:-2, 2:] - padded[2:, :-2] + padded[2:, 2:]) * np.float32(1 / 64)
-    return np.stack([h, v, g], axis=-2).astype(np.float32)
-
-
 def parent_input(parent: NDArray[np.uint8]) -> Tensor:
     """[0, 255] uint8 (H, W, 3) -> [-1, 1] float32 (3, H, W)."""
     scaled = parent.astype(np.float32) / np.float32(127.5) - np.float32(1.0)

@@ -12,16 +12,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from everslide.model import noise as keyed
 from everslide.model.geometry import Rect, WindowIndex
-from everslide.model.manner import Offer
-from everslide.model.mini.bands import from_channels, parent_input, rotate_colours, smooth_bands, unrotate_colours
-from everslide.model.mini.network import DETAIL_CHANNELS, REFERENCE_CHANNELS
+from everslide.model.mini.bands import from_channels, parent_input, rotate_colours, unrotate_colours
+from everslide.model.mini.network import DETAIL_CHANNELS
 from everslide.model.mini.precision import fast_bfloat16
 from everslide.model.mini.sampler import STEPS, sample
 from everslide.model.mini.weights import Weights, load_weights
-from everslide.model.subject import Subject
-from everslide.model.window_model import PARENT_PX, WindowModel
+from everslide.model.pyramid import keyed_noise as keyed
+from everslide.model.pyramid.generation_context import GenerationContext
+from everslide.model.pyramid.wavelet import smooth_bands
+from everslide.model.pyramid.window_model import PARENT_PX, WindowModel
+from everslide.model.sampling_config import SamplingCapabilities
+from everslide.model.style_reference import REFERENCE_CHANNELS
 
 Floats = NDArray[np.float32]
 SHIPPED_WEIGHTS = Path(__file__).parent.parent / "weights" / "mini.safetensors"
@@ -45,19 +47,21 @@ class MiniModel(WindowModel):
         self.fingerprint = self._measure_fingerprint(weights.digest, threads)
 
     @property
-    def offer(self) -> Offer:
+    def capabilities(self) -> SamplingCapabilities:
         """See `WindowModel.offer`."""
-        return Offer(STEPS[0], STEPS, STRONGEST_GUIDANCE)
+        return SamplingCapabilities(STEPS[0], STEPS, STRONGEST_GUIDANCE)
 
-    def bands(self, subject: Subject, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> Floats:
+    def bands(self, context: GenerationContext, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> Floats:
         """See `WindowModel.bands`."""
-        return self.steps(subject, windows, parents)[-1]
+        return self.steps(context, windows, parents)[-1]
 
-    def steps(self, subject: Subject, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> list[Floats]:
+    def steps(
+        self, context: GenerationContext, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]
+    ) -> list[Floats]:
         """See `WindowModel.steps`."""
         s = windows[0].s
         given = torch.stack([parent_input(parent) for parent in parents])
-        drawn = self._sample(subject, windows, given)
+        drawn = self._sample(context, windows, given)
         return [self._all_bands(s, parents, channels.cpu().numpy()) for channels in drawn]
 
     def _all_bands(self, s: int, parents: NDArray[np.uint8], channels: Floats) -> Floats:
@@ -69,29 +73,29 @@ class MiniModel(WindowModel):
         return unrotate_colours(smooth + from_channels(channels, self._deviation[s]))
 
     @torch.inference_mode()
-    def _sample(self, subject: Subject, windows: Sequence[WindowIndex], parents: Tensor) -> list[Tensor]:
+    def _sample(self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Tensor) -> list[Tensor]:
         """Detail (B, 9, H, W) float32 at each step, given parents (B, 3, H, W) in [-1, 1]."""
-        count, manner = len(windows), subject.manner
+        count, sampling = len(windows), context.sampling
         assert count == self.batch and parents.shape[1:] == (3, PARENT_PX, PARENT_PX), parents.shape
         given = self._placed(parents)
         scale = torch.full((count,), windows[0].s, device=self._device)
-        reference = torch.from_numpy(_reference(subject, windows)).to(self._device)
+        reference = torch.from_numpy(_reference(context, windows)).to(self._device)
 
         def draw(z_t: Tensor, t: float, step: int) -> Tensor:
             now = torch.full((count,), t, device=self._device)
             noise = tuple(
-                self._placed(_noise(subject.seed, f"noise {step}", windows, channels, halvings))
+                self._placed(_noise(context.seed, f"noise {step}", windows, channels, halvings))
                 for halvings, channels in enumerate(self._network.config.noise)
             )
             out: Tensor = self._network(z_t, given, now, scale, noise, reference).float()
-            if manner.guided:  # Ho and Salimans, "Classifier-free diffusion guidance", 2022, Eq. 6, of drawn detail
+            if sampling.guided:  # Ho and Salimans, "Classifier-free diffusion guidance", 2022, Eq. 6, of drawn detail
                 plain: Tensor = self._network(z_t, given, now, scale, noise, torch.zeros_like(reference)).float()
-                out = plain + manner.guidance * (out - plain)  # their w + 1
+                out = plain + sampling.guidance * (out - plain)  # their w + 1
             return out
 
-        z_1 = _noise(subject.seed, "detail", windows, DETAIL_CHANNELS)
+        z_1 = _noise(context.seed, "detail", windows, DETAIL_CHANNELS)
         z_1 = z_1.to(self._device, memory_format=torch.channels_last)
-        return sample(draw, z_1, manner.steps or STEPS[0])
+        return sample(draw, z_1, sampling.steps or STEPS[0])
 
     def _placed(self, tensor: Tensor) -> Tensor:
         """On the network's device, in its numbers."""
@@ -101,7 +105,7 @@ class MiniModel(WindowModel):
         """Hash of everything that may change a bit: weights, device, library, and a probe's own output."""
         rng = np.random.Generator(np.random.Philox(1))
         parents = torch.from_numpy(rng.random((self.batch, 3, PARENT_PX, PARENT_PX), np.float32))
-        probe = self._sample(Subject(1), [WindowIndex(0, 0, 0)] * self.batch, parents)[-1].cpu().numpy()
+        probe = self._sample(GenerationContext(1), [WindowIndex(0, 0, 0)] * self.batch, parents)[-1].cpu().numpy()
         capability = torch.backends.cpu.get_cpu_capability()
         device = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else f"cpu {capability}"
         facts = [FORMAT, digest, device, torch.__version__, threads, self.batch, str(self._dtype)]
@@ -118,11 +122,11 @@ def _noise(seed: int, stream: str, windows: Sequence[WindowIndex], channels: int
     )
 
 
-def _reference(subject: Subject, windows: Sequence[WindowIndex]) -> Floats:
+def _reference(context: GenerationContext, windows: Sequence[WindowIndex]) -> Floats:
     """Embeddings (B, 64) of what the windows shall look like, zero where nothing is said."""
-    if subject.reference is None:
+    if context.reference is None:
         return np.zeros((len(windows), REFERENCE_CHANNELS), np.float32)
-    return np.stack([subject.reference.embedding(window.rect, window.s) for window in windows])
+    return np.stack([context.reference.embedding(window.rect, window.s) for window in windows])
 
 
 def load_mini(path: Path | None = None, *, threads: int | None = None) -> MiniModel:

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from everslide.model.style_reference import REFERENCE_CHANNELS
+
 DETAIL_CHANNELS = 9
 PARENT_CHANNELS = 3
-REFERENCE_CHANNELS = 64
-"""Length of the embedding of a reference."""
 FOLD = 2
 """Pixels of the parent plane are folded 2x2 into channels before the first convolution."""
 

@@ -102,20 +102,20 @@ def whole(grey: Tensor) -> Tensor:
 
 
 def merge(parent: Tensor, bands: Tensor) -> Tensor:
-    """(B, 3, H, W) and bands (B, 3, 3, H, W) -> (B, 3, 2H, 2W); see `everslide.model.wavelet.merge`."""
+    """(B, 3, H, W) and bands (B, 3, 3, H, W) -> (B, 3, 2H, 2W); see `everslide.model.pyramid.wavelet.merge`."""
     h, v, g = bands.unbind(1)
     quads = torch.stack([parent + h + v + g, parent - h + v - g, parent + h - v - g, parent - h - v + g], 2)
     return F.pixel_shuffle(quads.flatten(1, 2), 2)
 
 
 def details(child: Tensor) -> Tensor:
-    """(B, 3, 2H, 2W) -> bands (B, 3, 3, H, W); see `everslide.model.wavelet.details`."""
+    """(B, 3, 2H, 2W) -> bands (B, 3, 3, H, W); see `everslide.model.pyramid.wavelet.details`."""
     a, b, c, d = torch.unflatten(F.pixel_unshuffle(child, 2), 1, (3, 4)).unbind(2)
     return torch.stack([a - b + c - d, a + b - c - d, a - b - c + d], 1) * 0.25
 
 
 def smooth_bands(parent: Tensor) -> Tensor:
-    """(B, 3, H, W) -> bands (B, 3, 3, H, W); see `everslide.model.mini.bands.smooth_bands`."""
+    """(B, 3, H, W) -> bands (B, 3, 3, H, W); see `everslide.model.pyramid.wavelet.smooth_bands`."""
     padded = F.pad(parent, (1, 1, 1, 1), mode="replicate")
     h = (padded[:, :, 1:-1, :-2] - padded[:, :, 1:-1, 2:]) / 8
     v = (padded[:, :, :-2, 1:-1] - padded[:, :, 2:, 1:-1]) / 8

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from everslide.model.errors import DataError
-from everslide.model.mini.encoder import PATCH_PX, PatchEncoder
-from everslide.model.mini.looking import mean_embedding, tissue_squares
-from everslide.model.mini.network import REFERENCE_CHANNELS
+from everslide.model.mini.patch_encoder import PATCH_PX, PatchEncoder
+from everslide.model.mini.style_extraction import mean_embedding, tissue_squares
 from everslide.model.stain import jitter_stain, optical_density
+from everslide.model.style_reference import REFERENCE_CHANNELS
 from everslide.model.training.prepare import Prepared, Split, plane, read_index
 
 Pixels = NDArray[np.uint8]

@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from everslide.model.errors import DataError
 from everslide.model.geometry import mpp
-from everslide.model.sources import SourceImage, find_sources, read_at
+from everslide.model.image_io.source_image import SourceImage, find_sources, read_at
+from everslide.model.pyramid.wavelet import box_mean
 from everslide.model.training.scenes import Section, compose, cut_sections
-from everslide.model.wavelet import box_mean
 
 Pixels = NDArray[np.uint8]
 Split = Literal["train", "validation", "held-out"]
@@ -150,3 +150,12 @@ def write_pyramid(folder: Path, pixels: Pixels, finest: int) -> dict[int, Pixels
         high, wide = (side // 2 * 2 for side in pixels.shape[:2])
         pixels = box_mean(pixels[:high, :wide])
     return planes
+
+
+def real_plane(folder: Path, image: Prepared, s: int) -> Pixels:
+    """Plane s of a prepared image, a box mean of its coarsest plane where s lies above it."""
+    pixels = np.array(plane(folder, image, min(s, image.coarsest)))
+    for _ in range(image.coarsest, s):
+        high, wide = (side // 2 * 2 for side in pixels.shape[:2])
+        pixels = box_mean(pixels[:high, :wide])
+    return pixels

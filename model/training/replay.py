@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model.geometry import TOP_SCALE
-from everslide.model.sketch import Sketch
+from everslide.model.pyramid.sketch import Sketch
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density
 from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, TISSUE_DENSITY, Tissue, turned

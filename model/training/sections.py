@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model.errors import DataError
-from everslide.model.evaluate import real_plane
 from everslide.model.geometry import TOP_SCALE
 from everslide.model.stain import optical_density
-from everslide.model.training.prepare import read_index
+from everslide.model.training.prepare import read_index, real_plane
 
 Pixels = NDArray[np.uint8]
 COLOURS = 5

@@ -25,18 +25,19 @@ from torch.utils.data import DataLoader
 
 from everslide.model.errors import DataError, EverslideError
 from everslide.model.geometry import TOP_SCALE
-from everslide.model.mini.encoder import load_encoder
-from everslide.model.mini.network import REFERENCE_CHANNELS, DetailUNet, NetworkConfig
+from everslide.model.mini.network import DetailUNet, NetworkConfig
+from everslide.model.mini.patch_encoder import load_encoder
 from everslide.model.mini.precision import autocast
 from everslide.model.mini.weights import Weights, load_weights, save_weights
+from everslide.model.style_reference import REFERENCE_CHANNELS
 from everslide.model.training.chain import Brush, paint_chains
-from everslide.model.training.features import Features
 from everslide.model.training.loss import energy_distance, energy_score
 from everslide.model.training.parts import load_parts, moments, save_parts
+from everslide.model.training.perceptual_features import Features
 from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, Batch, Batches, Tissue
+from everslide.model.training.progress_sheet import draw_progress
 from everslide.model.training.replay import ReplayBuffer, alike
 from everslide.model.training.run import Run, follow
-from everslide.model.training.sheet import draw_progress
 
 log = logging.getLogger(__name__)
 OBJECTIVE = "energy score 3"

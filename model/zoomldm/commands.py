@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from everslide.model.speaking import speaking
+from everslide.model.cli_errors import speaking
 from everslide.model.zoomldm.training_commands import zoomldm
 
 if TYPE_CHECKING:
@@ -147,12 +147,12 @@ def large(
 
     With the published checkpoints, 16 patches a side are 4096 x 4096 px below a context of 1.25x.
     """
-    from everslide.model.zoomldm.studio import Manner, make_settings, paint_large
+    from everslide.model.zoomldm.studio import JointSampling, make_settings, paint_large
 
     with speaking():
         compute = _compute(device, batch, precision)
-        manner = Manner(make_settings(algorithm, steps), operator, seams, seed, compute)
-        click.echo(paint_large(weights, embeddings, side, manner, out))
+        sampling = JointSampling(make_settings(algorithm, steps), operator, seams, seed, compute)
+        click.echo(paint_large(weights, embeddings, side, sampling, out))
 
 
 @click.command()
@@ -206,7 +206,7 @@ def superres(
     """Enlarge IMAGE from one magnification to another: mini octave by octave, zoomldm by Algorithm S1 (S4.1)."""
     from everslide.model.errors import ImageError
     from everslide.model.zoomldm.scales import parse_scale
-    from everslide.model.zoomldm.studio import Manner, enlarge_with_mini, enlarge_with_zoomldm, make_settings
+    from everslide.model.zoomldm.studio import JointSampling, enlarge_with_mini, enlarge_with_zoomldm, make_settings
 
     with speaking():
         scale_from, scale_to = parse_scale(start), parse_scale(stop)
@@ -220,9 +220,11 @@ def superres(
             raise ImageError("--model zoomldm: expected --weights FOLDER with weights.ckpt and config.yaml")
         else:
             compute = _compute(device, batch, precision)
-            manner = Manner(make_settings(algorithm, steps), operator, seams, seed, compute)
+            sampling = JointSampling(make_settings(algorithm, steps), operator, seams, seed, compute)
             click.echo(
-                enlarge_with_zoomldm(weights, image, scale_from, scale_to, mode, embeddings, invert_steps, manner, out)
+                enlarge_with_zoomldm(
+                    weights, image, scale_from, scale_to, mode, embeddings, invert_steps, sampling, out
+                )
             )
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from everslide.model.errors import ImageError
 from everslide.model.geometry import Rect, WindowIndex
-from everslide.model.noise import normals_anywhere
+from everslide.model.pyramid.keyed_noise import normals_anywhere
 from everslide.model.zoomldm.cdm import CDM
 from everslide.model.zoomldm.cdm_sampling import STEPS, check_match, sample_conditions
 from everslide.model.zoomldm.encoders import Encoder

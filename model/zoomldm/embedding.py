@@ -18,11 +18,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from everslide.model.errors import ImageError
+from everslide.model.evaluation.image_statistics import tissue_share
 from everslide.model.geometry import Rect
-from everslide.model.measures import tissue_share
-from everslide.model.picture import read_rgb
-from everslide.model.sources import SLIDE_SUFFIXES
-from everslide.model.wavelet import box_mean
+from everslide.model.image_io.source_image import SLIDE_SUFFIXES
+from everslide.model.image_io.user_picture import read_rgb
+from everslide.model.pyramid.wavelet import box_mean
 from everslide.model.zoomldm.compute import Compute, in_batches
 from everslide.model.zoomldm.encoders import PATCH_PX, Encoder
 from everslide.model.zoomldm.kept import Kept

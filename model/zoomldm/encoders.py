@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from everslide.model.errors import ImageError, WeightsError
-from everslide.model.measures import patch_numbers
-from everslide.model.mini.encoder import load_encoder as load_patch_encoder
+from everslide.model.evaluation.image_statistics import patch_numbers
+from everslide.model.mini.patch_encoder import load_encoder as load_patch_encoder
 from everslide.model.zoomldm.checkpoint import check_names, read_tensors
 from everslide.model.zoomldm.vit import VisionTransformer, ViTConfig
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from everslide.model.errors import ImageError
+from everslide.model.evaluation.image_statistics import tissue_share
 from everslide.model.geometry import Rect
-from everslide.model.measures import tissue_share
 from everslide.model.zoomldm.compute import Compute, in_batches
 from everslide.model.zoomldm.embedding import open_plane
 from everslide.model.zoomldm.joint import noised

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from everslide.model.errors import SlideError
 from everslide.model.geometry import Rect, WindowIndex, tiles_touching
-from everslide.model.subject import Subject
-from everslide.model.top import TopPlane
-from everslide.model.wavelet import details
+from everslide.model.pyramid.generation_context import GenerationContext
+from everslide.model.pyramid.top import TopPlane
+from everslide.model.pyramid.wavelet import details
 from everslide.model.zoomldm.conditions import Conditions, ParentConditions
 from everslide.model.zoomldm.joint import S2
 from everslide.model.zoomldm.latents import to_grey_levels, to_image
@@ -60,34 +60,34 @@ class JointWindows(ZoomLDMWindows):
 
     @torch.inference_mode()
     def bands(
-        self, subject: Subject, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]
+        self, context: GenerationContext, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]
     ) -> NDArray[np.float32]:
         """See `WindowModel.bands`. Raises SlideError for a scale that the checkpoint does not know."""
         self._check(windows)
-        paths = self.plane(subject).trajectories(windows)
+        paths = self.plane(context).trajectories(windows)
         latents = torch.stack([paths[window].last for window in windows])  # (batch, 3, h, w), always as many
         image = back_project(self.model.decode(latents), to_image(self.model, parents))
         return np.stack([details(levels) for levels in to_grey_levels(image)])
 
-    def plane(self, subject: Subject) -> JointPlane:
+    def plane(self, context: GenerationContext) -> JointPlane:
         """The paths of a slide. Raises SlideError where its topmost plane is not at hand."""
-        if subject.top is None:
+        if context.top is None:
             raise SlideError(
                 f"{self.name}, preset joint: paints from the slide's topmost plane, in the server's process"
             )
-        if subject.key not in self._planes:
-            top = subject.top.plane
+        if context.key not in self._planes:
+            top = context.top.plane
             settings = self._preset.settings
             if not self._conditions.guided:
                 settings = replace(settings, w=0.0)
-            self._planes[subject.key] = JointPlane(
+            self._planes[context.key] = JointPlane(
                 self.model, settings, make_operator(self._preset.operator, 2), self._conditions, self.grid,
-                subject.seed, top.s - 1, self.batch, lambda window: self._shown(top, window),
+                context.seed, top.s - 1, self.batch, lambda window: self._shown(top, window),
             )  # fmt: skip
             while len(self._planes) > SLIDES:
                 self._planes.popitem(last=False)
-        self._planes.move_to_end(subject.key)
-        return self._planes[subject.key]
+        self._planes.move_to_end(context.key)
+        return self._planes[context.key]
 
     def _shown(self, top: TopPlane, window: WindowIndex) -> Tensor:
         """What the topmost plane shows of a window, (3, h / 2, w / 2) in [-1, 1]."""

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from everslide.model import noise as keyed
 from everslide.model.errors import WeightsError
 from everslide.model.geometry import Rect, WindowGrid, WindowIndex
+from everslide.model.pyramid import keyed_noise as keyed
 from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 OVERLAP = 4

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from everslide.model.geometry import Rect, WindowGrid, WindowIndex, windows_touching
-from everslide.model.painter import tent
+from everslide.model.pyramid.painter import tent
 from everslide.model.zoomldm.conditions import Conditions
 from everslide.model.zoomldm.joint import JointSettings, advance, correct, limit, predict
 from everslide.model.zoomldm.latents import window_noise

@@ -20,9 +20,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from everslide.model.errors import DataError
-from everslide.model.measures import all_patches
-from everslide.model.picture import read_rgb
-from everslide.model.similarity import Memorisation, frechet_distance, memorisation, psnr, ssim
+from everslide.model.evaluation.image_statistics import all_patches
+from everslide.model.evaluation.similarity import Memorisation, frechet_distance, memorisation, psnr, ssim
+from everslide.model.image_io.user_picture import read_rgb
 from everslide.model.zoomldm.compute import Compute, in_batches
 from everslide.model.zoomldm.encoders import Encoder
 from everslide.model.zoomldm.kept import Kept

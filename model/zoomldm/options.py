@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from everslide.model.errors import SlideError, WeightsError
-from everslide.model.picture import read_rgb
+from everslide.model.image_io.user_picture import read_rgb
 from everslide.model.zoomldm.compute import choose_device
 from everslide.model.zoomldm.conditions import (
     CDMConditions,

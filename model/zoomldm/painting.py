@@ -21,9 +21,9 @@ from torch import Tensor
 
 from everslide.model.errors import SlideError
 from everslide.model.geometry import WindowIndex
-from everslide.model.subject import Subject
-from everslide.model.wavelet import details
-from everslide.model.window_model import WindowModel
+from everslide.model.pyramid.generation_context import GenerationContext
+from everslide.model.pyramid.wavelet import details
+from everslide.model.pyramid.window_model import WindowModel
 from everslide.model.zoomldm.conditions import Conditions
 from everslide.model.zoomldm.joint import S2, JointSettings, advance, correct, noised, predict, with_clean
 from everslide.model.zoomldm.latents import to_grey_levels, to_image, window_grid, window_noise
@@ -123,17 +123,17 @@ class ZoomLDMWindows(WindowModel):
 
     @torch.inference_mode()
     def bands(
-        self, subject: Subject, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]
+        self, context: GenerationContext, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]
     ) -> NDArray[np.float32]:
         """See `WindowModel.bands`. Raises SlideError for a scale that the checkpoint does not know."""
         self._check(windows)
         # one by one, since a condition's last bits would depend on its companions in the batch
         c = torch.cat(
-            [self._conditions.of(subject.seed, windows[i : i + 1], parents[i : i + 1]) for i in range(self.batch)]
+            [self._conditions.of(context.seed, windows[i : i + 1], parents[i : i + 1]) for i in range(self.batch)]
         )
 
         def noise(stream: str) -> Tensor:
-            return window_noise(self.model, subject.seed, f"paint {stream}", windows)
+            return window_noise(self.model, context.seed, f"paint {stream}", windows)
 
         image = paint(self.model, self._preset, to_image(self.model, parents), c, self._conditions.guided, noise)
         return np.stack([details(levels) for levels in to_grey_levels(image)])

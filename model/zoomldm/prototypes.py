@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from everslide.model.errors import WeightsError
 from everslide.model.geometry import Rect
-from everslide.model.noise import normals_anywhere
+from everslide.model.pyramid.keyed_noise import normals_anywhere
 from everslide.model.zoomldm.cdm import CDM
 from everslide.model.zoomldm.cdm_sampling import STEPS, check_match, sample_conditions
 from everslide.model.zoomldm.zoomldm import ZoomLDM

@@ -16,14 +16,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from everslide.model.errors import ImageError
-from everslide.model.evaluate import MemoryTiles, field_of
+from everslide.model.evaluation.fields import MemoryTiles, field_of
 from everslide.model.geometry import TILE_PX, Rect
+from everslide.model.image_io.user_picture import read_rgb
 from everslide.model.mini.model import load_mini
 from everslide.model.mini.weights import load_weights
-from everslide.model.painter import Painter
-from everslide.model.picture import read_rgb
+from everslide.model.pyramid.painter import Painter
+from everslide.model.pyramid.top import ImageTop
 from everslide.model.slide import Slide
-from everslide.model.top import ImageTop
 from everslide.model.zoomldm.checkpoint import is_cdm
 from everslide.model.zoomldm.compute import Compute, in_batches
 from everslide.model.zoomldm.conditions import CDMConditions, Conditions, GridConditions, NoCondition
@@ -50,7 +50,7 @@ LARGEST_SIDE = 16
 
 
 @dataclass(frozen=True)
-class Manner:
+class JointSampling:
     """How large images are sampled. seams: run the seam pass; seed: of all noise; compute: where and how."""
 
     settings: JointSettings
@@ -118,12 +118,12 @@ def sample_images(
                 bar.update(len(part))
 
 
-def paint_large(weights: Path, embeddings: Path | None, side: int | None, manner: Manner, out: Path) -> str:
+def paint_large(weights: Path, embeddings: Path | None, side: int | None, sampling: JointSampling, out: Path) -> str:
     """Write one image of the finest scale, side x side patches, by joint sampling below one context; tells its size.
 
     side: by default as many as the paper has, or as the checkpoint has scales for.
     """
-    model = load(weights, manner.compute)
+    model = load(weights, sampling.compute)
     side = side or min(LARGEST_SIDE, 2 ** (model.magnifications - 1))
     context = (side - 1).bit_length()
     if 2**context != side or context >= model.magnifications:
@@ -132,22 +132,31 @@ def paint_large(weights: Path, embeddings: Path | None, side: int | None, manner
     if u is not None and u.shape[1:] != (side, side):
         raise ImageError(f"{embeddings}: expected {side} x {side} embeddings, found {tuple(u.shape[1:])}")
     if u is None:
-        manner = replace(manner, settings=replace(manner.settings, w=0.0))  # nothing to guide by
-    facts = ("large", model.digest, manner.settings, manner.operator, manner.seed, side, _bytes(u), str(manner.compute))
+        sampling = replace(sampling, settings=replace(sampling.settings, w=0.0))  # nothing to guide by
+    facts = (
+        "large",
+        model.digest,
+        sampling.settings,
+        sampling.operator,
+        sampling.seed,
+        side,
+        _bytes(u),
+        str(sampling.compute),
+    )
     with Kept(out, facts) as kept, torch.inference_mode():
         c = model.unconditional(side**2) if u is None else _each(model, u)
         c_context = model.unconditional(1) if u is None else model.condition(u[None], context)
-        above, layout = Layout(context, 1, 1).noise(model, manner.seed), Layout(0, side, side)
+        above, layout = Layout(context, 1, 1).noise(model, sampling.seed), Layout(0, side, side)
 
         def guides() -> Tensor:
-            found, _ = context_guides(model, c_context, manner.settings, lambda stream: above(stream, [0]))
+            found, _ = context_guides(model, c_context, sampling.settings, lambda stream: above(stream, [0]))
             return torch.cat(found)
 
         shown = [guide[None] for guide in kept.once("context", model.device, guides)]
-        noise = layout.noise(model, manner.seed)
-        batch = manner.compute.batch
-        z = sample_details(model, shown, c, layout, manner.settings, manner.operator, noise, batch, kept)
-        return _finish(model, z, u, layout, manner, out, kept)
+        noise = layout.noise(model, sampling.seed)
+        batch = sampling.compute.batch
+        z = sample_details(model, shown, c, layout, sampling.settings, sampling.operator, noise, batch, kept)
+        return _finish(model, z, u, layout, sampling, out, kept)
 
 
 def invert_image(
@@ -187,35 +196,35 @@ def enlarge_with_mini(weights: Path | None, image: Path, s_from: int, s_to: int,
 
 def enlarge_with_zoomldm(
     weights: Path, image: Path, start: Scale, stop: Scale, mode: Mode, embeddings: Path | None, invert_steps: int,
-    manner: Manner, out: Path,
+    sampling: JointSampling, out: Path,
 ) -> str:  # fmt: skip
     """Below the picture (supplement, S4.1), in one go from scale to scale; tells the size."""
-    model = load(weights, manner.compute)
+    model = load(weights, sampling.compute)
     s_from, s_to = check_scale(model.config, start), check_scale(model.config, stop)
     pixels, factor = _picture(model, image), 2 ** (s_from - s_to)
     layout = Layout(s_to, *(length // model.config.image_px * factor for length in pixels.shape[2:]))
     given = _given_embeddings(model, embeddings, layout) if mode == "gt" else None
     if mode == "uncond":
-        manner = replace(manner, settings=replace(manner.settings, w=0.0))  # nothing to guide by
+        sampling = replace(sampling, settings=replace(sampling.settings, w=0.0))  # nothing to guide by
     facts = (
-        "superres", model.digest, _bytes(pixels), s_from, s_to, mode, invert_steps, _bytes(given), manner.settings,
-        manner.operator, manner.seed, str(manner.compute),
+        "superres", model.digest, _bytes(pixels), s_from, s_to, mode, invert_steps, _bytes(given), sampling.settings,
+        sampling.operator, sampling.seed, str(sampling.compute),
     )  # fmt: skip
     with Kept(out, facts) as kept:
         u = given
         if mode == "infer":
             inversion = InversionSettings(steps=invert_steps)
-            found = infer_embeddings(model, pixels, s_from, inversion, manner.seed, manner.compute.batch, kept)
+            found = infer_embeddings(model, pixels, s_from, inversion, sampling.seed, sampling.compute.batch, kept)
             each = 2**s_from // grid_side(s_from)
             u = found.repeat_interleave(each, 1).repeat_interleave(each, 2)
         with torch.inference_mode():
             c = model.unconditional(layout.count)
             if u is not None:
                 grid = GridConditions(model, u)
-                c = torch.cat([grid.of(manner.seed, [layout.window(model, n)], None) for n in range(layout.count)])
-        noise, batch = layout.noise(model, manner.seed), manner.compute.batch
-        z = sample_details(model, [pixels], c, layout, manner.settings, manner.operator, noise, batch, kept)
-        return _finish(model, z, u, layout, replace(manner, seams=manner.seams and s_to == 0), out, kept)
+                c = torch.cat([grid.of(sampling.seed, [layout.window(model, n)], None) for n in range(layout.count)])
+        noise, batch = layout.noise(model, sampling.seed), sampling.compute.batch
+        z = sample_details(model, [pixels], c, layout, sampling.settings, sampling.operator, noise, batch, kept)
+        return _finish(model, z, u, layout, replace(sampling, seams=sampling.seams and s_to == 0), out, kept)
 
 
 def save(pixels: NDArray[np.uint8], path: Path) -> str:
@@ -235,12 +244,14 @@ def load(weights: Path, compute: Compute) -> ZoomLDM:
 
 
 @torch.inference_mode()
-def _finish(model: ZoomLDM, z: Tensor, u: Tensor | None, layout: Layout, manner: Manner, out: Path, kept: Kept) -> str:
+def _finish(
+    model: ZoomLDM, z: Tensor, u: Tensor | None, layout: Layout, sampling: JointSampling, out: Path, kept: Kept
+) -> str:
     """Seam pass, decoding, saving."""
-    step, batch = model.latent_side // 4, manner.compute.batch
-    if manner.seams:
+    step, batch = model.latent_side // 4, sampling.compute.batch
+    if sampling.seams:
         settings = SeamSettings(step=step, w=0.0 if u is None else SeamSettings.w)
-        z = join_seams(model, z, u, settings, layout.noise(model, manner.seed), batch, kept)
+        z = join_seams(model, z, u, settings, layout.noise(model, sampling.seed), batch, kept)
     decoded = decode_large(model, z, step, batch)
     return save((decoded * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy(), out)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from everslide.model.speaking import speaking
+from everslide.model.cli_errors import speaking
 
 if TYPE_CHECKING:
     from everslide.model.zoomldm.compute import Precision

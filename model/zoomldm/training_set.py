@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from everslide.model.errors import DataError
+from everslide.model.evaluation.image_statistics import tissue_share
 from everslide.model.geometry import Rect
-from everslide.model.measures import tissue_share
 from everslide.model.zoomldm.compute import Compute, in_batches
 from everslide.model.zoomldm.embedding import Plane, open_plane
 from everslide.model.zoomldm.encoders import Encoder

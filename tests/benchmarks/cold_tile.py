@@ -16,10 +16,10 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from everslide.model.evaluate import MemoryTiles
-from everslide.model.fake import SpeckleModel
+from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex
-from everslide.model.painter import Painter
+from everslide.model.pyramid.fake_model import SpeckleModel
+from everslide.model.pyramid.painter import Painter
 from everslide.model.slide import Slide
 from tests.server.processes import fetch, serving
 

@@ -17,11 +17,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from everslide.model.evaluate import MemoryTiles
+from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex
-from everslide.model.painter import Painter
+from everslide.model.pyramid.painter import Painter
+from everslide.model.pyramid.top import ImageTop
 from everslide.model.slide import Slide
-from everslide.model.top import ImageTop
 from everslide.model.zoomldm.checkpoint import random_networks
 from everslide.model.zoomldm.conditions import FieldConditions
 from everslide.model.zoomldm.config import BRCA

@@ -16,16 +16,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.evaluate import MemoryTiles, field_of
+from everslide.model.evaluation.fields import MemoryTiles, field_of
 from everslide.model.geometry import TOP_SCALE, Rect, mpp
-from everslide.model.mini.encoder import PATCH_PX, PatchEncoder, load_encoder
-from everslide.model.mini.looking import look_of
 from everslide.model.mini.model import SHIPPED_WEIGHTS, MiniModel, load_mini
-from everslide.model.mini.reference import Reference
-from everslide.model.painter import Painter
-from everslide.model.sketch import Sketch
+from everslide.model.mini.patch_encoder import PATCH_PX, PatchEncoder, load_encoder
+from everslide.model.mini.style_extraction import look_of
+from everslide.model.pyramid.painter import Painter
+from everslide.model.pyramid.sketch import Sketch
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density
+from everslide.model.style_reference import Reference
 from everslide.model.training.prepare import plane, read_index
 
 Pixels = NDArray[np.uint8]

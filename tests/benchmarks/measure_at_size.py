@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from everslide.model.similarity import frechet_distance, memorisation
+from everslide.model.evaluation.similarity import frechet_distance, memorisation
 
 
 def main(images: int, channels: int) -> None:

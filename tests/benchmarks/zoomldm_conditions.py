@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from everslide.model.evaluate import MemoryTiles, field_of
+from everslide.model.evaluation.fields import MemoryTiles, field_of
 from everslide.model.geometry import Rect, WindowGrid, WindowIndex
-from everslide.model.painter import Painter
+from everslide.model.pyramid.painter import Painter
+from everslide.model.pyramid.top import ImageTop
 from everslide.model.slide import Slide
-from everslide.model.top import ImageTop
 from everslide.model.zoomldm.conditions import (
     CDMConditions,
     Conditions,

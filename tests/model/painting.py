@@ -8,14 +8,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.evaluate import MemoryTiles
-from everslide.model.fake import SpeckleModel
+from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TILE_PX, TOP_SCALE, TileIndex, WindowIndex
-from everslide.model.painter import Painter, TileStore
-from everslide.model.sketch import Sketch
+from everslide.model.pyramid.fake_model import SpeckleModel
+from everslide.model.pyramid.generation_context import GenerationContext
+from everslide.model.pyramid.painter import Painter, TileStore
+from everslide.model.pyramid.sketch import Sketch
+from everslide.model.pyramid.top import TopPlane
 from everslide.model.slide import Slide
-from everslide.model.subject import Subject
-from everslide.model.top import TopPlane
 
 Pixels = NDArray[np.uint8]
 DEMO = Slide("demo", 5)
@@ -41,11 +41,11 @@ class SlowSpeckle(SpeckleModel):
         super().__init__(batch)
         self.batches: list[tuple[int, tuple[int, ...]]] = []
 
-    def bands(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> NDArray[np.float32]:
+    def bands(self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Pixels) -> NDArray[np.float32]:
         """See `WindowModel.bands`."""
         assert len(windows) == self.batch and parents.shape == (self.batch, 160, 160, 3) and parents.dtype == np.uint8
         self.batches.append((windows[0].s, parents.shape))
-        return super().bands(subject, windows, parents)
+        return super().bands(context, windows, parents)
 
 
 def speckle(

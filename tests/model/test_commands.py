@@ -12,9 +12,9 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from everslide.model import evaluate as evaluation
 from everslide.model.commands import COMMANDS, evaluate, prepare, sheet, train
-from everslide.model.mini.encoder import EncoderConfig, PatchEncoder, load_encoder, save_encoder
+from everslide.model.evaluation import fields as evaluation
+from everslide.model.mini.patch_encoder import EncoderConfig, PatchEncoder, load_encoder, save_encoder
 from everslide.model.mini.weights import load_weights, save_weights
 from tests.model.networks import TINY, tiny_weights
 from tests.model.pictures import tissue, write_images
@@ -87,7 +87,9 @@ def test_train(prepared: Path, weights: Path, tmp_path: Path) -> None:
 
 
 def test_train_an_encoder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("everslide.model.training.encoder_training.EncoderConfig", lambda: EncoderConfig((4, 6), 8))
+    monkeypatch.setattr(
+        "everslide.model.training.patch_encoder_training.EncoderConfig", lambda: EncoderConfig((4, 6), 8)
+    )
     result = run(train, prepared, "--run", tmp_path / "run", "--minutes", 0.02, "--encoder")
     assert result.exit_code == 0, result.output
     assert load_encoder(tmp_path / "run" / "encoder.safetensors").config == EncoderConfig((4, 6), 8)

@@ -8,22 +8,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from everslide.model import noise, painter, sketch
-from everslide.model.fake import SpeckleModel
 from everslide.model.geometry import WindowGrid
-from everslide.model.manner import Manner
-from everslide.model.mini.reference import COLOURS, Look, Reference
-from everslide.model.painter import Painter, identity
-from everslide.model.sketch import Sketch
+from everslide.model.pyramid import keyed_noise as noise
+from everslide.model.pyramid import painter, sketch
+from everslide.model.pyramid.fake_model import SpeckleModel
+from everslide.model.pyramid.painter import Painter, identity
+from everslide.model.pyramid.sketch import Sketch
+from everslide.model.pyramid.top import ImageTop
+from everslide.model.pyramid.windows import LocalWindows
+from everslide.model.sampling_config import SamplingConfig
 from everslide.model.slide import Slide
-from everslide.model.top import ImageTop
-from everslide.model.windows import LocalWindows
+from everslide.model.style_reference import COLOURS, Reference, Style
 from tests.model.painting import ForgetfulTiles
 from tests.model.pictures import tissue
 
 SLIDE = Slide("a", 1)
 PICTURE = tissue(64, 64)
-LOOK = Look(np.zeros(64, np.float32), np.full((COLOURS, 3), 150, np.float32))
+LOOK = Style(np.zeros(64, np.float32), np.full((COLOURS, 3), 150, np.float32))
 
 
 class Other(SpeckleModel):
@@ -49,8 +50,8 @@ CHANGES: dict[str, Callable[[], str]] = {
     "seed": lambda: of(replace(SLIDE, seed=2)),
     "width": lambda: of(replace(SLIDE, width_px=4096)),
     "without an end": lambda: of(replace(SLIDE, width_px=2**31, height_px=2**31, unbounded=True)),
-    "steps": lambda: of(replace(SLIDE, manner=Manner(2))),
-    "guidance": lambda: of(replace(SLIDE, manner=Manner(guidance=2))),
+    "steps": lambda: of(replace(SLIDE, sampling=SamplingConfig(2))),
+    "guidance": lambda: of(replace(SLIDE, sampling=SamplingConfig(guidance=2))),
     "weights, library or device": lambda: of(model=Other()),
     "grid of windows": lambda: of(model=Coarser()),
     "picture": lambda: of(top=ImageTop(PICTURE, 3)),

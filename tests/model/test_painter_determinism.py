@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from everslide.model import painter as module
-from everslide.model.evaluate import MemoryTiles
+from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex
-from everslide.model.painter import Painter
-from everslide.model.sketch import Sketch
+from everslide.model.pyramid import painter as module
+from everslide.model.pyramid.painter import Painter
+from everslide.model.pyramid.sketch import Sketch
 from everslide.model.slide import Slide
 from tests.model.painting import DEMO, ENDLESS, ForgetfulTiles, SlowSpeckle, speckle, tile_at
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from everslide.model.evaluate import MemoryTiles, field_of
-from everslide.model.fake import SpeckleModel
+from everslide.model.evaluation.fields import MemoryTiles, field_of
 from everslide.model.geometry import Rect, WindowIndex
-from everslide.model.painter import Painter
+from everslide.model.pyramid.fake_model import SpeckleModel
+from everslide.model.pyramid.generation_context import GenerationContext
+from everslide.model.pyramid.painter import Painter
+from everslide.model.pyramid.top import ImageTop
+from everslide.model.pyramid.window_model import WindowModel
 from everslide.model.slide import Slide
-from everslide.model.subject import Subject
-from everslide.model.top import ImageTop
-from everslide.model.window_model import WindowModel
 
 Pixels = NDArray[np.uint8]
 Doubles = NDArray[np.float64]
@@ -31,18 +31,18 @@ class StrangerWindows(SpeckleModel):
         super().__init__()
         self._rng = np.random.default_rng(1)
 
-    def bands(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> NDArray[np.float32]:
+    def bands(self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Pixels) -> NDArray[np.float32]:
         """See `WindowModel.bands`."""
-        own = Subject(int(self._rng.integers(2**32)))
+        own = GenerationContext(int(self._rng.integers(2**32)))
         return super().bands(own, windows, parents)
 
 
 class TintedWindows(SpeckleModel):
     """Bends every window: brighter at its left than at its right, which no blend can hide."""
 
-    def bands(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> NDArray[np.float32]:
+    def bands(self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Pixels) -> NDArray[np.float32]:
         """See `WindowModel.bands`."""
-        bands = super().bands(subject, windows, parents)
+        bands = super().bands(context, windows, parents)
         bands[:, :, 16:24, 0] += 12
         return bands
 

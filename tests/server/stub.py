@@ -11,10 +11,10 @@ import numpy as np
 from everslide.cache.files import FileStore
 from everslide.cache.memory import MemoryStore
 from everslide.model.geometry import TileIndex
-from everslide.model.manner import Offer
-from everslide.model.mini.reference import Reference
+from everslide.model.pyramid.top import TopPlane
+from everslide.model.sampling_config import SamplingCapabilities
 from everslide.model.slide import Slide
-from everslide.model.top import TopPlane
+from everslide.model.style_reference import Reference
 from everslide.server.encode import Pixels
 from everslide.server.painters import Painters, TileStore
 from everslide.server.queue import PaintQueue
@@ -22,7 +22,7 @@ from everslide.server.slides import Catalogue, Entry
 from everslide.server.tiles import Stores, TileService
 
 TOP_SCALE = 9
-NO_CHOICE = Offer(1)
+NO_CHOICE = SamplingCapabilities(1)
 DEMO = Slide("demo", 7, model="stub")
 SMALL = Slide("small", 8, 1000, 700, model="stub")
 ENDLESS = Slide("endless", 2**63 + 1, 2**31, 2**31, unbounded=True, model="stub")
@@ -47,14 +47,18 @@ class Studio:
     failing: tiles that raise. told: references of painters, in the order in which they were made.
     """
 
-    def __init__(self, fingerprint: str = "f00d", *, steerable: bool = False, offer: Offer = NO_CHOICE) -> None:
+    def __init__(
+        self, fingerprint: str = "f00d", *, steerable: bool = False, capabilities: SamplingCapabilities = NO_CHOICE
+    ) -> None:
         self.gate = threading.Event()
         self.gate.set()
         self.started = threading.Event()
         self.painted: Counter[TileIndex] = Counter()
         self.failing: set[TileIndex] = set()
         self.told: list[Reference] = []
-        self.models = {"stub": Painters(TOP_SCALE, partial(stub_identity, fingerprint), steerable, offer, self._make)}
+        self.models = {
+            "stub": Painters(TOP_SCALE, partial(stub_identity, fingerprint), steerable, capabilities, self._make)
+        }
 
     def _make(
         self, slide: Slide, tiles: TileStore, _top: TopPlane | None = None, like: Reference | None = None

@@ -19,17 +19,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from everslide.model.evaluate import MemoryTiles
-from everslide.model.fake import SpeckleModel
+from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex, WindowIndex
-from everslide.model.manner import Manner
 from everslide.model.mini.model import load_mini
-from everslide.model.mini.reference import Look, Reference
 from everslide.model.mini.weights import save_weights
-from everslide.model.painter import Painter
+from everslide.model.pyramid.fake_model import SpeckleModel
+from everslide.model.pyramid.generation_context import GenerationContext
+from everslide.model.pyramid.painter import Painter
+from everslide.model.pyramid.windows import LocalWindows
+from everslide.model.sampling_config import SamplingConfig
 from everslide.model.slide import Slide
-from everslide.model.subject import Subject
-from everslide.model.windows import LocalWindows
+from everslide.model.style_reference import Reference, Style
 from everslide.server.encode import decode
 from everslide.server.settings import Settings
 from everslide.server.slides import Catalogue, Entry
@@ -48,7 +48,7 @@ from everslide.server.cluster import Cluster, EngineError
 _OTHER_WORKER = """
 import logging, sys
 from functools import partial
-from everslide.model.fake import SpeckleModel
+from everslide.model.pyramid.fake_model import SpeckleModel
 from everslide.server import cluster
 from everslide.server.painters import ModelFiles
 scheduler, name, model, fingerprint, batch = sys.argv[1:]
@@ -196,16 +196,20 @@ def test_a_worker_that_is_stopped_finishes_its_windows(cluster: RealCluster, ass
 def test_what_a_slide_chooses_reaches_the_worker(cluster: RealCluster, tmp_path: Path) -> None:
     weights = tmp_path / "mini.safetensors"
     save_weights(weights, tiny_weights())
-    like = Reference(Look(np.full(64, 2, np.float32), np.full((5, 3), 150, np.float32)))
+    like = Reference(Style(np.full(64, 2, np.float32), np.full((5, 3), 150, np.float32)))
     client, window, parent = Cluster(cluster.address), WindowIndex(2, 1, 1), np.full((160, 160, 3), 150, np.uint8)
     before = client.workers()
     worker = cluster.hire("tiny", "--model", "mini", "--weights", str(weights))
     try:
         cluster.await_workers("tiny", model="mini")
         engine, here = client.windows("mini"), LocalWindows(load_mini(weights))
-        assert engine.offer == here.offer and engine.offer.steps == (1, 2, 4, 8)
-        for subject in (Subject(1, manner=Manner(2)), Subject(1), Subject(1, like)):
-            (painted,), (expected,) = (each.paint(subject, [window], [parent]) for each in (engine, here))
+        assert engine.capabilities == here.capabilities and engine.capabilities.steps == (1, 2, 4, 8)
+        for context in (
+            GenerationContext(1, sampling=SamplingConfig(2)),
+            GenerationContext(1),
+            GenerationContext(1, like),
+        ):
+            (painted,), (expected,) = (each.paint(context, [window], [parent]) for each in (engine, here))
             np.testing.assert_array_equal(painted, expected)
         assert engine.counts.denoiser_calls == 2 + 1 + 1
     finally:
@@ -227,10 +231,10 @@ def test_windows_nobody_wants_are_cancelled(cluster: RealCluster) -> None:
     windows.still_wanted = refuse
     parents = [np.full((160, 160, 3), 200 + i % 40, np.uint8) for i in range(60)]
     with pytest.raises(NotWantedError):
-        windows.paint(Subject(1), [WindowIndex(0, i, 0) for i in range(60)], parents)
+        windows.paint(GenerationContext(1), [WindowIndex(0, i, 0) for i in range(60)], parents)
     windows.still_wanted = lambda: None
-    (bands,) = windows.paint(Subject(1), [WindowIndex(0, 5, 0)], [parents[5]])
-    (expected,) = LocalWindows(SpeckleModel()).paint(Subject(1), [WindowIndex(0, 5, 0)], [parents[5]])
+    (bands,) = windows.paint(GenerationContext(1), [WindowIndex(0, 5, 0)], [parents[5]])
+    (expected,) = LocalWindows(SpeckleModel()).paint(GenerationContext(1), [WindowIndex(0, 5, 0)], [parents[5]])
     np.testing.assert_array_equal(bands, expected)
     client.close()
 
@@ -278,14 +282,16 @@ def test_the_batches_are_those_that_a_worker_gathers(cluster: RealCluster) -> No
         parents = [np.full((160, 160, 3), 200 + i, np.uint8) for i in range(8)]
         with ThreadPoolExecutor(2) as pool:
             halves = [
-                pool.submit(engine.paint, Subject(1), places[half], parents[half])
+                pool.submit(engine.paint, GenerationContext(1), places[half], parents[half])
                 for engine, half in zip(engines, (slice(0, 5), slice(5, 8)), strict=True)
             ]
             painted = [bands for half in halves for bands in half.result(120)]
     finally:
         worker.kill()
         worker.wait(20)
-    for bands, expected in zip(painted, LocalWindows(SpeckleModel(4)).paint(Subject(1), places, parents), strict=True):
+    for bands, expected in zip(
+        painted, LocalWindows(SpeckleModel(4)).paint(GenerationContext(1), places, parents), strict=True
+    ):
         np.testing.assert_array_equal(bands, expected)
     for field_, most in (("windows", 8), ("denoiser_calls", 8), ("batches", 2), ("places", 8)):
         assert sum(getattr(engine.counts, field_) for engine in engines) == most, field_

@@ -51,14 +51,14 @@ def only_numbers(key: str, entry: Any) -> Any:
 def test_odd_entries_are_set_aside_told_and_kept_on_the_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     documents = Documents(tmp_path)
     documents.change("tours", "demo-7", lambda kept: kept.update(a=1, b="two", c=3))
-    found = documents.look("tours", "demo-7", only_numbers)
+    found = documents.style("tours", "demo-7", only_numbers)
     assert found.sound == {"a": 1, "c": 3}
     assert found.odd == {"b": "expected a number; found 'two'; correct it"}
     assert "demo-7.json: b is set aside: expected a number" in caplog.text
     documents.change("tours", "demo-7", lambda kept: kept.update(c=4), only_numbers)
     assert Documents(tmp_path).get("tours", "demo-7") == {"b": "two", "a": 1, "c": 4}
     documents.change("tours", "demo-7", lambda kept: kept.update(b=2), only_numbers)
-    assert Documents(tmp_path).look("tours", "demo-7", only_numbers).odd == {}
+    assert Documents(tmp_path).style("tours", "demo-7", only_numbers).odd == {}
 
 
 def test_a_damaged_file_costs_what_is_damaged_and_is_never_overwritten(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_damaged_file_costs_what_is_damaged_and_is_never_overwritten(tmp_path:
     path.parent.mkdir()
     path.write_text(text := '{\n "a": 1,\n "b": [2,\n "c": 3\n}\n')
     documents = Documents(tmp_path)
-    assert documents.look("tours", "demo-7").odd == {
+    assert documents.style("tours", "demo-7").odd == {
         "line 4 column 5": "line 4 column 5 of 'b': Expecting ',' delimiter"
     }
     assert path.read_text() == text, "reading changes nothing"
@@ -92,7 +92,7 @@ def test_what_a_hand_left_twice_or_behind_the_end_is_told_and_not_lost(
     path.parent.mkdir()
     path.write_text(text)
     documents = Documents(tmp_path)
-    found = documents.look("tours", "demo-7")
+    found = documents.style("tours", "demo-7")
     assert (found.sound, list(found.odd)) == (kept, odd)
     documents.change("tours", "demo-7", lambda kept: kept.update(d=4))
     aside = tmp_path / "tours" / "demo-7.set-aside-1.json"

@@ -300,9 +300,9 @@ def test_the_command_exports_with_the_pixels_of_the_server(tmp_path: Path) -> No
     arguments = ["export", "mine:5:3000x2100", "--model", "speckle", "--cache", str(tmp_path / "cache")]
     result = CliRunner().invoke(main, [*arguments, "--region", "700,500,600,400", "--lossless", "--out", str(out)])
     assert result.exit_code == 0, result.output
-    from everslide.model.evaluate import MemoryTiles
-    from everslide.model.fake import SpeckleModel
-    from everslide.model.painter import Painter
+    from everslide.model.evaluation.fields import MemoryTiles
+    from everslide.model.pyramid.fake_model import SpeckleModel
+    from everslide.model.pyramid.painter import Painter
     from everslide.model.slide import Slide
 
     painter = Painter(Slide("mine", 5, 3000, 2100, model="speckle"), SpeckleModel(), MemoryTiles())
@@ -315,11 +315,11 @@ def test_the_command_exports_in_other_steps_and_says_so(tmp_path: Path) -> None:
     save_weights(tmp_path / "mini.safetensors", tiny_weights())
     arguments = ["export", "mine:5:512x512", "--weights", str(tmp_path / "mini.safetensors"), "--magnification", "10"]
     pictures = []
-    for out, manner in ((tmp_path / "own.png", ()), (tmp_path / "two.png", ("--steps", "2"))):
-        result = CliRunner().invoke(main, [*arguments, *manner, "--cache", str(tmp_path / "c"), "--out", str(out)])
+    for out, sampling in ((tmp_path / "own.png", ()), (tmp_path / "two.png", ("--steps", "2"))):
+        result = CliRunner().invoke(main, [*arguments, *sampling, "--cache", str(tmp_path / "c"), "--out", str(out)])
         assert result.exit_code == 0, result.output
         with Image.open(out) as image:
-            assert ("seed 5, 2 steps, fingerprint" in image.info["Comment"]) == bool(manner)
+            assert ("seed 5, 2 steps, fingerprint" in image.info["Comment"]) == bool(sampling)
             pictures.append(np.asarray(image)[:256])
     assert not np.array_equal(pictures[0], pictures[1]), "neither came from the other's cache"
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from large_image.exceptions import TileSourceError
 
-from everslide.model.evaluate import MemoryTiles
-from everslide.model.fake import SpeckleModel
+from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex
 from everslide.model.mini.weights import save_weights
-from everslide.model.painter import Painter
+from everslide.model.pyramid.fake_model import SpeckleModel
+from everslide.model.pyramid.painter import Painter
 from everslide.model.slide import Slide
 from everslide.server.large_image_source import EverslideTileSource
 from tests.model.networks import tiny_weights

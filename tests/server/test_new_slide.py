@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from everslide.model.geometry import TileIndex
-from everslide.model.manner import Offer
+from everslide.model.sampling_config import SamplingCapabilities
 from everslide.server.app import create_app
 from everslide.server.documents import Documents
 from tests.model.pictures import tissue
@@ -171,13 +171,13 @@ def test_a_model_that_heeds_no_reference_is_given_none(client: FlaskClient) -> N
     assert (model["name"], model["top_scale"], model["steerable"]) == ("stub", TOP_SCALE, False)
 
 
-OFFER = Offer(4, (2, 4, 8), 4.0)
+OFFER = SamplingCapabilities(4, (2, 4, 8), 4.0)
 
 
 def test_steps_and_guidance_are_offered_where_the_model_has_a_choice(tmp_path: Path, client: FlaskClient) -> None:
     (model,) = client.get("/api/models").json["models"]  # type: ignore[index]
     assert (model["steps"], model["own_steps"], model["guidance"]) == ([], None, 1)
-    service = make_service(Studio(offer=OFFER))
+    service = make_service(Studio(capabilities=OFFER))
     (model,) = create_app(service, tmp_path).test_client().get("/api/models").json["models"]  # type: ignore[index]
     assert (model["steps"], model["own_steps"], model["guidance"]) == ([2, 4, 8], 4, 4)
     service.close()
@@ -187,18 +187,18 @@ def test_a_slide_of_other_steps_and_guidance(tmp_path: Path) -> None:
     """It keeps them over a restart, says them, and shares no address of a tile with a slide of other ones."""
     found = []
     for _ in range(2):
-        service = make_service(Studio(offer=OFFER))
+        service = make_service(Studio(capabilities=OFFER))
         client = create_app(service, tmp_path, documents=Documents(tmp_path / "data")).test_client()
         if "plain" not in listed(client):
-            for title, manner in (("plain", {}), ("two", {"steps": 2}), ("guided", {"steps": 8, "guidance": 2.5})):
-                wish: dict[str, object] = {**WISH, "title": title, **manner}
+            for title, sampling in (("plain", {}), ("two", {"steps": 2}), ("guided", {"steps": 8, "guidance": 2.5})):
+                wish: dict[str, object] = {**WISH, "title": title, **sampling}
                 assert client.post("/api/slides", json=wish).status_code == 201
         slides = listed(client)
-        manners = {name: (slides[name]["steps"], slides[name]["guidance"]) for name in ("plain", "two", "guided")}
-        assert manners == {"plain": (None, 1), "two": (2, 1), "guided": (8, 2.5)}
-        etags = [client.get(f"/slides/{name}_files/15/3_4.png").headers["ETag"] for name in manners]
-        assert len(set(etags)) == len({slides[name]["fingerprint"] for name in manners}) == 3
-        keys = {service.slide(name).tiles.key(TileIndex(0, 3, 4)).name for name in manners}
+        choices = {name: (slides[name]["steps"], slides[name]["guidance"]) for name in ("plain", "two", "guided")}
+        assert choices == {"plain": (None, 1), "two": (2, 1), "guided": (8, 2.5)}
+        etags = [client.get(f"/slides/{name}_files/15/3_4.png").headers["ETag"] for name in choices]
+        assert len(set(etags)) == len({slides[name]["fingerprint"] for name in choices}) == 3
+        keys = {service.slide(name).tiles.key(TileIndex(0, 3, 4)).name for name in choices}
         assert len(keys) == 3
         tile = client.get("/slides/guided_files/15/3_4.png").data
         assert b"stub seed 18446744073709551615, 8 steps, guidance 2.5" in tile
@@ -208,7 +208,7 @@ def test_a_slide_of_other_steps_and_guidance(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("manner", "expected"),
+    ("sampling", "expected"),
     [
         ({"steps": "2"}, "'steps' as a whole number"),
         ({"steps": True}, "'steps' as a whole number"),
@@ -220,10 +220,10 @@ def test_a_slide_of_other_steps_and_guidance(tmp_path: Path) -> None:
         ({"guidance": 5}, "expected 1 to 4"),
     ],
 )
-def test_steps_and_guidance_that_are_refused(tmp_path: Path, manner: dict[str, Any], expected: str) -> None:
-    service = make_service(Studio(offer=OFFER))
+def test_steps_and_guidance_that_are_refused(tmp_path: Path, sampling: dict[str, Any], expected: str) -> None:
+    service = make_service(Studio(capabilities=OFFER))
     client = create_app(service, tmp_path).test_client()
-    answer = client.post("/api/slides", json=WISH | manner)
+    answer = client.post("/api/slides", json=WISH | sampling)
     assert answer.status_code == 400 and expected in answer.get_data(as_text=True)
     assert "my-slide" not in listed(client)
     service.close()

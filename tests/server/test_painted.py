@@ -15,16 +15,16 @@ from flask.testing import FlaskClient
 from numpy.typing import NDArray
 from PIL import Image
 
-from everslide.model.evaluate import MemoryTiles
-from everslide.model.fake import SpeckleModel
+from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex
-from everslide.model.manner import Manner
 from everslide.model.mini.model import load_mini
 from everslide.model.mini.weights import save_weights
-from everslide.model.painter import Painter
+from everslide.model.pyramid.fake_model import SpeckleModel
+from everslide.model.pyramid.painter import Painter
+from everslide.model.pyramid.top import ImageTop
+from everslide.model.pyramid.windows import LocalWindows
+from everslide.model.sampling_config import SamplingConfig
 from everslide.model.slide import Slide
-from everslide.model.top import ImageTop
-from everslide.model.windows import LocalWindows
 from everslide.server.app import create_app
 from everslide.server.assembly import assemble, make_stores
 from everslide.server.deepzoom import TileAddress
@@ -124,7 +124,7 @@ def test_slides_of_two_manners_share_nothing(tmp_path: Path) -> None:
     weights = tmp_path / "mini.safetensors"
     save_weights(weights, tiny_weights())
     own = Slide("own", 5, 3000, 2100)
-    two = replace(own, name="two", manner=Manner(2))
+    two = replace(own, name="two", sampling=SamplingConfig(2))
     settings = Settings(cache=tmp_path / "cache", paint_threads=2)
     assembly = assemble(settings, Catalogue((Entry(own, ""), Entry(two, ""))), {"mini": ModelFiles(weights)})
     address, painted = TileAddress(11, 1, 1), {}
@@ -172,5 +172,5 @@ def test_tags_and_keys_change_with_the_code_of_the_painter(
         return slide.fingerprint, tag, slide.tiles.key(tile).name
 
     before = facts()
-    monkeypatch.setattr("everslide.model.painter.PYRAMID_FORMAT", 99)
+    monkeypatch.setattr("everslide.model.pyramid.painter.PYRAMID_FORMAT", 99)
     assert all(now != then for now, then in zip(facts(), before, strict=True))

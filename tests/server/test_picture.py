@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from everslide.model.wavelet import box_mean
+from everslide.model.pyramid.wavelet import box_mean
 from everslide.server.app import create_app
 from everslide.server.documents import Documents
 from everslide.server.encode import Pixels

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from everslide.model.errors import SlideError
-from everslide.model.manner import Manner
+from everslide.model.sampling_config import SamplingConfig
 from everslide.model.slide import Slide
 from everslide.server.errors import NotFoundError
 from everslide.server.slides import Catalogue, Entry, demo_entries, parse_spec, read_slides
@@ -122,9 +122,12 @@ def test_a_file_as_editors_save_it(tmp_path: Path, encoding: str) -> None:
 def test_steps_and_guidance_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "slides.toml"
     path.write_text('[[slide]]\nname = "a"\nseed = 1\nsteps = 2\nguidance = 2.5\n[[slide]]\nname = "b"\nseed = 1\n')
-    assert [entry.slide.manner for entry in read_slides(path, "mini")[0]] == [Manner(2, 2.5), Manner()]
+    assert [entry.slide.sampling for entry in read_slides(path, "mini")[0]] == [
+        SamplingConfig(2, 2.5),
+        SamplingConfig(),
+    ]
     path.write_text('[[slide]]\nname = "a"\nseed = 1\nguidance = 3\n')
-    assert [entry.slide.manner.key for entry in read_slides(path, "mini")[0]] == ["-guidance3.0"]
+    assert [entry.slide.sampling.key for entry in read_slides(path, "mini")[0]] == ["-guidance3.0"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-STOP = {"title": "A duct", "text": "Look at the lumen.", "x": 2**33 + 0.5, "y": 700, "magnification": 5}
+STOP = {"title": "A duct", "text": "Style at the lumen.", "x": 2**33 + 0.5, "y": 700, "magnification": 5}
 
 
 def tour(**changes: Any) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from PIL import Image
 
 from everslide.model.errors import SlideError, WeightsError
 from everslide.model.geometry import Rect, WindowGrid, windows_touching
+from everslide.model.pyramid.wavelet import box_mean
 from everslide.model.slide import Slide
-from everslide.model.wavelet import box_mean
 from everslide.server.app import create_app
 from everslide.server.assembly import make_stores
 from everslide.server.cli import main

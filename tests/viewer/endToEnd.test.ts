@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 import type { Slide } from "../../viewer/src/api.js";
-import type { Offer } from "../../viewer/src/manner.js";
+import type { SamplingCapabilities } from "../../viewer/src/sampling.js";
 import { labelOf } from "../../viewer/src/annotate/feature.js";
 import { type Geometry, positionsOf } from "../../viewer/src/annotate/shapes.js";
 import {
@@ -55,9 +55,9 @@ const BADGE_RGB = [255, 225, 168];
 describe(`every tool on tissue of the model ${MODEL}`, { skip: noBrowser() || noServer() }, () => {
   const pages = new RealPages(MODEL, PAINT_MS);
   const open = (): Promise<Page> => pages.open(PLACE, WINDOW);
-  const offered = async (): Promise<Offer> => {
-    const { models } = (await (await fetch(`${pages.server.url}/api/models`)).json()) as { models: Offer[] };
-    return models[0] as Offer;
+  const offered = async (): Promise<SamplingCapabilities> => {
+    const { models } = (await (await fetch(`${pages.server.url}/api/models`)).json()) as { models: SamplingCapabilities[] };
+    return models[0] as SamplingCapabilities;
   };
   const tileOf = async (slide: string): Promise<Response> =>
     fetch(`${pages.server.url}/slides/${slide}_files/15/65_20.png`);

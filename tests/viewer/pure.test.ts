@@ -29,7 +29,7 @@ import {
   shownMagnification,
   umPerPxLabel,
 } from "../../viewer/src/magnification.js";
-import { mannerWords } from "../../viewer/src/manner.js";
+import { samplingWords } from "../../viewer/src/sampling.js";
 import { differences, formatHash, parseHash, sameHash, type View } from "../../viewer/src/permalink.js";
 import { scaleBar } from "../../viewer/src/scalebar.js";
 import { paintingText } from "../../viewer/src/status.js";
@@ -188,9 +188,9 @@ describe("permalink", () => {
   });
 
   test("steps and guidance in words, none for a model's own", () => {
-    assert.equal(mannerWords(painted), "");
-    assert.equal(mannerWords({ steps: 1, guidance: 1 }), ", 1 step");
-    assert.equal(mannerWords({ steps: 2, guidance: 2.5 }), ", 2 steps, guidance 2.5");
+    assert.equal(samplingWords(painted), "");
+    assert.equal(samplingWords({ steps: 1, guidance: 1 }), ", 1 step");
+    assert.equal(samplingWords({ steps: 2, guidance: 2.5 }), ", 2 steps, guidance 2.5");
   });
 
   test("any turn is one between 0 and 360 degrees", () => {

@@ -1,11 +1,11 @@
 /** The server's HTTP interface. Every failure becomes a ServerError or a ConnectionError. */
 
 import type { Extent, TileAddress } from "./geometry.js";
-import type { Manner } from "./manner.js";
+import type { SamplingConfig } from "./sampling.js";
 import { inTurn } from "./turns.js";
 
 /** Metadata of a slide, as the server gives it. The seed is text: it may not fit a number. */
-export interface Slide extends Extent, Manner {
+export interface Slide extends Extent, SamplingConfig {
   readonly id: string;
   readonly title: string;
   /** Made while the server ran: may be renamed and deleted. */

@@ -8,7 +8,7 @@ import { EditSlide, restoreSlide } from "./editSlide.js";
 import { helpDialog } from "./help.js";
 import type { Actions } from "./keyboard.js";
 import { NewSlide } from "./newSlide.js";
-import { mannerWords } from "./manner.js";
+import { samplingWords } from "./sampling.js";
 import { Notices } from "./notices.js";
 import { Overview } from "./overview.js";
 import { Pane } from "./pane.js";
@@ -180,7 +180,7 @@ export class App {
   /** Who painted this: beside the title, on the badge and in the window's title. */
   #describe(slide: Slide): void {
     part("edit-slide").hidden = !slide.made;
-    const origin = `model ${slide.model}, seed ${slide.seed}${mannerWords(slide)}`;
+    const origin = `model ${slide.model}, seed ${slide.seed}${samplingWords(slide)}`;
     const about = document.getElementById("about");
     if (about) about.textContent = origin;
     const badge = document.getElementById("badge");
@@ -343,6 +343,6 @@ export class App {
 /** What to do for a slide that this server does not have, where the link says how it was painted. */
 function howToMake({ painted: { seed, model, steps, guidance } }: Link): string {
   if (!seed || !model) return "";
-  const manner = `${steps ? `, ${steps} steps` : ""}${guidance ? `, guidance ${guidance}` : ""}`;
-  return ` New slide with seed ${seed} and model ${model}${manner} would paint the same, if the weights are the same.`;
+  const sampling = `${steps ? `, ${steps} steps` : ""}${guidance ? `, guidance ${guidance}` : ""}`;
+  return ` New slide with seed ${seed} and model ${model}${sampling} would paint the same, if the weights are the same.`;
 }

@@ -2,12 +2,12 @@
 
 import { fetchJson, fetchPicture, sendJson, ServerError } from "./api.js";
 import { button, field, make } from "./dom.js";
-import { MannerFields, type Offer } from "./manner.js";
+import { SamplingFields, type SamplingCapabilities } from "./sampling.js";
 
 const GALLERY = 6;
 const PICTURES = "image/jpeg,image/png,image/webp,image/tiff";
 
-interface Model extends Offer {
+interface Model extends SamplingCapabilities {
   name: string;
   steerable: boolean;
 }
@@ -48,7 +48,7 @@ export class NewSlide {
   });
   /** The fields of a reference picture: there only where the chosen model heeds one. */
   readonly #likeFields = make("div", { class: "two", hidden: true });
-  readonly #manner = new MannerFields();
+  readonly #sampling = new SamplingFields();
   #models: readonly Model[] = [];
   readonly #gallery = make("div", { class: "gallery", role: "group", "aria-label": "Seeds to choose from" });
   readonly #error = make("p", { class: "verdict", role: "alert" });
@@ -106,7 +106,7 @@ export class NewSlide {
         field("Or zoom into a picture of your own", this.#picture),
         field("Its µm per pixel", this.#scale),
       ),
-      this.#manner.element,
+      this.#sampling.element,
       this.#likeFields,
       make(
         "p",
@@ -161,7 +161,7 @@ export class NewSlide {
   #offerChoices(): void {
     const chosen = this.#models.find(({ name }) => name === this.#model.value) ?? null;
     this.#likeFields.hidden = !chosen?.steerable;
-    this.#manner.offer(chosen);
+    this.#sampling.offer(chosen);
   }
 
   /** Shows other seeds to choose from, and takes the first unless the person has one. */
@@ -227,7 +227,7 @@ export class NewSlide {
       seed: this.#seed.value,
       model: this.#model.value,
       unbounded: size === null,
-      ...this.#manner.chosen,
+      ...this.#sampling.chosen,
     };
     this.#make.disabled = true;
     try {

@@ -11,11 +11,10 @@ from everslide.model.mini.bands import (
     from_channels,
     parent_input,
     rotate_colours,
-    smooth_bands,
     to_channels,
     unrotate_colours,
 )
-from everslide.model.wavelet import merge
+from everslide.model.pyramid.wavelet import merge, smooth_bands
 
 
 def test_the_rotation_is_orthonormal() -> None:

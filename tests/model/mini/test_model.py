@@ -13,19 +13,19 @@ import torch
 from numpy.typing import NDArray
 
 from everslide.model.errors import WeightsError
-from everslide.model.evaluate import MemoryTiles, agreement_db
+from everslide.model.evaluation.fields import MemoryTiles, agreement_db
 from everslide.model.geometry import TileIndex, WindowIndex
-from everslide.model.manner import OWN, Manner
 from everslide.model.mini import model as module
 from everslide.model.mini.model import SHIPPED_WEIGHTS, MiniModel, load_mini
 from everslide.model.mini.network import NetworkConfig
-from everslide.model.mini.reference import Look, Reference, Region
 from everslide.model.mini.weights import Weights, save_weights
-from everslide.model.painter import Painter
+from everslide.model.pyramid.generation_context import GenerationContext
+from everslide.model.pyramid.painter import Painter
+from everslide.model.pyramid.top import ImageTop
+from everslide.model.pyramid.wavelet import box_mean
+from everslide.model.sampling_config import OWN, SamplingConfig
 from everslide.model.slide import Slide
-from everslide.model.subject import Subject
-from everslide.model.top import ImageTop
-from everslide.model.wavelet import box_mean
+from everslide.model.style_reference import Reference, Region, Style
 from tests.model.networks import TINY, tiny_weights
 from tests.model.painting import quad
 from tests.model.pictures import missing, tissue
@@ -56,15 +56,15 @@ def shipped() -> MiniModel:
     return load_mini(threads=1)
 
 
-def like(value: float) -> Look:
-    return Look(np.linspace(-value, value, 64, dtype=np.float32), np.full((5, 3), 150, np.float32))
+def like(value: float) -> Style:
+    return Style(np.linspace(-value, value, 64, dtype=np.float32), np.full((5, 3), 150, np.float32))
 
 
 def painted(model: MiniModel, parent: Pixels | None = None, window: WindowIndex = WINDOW, **of: object) -> Floats:
     """Bands (160, 160, 3, 3) of one window, in the model's batch."""
-    subject = replace(Subject(7), **of)  # type: ignore[arg-type]
+    context = replace(GenerationContext(7), **of)  # type: ignore[arg-type]
     parents = np.stack([tissue(160, 160) if parent is None else parent] * model.batch)
-    return np.asarray(model.bands(subject, [window] * model.batch, parents)[0])
+    return np.asarray(model.bands(context, [window] * model.batch, parents)[0])
 
 
 def painter(model: MiniModel) -> Painter:
@@ -72,17 +72,21 @@ def painter(model: MiniModel) -> Painter:
 
 
 def test_bands(tiny: MiniModel) -> None:
-    bands = tiny.bands(Subject(7), [WINDOW] * tiny.batch, np.stack([tissue(160, 160)] * tiny.batch))
+    bands = tiny.bands(GenerationContext(7), [WINDOW] * tiny.batch, np.stack([tissue(160, 160)] * tiny.batch))
     assert bands.shape == (tiny.batch, 160, 160, 3, 3) and bands.dtype == np.float32
     assert bool(np.isfinite(bands).all()) and 0.5 < float(bands.std()) < 20
     assert (tiny.name, tiny.calls_per_window, tiny.scales, tiny.steerable) == ("mini", 1, 8, True)
 
 
-@pytest.mark.parametrize(("manner", "steps"), [(OWN, 1), (Manner(1), 1), (Manner(2), 2), (Manner(8), 8)])
-def test_steps_end_in_what_is_painted(tiny: MiniModel, manner: Manner, steps: int) -> None:
-    walked = tiny.steps(Subject(7, manner=manner), [WINDOW] * tiny.batch, np.stack([tissue(160, 160)] * tiny.batch))
+@pytest.mark.parametrize(
+    ("sampling", "steps"), [(OWN, 1), (SamplingConfig(1), 1), (SamplingConfig(2), 2), (SamplingConfig(8), 8)]
+)
+def test_steps_end_in_what_is_painted(tiny: MiniModel, sampling: SamplingConfig, steps: int) -> None:
+    walked = tiny.steps(
+        GenerationContext(7, sampling=sampling), [WINDOW] * tiny.batch, np.stack([tissue(160, 160)] * tiny.batch)
+    )
     assert len(walked) == steps
-    np.testing.assert_array_equal(walked[-1][0], painted(tiny, manner=manner))
+    np.testing.assert_array_equal(walked[-1][0], painted(tiny, sampling=sampling))
     assert all(np.abs(a - b).max() > 1e-3 for a, b in pairwise(walked))
 
 
@@ -115,7 +119,7 @@ def test_a_window_does_not_know_its_companions() -> None:
         windows.insert(1, WINDOW)
         stack = np.stack([parents[0], *(parents[i] for i in others)])
         order = [1, 0, 2, 3]
-        return np.asarray(model.bands(Subject(7), windows, np.ascontiguousarray(stack[order]))[1])
+        return np.asarray(model.bands(GenerationContext(7), windows, np.ascontiguousarray(stack[order]))[1])
 
     np.testing.assert_array_equal(second([1, 2, 3]), second([4, 5, 6]))
 
@@ -125,7 +129,12 @@ def test_neighbours_agree_where_both_see_far_enough(tiny: MiniModel, steps: int)
     """Noise of every resolution is keyed by place: amid their overlap two windows paint the same pixels."""
     plane, stride = tissue(160, 160 + 128, 5), 128
     left, right = (
-        painted(tiny, np.ascontiguousarray(plane[:, x : x + 160]), WindowIndex(3, 4 + x // stride, 2), manner=Manner(1))
+        painted(
+            tiny,
+            np.ascontiguousarray(plane[:, x : x + 160]),
+            WindowIndex(3, 4 + x // stride, 2),
+            sampling=SamplingConfig(1),
+        )
         for x in (0, stride)
     )
     middle = slice(144 - 2, 144 + 2)  # 14 px from either border; far away there is a neighbour that one lacks

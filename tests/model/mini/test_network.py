@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from everslide.model.mini.network import REFERENCE_CHANNELS, DetailUNet, NetworkConfig, pixel_norm
+from everslide.model.mini.network import DetailUNet, NetworkConfig, pixel_norm
+from everslide.model.style_reference import REFERENCE_CHANNELS
 
 FLAT = NetworkConfig(channels=(8,), blocks=1, noise=(2, 3), fine=6, embedding=16, scales=12)
 DEEP = NetworkConfig(channels=(8, 12), blocks=1, noise=(2, 3, 4), fine=6, embedding=16, scales=12)

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from everslide.model.errors import WeightsError
 from everslide.model.mini import tensors as module
-from everslide.model.mini.encoder import EncoderConfig, PatchEncoder, save_encoder
+from everslide.model.mini.patch_encoder import EncoderConfig, PatchEncoder, save_encoder
 from everslide.model.mini.tensors import write_tensors
 from everslide.model.mini.weights import save_weights
 from tests.model.networks import tiny_weights

@@ -11,16 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from everslide.model import noise as keyed
-from everslide.model import wavelet
-from everslide.model.evaluate import MemoryTiles, field_of
+from everslide.model.evaluation.fields import MemoryTiles, field_of
 from everslide.model.geometry import Rect, WindowIndex
 from everslide.model.mini import bands as numpy_bands
 from everslide.model.mini.model import MiniModel
-from everslide.model.painter import Painter
+from everslide.model.pyramid import keyed_noise as keyed
+from everslide.model.pyramid import wavelet
+from everslide.model.pyramid.generation_context import GenerationContext
+from everslide.model.pyramid.painter import Painter
+from everslide.model.pyramid.top import ImageTop
+from everslide.model.pyramid.wavelet import box_mean
+from everslide.model.pyramid.window_model import WindowModel
 from everslide.model.slide import Slide
-from everslide.model.subject import Subject
-from everslide.model.top import ImageTop
 from everslide.model.training.chain import (
     LEAST_T,
     SAMPLES,
@@ -35,8 +37,6 @@ from everslide.model.training.chain import (
     whole,
 )
 from everslide.model.training.places import CROP_PX, PARENT_PX, Batch
-from everslide.model.wavelet import box_mean
-from everslide.model.window_model import WindowModel
 from tests.model.networks import TINY, tiny_weights
 from tests.model.pictures import tissue
 
@@ -114,7 +114,7 @@ def test_the_transform_is_that_of_numpy() -> None:
 @pytest.mark.parametrize(("high", "wide"), [(6, 10), (1, 1), (2, 3)])
 def test_smooth_bands_are_those_of_numpy(high: int, wide: int) -> None:
     parent = np.random.default_rng(1).integers(0, 256, (high, wide, 3)).astype(np.float32)
-    np.testing.assert_allclose(as_bands(smooth_bands(planes(parent))), numpy_bands.smooth_bands(parent), atol=1e-5)
+    np.testing.assert_allclose(as_bands(smooth_bands(planes(parent))), wavelet.smooth_bands(parent), atol=1e-5)
 
 
 def test_rotated_bands_are_the_channels_of_numpy() -> None:
@@ -191,11 +191,11 @@ class Grained(WindowModel):
 
     name, fingerprint = "grained", "0"
 
-    def bands(self, subject: Subject, windows: Sequence[WindowIndex], parents: Pixels) -> Floats:
+    def bands(self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Pixels) -> Floats:
         """See `WindowModel.bands`."""
         (window,), (parent,) = windows, parents
         channels = grained(window.s, window.parent_rect, numpy_bands.parent_input(parent)).numpy()
-        smooth = numpy_bands.rotate_colours(numpy_bands.smooth_bands(parent.astype(np.float32)))
+        smooth = numpy_bands.rotate_colours(wavelet.smooth_bands(parent.astype(np.float32)))
         return numpy_bands.unrotate_colours(smooth + numpy_bands.from_channels(channels, DEVIATION[window.s]))[None]
 
 

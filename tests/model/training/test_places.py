@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from everslide.model.errors import DataError
-from everslide.model.mini.encoder import EncoderConfig, PatchEncoder
+from everslide.model.mini.patch_encoder import EncoderConfig, PatchEncoder
+from everslide.model.pyramid.wavelet import box_mean
 from everslide.model.training import places as module
 from everslide.model.training.places import (
     CROP_PX,
@@ -26,7 +27,6 @@ from everslide.model.training.places import (
     turned,
 )
 from everslide.model.training.prepare import prepare
-from everslide.model.wavelet import box_mean
 from tests.model.pictures import GLASS, section, tissue, write_images
 
 Pixels = NDArray[np.uint8]

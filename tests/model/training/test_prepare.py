@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from everslide.model.errors import DataError
+from everslide.model.pyramid.wavelet import box_mean
 from everslide.model.training import prepare as module
 from everslide.model.training.prepare import Prepared, plane, prepare, read_index, write_pyramid
-from everslide.model.wavelet import box_mean
 from tests.model.pictures import section, tissue, write_images
 
 

@@ -16,10 +16,11 @@ from torch.multiprocessing.spawn import spawn
 
 from everslide.model.errors import DataError, WeightsError
 from everslide.model.mini.weights import load_weights, save_weights
+from everslide.model.pyramid.wavelet import details
 from everslide.model.training import trainer as module
 from everslide.model.training.places import Batch, Tissue
 from everslide.model.training.prepare import prepare
-from everslide.model.training.sheet import ROWS, SIDE_PX, draw_progress
+from everslide.model.training.progress_sheet import ROWS, SIDE_PX, draw_progress
 from everslide.model.training.trainer import (
     CHECKPOINT,
     MAX_LOST_STEPS,
@@ -30,7 +31,6 @@ from everslide.model.training.trainer import (
     deviations,
     train,
 )
-from everslide.model.wavelet import details
 from tests.model.networks import TINY, tiny_weights
 from tests.model.pictures import tissue, write_images
 from tests.model.training.ranks import CPU, PixelFeatures, make, one_of_two
@@ -301,8 +301,8 @@ def test_validation_images_too_small_for_a_sheet_are_validated_nonetheless(tmp_p
 
 def test_deviations_are_those_of_real_detail(prepared: Path) -> None:
     """About those of the whole plane, measured with numpy, of what the smooth surface lacks."""
-    from everslide.model.mini.bands import rotate_colours, smooth_bands
-    from everslide.model.wavelet import box_mean
+    from everslide.model.mini.bands import rotate_colours
+    from everslide.model.pyramid.wavelet import box_mean, smooth_bands
 
     found = deviations(Tissue(prepared, "train"), np.random.default_rng(1), crops=24)
     assert found.shape == (12, 3, 3) and found.dtype == np.float32

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from everslide.model.mini.weights import save_weights
-from everslide.model.wavelet import box_mean
+from everslide.model.pyramid.wavelet import box_mean
 from everslide.server.cli import main
 from everslide.server.slides import read_slides
 from tests.model.networks import tiny_weights

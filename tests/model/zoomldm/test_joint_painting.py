@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from everslide.model.errors import SlideError
-from everslide.model.evaluate import MemoryTiles
+from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import Rect, TileIndex, WindowIndex, windows_touching
-from everslide.model.painter import Painter
+from everslide.model.pyramid.generation_context import GenerationContext, Topmost
+from everslide.model.pyramid.painter import Painter
+from everslide.model.pyramid.top import ImageTop
+from everslide.model.pyramid.wavelet import box_mean
 from everslide.model.slide import Slide
-from everslide.model.subject import Subject, Topmost
-from everslide.model.top import ImageTop
-from everslide.model.wavelet import box_mean
 from everslide.model.zoomldm.conditions import FieldConditions, ParentConditions
 from everslide.model.zoomldm.joint_painting import JOINT, JointWindows, pixels_of
 from everslide.model.zoomldm.options import PaintOptions
@@ -40,8 +40,8 @@ def make(batch: int = 1, preset: Preset = BRIEF) -> JointWindows:
     return JointWindows("zoomldm-brca", tiny(), FieldConditions(tiny(), torch.randn(4, 24)), preset, 1, batch)
 
 
-def subject(top: ImageTop = TOP) -> Subject:
-    return Subject(SLIDE.seed, top=Topmost(top.fingerprint, top))
+def context(top: ImageTop = TOP) -> GenerationContext:
+    return GenerationContext(SLIDE.seed, top=Topmost(top.fingerprint, top))
 
 
 def test_three_scales_lead_back_to_the_picture() -> None:
@@ -60,20 +60,20 @@ def test_what_is_served_is_joint_sampling_of_everything_at_once_bit_for_bit(batc
     eager, lazy = make(batch, preset), make(batch, preset)
     wanted = list(windows_touching(0, Rect(60, 40, 4, 4), eager.grid))
     assert len(wanted) == 2
-    expected = eager.plane(subject()).sample_together(wanted)
+    expected = eager.plane(context()).sample_together(wanted)
     for window in reversed(wanted):
-        lazy.bands(subject(), [window] * batch, np.stack([tissue(32, 32)] * batch))
+        lazy.bands(context(), [window] * batch, np.stack([tissue(32, 32)] * batch))
     for window in wanted:
-        assert torch.equal(lazy.plane(subject()).trajectory(window).last, expected[window]), window
+        assert torch.equal(lazy.plane(context()).trajectory(window).last, expected[window]), window
 
 
 def test_order_and_forgetting_change_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     window, parent = WindowIndex(0, 1, 1, make().grid), tissue(32, 32)[None]
-    expected = make().bands(subject(), [window], parent)
+    expected = make().bands(context(), [window], parent)
     monkeypatch.setattr("everslide.model.zoomldm.lazy.REMEMBERED", 1)
     other = make()
-    other.bands(subject(), [WindowIndex(1, 1, 1, other.grid)], parent)
-    np.testing.assert_array_equal(other.bands(subject(), [window], parent), expected)
+    other.bands(context(), [WindowIndex(1, 1, 1, other.grid)], parent)
+    np.testing.assert_array_equal(other.bands(context(), [window], parent), expected)
 
 
 def test_a_window_is_sampled_below_its_contexts_and_these_below_the_topmost_plane() -> None:
@@ -85,7 +85,7 @@ def test_a_window_is_sampled_below_its_contexts_and_these_below_the_topmost_plan
     window = WindowIndex(0, 1, 1, make().grid)
 
     def last(shown: NDArray[np.uint8]) -> torch.Tensor:
-        return make().plane(subject(ImageTop(shown, 3))).trajectory(window).last
+        return make().plane(context(ImageTop(shown, 3))).trajectory(window).last
 
     expected = last(picture)
     assert not torch.equal(last(near), expected)
@@ -94,11 +94,11 @@ def test_a_window_is_sampled_below_its_contexts_and_these_below_the_topmost_plan
 
 def test_the_topmost_plane_is_in_the_key_and_must_be_at_hand() -> None:
     windows = make()
-    assert windows.offer.from_top
-    assert subject().key != subject(ImageTop(255 - PICTURE, 3)).key != Subject(SLIDE.seed).key
-    assert subject() == subject(ImageTop(PICTURE, 3)), "by fingerprint"
+    assert windows.capabilities.from_top
+    assert context().key != context(ImageTop(255 - PICTURE, 3)).key != GenerationContext(SLIDE.seed).key
+    assert context() == context(ImageTop(PICTURE, 3)), "by fingerprint"
     with pytest.raises(SlideError, match="topmost plane"):
-        windows.bands(Subject(4), [WindowIndex(0, 0, 0, windows.grid)], tissue(32, 32)[None])
+        windows.bands(GenerationContext(4), [WindowIndex(0, 0, 0, windows.grid)], tissue(32, 32)[None])
     with pytest.raises(SlideError, match="no parent to encode"):
         JointWindows("zoomldm-brca", tiny(), ParentConditions(tiny(), MeanEncoder()), BRIEF, 1)
     assert PaintOptions("joint").preset == "joint"
@@ -120,11 +120,11 @@ def test_the_cost_of_a_window_is_what_is_told(monkeypatch: pytest.MonkeyPatch) -
     """Of a window whose contexts are remembered."""
     windows = make()
     window = WindowIndex(0, 1, 1, windows.grid)
-    plane = windows.plane(subject())
+    plane = windows.plane(context())
     plane.trajectories(windows_touching(1, window.parent_rect, windows.grid))
     model: ZoomLDM = windows.model
     before = replace(model.calls)
-    windows.bands(subject(), [window], tissue(32, 32)[None])
+    windows.bands(context(), [window], tissue(32, 32)[None])
     assert model.calls.denoiser - before.denoiser == windows.calls.denoiser
     assert model.calls.encode - before.encode == windows.calls.encode
     assert model.calls.decode - before.decode <= windows.calls.decode

@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from everslide.model.errors import SlideError
-from everslide.model.evaluate import MemoryTiles, field_of
+from everslide.model.evaluation.fields import MemoryTiles, field_of
 from everslide.model.geometry import Rect, TileIndex, WindowIndex, windows_touching
-from everslide.model.manner import Manner, Offer
-from everslide.model.painter import Painter, tent
+from everslide.model.pyramid.generation_context import GenerationContext
+from everslide.model.pyramid.painter import Painter, tent
+from everslide.model.pyramid.top import ImageTop
+from everslide.model.pyramid.wavelet import box_mean
+from everslide.model.sampling_config import SamplingCapabilities, SamplingConfig
 from everslide.model.slide import Slide
-from everslide.model.subject import Subject
-from everslide.model.top import ImageTop
-from everslide.model.wavelet import box_mean
 from everslide.model.zoomldm.conditions import CDMConditions, Conditions, FieldConditions, NoCondition
 from everslide.model.zoomldm.latents import window_grid
 from everslide.model.zoomldm.painting import FAITHFUL, FAST, Preset, ZoomLDMWindows, back_project, project
@@ -76,8 +76,8 @@ def test_order_stores_and_processes_change_nothing(windows: ZoomLDMWindows) -> N
 
 
 def test_steps_and_guidance_are_the_presets_not_the_slides(windows: ZoomLDMWindows) -> None:
-    assert windows.offer == Offer(windows.calls_per_window)
-    slide = replace(SLIDE, model="zoomldm-brca", manner=Manner(2))
+    assert windows.capabilities == SamplingCapabilities(windows.calls_per_window)
+    slide = replace(SLIDE, model="zoomldm-brca", sampling=SamplingConfig(2))
     with pytest.raises(SlideError, match="slide photo: its model zoomldm-brca has no choice of steps or guidance"):
         Painter(slide, windows, MemoryTiles())
 
@@ -88,9 +88,9 @@ def test_batch_companions_change_nothing() -> None:
     grid = two.grid
     parents = np.stack([tissue(32, 32, seed) for seed in range(3)])
     a, b, c = (WindowIndex(0, col, 0, grid) for col in range(3))
-    one = two.bands(Subject(4), [a, b], parents[:2])[0]
-    np.testing.assert_array_equal(two.bands(Subject(4), [a, c], parents[[0, 2]])[0], one)
-    np.testing.assert_array_equal(two.bands(Subject(4), [a, a], parents[[0, 0]])[0], one)
+    one = two.bands(GenerationContext(4), [a, b], parents[:2])[0]
+    np.testing.assert_array_equal(two.bands(GenerationContext(4), [a, c], parents[[0, 2]])[0], one)
+    np.testing.assert_array_equal(two.bands(GenerationContext(4), [a, a], parents[[0, 0]])[0], one)
 
 
 def test_overlapping_windows_share_their_noise_and_their_tents_add_up(windows: ZoomLDMWindows) -> None:
@@ -132,7 +132,7 @@ def test_the_stated_costs_are_those_spent(preset: Preset) -> None:
     torch.manual_seed(2)
     painted = make(preset, FieldConditions(tiny(), torch.randn(4, 24)))
     before = replace(tiny().calls)
-    painted.bands(Subject(1), [WindowIndex(0, 0, 0, painted.grid)], tissue(32, 32)[None])
+    painted.bands(GenerationContext(1), [WindowIndex(0, 0, 0, painted.grid)], tissue(32, 32)[None])
     spent = tiny().calls
     found = Calls(spent.denoiser - before.denoiser, spent.encode - before.encode, spent.decode - before.decode)
     assert found == painted.calls == preset.calls(True)
@@ -166,17 +166,17 @@ def test_projection_is_exact_and_back_projection_comes_near() -> None:
 
 def test_seed_scale_preset_and_conditions_matter(windows: ZoomLDMWindows) -> None:
     grid, parents = windows.grid, tissue(32, 32)[None]
-    here = windows.bands(Subject(1), [WindowIndex(0, 0, 0, grid)], parents)
-    assert not np.array_equal(windows.bands(Subject(2), [WindowIndex(0, 0, 0, grid)], parents), here)
-    assert not np.array_equal(windows.bands(Subject(1), [WindowIndex(1, 0, 0, grid)], parents), here)
+    here = windows.bands(GenerationContext(1), [WindowIndex(0, 0, 0, grid)], parents)
+    assert not np.array_equal(windows.bands(GenerationContext(2), [WindowIndex(0, 0, 0, grid)], parents), here)
+    assert not np.array_equal(windows.bands(GenerationContext(1), [WindowIndex(1, 0, 0, grid)], parents), here)
     conditioned = make(conditions=CDMConditions(tiny(), random_cdm(), "x", steps=4))
-    assert not np.array_equal(conditioned.bands(Subject(1), [WindowIndex(0, 0, 0, grid)], parents), here)
+    assert not np.array_equal(conditioned.bands(GenerationContext(1), [WindowIndex(0, 0, 0, grid)], parents), here)
     assert len({windows.fingerprint, conditioned.fingerprint, make(BRIEF).fingerprint}) == 3
 
 
 def test_scales_that_the_checkpoint_lacks_are_refused(windows: ZoomLDMWindows) -> None:
     with pytest.raises(SlideError, match=r"scale 8: zoomldm-brca knows 0 \.\. 7"):
-        windows.bands(Subject(1), [WindowIndex(8, 0, 0, windows.grid)], tissue(32, 32)[None])
+        windows.bands(GenerationContext(1), [WindowIndex(8, 0, 0, windows.grid)], tissue(32, 32)[None])
 
 
 def test_the_grid_is_that_of_the_training_images() -> None:

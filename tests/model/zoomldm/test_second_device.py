@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from everslide.model.geometry import WindowIndex
-from everslide.model.subject import Subject
+from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.zoomldm.options import PaintOptions, load_windows
 from everslide.model.zoomldm.vision_towers import ClipVision
 from everslide.server.cli import main
@@ -110,7 +110,7 @@ def test_slides_are_painted_on_another_device(condition: str, files: Path) -> No
         with SecondDevice():
             windows = load_windows("zoomldm-brca", files, options, 1, torch.device(device))
             window = WindowIndex(1, 2, 3, windows.grid)
-            bands[device] = windows.bands(Subject(3), [window], tissue(32, 32, 1)[None])
+            bands[device] = windows.bands(GenerationContext(3), [window], tissue(32, 32, 1)[None])
     np.testing.assert_allclose(bands["cpu"], bands[NAME], atol=0.01)
 
 

@@ -6,7 +6,7 @@ import { drawBackdrop } from "../backdrop.js";
 import type { Connection } from "../connection.js";
 import { icon, make } from "../dom.js";
 import { ICONS } from "../icons.js";
-import { mannerWords } from "../manner.js";
+import { samplingWords } from "../sampling.js";
 import type { Notices } from "../notices.js";
 import { Pane } from "../pane.js";
 import { ComparePanel, type Layout } from "./panel.js";
@@ -178,5 +178,5 @@ export class Comparison {
 }
 
 function nameOf(slide: Slide): string {
-  return `${slide.title || slide.id} (${slide.model}, seed ${slide.seed}${mannerWords(slide)})`;
+  return `${slide.title || slide.id} (${slide.model}, seed ${slide.seed}${samplingWords(slide)})`;
 }

@@ -2,7 +2,7 @@
 
 import type { Slide } from "../api.js";
 import { button, field, make } from "../dom.js";
-import { mannerWords } from "../manner.js";
+import { samplingWords } from "../sampling.js";
 
 export type Layout = "side" | "wipe" | "blink";
 
@@ -45,7 +45,7 @@ export class ComparePanel {
     const chosen = this.#select.value;
     this.#select.replaceChildren(
       ...slides.map((slide) =>
-        make("option", { value: slide.id }, `${slide.title || slide.id}, seed ${slide.seed}${mannerWords(slide)}`),
+        make("option", { value: slide.id }, `${slide.title || slide.id}, seed ${slide.seed}${samplingWords(slide)}`),
       ),
     );
     const other = slides.find((slide) => slide.id !== main?.id) ?? slides[0];

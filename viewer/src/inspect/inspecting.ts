@@ -5,7 +5,7 @@ import type { Connection } from "../connection.js";
 import { button, checkbox, make } from "../dom.js";
 import { type TileAddress, tileAt, tileKey, tileRect } from "../geometry.js";
 import { magnificationLabel } from "../magnification.js";
-import { mannerWords } from "../manner.js";
+import { samplingWords } from "../sampling.js";
 import type { Pane } from "../pane.js";
 import { Film } from "./film.js";
 import { InspectOverlay, type Shown } from "./overlay.js";
@@ -188,7 +188,7 @@ function rowsOf(tile: TileAddress, facts: TileFacts, took: Repainted | null): HT
     ["Address", tileKey(tile)],
     ["Magnification", `${magnificationLabel(facts.magnification)}, ${facts.um_per_px} µm/px, scale ${facts.scale}`],
     ["Seed", facts.seed],
-    ["Model", `${facts.model}${mannerWords(facts)}`],
+    ["Model", `${facts.model}${samplingWords(facts)}`],
     ["Steps of a window", count(took?.steps)],
     ["Denoiser calls", count(took?.denoiser_calls)],
     ["Time", took === null ? "paint again to see" : `${Math.round(took.milliseconds)} ms`],

@@ -2,10 +2,10 @@
 
 import { fetchJson, sendJson, type Slide } from "../api.js";
 import type { TileAddress } from "../geometry.js";
-import type { Manner } from "../manner.js";
+import type { SamplingConfig } from "../sampling.js";
 import { inTurn } from "../turns.js";
 
-export interface TileFacts extends Manner {
+export interface TileFacts extends SamplingConfig {
   readonly scale: number;
   readonly magnification: number;
   readonly um_per_px: number;

@@ -1,0 +1,1 @@
+"""Images that people have, read as they look and at a wanted resolution, or refused with the reason."""

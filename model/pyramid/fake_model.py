@@ -1,0 +1,33 @@
+"""A model without weights: grain in proportion to the local density. For tests, and for trying the service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everslide.model.geometry import WindowIndex
+from everslide.model.pyramid import keyed_noise as keyed
+from everslide.model.pyramid.generation_context import GenerationContext
+from everslide.model.pyramid.window_model import WindowModel
+
+
+class SpeckleModel(WindowModel):
+    """Paints speckle on tissue and nearly nothing on glass. Keeps every promise of a painter but that of beauty."""
+
+    name = "speckle"
+    fingerprint = "5bec41e0"
+
+    def __init__(self, batch: int = 1) -> None:
+        self.batch = batch
+
+    def bands(
+        self, context: GenerationContext, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """See `WindowModel.bands`; one octave of speckle, as strong as a tenth of the distance from white."""
+        noise = np.stack([keyed.normals(context.seed, "detail", w.s, w.parent_rect, 9) for w in windows])
+        count, _, height, width = noise.shape
+        bands = noise.transpose(0, 2, 3, 1).reshape(count, height, width, 3, 3)
+        strength = (np.float32(255.0) - parents.astype(np.float32)) * np.float32(0.1)
+        return (bands * strength[:, :, :, None, :]).astype(np.float32)

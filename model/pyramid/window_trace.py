@@ -1,0 +1,113 @@
+"""Watching a model paint: each window with its time, its noise, its detail, and how far it was from its parent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everslide.model.geometry import WindowGrid, WindowIndex
+from everslide.model.pyramid import keyed_noise as keyed
+from everslide.model.pyramid.generation_context import GenerationContext
+from everslide.model.pyramid.wavelet import box_mean, merge
+from everslide.model.pyramid.windows import Bands, Counts, Parent, ShowsSteps, Windows
+from everslide.model.sampling_config import SamplingCapabilities
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+NO_DIFFERENCE_DB = 99.0
+"""Reported where the box mean is the parent already."""
+
+
+@dataclass(frozen=True)
+class PaintedWindow:
+    """A window as the network left it, before blending and before the exact step.
+
+    parent: (h, h, 3) uint8, h half a window. noise: (9, h, h). bands: (h, h, 3, 3). steps: walks again from noise to
+    detail, and gives the bands as they are expected at each step; none where the model does not show them.
+    """
+
+    s: int
+    seconds: float
+    parent: Pixels
+    noise: Floats
+    bands: Floats
+    steps: Callable[[], Sequence[Bands]] = tuple
+
+    @property
+    def unclosed(self) -> Pixels:
+        """(2h, 2h, 3): parent and detail, rounded, not yet nudged to agree with the parent."""
+        return self.with_detail(self.bands)
+
+    def with_detail(self, bands: Floats | Bands) -> Pixels:
+        """(2h, 2h, 3): the parent with other bands (h, h, 3, 3), rounded."""
+        child = merge(self.parent.astype(np.float32), bands.astype(np.float32))
+        rounded: Pixels = np.clip(np.floor(child + np.float32(0.5)), 0, 255).astype(np.uint8)
+        return rounded
+
+    @property
+    def agreement_db(self) -> float:
+        """PSNR between the parent and the box mean of `unclosed`, in dB, at most NO_DIFFERENCE_DB."""
+        difference = box_mean(self.unclosed).astype(np.float64) - self.parent
+        error = float(np.mean(difference**2))
+        return min(NO_DIFFERENCE_DB, 10 * float(np.log10(255.0**2 / error))) if error > 0 else NO_DIFFERENCE_DB
+
+
+Watch = Callable[[PaintedWindow], None]
+
+
+class WatchedWindows:
+    """Windows painted by others, each told to `watch`; see `everslide.model.pyramid.windows.Windows`.
+
+    One at a time, so that each has its own time: the bands are the same, since a window does not depend on its batch.
+    """
+
+    def __init__(self, windows: Windows, watch: Watch) -> None:
+        self._windows = windows
+        self._watch = watch
+        self.counts = Counts()
+
+    @property
+    def fingerprint(self) -> str:
+        return self._windows.fingerprint
+
+    @property
+    def grid(self) -> WindowGrid:
+        return self._windows.grid
+
+    @property
+    def scales(self) -> int:
+        return self._windows.scales
+
+    @property
+    def steerable(self) -> bool:
+        return self._windows.steerable
+
+    @property
+    def capabilities(self) -> SamplingCapabilities:
+        return self._windows.capabilities
+
+    def paint(
+        self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
+    ) -> list[Bands]:
+        """See `Windows.paint`."""
+        return [self._paint(context, window, parent) for window, parent in zip(windows, parents, strict=True)]
+
+    def _paint(self, context: GenerationContext, window: WindowIndex, parent: Parent) -> Bands:
+        started = time.perf_counter()
+        [bands] = self._windows.paint(context, [window], [parent])
+        seconds = time.perf_counter() - started
+        noise = keyed.normals(context.seed, "detail", window.s, window.parent_rect, 9)
+        kept = parent.copy()
+        walk: Callable[[], Sequence[Bands]] = tuple
+        if isinstance(self._windows, ShowsSteps):
+            walk = partial(self._windows.steps, context, window, kept)
+        self._watch(PaintedWindow(window.s, seconds, kept, noise, bands.astype(np.float32), walk))
+        # Not what `self._windows` counted meanwhile: others paint with it at the same time.
+        self.counts.windows += 1
+        self.counts.denoiser_calls += self.capabilities.calls(context.sampling)
+        return bands

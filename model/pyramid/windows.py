@@ -1,0 +1,111 @@
+"""Windows: what the network paints at once. Each is a pure function of the slide's seed, its place and its parent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everslide.model.geometry import WindowGrid, WindowIndex
+from everslide.model.pyramid.generation_context import GenerationContext
+from everslide.model.pyramid.window_model import WindowModel
+from everslide.model.sampling_config import SamplingCapabilities
+
+Bands = NDArray[np.float16]
+"""Detail bands of a window, (h, h, 3 bands, RGB), h half a window, in the form in which they are blended."""
+Parent = NDArray[np.uint8]
+"""Pixels of plane s + 1 below a window, (h, h, 3)."""
+
+
+@dataclass
+class Counts:
+    """Work done so far: windows painted, network evaluations spent on them, and batches with their places filled."""
+
+    windows: int = 0
+    denoiser_calls: int = 0
+    batches: int = 0
+    places: int = 0
+
+
+@runtime_checkable
+class Windows(Protocol):
+    """Paints windows, here or elsewhere. Attributes are the model's, but counts this object's."""
+
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def grid(self) -> WindowGrid: ...
+    @property
+    def scales(self) -> int: ...
+    @property
+    def steerable(self) -> bool: ...
+    @property
+    def capabilities(self) -> SamplingCapabilities: ...
+    @property
+    def counts(self) -> Counts: ...
+
+    def paint(
+        self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
+    ) -> list[Bands]:
+        """The windows, all of one scale and none twice, in the order given."""
+        ...
+
+
+@runtime_checkable
+class ShowsSteps(Protocol):
+    """Windows whose way from noise to detail can be shown."""
+
+    def steps(self, context: GenerationContext, window: WindowIndex, parent: Parent) -> list[Bands]:
+        """Detail of the window as it is expected at each step, the painted one last; none where there are no steps."""
+        ...
+
+
+class LocalWindows:
+    """Paints windows with a model in this thread, in batches of its one shape. One thread at a time."""
+
+    def __init__(self, model: WindowModel) -> None:
+        self._model = model
+        self.fingerprint, self.grid, self.scales = model.fingerprint, model.grid, model.scales
+        self.steerable, self.capabilities = model.steerable, model.capabilities
+        self.counts = Counts()
+
+    def paint(
+        self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
+    ) -> list[Bands]:
+        """See `Windows.paint`."""
+        out: list[Bands] = []
+        for start in range(0, len(windows), self._model.batch):
+            part = slice(start, start + self._model.batch)
+            out += paint_batch(self._model, context, windows[part], parents[part])
+            count_batch(self.counts, self._model, context, len(windows[part]))
+        return out
+
+    def steps(self, context: GenerationContext, window: WindowIndex, parent: Parent) -> list[Bands]:
+        """See `ShowsSteps.steps`."""
+        several = self._model.batch
+        walked = self._model.steps(context, [window] * several, np.stack([parent] * several))
+        return [bands[0].astype(np.float16) for bands in walked]
+
+
+def count_batch(counts: Counts, model: WindowModel, context: GenerationContext, windows: int) -> None:
+    """Add a batch with so many of its places filled."""
+    counts.windows += windows
+    counts.denoiser_calls += windows * model.capabilities.calls(context.sampling)
+    counts.batches += 1
+    counts.places += model.batch
+
+
+def paint_batch(
+    model: WindowModel, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
+) -> list[Bands]:
+    """At most `model.batch` windows of one scale and slide, padded to exactly that many."""
+    count = len(windows)
+    assert 0 < count <= model.batch and len({window.s for window in windows}) == 1
+    order = [*range(count), *[count - 1] * (model.batch - count)]
+    stack = np.stack([parents[i] for i in order])  # (batch, h, h, 3)
+    side = model.grid.window_px // 2
+    assert stack.shape[1:] == (side, side, 3) and stack.dtype == np.uint8, (stack.shape, stack.dtype)
+    return list(model.bands(context, [windows[i] for i in order], stack).astype(np.float16)[:count])

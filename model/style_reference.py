@@ -1,0 +1,141 @@
+"""References: pictures whose tissue and stain a slide shall have, all over or in regions of its own.
+
+A reference keeps one embedding and the colours of its tissue, never its pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everslide.model.errors import ImageError
+from everslide.model.geometry import Rect, mpp
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+REFERENCE_CHANNELS = 64
+"""Length of the embedding of a style."""
+COLOURS = 5
+SAMPLES = 8
+"""Places a side of a window at which the regions are looked up."""
+EDGE_UM = 200.0
+"""Over about this distance a region gives way to its surroundings."""
+
+
+@dataclass(frozen=True, eq=False)
+class Style:
+    """What one picture looks like. embedding: (64,), of its tissue at 20x. colours: (COLOURS, 3), darkest to palest."""
+
+    embedding: Floats
+    colours: Floats
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, rounded so that they read back as the same look."""
+        return {
+            "embedding": np.round(self.embedding.astype(float), 4).tolist(),
+            "colours": np.round(self.colours.astype(float), 2).tolist(),
+        }
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Style:
+        """The inverse of `as_dict`. Raises ImageError where that is damaged."""
+        try:
+            embedding = np.array(values["embedding"], np.float32)
+            colours = np.array(values["colours"], np.float32)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ImageError(
+                f"a reference: expected 'embedding' and 'colours', found {error!r}; make it again with `everslide new`"
+            ) from error
+        if (
+            embedding.shape != (REFERENCE_CHANNELS,)
+            or colours.shape != (COLOURS, 3)
+            or not np.isfinite(embedding).all()
+        ):
+            raise ImageError(f"a reference: found an embedding {embedding.shape} and colours {colours.shape}")
+        return Style(embedding, colours)
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A rectangle of a slide, in um from its top-left corner, with a look of its own."""
+
+    x_um: float
+    y_um: float
+    width_um: float
+    height_um: float
+    style: Style
+
+    def cover(self, x: Doubles, y: Doubles) -> Doubles:
+        """How much it counts at places in um, 0 outside to 1 inside, of the shape of x and y."""
+        across = np.minimum(x - self.x_um, self.x_um + self.width_um - x)
+        along = np.minimum(y - self.y_um, self.y_um + self.height_um - y)
+        return np.clip(np.minimum(across, along) / EDGE_UM + 0.5, 0.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What a slide shall look like. everywhere: outside the regions, or None for the model's own choice."""
+
+    everywhere: Style | None
+    regions: tuple[Region, ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """Hexadecimal; equal references have equal ones."""
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+    def embedding(self, rect: Rect, s: int) -> Floats:
+        """The embedding (64,) that a window over `rect` of plane s is told: that of each region by its share of it."""
+        nothing = np.zeros(REFERENCE_CHANNELS, np.float32)
+        out = self.everywhere.embedding if self.everywhere else nothing
+        x = (rect.x + (np.arange(SAMPLES) + 0.5) * rect.width / SAMPLES) * mpp(s)
+        y = (rect.y + (np.arange(SAMPLES) + 0.5) * rect.height / SAMPLES) * mpp(s)
+        for region in self.regions:
+            share = np.float32(region.cover(x[None, :], y[:, None]).mean())
+            out = out + share * (region.style.embedding - out)
+        return np.asarray(out, np.float32)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        regions = [
+            {"um": [float(v) for v in (r.x_um, r.y_um, r.width_um, r.height_um)], **r.style.as_dict()}
+            for r in self.regions
+        ]
+        return {"everywhere": self.everywhere.as_dict() if self.everywhere else None, "regions": regions}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Reference:
+        """The inverse of `as_dict`. Raises ImageError where that is damaged."""
+        everywhere = values.get("everywhere")
+        regions = []
+        for one in values.get("regions", ()):
+            try:
+                x_um, y_um, width_um, height_um = map(float, one["um"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise ImageError(f"a region: expected 'um': [x, y, width, height], found {error!r}") from error
+            regions.append(Region(x_um, y_um, width_um, height_um, Style.from_dict(one)))
+        return Reference(Style.from_dict(everywhere) if everywhere else None, tuple(regions))
+
+
+def read_reference(path: Path) -> Reference:
+    """A reference written by `write_reference`. Raises ImageError."""
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise ImageError(f"{path}: expected a reference made by `everslide new --like`, found {error}") from error
+    if not isinstance(values, dict):
+        raise ImageError(f"{path}: expected a reference made by `everslide new --like`, found {type(values).__name__}")
+    return Reference.from_dict(values)
+
+
+def write_reference(path: Path, reference: Reference) -> None:
+    """Write a reference as JSON."""
+    path.write_text(json.dumps(reference.as_dict()) + "\n", "utf-8")

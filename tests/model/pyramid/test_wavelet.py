@@ -1,0 +1,134 @@
+"""The Haar transform, and exact agreement of a child with its parent in integers."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from everslide.model.pyramid.wavelet import box_mean, details, enforce_parent_mean, merge
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+def block(a: float, b: float, c: float, d: float) -> Floats:
+    """One 2x2 block of one channel."""
+    return np.array([[a, b], [c, d]], np.float32)[..., None]
+
+
+def pixels(rng: np.random.Generator, *shape: int) -> Pixels:
+    return rng.integers(0, 256, shape).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("values", "mean"),
+    [
+        ((0, 0, 0, 1), 0), ((0, 0, 1, 1), 1), ((0, 1, 1, 1), 1), ((1, 1, 2, 2), 2), ((1, 1, 1, 2), 1),
+        ((255, 255, 255, 254), 255), ((255, 255, 254, 254), 255), ((255, 254, 254, 254), 254), ((0, 255, 0, 255), 128),
+    ],
+)  # fmt: skip
+def test_box_mean_rounds_half_up(values: tuple[int, int, int, int], mean: int) -> None:
+    assert box_mean(block(*values).astype(np.uint8)).tolist() == [[[mean]]]
+
+
+def test_box_mean_keeps_places_and_channels_apart() -> None:
+    child = np.zeros((4, 6, 3), np.uint8)
+    child[2:4, 4:6, 1] = 200
+    expected = np.zeros((2, 3, 3), np.uint8)
+    expected[1, 2, 1] = 200
+    np.testing.assert_array_equal(box_mean(child), expected)
+
+
+def test_bands_of_one_block() -> None:
+    assert details(block(10, 2, 4, 0))[0, 0, :, 0].tolist() == [3, 2, 1]
+    mean, bands = np.full((1, 1, 1), 4, np.float32), np.array([3, 2, 1], np.float32).reshape(1, 1, 3, 1)
+    np.testing.assert_array_equal(merge(mean, bands), block(10, 2, 4, 0))
+
+
+def test_merge_undoes_mean_and_details() -> None:
+    child = pixels(np.random.default_rng(1), 12, 8, 3).astype(np.float32)
+    mean = child.reshape(6, 2, 4, 2, 3).mean((1, 3)).astype(np.float32)
+    np.testing.assert_array_equal(merge(mean, details(child)), child)  # quarters are exact in float32
+
+
+def test_details_undo_merge() -> None:
+    rng = np.random.default_rng(2)
+    mean = pixels(rng, 5, 7, 3).astype(np.float32)
+    bands = rng.integers(-40, 40, (5, 7, 3, 3)).astype(np.float32)
+    child = merge(mean, bands)
+    assert child.shape == (10, 14, 3) and child.dtype == np.float32
+    np.testing.assert_array_equal(details(child), bands)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.4, 3.0, 30.0, 300.0, 1e9, 1e30])
+@pytest.mark.parametrize("kind", ["random", "black", "white", "nearly black", "nearly white", "extremes"])
+def test_enforcing_gives_exactly_the_parent(kind: str, spread: float) -> None:
+    rng = np.random.default_rng(3)
+    parent = {
+        "random": pixels(rng, 32, 24, 3),
+        "black": np.zeros((32, 24, 3), np.uint8),
+        "white": np.full((32, 24, 3), 255, np.uint8),
+        "nearly black": rng.integers(0, 4, (32, 24, 3)).astype(np.uint8),
+        "nearly white": rng.integers(252, 256, (32, 24, 3)).astype(np.uint8),
+        "extremes": (255 * rng.integers(0, 2, (32, 24, 3))).astype(np.uint8),
+    }[kind]
+    bands = (spread * rng.standard_normal((32, 24, 3, 3))).astype(np.float32)
+    child = enforce_parent_mean(merge(parent.astype(np.float32), bands), parent)
+    assert child.shape == (64, 48, 3) and child.dtype == np.uint8 and child.flags.c_contiguous
+    np.testing.assert_array_equal(box_mean(child), parent)
+
+
+@pytest.mark.parametrize("offset", [-300.0, -7.3, 2.5, 900.0])
+def test_enforcing_repairs_a_child_of_another_mean(offset: float) -> None:
+    rng = np.random.default_rng(4)
+    parent = pixels(rng, 16, 16, 3)
+    wrong = rng.uniform(0, 255, (32, 32, 3)).astype(np.float32) + np.float32(offset)
+    np.testing.assert_array_equal(box_mean(enforce_parent_mean(wrong, parent)), parent)
+
+
+def test_enforcing_leaves_what_already_agrees() -> None:
+    child = pixels(np.random.default_rng(5), 32, 32, 3)
+    np.testing.assert_array_equal(enforce_parent_mean(child.astype(np.float32), box_mean(child)), child)
+
+
+def test_enforcing_is_the_nearest_possible_child() -> None:
+    """Against all children of a block within two grey levels of the wanted one."""
+    rng = np.random.default_rng(6)
+    for _ in range(150):
+        parent = int(rng.integers(40, 216))
+        deviation = rng.uniform(-20, 20, 4)
+        wanted = (parent + deviation - deviation.mean() + rng.uniform(-1.5, 1.5)).astype(np.float32)
+        near = [[int(np.floor(w + 0.5)) + step for step in range(-2, 3)] for w in wanted]
+        allowed = [x for x in itertools.product(*near) if (sum(x) + 2) // 4 == parent]
+        best = min(float(np.square(np.array(x) - wanted).sum()) for x in allowed)
+        got = enforce_parent_mean(block(*wanted), np.full((1, 1, 1), parent, np.uint8)).ravel()
+        assert float(np.square(got - wanted).sum()) == pytest.approx(best, abs=1e-3)
+
+
+def nudged_share(bands: Floats, parent: Pixels) -> float:
+    """Share of values that are not the rounded ones."""
+    wanted = merge(parent.astype(np.float32), bands)
+    nudge = enforce_parent_mean(wanted, parent).astype(int) - np.floor(wanted + 0.5).clip(0, 255).astype(int)
+    return float((nudge != 0).mean())
+
+
+def test_few_values_are_nudged() -> None:
+    """Four rounding errors of a half at most cannot move a mean that is right; ties and saturation can."""
+    rng = np.random.default_rng(7)
+    parent = rng.integers(60, 200, (64, 64, 3)).astype(np.uint8)
+    fine = (8 * rng.standard_normal((64, 64, 3, 3))).astype(np.float32)
+    assert nudged_share(fine, parent) == 0
+    halves = (np.floor(fine * 4) / 4).astype(np.float32)
+    assert 0 < nudged_share(halves, parent) < 0.03
+    bright = rng.integers(236, 250, (64, 64, 3)).astype(np.uint8)
+    assert 0 < nudged_share(fine, bright) < 0.5
+
+
+def test_ties_go_to_the_first_child() -> None:
+    got = enforce_parent_mean(block(10.25, 10.25, 10.25, 10.25), np.full((1, 1, 1), 11, np.uint8))
+    assert got.ravel().tolist() == [11, 11, 10, 10]
+    got = enforce_parent_mean(block(255, 255, 0, 0), np.full((1, 1, 1), 129, np.uint8))
+    assert box_mean(got).item() == 129, "children at 255 are skipped"
