@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,16 +32,22 @@ EDGE_UM = 200.0
 
 @dataclass(frozen=True, eq=False)
 class Style:
-    """What one picture looks like. embedding: (64,), of its tissue at 20x. colours: (COLOURS, 3), darkest to palest."""
+    """What tissue looks like: that of a picture, that of an organ, or both.
+
+    embedding: (64,), of a picture's tissue at 20x, zeros where there is none. colours: (COLOURS, 3), darkest to palest.
+    organ: one that the weights know, or "".
+    """
 
     embedding: Floats
     colours: Floats
+    organ: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, rounded so that they read back as the same look."""
         return {
             "embedding": np.round(self.embedding.astype(float), 4).tolist(),
             "colours": np.round(self.colours.astype(float), 2).tolist(),
+            **({"organ": self.organ} if self.organ else {}),
         }
 
     @staticmethod
@@ -60,7 +66,10 @@ class Style:
             or not np.isfinite(embedding).all()
         ):
             raise ImageError(f"a reference: found an embedding {embedding.shape} and colours {colours.shape}")
-        return Style(embedding, colours)
+        organ = values.get("organ", "")
+        if not isinstance(organ, str):
+            raise ImageError(f"a reference: expected the name of an organ, found {organ!r}")
+        return Style(embedding, colours, organ)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +103,28 @@ class Reference:
 
     def embedding(self, rect: Rect, s: int) -> Floats:
         """The embedding (64,) that a window over `rect` of plane s is told: that of each region by its share of it."""
-        nothing = np.zeros(REFERENCE_CHANNELS, np.float32)
-        out = self.everywhere.embedding if self.everywhere else nothing
+        out = np.zeros(REFERENCE_CHANNELS, np.float32)
+        for style, share in self._styles(rect, s):
+            out = out + np.float32(share) * (style.embedding - out)
+        return np.asarray(out, np.float32)
+
+    def organs(self, rect: Rect, s: int) -> dict[str, float]:
+        """The share that each organ has of a window over `rect` of plane s, at most 1 together."""
+        out: dict[str, float] = {}
+        for style, share in self._styles(rect, s):
+            out = {organ: (1 - share) * known for organ, known in out.items()}
+            if style.organ:
+                out[style.organ] = out.get(style.organ, 0.0) + share
+        return {organ: share for organ, share in out.items() if share > 0}
+
+    def _styles(self, rect: Rect, s: int) -> Iterator[tuple[Style, float]]:
+        """Styles, each with the share of the window that it takes from those before it."""
+        if self.everywhere:
+            yield self.everywhere, 1.0
         x = (rect.x + (np.arange(SAMPLES) + 0.5) * rect.width / SAMPLES) * mpp(s)
         y = (rect.y + (np.arange(SAMPLES) + 0.5) * rect.height / SAMPLES) * mpp(s)
         for region in self.regions:
-            share = np.float32(region.cover(x[None, :], y[:, None]).mean())
-            out = out + share * (region.style.embedding - out)
-        return np.asarray(out, np.float32)
+            yield region.style, float(region.cover(x[None, :], y[:, None]).mean())
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""

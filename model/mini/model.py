@@ -79,7 +79,7 @@ class MiniModel(WindowModel):
         assert count == self.batch and parents.shape[1:] == (3, PARENT_PX, PARENT_PX), parents.shape
         given = self._placed(parents)
         scale = torch.full((count,), windows[0].s, device=self._device)
-        reference = torch.from_numpy(_reference(context, windows)).to(self._device)
+        condition = torch.from_numpy(self._condition(context, windows)).to(self._device)
 
         def draw(z_t: Tensor, t: float, step: int) -> Tensor:
             now = torch.full((count,), t, device=self._device)
@@ -87,15 +87,27 @@ class MiniModel(WindowModel):
                 self._placed(_noise(context.seed, f"noise {step}", windows, channels, halvings))
                 for halvings, channels in enumerate(self._network.config.noise)
             )
-            out: Tensor = self._network(z_t, given, now, scale, noise, reference).float()
+            out: Tensor = self._network(z_t, given, now, scale, noise, condition).float()
             if sampling.guided:  # Ho and Salimans, "Classifier-free diffusion guidance", 2022, Eq. 6, of drawn detail
-                plain: Tensor = self._network(z_t, given, now, scale, noise, torch.zeros_like(reference)).float()
+                plain: Tensor = self._network(z_t, given, now, scale, noise, torch.zeros_like(condition)).float()
                 out = plain + sampling.guidance * (out - plain)  # their w + 1
             return out
 
         z_1 = _noise(context.seed, "detail", windows, DETAIL_CHANNELS)
         z_1 = z_1.to(self._device, memory_format=torch.channels_last)
         return sample(draw, z_1, sampling.steps or STEPS[0])
+
+    def _condition(self, context: GenerationContext, windows: Sequence[WindowIndex]) -> Floats:
+        """What each window is conditioned on, (B, `config.conditions`), zeros where nothing is said."""
+        organs = self._network.config.organs
+        out = np.zeros((len(windows), self._network.config.conditions), np.float32)
+        if context.reference is not None:
+            for row, window in zip(out, windows, strict=True):
+                row[:REFERENCE_CHANNELS] = context.reference.embedding(window.rect, window.s)
+                for organ, share in context.reference.organs(window.rect, window.s).items():
+                    if organ in organs:
+                        row[REFERENCE_CHANNELS + organs.index(organ)] = share
+        return out
 
     def _placed(self, tensor: Tensor) -> Tensor:
         """On the network's device, in its numbers."""
@@ -120,13 +132,6 @@ def _noise(seed: int, stream: str, windows: Sequence[WindowIndex], channels: int
     return torch.from_numpy(
         np.stack([keyed.normals_anywhere(seed, name, windows[0].s, rect, channels) for rect in sides])
     )
-
-
-def _reference(context: GenerationContext, windows: Sequence[WindowIndex]) -> Floats:
-    """Embeddings (B, 64) of what the windows shall look like, zero where nothing is said."""
-    if context.reference is None:
-        return np.zeros((len(windows), REFERENCE_CHANNELS), np.float32)
-    return np.stack([context.reference.embedding(window.rect, window.s) for window in windows])
 
 
 def load_mini(path: Path | None = None, *, threads: int | None = None) -> MiniModel:

@@ -31,6 +31,7 @@ class NetworkConfig:
     blocks: residual blocks per resolution, on the way down and again on the way up.
     noise: channels of noise at the parent's resolution and at each of the U-Net's.
     fine: width of the convolutions at the parent's own resolution. scales: number of scales with an embedding.
+    organs: names of those with an embedding.
     """
 
     channels: tuple[int, ...] = (96, 160, 224)
@@ -39,6 +40,12 @@ class NetworkConfig:
     fine: int = 32
     embedding: int = 256
     scales: int = 12
+    organs: tuple[str, ...] = ()
+
+    @property
+    def conditions(self) -> int:
+        """Length of what the network is conditioned on: the embedding of a reference, and shares of its organs."""
+        return REFERENCE_CHANNELS + len(self.organs)
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -87,6 +94,7 @@ class DetailUNet(nn.Module):
         self.time = nn.Sequential(nn.Linear(64, emb), nn.SiLU(), nn.Linear(emb, emb))
         self.scale = nn.Embedding(config.scales, emb)
         self.reference = nn.Linear(REFERENCE_CHANNELS, emb, bias=False)
+        self.organ = nn.Linear(len(config.organs), emb, bias=False) if config.organs else None
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
         for level, width in enumerate(widths):
@@ -107,6 +115,8 @@ class DetailUNet(nn.Module):
         nn.init.normal_(self.fine_film.weight, std=1e-2)
         for layer in (self.leave, self.fine_out, self.reference):
             nn.init.normal_(layer.weight, std=1e-3)
+        if self.organ is not None:
+            nn.init.zeros_(self.organ.weight)  # an organ that was never seen changes nothing
 
     @property
     def multiple(self) -> int:
@@ -120,13 +130,13 @@ class DetailUNet(nn.Module):
         t: Tensor,
         s: Tensor,
         noise: tuple[Tensor, ...],
-        reference: Tensor,
+        condition: Tensor,
     ) -> Tensor:
         """Clean detail (B, 9, H, W), of about unit deviation, below a parent (B, 3, H, W) in [-1, 1].
 
         z_t: (B, 9, H, W); t: (B,) in [0, 1]; s: (B,) int64 scale of the child; noise: standard normals of the channels
-        in `config.noise`, (B, C, H, W), (B, C, H/2, W/2) and so on; reference: (B, 64), zero for none. H and W are
-        multiples of `multiple`.
+        in `config.noise`, (B, C, H, W), (B, C, H/2, W/2) and so on; condition: (B, `config.conditions`), the embedding
+        of a reference and the share of each organ, zeros for none. H and W are multiples of `multiple`.
         """
         assert z_t.shape[1] == DETAIL_CHANNELS and parent.shape[1] == PARENT_CHANNELS
         assert z_t.shape[2] % self.multiple == 0 and z_t.shape[3] % self.multiple == 0
@@ -134,7 +144,7 @@ class DetailUNet(nn.Module):
         at = t.float()[:, None, None, None]
         length = (at.square() + (1 - at).square()).sqrt()  # deviation of z_t, whose parts have unit deviation
         seen = torch.cat([(z_t / length).to(dtype), parent.to(dtype)], 1)
-        e = F.silu(self.time(fourier(t).to(dtype)) + self.scale(s) + self.reference(reference.to(dtype)))
+        e = F.silu(self.time(fourier(t).to(dtype)) + self.scale(s) + self._conditioned(condition.to(dtype)))
         x = self.enter(F.pixel_unshuffle(seen, FOLD))  # (B, C0, H/2, W/2)
         skips: list[Tensor] = []
         for stage, drawn in zip(self.down, noise[1:], strict=True):
@@ -158,6 +168,11 @@ class DetailUNet(nn.Module):
         out = out + self.fine_out(F.silu(pixel_norm(h) * (1 + scale) + shift))
         detail: Tensor = out * (at / length) + z_t * ((1 - at) / length.square())  # t = 0: z_t, t = 1: out
         return detail
+
+    def _conditioned(self, condition: Tensor) -> Tensor:
+        """(B, `config.conditions`) -> (B, E)."""
+        embedded: Tensor = self.reference(condition[:, :REFERENCE_CHANNELS])
+        return embedded if self.organ is None else embedded + self.organ(condition[:, REFERENCE_CHANNELS:])
 
 
 def fourier(x: Tensor) -> Tensor:

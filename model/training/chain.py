@@ -31,7 +31,7 @@ class Brush:
     deviation: Tensor
 
     def child(
-        self, parent: Tensor, s: Tensor, reference: Tensor, z_t: Tensor | None = None, t: Tensor | None = None
+        self, parent: Tensor, s: Tensor, condition: Tensor, z_t: Tensor | None = None, t: Tensor | None = None
     ) -> Tensor:
         """One child (B, 3, 2H, 2W) of parents (B, 3, H, W), grey levels that are whole numbers in [0, 255].
 
@@ -46,7 +46,7 @@ class Brush:
             torch.randn((count, channels, high >> halvings, wide >> halvings), device=device)
             for halvings, channels in enumerate(self.noise)
         )
-        detail = self.network(z_t, parent / 127.5 - 1, t, s, noise, reference).float()
+        detail = self.network(z_t, parent / 127.5 - 1, t, s, noise, condition).float()
         bands = smooth_bands(parent) + unrotated(detail * self.deviation[s][:, :, None, None])
         return whole(merge(parent, bands))
 
@@ -64,13 +64,13 @@ def paint_chains(brush: Brush, batch: Batch, partial: float = PARTIAL_SHARE) -> 
     """
     count = batch.s.shape[1]
     s = batch.s.repeat(1, SAMPLES)
-    reference = batch.reference.repeat(SAMPLES, 1)
+    condition = batch.condition.repeat(SAMPLES, 1)
     parent, truth = brush.detail(batch.reals[0], batch.s[0])
     z_t, t = _starts(truth, partial)
     parent = parent.repeat(SAMPLES, 1, 1, 1)
     painted = []
     for octave in range(len(s)):
-        child = brush.child(parent, s[octave], reference, *((z_t, t) if octave == 0 else (None, None)))
+        child = brush.child(parent, s[octave], condition, *((z_t, t) if octave == 0 else (None, None)))
         painted.append(child)
         offsets = batch.offsets[octave].tolist() * SAMPLES
         parent = torch.stack(
@@ -136,15 +136,20 @@ def unrotated(channels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def paint_down(brush: Brush, parent: NDArray[np.uint8], s: int, octaves: int, seed: int) -> list[NDArray[np.uint8]]:
-    """Pictures (2H, 2W, 3), (4H, 4W, 3) and so on below a parent (H, W, 3) of scale s, each in one piece."""
+def paint_down(
+    brush: Brush, parent: NDArray[np.uint8], s: int, octaves: int, seed: int, conditions: int
+) -> list[NDArray[np.uint8]]:
+    """Pictures (2H, 2W, 3), (4H, 4W, 3) and so on below a parent (H, W, 3) of scale s, each in one piece.
+
+    conditions: length of what the network is conditioned on; it is shown none.
+    """
     device = brush.deviation.device
     plane = torch.from_numpy(parent.astype(np.float32).transpose(2, 0, 1))[None].to(device)
-    reference = torch.zeros((1, 64), device=device)
+    unconditional = torch.zeros((1, conditions), device=device)
     out = []
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for octave in range(1, octaves + 1):
-            plane = brush.child(plane, torch.tensor([s - octave], device=device), reference)
+            plane = brush.child(plane, torch.tensor([s - octave], device=device), unconditional)
             out.append(plane[0].permute(1, 2, 0).cpu().numpy().astype(np.uint8))
     return out

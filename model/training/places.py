@@ -18,6 +18,7 @@ from everslide.model.mini.patch_encoder import PATCH_PX, PatchEncoder
 from everslide.model.mini.style_extraction import mean_embedding, tissue_squares
 from everslide.model.stain import jitter_stain, optical_density
 from everslide.model.style_reference import REFERENCE_CHANNELS
+from everslide.model.training.organs import cases_by_organ, organ_of
 from everslide.model.training.prepare import Prepared, Split, plane, read_index
 
 Pixels = NDArray[np.uint8]
@@ -39,6 +40,8 @@ STAIN_SHARE, GAINS, SHIFT = 0.5, (0.85, 1.18), 0.04
 """How often a place is shown in another stain, and how far that goes; see `jitter_stain`."""
 DROPPED_SHARE = 0.25
 """How often a reference that is known is not shown, so that guidance has something to guide away from."""
+ORGAN_DROPPED_SHARE = 0.4
+"""How often an organ is not shown."""
 REFERENCE_PATCHES = 24
 """Patches of an image that its reference is the mean of."""
 TISSUE_DENSITY = 0.08
@@ -47,23 +50,24 @@ TISSUE_DENSITY = 0.08
 @dataclass(frozen=True)
 class Chain:
     """Places of one image, coarse to fine. s: scales of the children. offsets: (y, x) in each child of the parent of
-    the next. reals: (CROP_PX, CROP_PX, 3) uint8, the real children. reference: (64,), zero for none."""
+    the next. reals: (CROP_PX, CROP_PX, 3) uint8, the real children.
+    condition: (64 + organs,), the embedding of a reference and the share of each organ, or zeros."""
 
     s: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]
     reals: tuple[Pixels, ...]
-    reference: Floats
+    condition: Floats
 
 
 @dataclass(frozen=True)
 class Batch:
     """Chains of one length. s: (K, B) int64. offsets: (K, B, 2) int64. reals: (K, B, 3, CROP_PX, CROP_PX) in [0, 255].
-    reference: (B, 64)."""
+    condition: (B, 64 + organs)."""
 
     s: Tensor
     offsets: Tensor
     reals: Tensor
-    reference: Tensor
+    condition: Tensor
 
     @staticmethod
     def of(chains: list[Chain]) -> Batch:
@@ -72,20 +76,22 @@ class Batch:
             torch.tensor([chain.s for chain in chains]).T,
             torch.tensor([chain.offsets for chain in chains]).transpose(0, 1),
             torch.from_numpy(np.ascontiguousarray(reals.transpose(0, 1, 4, 2, 3))),
-            torch.from_numpy(np.stack([chain.reference for chain in chains])),
+            torch.from_numpy(np.stack([chain.condition for chain in chains])),
         )
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(self.s.to(device), self.offsets, self.reals.to(device).float(), self.reference.to(device))
+        return Batch(self.s.to(device), self.offsets, self.reals.to(device).float(), self.condition.to(device))
 
 
 @dataclass(frozen=True)
 class _Image:
-    """planes: by scale, (H, W, 3) uint8. weight: how often it is drawn. reference: None where 20x is not known."""
+    """planes: by scale, (H, W, 3) uint8. weight: how often it is drawn. reference: None where 20x is not known.
+    organ: its index, None for none that training knows."""
 
     planes: dict[int, Pixels]
     weight: float
     reference: Floats | None
+    organ: int | None
 
 
 class Tissue:
@@ -93,7 +99,10 @@ class Tissue:
 
     def __init__(self, folder: Path, split: Split, encoder: PatchEncoder | None = None) -> None:
         """encoder: gives images their reference."""
-        self._images = [_open(folder, image, encoder) for image in read_index(folder) if image.split == split]
+        index = read_index(folder)
+        self.cases = cases_by_organ(index)
+        organs = list(self.cases)
+        self._images = [_open(folder, image, encoder, organs) for image in index if image.split == split]
         self._lists: dict[tuple[int, int], tuple[list[_Image], Floats]] = {}
         for s in range(len(SCALE_SHARES)):
             for length in range(1, len(LENGTH_SHARES) + 1):
@@ -112,6 +121,11 @@ class Tissue:
         if found:
             weights = np.array([image.weight for image in found], np.float32)
             self._lists[s, length] = (found, weights)
+
+    @property
+    def organs(self) -> tuple[str, ...]:
+        """Organs of the training cases, whichever split this is."""
+        return tuple(self.cases)
 
     @property
     def scales(self) -> list[int]:
@@ -140,18 +154,20 @@ class Tissue:
             offsets.append((down, right))
             y, x = 2 * (y + down * zoom), 2 * (x + right * zoom)
         quarters, mirrored = int(rng.integers(4)), bool(rng.random() < 0.5)
-        reference = np.zeros(REFERENCE_CHANNELS, np.float32)
+        condition = np.zeros(REFERENCE_CHANNELS + len(self.organs), np.float32)
+        if image.organ is not None and rng.random() >= ORGAN_DROPPED_SHARE:
+            condition[REFERENCE_CHANNELS + image.organ] = 1
         if vary and rng.random() < STAIN_SHARE:
             gains = rng.uniform(*GAINS, 3).astype(np.float32)
             shift = rng.uniform(-SHIFT, SHIFT, 3).astype(np.float32)
             reals = [jitter_stain(real, gains, shift) for real in reals]
         elif image.reference is not None and rng.random() >= DROPPED_SHARE:  # that of another stain is not known
-            reference = image.reference
+            condition[:REFERENCE_CHANNELS] = image.reference
         return Chain(
             tuple(range(top, s - 1, -1)),
             tuple(_turned_offset(offset, quarters, mirrored) for offset in offsets),
             tuple(turned(real, quarters, mirrored) for real in reals),
-            reference,
+            condition,
         )
 
     def spot(self, s: int, side: int, rng: np.random.Generator) -> Pixels:
@@ -217,11 +233,13 @@ class Batches(IterableDataset[Batch]):
             yield self._tissue.batch(self._size, rng)
 
 
-def _open(folder: Path, image: Prepared, encoder: PatchEncoder | None) -> _Image:
+def _open(folder: Path, image: Prepared, encoder: PatchEncoder | None, organs: list[str]) -> _Image:
     planes = {s: plane(folder, image, s) for s in range(image.finest, image.coarsest + 1)}
     high, wide = planes[image.finest].shape[:2]
     weight = float(high * wide) ** 0.5 * 2.0**image.finest
-    return _Image(planes, weight, _reference(planes[0], encoder) if encoder and 0 in planes else None)
+    reference = _reference(planes[0], encoder) if encoder and 0 in planes else None
+    organ = organ_of(image.organ) if image.kind == "field" else ""
+    return _Image(planes, weight, reference, organs.index(organ) if organ in organs else None)
 
 
 def _reference(pixels: Pixels, encoder: PatchEncoder) -> Floats | None:

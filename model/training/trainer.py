@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -29,7 +29,6 @@ from everslide.model.mini.network import DetailUNet, NetworkConfig
 from everslide.model.mini.patch_encoder import load_encoder
 from everslide.model.mini.precision import autocast
 from everslide.model.mini.weights import Weights, load_weights, save_weights
-from everslide.model.style_reference import REFERENCE_CHANNELS
 from everslide.model.training.chain import Brush, paint_chains
 from everslide.model.training.loss import energy_distance, energy_score
 from everslide.model.training.parts import load_parts, moments, save_parts
@@ -105,8 +104,7 @@ class Trainer:
         tissue = Tissue(prepared, "train", load_encoder())
         self.validation = _validation(prepared) if rank == 0 else None
         torch.manual_seed(plan.seed)
-        config = NetworkConfig(**_config(state)) if state else start.config if start else NetworkConfig()
-        network = start.build() if start and not state else DetailUNet(config)
+        network = DetailUNet(NetworkConfig(**_config(state))) if state else _begun(start, tissue.organs)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=plan.rate, betas=(0.9, 0.99), fused=True)
         self.average = {name: p.detach().clone() for name, p in self.network.state_dict().items()}
@@ -187,11 +185,11 @@ class Trainer:
         top = int(self.rng.integers(max(replay.depth(), REPLAYED_OCTAVES), TOP_SCALE + 1))
         chosen = np.stack([replay.parent(top) for _ in range(count)])
         parent = torch.from_numpy(chosen.transpose(0, 3, 1, 2).copy()).to(self.device).float()
-        reference = torch.zeros((count, REFERENCE_CHANNELS), device=self.device)
+        unconditional = torch.zeros((count, self.network.config.conditions), device=self.device)
         total, metrics = [], {}
         with autocast(self.device):
             for s in range(top - 1, top - 1 - REPLAYED_OCTAVES, -1):
-                child = self.brush.child(parent, torch.full((count,), s, device=self.device), reference)
+                child = self.brush.child(parent, torch.full((count,), s, device=self.device), unconditional)
                 shown = child.detach().permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8)
                 real = np.stack([alike(self.tissue, s, one, self.rng) for one in shown]).transpose(0, 3, 1, 2)
                 y, x = torch.randint(SHIFT_PX + 1, (2,)).tolist()
@@ -270,7 +268,7 @@ class Trainer:
             for _ in range(6):
                 for name, value in self.scores(self.validation.batch(4, rng).to(self.device))[1].items():
                     scores.setdefault(name, []).append(value)
-        sheet = draw_progress(self.brush, self.validation)
+        sheet = draw_progress(self.brush, self.validation, self.network.config.conditions)
         if sheet:
             sheet.save(self.folder / f"sheet-{self.clock.step:06d}.jpg", quality=90)
         self.network.load_state_dict(live)
@@ -295,6 +293,21 @@ def _seen(grey: Tensor, y: int, x: int) -> Tensor:
     """[0, 255] -> [-1, 1], but for a rim of SHIFT_PX in all that lies around row y and column x."""
     high, wide = (side - SHIFT_PX for side in grey.shape[2:])
     return (grey[:, :, y : y + high, x : x + wide] / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
+def _begun(start: Weights | None, organs: tuple[str, ...]) -> DetailUNet:
+    """A network for these organs, with the weights of `start` where it has them."""
+    network = DetailUNet(replace(start.config if start else NetworkConfig(), organs=organs))
+    if start is None:
+        return network
+    known = start.build().state_dict()
+    columns = known.pop("organ.weight", None)
+    network.load_state_dict(known, strict=False)
+    if columns is not None and network.organ is not None:
+        for index, organ in enumerate(organs):
+            if organ in start.config.organs:
+                network.organ.weight.data[:, index] = columns[:, start.config.organs.index(organ)]
+    return network
 
 
 def _config(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -230,4 +230,5 @@ def test_a_config_is_plain_values() -> None:
         "fine": 6,
         "embedding": 16,
         "scales": 12,
+        "organs": (),
     }

@@ -158,7 +158,7 @@ def test_all_octaves_of_a_chain_are_stained_alike(maps: Path, monkeypatch: pytes
 
 def shares(tissue_of: Tissue, s: int = 0, count: int = 200) -> tuple[float, set[bytes]]:
     """How many chains are shown a reference, and which ones there are."""
-    told = [chain.reference for chain in itertools.islice(chains(tissue_of, s, 1, vary=True), count)]
+    told = [chain.condition[:64] for chain in itertools.islice(chains(tissue_of, s, 1, vary=True), count)]
     assert all(reference.shape == (64,) and reference.dtype == np.float32 for reference in told)
     known = [reference for reference in told if reference.any()]
     return len(known) / count, {reference.tobytes() for reference in known}
@@ -233,7 +233,7 @@ def test_batches(folder: Path, encoder: PatchEncoder) -> None:
         assert batch.s.shape == (octaves, 3) and batch.s.dtype == torch.int64
         assert batch.offsets.shape == (octaves, 3, 2)
         assert batch.reals.shape == (octaves, 3, 3, CROP_PX, CROP_PX) and batch.reals.dtype == torch.uint8
-        assert batch.reference.shape == (3, 64)
+        assert batch.condition.shape == (3, 64 + len(tissue_of.organs))
         assert bool((batch.s[:-1] - batch.s[1:] == 1).all()), "octave below octave"
         placed = batch.to(torch.device("cpu"))
         assert placed.reals.dtype == torch.float32 and float(placed.reals.max()) > 1
@@ -249,7 +249,7 @@ def test_a_batch_keeps_its_chains_in_order() -> None:
     assert batch.s.tolist() == [[2, 2, 2], [1, 1, 1]]
     assert batch.offsets.tolist() == [[[0, 20], [1, 20], [2, 20]], [[30, 0], [30, 1], [30, 2]]]
     assert batch.reals[:, :, :, 5, 7].tolist() == [[[10 * k + o, 50, 100] for k in range(3)] for o in range(2)]
-    assert batch.reference[:, 0].tolist() == [0, 1, 2]
+    assert batch.condition[:, 0].tolist() == [0, 1, 2]
 
 
 def test_batches_follow_from_their_seed(folder: Path) -> None:

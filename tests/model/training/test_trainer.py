@@ -283,7 +283,7 @@ def test_a_run_leaves_weights_a_curve_and_sheets(validated: Path, tmp_path: Path
 
 def test_the_sheet_shows_parent_painted_and_real(validated: Path, tmp_path: Path) -> None:
     trainer, places = make(validated, tmp_path, PLAN), Tissue(validated, "validation")
-    picture = draw_progress(trainer.brush, places)
+    picture = draw_progress(trainer.brush, places, trainer.network.config.conditions)
     assert picture is not None and picture.size == (3 * SIDE_PX, SIDE_PX), "of 520 px: 20x from 10x alone"
     pixels = np.asarray(picture)
     parent, real = pixels[:SIDE_PX, :SIDE_PX], pixels[:SIDE_PX, 2 * SIDE_PX :]
