@@ -58,13 +58,15 @@ class SamplingCapabilities:
 
     own_calls: network evaluations of a window by default, which are its steps where there is a choice of them.
     steps: those to choose from, none where there is no choice. guidance: the strongest, 1 where there is none.
-    from_top: windows are painted from the slide's topmost plane as well, so that it must be told them.
+    from_top: windows are painted from the slide's topmost plane as well, so that it must be told them. organs: those
+    it can be conditioned on, each with the number of training cases behind it.
     """
 
     own_calls: int
     steps: tuple[int, ...] = ()
     guidance: float = 1.0
     from_top: bool = False
+    organs: tuple[tuple[str, int], ...] = ()
 
     def calls(self, sampling: SamplingConfig) -> int:
         """Network evaluations of a window."""

@@ -25,15 +25,16 @@ MAX_PIXELS = 2**30
 
 @dataclass(frozen=True)
 class SourceImage:
-    """A real image: where it lies, how many micrometres one of its pixels covers, its licence and its organ.
+    """A real image: where it lies, and how many micrometres one of its pixels covers.
 
-    licence, organ: empty where nothing was said.
+    licence, organ, case: as the manifest says them, empty where it says nothing. case: images of one patient or block.
     """
 
     path: Path
     mpp: float
     licence: str = ""
     organ: str = ""
+    case: str = ""
 
     @property
     def name(self) -> str:
@@ -44,7 +45,8 @@ def find_sources(folder: Path) -> list[SourceImage]:
     """Images below `folder` whose resolution is known.
 
     Plain images (.jpg, .png) are listed in `folder`/manifest.json as {"path": {"um_per_px": 0.5,
-    "licence": "CC BY 4.0", "organ": "colon"}}; whole-slide files carry their own resolution. Raises DataError where the
+    "licence": "CC BY 4.0", "organ": "colon", "case": "12"}}; whole-slide files carry their own resolution. Raises
+    DataError where the
     folder holds neither.
     """
     if not folder.is_dir():
@@ -69,6 +71,7 @@ def _read_manifest(path: Path) -> list[SourceImage]:
                 float(entry["um_per_px"]),
                 str(entry.get("licence", "")),
                 str(entry.get("organ", "")),
+                str(entry.get("case", "")),
             )
             for name, entry in json.loads(path.read_text("utf-8")).items()
         ]

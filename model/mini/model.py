@@ -41,6 +41,7 @@ class MiniModel(WindowModel):
     def __init__(self, weights: Weights, device: torch.device, threads: int, batch: int) -> None:
         torch.set_num_threads(threads)
         self.batch, self._device, self._deviation = batch, device, weights.deviation
+        self._cases = weights.cases
         self._dtype = torch.bfloat16 if fast_bfloat16(device) else torch.float32
         network = weights.build().to(device, self._dtype)
         self._network = network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -49,7 +50,7 @@ class MiniModel(WindowModel):
     @property
     def capabilities(self) -> SamplingCapabilities:
         """See `WindowModel.offer`."""
-        return SamplingCapabilities(STEPS[0], STEPS, STRONGEST_GUIDANCE)
+        return SamplingCapabilities(STEPS[0], STEPS, STRONGEST_GUIDANCE, organs=tuple(self._cases.items()))
 
     def bands(self, context: GenerationContext, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> Floats:
         """See `WindowModel.bands`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,15 @@ FORMAT = "everslide-mini-2"
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """config, tensors by name (any float dtype), deviation (scales, 3, 3) float32 of detail: scale, band, colour."""
+    """config, tensors by name (any float dtype), deviation (scales, 3, 3) float32 of detail: scale, band, colour.
+
+    cases: how many training cases stand behind each of the organs that the network knows.
+    """
 
     config: NetworkConfig
     tensors: dict[str, Tensor]
     deviation: NDArray[np.float32]
+    cases: Mapping[str, int] = field(default_factory=dict)
 
     def build(self) -> DetailUNet:
         """The network with these weights, float32. Raises WeightsError where names or shapes do not fit."""
@@ -57,7 +62,11 @@ def _stored(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def save_weights(path: Path, weights: Weights) -> None:
     """Write `weights` in half precision, whole or not at all. Raises WeightsError."""
     tensors = _stored(weights.tensors) | {"deviation": torch.from_numpy(np.ascontiguousarray(weights.deviation))}
-    header = {"format": FORMAT, "config": json.dumps(weights.config.as_dict())}
+    header = {
+        "format": FORMAT,
+        "config": json.dumps(weights.config.as_dict()),
+        "cases": json.dumps(dict(weights.cases)),
+    }
     write_tensors(path, tensors, header)
 
 
@@ -78,7 +87,9 @@ def load_weights(path: Path) -> Weights:
         raise WeightsError(f"{path}: not a whole safetensors file ({error}); copy or train it again") from error
     try:
         deviation = tensors.pop("deviation").numpy()
-        return Weights(NetworkConfig(**_tuples(json.loads(header["config"]))), tensors, deviation)
+        config = NetworkConfig(**_tuples(json.loads(header["config"])))
+        cases = json.loads(header["cases"]) if config.organs else {}
+        return Weights(config, tensors, deviation, {organ: int(cases[organ]) for organ in config.organs})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
             f"{path}: expected a tensor 'deviation' and a header with the sizes of the network, "

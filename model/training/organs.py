@@ -35,9 +35,9 @@ def organ_of(description: str) -> str:
     return head if plain else ""
 
 
-def case_of(name: str) -> str:
-    """The case of an image: those that differ by a prefix F_, M_ or W_, or by row and column of a tile, are one."""
-    return re.sub(r"_r\d+c\d+$", "", re.sub(r"^[fmw]_", "", name.lower()))
+def case_of(image: Prepared) -> str:
+    """The case of an image: as given, else its name without a prefix F_, M_ or W_, and without row and column."""
+    return image.case or re.sub(r"_r\d+c\d+$", "", re.sub(r"^[fmw]_", "", image.name.lower()))
 
 
 def cases_by_organ(images: Iterable[Prepared]) -> dict[str, int]:
@@ -46,5 +46,5 @@ def cases_by_organ(images: Iterable[Prepared]) -> dict[str, int]:
     for image in images:
         organ = organ_of(image.organ)
         if image.split == "train" and image.kind == "field" and organ:
-            cases.setdefault(organ, set()).add(case_of(image.name))
+            cases.setdefault(organ, set()).add(case_of(image))
     return {organ: len(names) for organ, names in sorted(cases.items())}

@@ -38,7 +38,7 @@ SCENES: dict[Split, tuple[int, int]] = {"train": (48, 72), "validation": (4, 4),
 
 @dataclass(frozen=True)
 class Prepared:
-    """One prepared image: its name, split, kind ("field" or "scene"), scales, and its organ and licence as given."""
+    """One prepared image: its name, split, kind ("field" or "scene") and scales; organ, licence and case as given."""
 
     name: str
     split: Split
@@ -47,6 +47,7 @@ class Prepared:
     coarsest: int
     organ: str = ""
     licence: str = ""
+    case: str = ""
 
 
 def read_index(folder: Path) -> list[Prepared]:
@@ -93,7 +94,7 @@ def prepare(
         pixels = read_at(source, max(mpp(finest), source.mpp))
         planes = write_pyramid(out / source.name, pixels, finest)
         organ, terms = source.organ, source.licence or licence
-        prepared.append(Prepared(source.name, split, "field", finest, max(planes), organ, terms))
+        prepared.append(Prepared(source.name, split, "field", finest, max(planes), organ, terms, source.case))
         for scale, *_ in SCENE_KINDS:
             if scale in planes and finest <= scale:
                 sections.setdefault((split, scale), []).extend(cut_sections(planes[scale], mpp(scale)))

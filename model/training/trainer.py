@@ -102,6 +102,7 @@ class Trainer:
         state = self.clock.resume(device) or self._carried()
         self.features = Features().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         tissue = Tissue(prepared, "train", load_encoder())
+        self.cases = tissue.cases
         self.validation = _validation(prepared) if rank == 0 else None
         torch.manual_seed(plan.seed)
         network = DetailUNet(NetworkConfig(**_config(state))) if state else _begun(start, tissue.organs)
@@ -223,7 +224,7 @@ class Trainer:
     def _keep(self) -> tuple[dict[str, Any], Mapping[str, object]]:
         """Write the averaged weights and a sheet; the checkpoint, and held-out losses for the curve."""
         deviation = self.deviation.cpu().numpy()
-        weights = Weights(self.network.config, self.average, deviation)
+        weights = Weights(self.network.config, self.average, deviation, self.cases)
         save_weights(self.folder / WEIGHTS, weights)
         state = {
             "config": {name: list(v) if isinstance(v, tuple) else v for name, v in weights.config.as_dict().items()},

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from everslide.model.training.organs import case_of, cases_by_organ, organ_of
 from everslide.model.training.prepare import Prepared
+
+
+def image(name: str, organ: str = "", split: str = "train", kind: str = "field") -> Prepared:
+    return Prepared(name, split, kind, 0, 4, organ)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -31,14 +37,12 @@ def test_the_organ_that_a_description_begins_with(description: str, organ: str) 
 
 
 def test_images_of_one_case() -> None:
-    assert case_of("F_BS17") == case_of("w_bs17") == "bs17" != case_of("bs18")
-    assert case_of("1009009_r27c10") == case_of("1009009_r4c5") == "1009009"
+    assert case_of(image("F_BS17")) == case_of(image("w_bs17")) == "bs17" != case_of(image("bs18"))
+    assert case_of(image("1009009_r27c10")) == case_of(image("1009009_r4c5")) == "1009009"
+    assert case_of(replace(image("10011"), case="series 3")) == "series 3"
 
 
 def test_cases_are_those_of_training() -> None:
-    def image(name: str, organ: str, split: str = "train", kind: str = "field") -> Prepared:
-        return Prepared(name, split, kind, 0, 4, organ)  # type: ignore[arg-type]
-
     images = [
         image("f_a", "colon, polyp"), image("w_a", "colon, polyp, whole section"), image("b", "Colon"),
         image("c", "liver"), image("d", "skin", "held-out"), image("scene", "colon", kind="scene"), image("e", ""),
