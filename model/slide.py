@@ -21,7 +21,8 @@ class Slide:
     seed: 0 <= seed < 2**64; the same seed paints the same slide.
     width_px, height_px: extent at s = 0 (0.5 um/px), 256 to 2**40.
     unbounded: the extent is only a virtual one: opened in its middle, never shown whole.
-    model: name of the model that paints it. sampling: its steps and guidance.
+    model: name of the model that paints it. sampling: its steps and guidance. organ: what it is a slide of; "" has one
+    drawn from the seed, where the model knows any.
 
     Raises SlideError where a value is out of its range.
     """
@@ -33,6 +34,7 @@ class Slide:
     unbounded: bool = False
     model: str = "mini"
     sampling: SamplingConfig = OWN
+    organ: str = ""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -91,6 +91,7 @@ def load_painters(
 
     paints: paints its windows, so that it is not loaded here. bare: the same, but remembers none.
     """
+    from everslide.model.organs import conditioned
     from everslide.model.pyramid.painter import Painter, identity
     from everslide.model.pyramid.sketch import Sketch
     from everslide.model.pyramid.window_trace import WatchedWindows
@@ -99,8 +100,12 @@ def load_painters(
     brush = paints or LocalWindows(load_model(model, files))
     fresh = bare or brush
 
-    def sketch(slide: Slide, reference: Reference | None = None) -> Sketch:
-        return Sketch(slide, brush.scales, reference)
+    known = dict(brush.capabilities.organs)
+
+    def place(slide: Slide, top: TopPlane | None, reference: Reference | None) -> tuple[TopPlane, Reference | None]:
+        """What a slide is painted below, and what it is conditioned on."""
+        like = conditioned(slide, reference, known, real=top is not None)
+        return top or Sketch(slide, brush.scales, like), like
 
     def make(
         slide: Slide,
@@ -111,11 +116,11 @@ def load_painters(
     ) -> TilePainter:
         if top is not None and top.s > brush.scales:
             raise SlideError(f"{model} paints below scale {brush.scales} at most, found a picture of scale {top.s}")
-        return Painter(slide, windows, tiles, top or sketch(slide, reference), reference)
+        return Painter(slide, windows, tiles, *place(slide, top, reference))
 
     return Painters(
         brush.scales,
-        lambda slide, top, like: identity(slide, brush, top or sketch(slide, like), like),
+        lambda slide, top, like: identity(slide, brush, *place(slide, top, like)),
         brush.steerable,
         brush.capabilities,
         make,

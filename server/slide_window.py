@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from everslide.model.errors import SlideError
 from everslide.model.geometry import TILE_PX, Rect
 from everslide.model.pyramid.wavelet import box_mean
-from everslide.model.slide import Slide
 from everslide.server.deepzoom import DeepZoom
 from everslide.server.encode import Pixels
 from everslide.server.errors import MalformedError, NotFoundError
@@ -117,7 +116,7 @@ def _part(slide: ServedSlide, base: str, part: str) -> View:
     if x + width > whole.width_px or y + height > whole.height_px:
         raise MalformedError(f"a part within {whole.width_px} x {whole.height_px}", part, "choose another")
     try:
-        bounded = Slide(whole.name, whole.seed, width, height, model=whole.model)
+        bounded = replace(whole, width_px=width, height_px=height, unbounded=False)
     except SlideError as error:
         raise MalformedError("a part that a slide may be as large as", str(error), "choose another") from error
     return View(

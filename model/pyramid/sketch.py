@@ -7,17 +7,16 @@ so any tile of an endless slide can be drawn on its own. All finer planes are pa
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model.geometry import TILE_PX, TOP_SCALE, mpp
+from everslide.model.organs import palettes
 from everslide.model.pyramid.keyed_noise import raw_bits
 from everslide.model.pyramid.value_noise import fractal, step
 from everslide.model.slide import Slide
@@ -40,14 +39,6 @@ FINE = 2
 PATCH_UM, GRAIN_UM, GRAIN, GRAIN_KEPT = 1800.0, 800.0, 0.7, 1.5
 """Size of the patches of one kind of tissue; size, strength and falloff of the grain on them. Fitted to the deviations
 within blocks of 2 to 16 px that real sections have (`octaves` of SECTIONS)."""
-SECTIONS = Path(__file__).parent.parent / "weights" / "sections.json"
-"""Colours of real sections, made by `everslide sections`."""
-
-
-@lru_cache(maxsize=1)
-def palettes() -> Doubles:
-    """Mean colours (n, 5, 3) of the darkest to the palest tissue of n real sections at 128 um per pixel."""
-    return np.array([one["colours"] for one in json.loads(SECTIONS.read_text("utf-8"))["sections"]], np.float64)
 
 
 @dataclass(frozen=True)
@@ -122,8 +113,10 @@ class Sketch:
         amplitude = (u[10:16] - 0.5) * np.array([0.10, 0.18, 0.12, 0.08, 0.06, 0.04])
         harmonics = np.stack([amplitude, 2 * np.pi * u[16:22] * order], axis=1)
         stain = _uniform(self.slide.seed, "stain", 0, 0, 4)
-        real = palettes()
-        palette = real[int(stain[0] * len(real))] if self._palette is None else self._palette
+        palette = self._palette
+        if palette is None:
+            real = np.concatenate(list(palettes().values()))
+            palette = real[int(stain[0] * len(real))]
         kinds = palette[np.sort(np.argsort(u[22:27])[: 3 + int(3 * u[4])])]
         kinds = 243.0 - (243.0 - kinds) * (0.95 + 0.1 * stain[1:4]) * (0.95 + 0.1 * u[28])
         main = _Section(*place, radius, 0.75 + 0.3 * u[5], np.pi * u[6], harmonics, kinds, int(u[7] * 2**31))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from everslide.model.errors import DataError
 from everslide.model.geometry import TOP_SCALE
 from everslide.model.stain import optical_density
+from everslide.model.training.organs import organ_of
 from everslide.model.training.prepare import read_index, real_plane
 
 Pixels = NDArray[np.uint8]
@@ -36,7 +37,7 @@ def measure_sections(prepared: Path) -> dict[str, Any]:
             tissue = pixels[optical_density(pixels).mean(-1) > TISSUE_DENSITY]
             octaves.append(octave_deviations(pixels))
             if len(tissue) >= LEAST_PIXELS:
-                sections.append({"organ": image.organ, "colours": _colours(tissue)})
+                sections.append({"organ": organ_of(image.organ), "colours": _colours(tissue)})
     if not sections:
         raise DataError(f"{prepared}: no training image is a whole section with tissue; prepare some of 4 um per pixel")
     return {"sections": sections, "octaves": np.round(np.nanmedian(octaves, 0), 2).tolist()}

@@ -1,0 +1,69 @@
+"""The organ of a slide: chosen, or drawn from its seed; and the colours that sections of it have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everslide.model.errors import SlideError
+from everslide.model.slide import Slide
+from everslide.model.style_reference import REFERENCE_CHANNELS, Reference, Style
+
+Doubles = NDArray[np.float64]
+SECTIONS = Path(__file__).parent / "weights" / "sections.json"
+"""Colours of real sections, made by `everslide sections`."""
+
+
+@lru_cache(maxsize=1)
+def palettes() -> dict[str, Doubles]:
+    """Mean colours (n, 5, 3) of the darkest to the palest tissue of the n real sections of each organ, at 128 um/px."""
+    found: dict[str, list[list[list[float]]]] = {}
+    for one in json.loads(SECTIONS.read_text("utf-8"))["sections"]:
+        found.setdefault(one["organ"], []).append(one["colours"])
+    return {organ: np.array(colours, np.float64) for organ, colours in sorted(found.items())}
+
+
+def organ_of(slide: Slide, known: Collection[str]) -> str:
+    """The organ of a slide: its own, else one of those `known` that have sections, drawn from its seed; or "".
+
+    Raises SlideError where its own is not known.
+    """
+    if slide.organ:
+        if slide.organ not in known:
+            there_are = ", ".join(sorted(known)) or "none, since its weights know no organs"
+            raise SlideError(
+                f"slide {slide.name}: organ {slide.organ!r}: model {slide.model} was trained on {there_are}; "
+                "choose one of these, or leave it out to have one drawn from the seed"
+            )
+        return slide.organ
+    offered = [organ for organ in palettes() if organ in known]
+    return offered[int(np.random.Generator(np.random.Philox(slide.seed)).integers(len(offered)))] if offered else ""
+
+
+def style_of(organ: str, seed: int) -> Style:
+    """What an organ looks like: the colours of one of its sections, drawn from a seed; those of all organs where it has
+    none."""
+    some = palettes().get(organ)
+    rows = np.concatenate(list(palettes().values())) if some is None else some
+    chosen = rows[int(np.random.Generator(np.random.Philox([seed, 1])).integers(len(rows)))]
+    return Style(np.zeros(REFERENCE_CHANNELS, np.float32), chosen.astype(np.float32), organ)
+
+
+def conditioned(slide: Slide, reference: Reference | None, known: Collection[str], real: bool) -> Reference | None:
+    """The reference of a slide with its organ in it.
+
+    known: organs of its model. real: whether it is painted below a real picture, or like one: then an organ is only
+    what was chosen, never drawn. Raises SlideError where its organ is not known.
+    """
+    everywhere = reference.everywhere if reference else None
+    organ = organ_of(slide, known) if slide.organ or not (real or everywhere) else ""
+    if not organ:
+        return reference
+    style = replace(everywhere, organ=organ) if everywhere else style_of(organ, slide.seed)
+    return Reference(style, reference.regions if reference else ())

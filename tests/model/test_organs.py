@@ -1,0 +1,65 @@
+"""The organ of a slide: chosen, drawn from its seed, or none; and what it is conditioned on then."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from everslide.model.errors import SlideError
+from everslide.model.geometry import Rect
+from everslide.model.organs import conditioned, organ_of, palettes, style_of
+from everslide.model.slide import Slide
+from everslide.model.style_reference import Reference, Region, Style
+
+KNOWN = ("colon", "fat", "skin", "thyroid")
+
+
+def slide(seed: int = 7, organ: str = "") -> Slide:
+    return Slide("s", seed, organ=organ)
+
+
+def test_an_organ_is_chosen_or_drawn_from_the_seed() -> None:
+    assert organ_of(slide(organ="skin"), KNOWN) == "skin"
+    drawn = [organ_of(slide(seed), KNOWN) for seed in range(40)]
+    assert drawn == [organ_of(slide(seed), KNOWN) for seed in range(40)]
+    assert set(drawn) == {"colon", "fat", "skin"}, "thyroid has no sections, so it is chosen only"
+    assert organ_of(slide(2**64 - 1), KNOWN) in KNOWN and organ_of(slide(), ()) == ""
+
+
+def test_an_unknown_organ_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(SlideError, match="organ 'heart': model mini was trained on colon, fat, skin, thyroid"):
+        organ_of(slide(organ="heart"), KNOWN)
+    with pytest.raises(SlideError, match="its weights know no organs"):
+        organ_of(slide(organ="skin"), ())
+
+
+def test_an_organ_looks_like_one_of_its_sections() -> None:
+    style = style_of("colon", 3)
+    assert style.organ == "colon" and not style.embedding.any()
+    assert any(np.array_equal(style.colours, one) for one in palettes()["colon"])
+    assert len({style_of("colon", seed).colours.tobytes() for seed in range(30)}) == len(palettes()["colon"])
+    assert style_of("thyroid", 3).colours.shape == (5, 3)
+
+
+def test_a_slide_is_conditioned_on_its_organ() -> None:
+    like = conditioned(slide(organ="fat"), None, KNOWN, real=False)
+    assert like is not None and like.organs(Rect(0, 0, 512, 512), 3) == {"fat": 1.0}
+    assert conditioned(slide(), None, (), real=False) is None, "a model that knows no organs"
+    assert conditioned(slide(), None, KNOWN, real=True) is None, "what is below a picture shows its own organ"
+    below = conditioned(slide(organ="fat"), None, KNOWN, real=True)
+    assert below is not None and below.everywhere is not None and below.everywhere.organ == "fat"
+
+
+def test_a_reference_keeps_its_tissue_and_its_regions() -> None:
+    picture = Style(np.full(64, 0.5, np.float32), np.full((5, 3), 200, np.float32))
+    region = Region(0, 0, 4000, 4000, style_of("skin", 1))
+    both = conditioned(slide(organ="fat"), Reference(picture, (region,)), KNOWN, real=False)
+    assert both is not None and both.everywhere is not None
+    assert both.everywhere.organ == "fat" and np.array_equal(both.everywhere.embedding, picture.embedding)
+    assert both.organs(Rect(2000, 2000, 512, 512), 0) == {"skin": 1.0}
+    assert both.organs(Rect(40000, 40000, 512, 512), 0) == {"fat": 1.0}
+    drawn = conditioned(slide(), Reference(picture, (region,)), KNOWN, real=False)
+    assert drawn is not None and drawn.everywhere == picture, "none is drawn where a picture says what it is like"
+    mixed = both.organs(Rect(7900, 2000, 512, 512), 0)
+    assert mixed.keys() == {"fat", "skin"} and sum(mixed.values()) == pytest.approx(1)
+    assert Reference.from_dict(both.as_dict()).digest == both.digest
