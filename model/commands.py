@@ -40,7 +40,7 @@ def prepare(
 @click.argument("prepared", type=_FOLDER)
 @click.option("--out", type=_FILE, required=True, help="The file, JSON: model/weights/sections.json.")
 def sections(prepared: Path, out: Path) -> None:
-    """Measure what the training sections of a PREPARED folder look like from afar: a few colours of each."""
+    """Measure what the training sections of a PREPARED folder look like from afar: colours, and shapes of pieces."""
     from everslide.model.training.sections import measure_sections
 
     with speaking():
@@ -78,6 +78,7 @@ def pack(prepared: Path, out: Path, megabytes: float) -> None:
 @click.option("--sitting", type=click.FloatRange(min=0.01), help="Minutes after which to stop for now.")
 @click.option("--save-every", type=click.FloatRange(min=1), default=300, show_default=True, help="Seconds.")
 @click.option("--encoder", is_flag=True, help="Train the encoder of 20x tissue instead of the painter.")
+@click.option("--sections", is_flag=True, help="Train what fills whole sections instead of the painter.")
 def train(
     prepared: Path,
     folder: Path,
@@ -91,6 +92,7 @@ def train(
     sitting: float | None,
     save_every: float,
     encoder: bool,
+    sections: bool,
 ) -> None:
     """Train `mini` on a PREPARED folder, in several processes where --processes says so, each with a GPU of its own
     where there are GPUs.
@@ -106,6 +108,10 @@ def train(
             from everslide.model.training.patch_encoder_training import EncoderPlan, train_encoder
 
             written = train_encoder(prepared, folder, EncoderPlan(minutes), threads)
+        elif sections:
+            from everslide.model.training.section_training import SectionPlan, train_sections
+
+            written = train_sections(prepared, folder, SectionPlan(minutes, save_every_s=save_every), threads)
         else:
             from everslide.model.training.trainer import Plan
             from everslide.model.training.trainer import train as run

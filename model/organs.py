@@ -1,4 +1,4 @@
-"""The organ of a slide: chosen, or drawn from its seed; and the colours that sections of it have."""
+"""The organ of a slide: chosen, or drawn from its seed; and the colours and pieces that sections of it have."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +18,26 @@ from everslide.model.style_reference import REFERENCE_CHANNELS, Reference, Style
 
 Doubles = NDArray[np.float64]
 SECTIONS = Path(__file__).parent / "weights" / "sections.json"
-"""Colours of real sections, made by `everslide sections`."""
+"""Colours and pieces of real sections, made by `everslide sections`."""
+
+
+@lru_cache(maxsize=1)
+def _sections() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(SECTIONS.read_text("utf-8"))["sections"]
+    return found
+
+
+def groups_of(organ: str) -> list[list[list[float]]]:
+    """The pieces of each real section of an organ, of all sections where it has none: lists of the numbers of a
+    `PieceShape`, the largest piece first."""
+    return [one["pieces"] for one in _sections() if one["organ"] == organ] or [one["pieces"] for one in _sections()]
 
 
 @lru_cache(maxsize=1)
 def palettes() -> dict[str, Doubles]:
     """Mean colours (n, 5, 3) of the darkest to the palest tissue of the n real sections of each organ, at 128 um/px."""
     found: dict[str, list[list[list[float]]]] = {}
-    for one in json.loads(SECTIONS.read_text("utf-8"))["sections"]:
+    for one in _sections():
         found.setdefault(one["organ"], []).append(one["colours"])
     return {organ: np.array(colours, np.float64) for organ, colours in sorted(found.items())}
 

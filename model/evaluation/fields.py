@@ -18,6 +18,8 @@ from everslide.model.errors import DataError
 from everslide.model.evaluation.comparison import SQUARE_PX, Comparison
 from everslide.model.evaluation.image_statistics import tissue_share
 from everslide.model.geometry import TILE_PX, TOP_SCALE, Rect, TileIndex, WindowIndex, magnification, tiles_touching
+from everslide.model.mini.sections import load_fills
+from everslide.model.organs import conditioned
 from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.pyramid.painter import Painter
 from everslide.model.pyramid.sketch import Sketch
@@ -141,12 +143,18 @@ def dense_fields(pixels: Pixels, area: Rect, field_px: int, count: int) -> list[
     return chosen
 
 
+def sketched(slide: Slide, model: WindowModel) -> Painter:
+    """A painter of a slide below sections of its organ, as it is served."""
+    like = conditioned(slide, None, dict(model.capabilities.organs), real=False)
+    return Painter(slide, model, MemoryTiles(), Sketch(slide, reference=like, fills=load_fills()), like)
+
+
 def root_test(
     folder: Path, images: list[Prepared], model: WindowModel, seed: int, places: int, stop: int = 0
 ) -> Comparison:
     """Paint a slide from its sketch down to plane `stop` at `places` places; real fields are those of `images`."""
     slide = Slide("evaluated", seed)
-    painter = Painter(slide, model, MemoryTiles(), Sketch(slide))
+    painter = sketched(slide, model)
     out = Comparison(f"from the sketch to {magnification(stop):g}x", same_place=False)
     top = field_of(painter, TOP_SCALE, Rect(0, 0, *slide.size_at(TOP_SCALE)))
     for place in tqdm(range(places), desc=out.title, unit="place"):

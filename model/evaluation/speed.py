@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from everslide.model.evaluation.fields import MemoryTiles, field_of
+from everslide.model.evaluation.fields import field_of, sketched
 from everslide.model.geometry import TILE_PX, TOP_SCALE, Rect, TileIndex
 from everslide.model.pyramid.painter import Painter
-from everslide.model.pyramid.sketch import Sketch
 from everslide.model.pyramid.window_model import WindowModel
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density
@@ -21,8 +20,7 @@ from everslide.model.stain import optical_density
 def speed(model: WindowModel, seed: int) -> dict[str, Any]:
     """Windows and seconds of a cold deep link to 20x and of panning there, amid tissue, with the threads of torch."""
     slide = Slide("timed", seed)
-    sketch = Sketch(slide)
-    painter = Painter(slide, model, MemoryTiles(), sketch)
+    painter = sketched(slide, model)
     col, row = _amid_tissue(painter)
     started = time.perf_counter()
     painter.tile(TileIndex(0, col, row))

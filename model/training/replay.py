@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model.geometry import TOP_SCALE
-from everslide.model.pyramid.sketch import Sketch
+from everslide.model.mini.sections import load_fills
+from everslide.model.organs import conditioned, palettes
+from everslide.model.pyramid.sketch import Fills, Sketch
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density
 from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, TISSUE_DENSITY, Tissue, turned
@@ -35,7 +37,8 @@ class ReplayBuffer:
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
         self._painted: dict[int, deque[Pixels]] = {}
-        self._sketches = [_sketch_tile(rng) for _ in range(SKETCHES)]
+        fills = load_fills()
+        self._sketches = [_sketch_tile(rng, fills) for _ in range(SKETCHES)]
 
     def depth(self) -> int:
         """The finest scale that a parent can be drawn for."""
@@ -77,10 +80,11 @@ def _tissue(pixels: Pixels) -> float:
     return float((optical_density(pixels[::2, ::2]).mean(-1) > TISSUE_DENSITY).mean())
 
 
-def _sketch_tile(rng: np.random.Generator) -> Pixels:
+def _sketch_tile(rng: np.random.Generator, fills: Fills) -> Pixels:
     """A tile (256, 256, 3) of a sketch with tissue on it."""
     while True:
-        sketch = Sketch(Slide("training", int(rng.integers(2**31))))
+        slide = Slide("training", int(rng.integers(2**31)))
+        sketch = Sketch(slide, reference=conditioned(slide, None, palettes(), real=False), fills=fills)
         pixels = sketch.tile(int(rng.integers(2)), int(rng.integers(2)))
         if _tissue(pixels) > LEAST_TISSUE:
             return pixels

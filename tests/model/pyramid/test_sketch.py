@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from everslide.model.geometry import TILE_PX, TOP_SCALE
-from everslide.model.organs import SECTIONS, palettes
-from everslide.model.pyramid.sketch import Sketch
+from everslide.model.organs import conditioned, palettes, style_of
+from everslide.model.pyramid.layout import CANVAS_PX, GLASS_GREY, thickest
+from everslide.model.pyramid.patchwork import Patchwork
+from everslide.model.pyramid.sketch import Sketch, recoloured
 from everslide.model.slide import Slide
-from everslide.model.training.sections import octave_deviations
-from tests.model.painting import ENDLESS, dense_pixel
+from everslide.model.style_reference import Reference, Region
+from tests.model.painting import ENDLESS
 
 Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
 SEEDS = range(6)
 
 
@@ -68,9 +72,10 @@ def test_no_section_is_cut_where_its_cell_ends(slides: list[Pixels]) -> None:
 def test_tiles_fit_together_amid_tissue(slide: Slide) -> None:
     """At 16 um per pixel, where tiles end within sections: steps across borders are those beside them."""
     far = 2**23 // 2**8 if slide.unbounded else 0
-    x, y = dense_pixel(slide, far, far)
-    sketch = Sketch(slide, 5)
-    col, row = round(x * 8 / TILE_PX), round(y * 8 / TILE_PX)
+    like = conditioned(replace(slide, organ="spleen"), None, ("spleen",), real=False)
+    y, x = thickest((Sketch(slide, reference=like).tile(far, far).astype(int).mean(-1) < 225).astype(np.float32))
+    sketch = Sketch(slide, 5, like)
+    col, row = far * 8 + round(x * 8 / TILE_PX), far * 8 + round(y * 8 / TILE_PX)
     tiles = [[sketch.tile(col + i, row + j) for i in (-1, 0)] for j in (-1, 0)]
     grey = np.vstack([np.hstack(pair) for pair in tiles]).astype(float).mean(-1)
     assert float((grey[192:320, 192:320] < 230).mean()) > 0.5, "the corner of the four tiles is tissue"
@@ -108,18 +113,69 @@ def test_small_slides_have_a_section_too() -> None:
         assert len(np.unique(outside, axis=0)) == 1
 
 
-def test_sections_are_as_rough_as_real_ones() -> None:
-    """Deviations of grey levels within blocks of 2 to 16 px at the topmost plane, the median of some slides."""
-    real = np.array(json.loads(SECTIONS.read_text("utf-8"))["octaves"])
-    found = []
-    for seed in range(6):
-        drawn = Sketch(Slide("rough", seed))
-        found.append(octave_deviations(np.concatenate([drawn.tile(0, 0), drawn.tile(1, 0)], 1)))
-    assert np.all(np.abs(np.log(np.nanmedian(found, 0) / real)) < 0.35), (np.nanmedian(found, 0), real)
-
-
 def test_colours_are_those_of_real_sections() -> None:
     """Each slide takes the colours of one; from some twenty slides on there are many kinds."""
     real = np.concatenate(list(palettes().values()))
     assert real.shape[1:] == (5, 3) and len(real) > 30
     assert np.all(np.diff(real.sum(-1), axis=1) >= 0), "darkest to palest"
+
+
+def test_an_organ_has_pieces_of_its_own() -> None:
+    """Of one seed, another organ lies otherwise on the glass: an artery as rings, a liver biopsy as slivers."""
+    drawn = [organ_slide(organ).tile(0, 0) for organ in ("artery", "spleen", "colon")]
+    for i, one in enumerate(drawn):
+        for other in drawn[:i]:
+            assert float((one != other).any(-1).mean()) > 0.03
+
+
+def organ_slide(organ: str) -> Sketch:
+    slide = Slide("s", 3, organ=organ)
+    return Sketch(slide, reference=conditioned(slide, None, (organ,), real=False))
+
+
+class Recording(Patchwork):
+    """Notes what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[tuple[int, int], dict[str, float]]] = []
+
+    def paint(self, seed: int, place: tuple[int, int], cover: Floats, organs: Mapping[str, float]) -> Pixels:
+        self.asked.append((place, dict(organs)))
+        assert cover.shape == (CANVAS_PX, CANVAS_PX) and float(cover.min()) == 0 and float(cover.max()) == 1
+        return super().paint(seed, place, cover, organs)
+
+
+def test_a_section_is_filled_once_and_by_its_organ() -> None:
+    slide, fills = Slide("s", 5, organ="skin"), Recording()
+    sketch = Sketch(slide, reference=conditioned(slide, None, ("skin",), real=False), fills=fills)
+    for _ in range(2):
+        for col, row in ((0, 0), (1, 0), (0, 1), (1, 1)):
+            sketch.tile(col, row)
+    places = [place for place, _ in fills.asked]
+    assert len(set(places)) == len(places) > 2
+    assert all(organs == {"skin": 1.0} for _, organs in fills.asked)
+
+
+def test_a_region_is_filled_by_its_own_organ() -> None:
+    slide = Slide("s", 5, organ="skin")
+    left = Region(0, 0, slide.width_px / 4, slide.height_px / 2, style_of("colon", 5))
+    fills = Recording()
+    like = conditioned(slide, Reference(None, (left,)), ("skin", "colon"), real=False)
+    sketch = Sketch(slide, reference=like, fills=fills)
+    plain = Sketch(slide, reference=conditioned(slide, None, ("skin", "colon"), real=False))
+    pixels, before = sketch.tile(0, 0), plain.tile(0, 0)
+    assert {"colon": 1.0} in [organs for _, organs in fills.asked]
+    assert (pixels[:, :120] != before[:, :120]).any()
+    assert np.array_equal(sketch.tile(1, 0)[:, 64:], plain.tile(1, 0)[:, 64:])
+
+
+def test_a_picture_gives_its_colours() -> None:
+    rng = np.random.default_rng(1)
+    tissue = rng.integers(90, 220, (64, 64, 3)).astype(np.uint8)
+    wanted = np.array([[60, 40, 90], [90, 60, 120], [140, 90, 160], [180, 130, 190], [210, 180, 215]], float)
+    found = recoloured(tissue, wanted)
+    order = np.argsort(found.reshape(-1, 3).sum(1), kind="stable")
+    means = [found.reshape(-1, 3)[part].mean(0) for part in np.array_split(order, 5)]
+    assert np.abs(np.array(means) - wanted).max() < 25
+    glass = np.full((8, 8, 3), GLASS_GREY, np.uint8)
+    np.testing.assert_array_equal(recoloured(glass, wanted), glass)

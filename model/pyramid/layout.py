@@ -1,0 +1,249 @@
+"""Where sections lie on the glass, and their silhouettes: keyed by place, so that any part of an endless slide is known
+on its own.
+
+The glass is divided into cells. A cell holds the pieces of one case on a canvas of its own: a resection as a slab, a
+core as a sliver, several biopsies or levels side by side. What pieces an organ has follows from a few numbers measured
+on real sections (`everslide sections`); each is drawn anew, as a thick bent line with a rough
+outline, sometimes hollow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everslide.model.geometry import TOP_SCALE, mpp
+from everslide.model.pyramid.keyed_noise import raw_bits
+from everslide.model.pyramid.value_noise import fractal, step
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+LAYOUT_FORMAT = 1
+"""Part of every fingerprint: raise it when the same seed would give other silhouettes."""
+GLASS_GREY = 242
+"""Grey level of clean glass."""
+CANVAS_PX = 160
+UM_PER_PX = mpp(TOP_SCALE)
+CANVAS_UM = CANVAS_PX * UM_PER_PX
+EMPTY_SHARE = 0.1
+"""How often a cell of a slide of many holds nothing."""
+SPINE = 24
+"""Points of the line along a piece."""
+ATTEMPTS = 24
+SEARCH = 4
+"""A place for a piece is looked for on a grid so many times coarser."""
+GAP_UM = 500.0
+RIM_UM = 2 * UM_PER_PX
+BEND, ROUGHNESS = 9.0, 1.6
+"""Radians that a long piece is bent by, and share of its width that its outline goes in and out, for each unit that its
+solidity lacks to one. Fitted: drawn pieces have the solidity of the real ones."""
+TORN_SHARE = 0.4
+CUT_MM2 = 60.0
+"""Pieces of this area and more were cut from a larger one."""
+
+
+@dataclass(frozen=True)
+class PieceShape:
+    """One piece in numbers. area_mm2. elongation: deviation along its longest axis over that across. solidity: share of
+    its convex hull that it fills. hollow: share of it, filled, that is hollow."""
+
+    area_mm2: float
+    elongation: float
+    solidity: float
+    hollow: float
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """A square of CANVAS_PX at TOP_SCALE. x_px, y_px: its corner there. place: its cell. cover: (N, N) in [0, 1]."""
+
+    x_px: int
+    y_px: int
+    place: tuple[int, int]
+    cover: Floats
+
+
+class Layout:
+    """The canvases of a slide. groups: the pieces of each case whose kind the slide may be of."""
+
+    def __init__(self, seed: int, width_um: float, height_um: float, groups: Sequence[Sequence[PieceShape]]) -> None:
+        self._seed, self._groups = seed, groups
+        self._cells = (max(1, int(width_um / CANVAS_UM)), max(1, int(height_um / CANVAS_UM)))
+        self._cell_um = (width_um / self._cells[0], height_um / self._cells[1])
+        self._case = int(_uniform(seed, "case", 0, 0, 1)[0] * len(groups))
+
+    def near(self, left: float, right: float, top: float, bottom: float) -> Iterator[Canvas]:
+        """The canvases of the cells that a part of the slide, in um, touches."""
+        for row in range(math.floor(top / self._cell_um[1]), math.floor(bottom / self._cell_um[1]) + 1):
+            for col in range(math.floor(left / self._cell_um[0]), math.floor(right / self._cell_um[0]) + 1):
+                if 0 <= col < self._cells[0] and 0 <= row < self._cells[1]:
+                    canvas = self._canvas(col, row)
+                    if canvas is not None:
+                        yield canvas
+
+    @lru_cache(maxsize=64)  # noqa: B019 (a layout lives as long as its slide)
+    def _canvas(self, col: int, row: int) -> Canvas | None:
+        u = _uniform(self._seed, "cell", col, row, 3)
+        if u[0] < EMPTY_SHARE and self._cells != (1, 1):
+            return None
+        cover = self._cover(col, row)
+        room = [max(0.0, cell - CANVAS_UM) for cell in self._cell_um]
+        x, y = col * self._cell_um[0] + u[1] * room[0], row * self._cell_um[1] + u[2] * room[1]
+        if min(self._cell_um) < CANVAS_UM:  # a small slide shows the thickest part of its tissue
+            middle = thickest(cover)
+            x, y = (
+                (k + 0.5) * cell - (at + 0.5) * UM_PER_PX
+                for k, cell, at in zip((col, row), self._cell_um, middle[::-1], strict=True)
+            )
+        return Canvas(round(x / UM_PER_PX), round(y / UM_PER_PX), (col, row), cover)
+
+    def _cover(self, col: int, row: int) -> Floats:
+        """The silhouettes of a cell's pieces, (N, N) in [0, 1]."""
+        fine: Doubles = (np.arange(CANVAS_PX, dtype=np.float64) + 0.5) * UM_PER_PX
+        coarse: Doubles = (np.arange(CANVAS_PX // SEARCH, dtype=np.float64) + 0.5) * (UM_PER_PX * SEARCH)
+        depth = np.full((CANVAS_PX, CANVAS_PX), -np.inf)
+        taken = np.full((len(coarse), len(coarse)), -np.inf)
+        before: tuple[PieceShape, int, float] | None = None
+        for number, shape in enumerate(self._groups[self._case]):
+            u = _uniform(self._seed, f"piece {number}", col, row, 8 + 3 * ATTEMPTS)
+            salt, turn = int(u[0] * 2**30), 2 * np.pi * u[1]
+            if before and _levels(before[0], shape):
+                salt, turn = before[1], before[2] + 0.2 * (u[1] - 0.5)  # another level of the piece before
+            before = (shape, salt, turn)
+            piece = Piece(shape, self._seed, salt, 0.75 + 0.5 * u[2], u[3:8])
+            for attempt in range(ATTEMPTS):
+                x, y, more = u[8 + 3 * attempt : 11 + 3 * attempt]
+                angle = turn + (2 * np.pi * more if attempt > ATTEMPTS // 2 else 0.0)
+                place = (CANVAS_UM * (0.1 + 0.8 * x), CANVAS_UM * (0.1 + 0.8 * y), angle)
+                if number == 0 and attempt == 0:
+                    place = (CANVAS_UM * (0.4 + 0.2 * x), CANVAS_UM * (0.4 + 0.2 * y), angle)
+                found = piece.depth(coarse[None], coarse[:, None], place)
+                rim = min(-found[edge].max() for edge in (0, -1, (slice(None), 0), (slice(None), -1)))
+                if rim > RIM_UM and float(np.minimum(found, taken).max()) < -GAP_UM / 2:
+                    taken = np.maximum(taken, found)
+                    depth = np.maximum(depth, piece.depth(fine[None], fine[:, None], place))
+                    break
+                if number == 0 and attempt % 2 == 1:
+                    piece = piece.smaller()
+        cover = np.clip(depth / UM_PER_PX + 0.5, 0, 1)
+        cover[0], cover[-1], cover[:, 0], cover[:, -1] = 0, 0, 0, 0
+        return np.asarray(cover, np.float32)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece, drawn from its shape. size: how much larger it is than the measured one. u: five numbers in [0, 1)."""
+
+    shape: PieceShape
+    seed: int
+    salt: int
+    size: float
+    u: Doubles
+
+    def smaller(self) -> Piece:
+        return Piece(self.shape, self.seed, self.salt, 0.85 * self.size, self.u)
+
+    @property
+    def length_um(self) -> float:
+        return math.sqrt(self._area * self._elongation * 4 / math.pi)
+
+    @property
+    def width_um(self) -> float:
+        return self._area / self.length_um
+
+    @property
+    def _area(self) -> float:
+        return min(self.shape.area_mm2 * self.size, 0.5 * (CANVAS_UM / 1000) ** 2) * 1e6 / (1 - self.shape.hollow)
+
+    @property
+    def _elongation(self) -> float:
+        return float(np.clip(self.shape.elongation * (0.85 + 0.3 * self.u[0]), 1.0, 9.0))
+
+    def depth(self, x: Doubles, y: Doubles, place: tuple[float, float, float]) -> Doubles:
+        """How many um inside the outline places are, negative outside. place: its middle in um and how it is turned."""
+        spine, half = self._spine()
+        turn = place[2]
+        dx, dy = x - place[0], y - place[1]
+        across = dx * math.cos(turn) + dy * math.sin(turn)
+        along = dy * math.cos(turn) - dx * math.sin(turn)
+        lacking = 1 - self.shape.solidity
+        long = float(np.clip((self._elongation - 1.4) / 2, 0, 1))
+        rough = ROUGHNESS * lacking * (1 - 0.5 * long) + 0.1
+        waves = max(1500.0, 0.8 * self.width_um)
+        warp = [fractal(self.seed, self.salt + k, across, along, waves, 5, 0.62, turned=True) for k in (1, 2)]
+        across = across + rough * 0.5 * self.width_um * warp[0]
+        along = along + rough * 0.5 * self.width_um * warp[1]
+        best = np.full(np.broadcast_shapes(across.shape, along.shape), -np.inf)
+        for (x0, y0), (x1, y1), thick in zip(spine[:-1], spine[1:], half[1:], strict=True):
+            vx, vy = x1 - x0, y1 - y0
+            t = np.clip(((across - x0) * vx + (along - y0) * vy) / max(vx * vx + vy * vy, 1.0), 0, 1)
+            best = np.maximum(best, thick - np.hypot(across - x0 - t * vx, along - y0 - t * vy))
+        ridge = fractal(self.seed, self.salt + 3, across, along, 1.2 * waves, 4, turned=True)
+        best = best + rough * 0.5 * self.width_um * ridge
+        return self._torn(self._cut(self._hollowed(best), across, along), across, along)
+
+    def _cut(self, depth: Doubles, x: Doubles, y: Doubles) -> Doubles:
+        """A large piece with one or two straight sides, where a knife went."""
+        if self._area < CUT_MM2 * 1e6:
+            return depth
+        for k in range(1 + int(2 * self.u[2])):
+            turn = 2 * np.pi * (self.u[4] + 0.37 * k)
+            reach = 0.5 * math.sqrt(self._area) * (0.7 + 0.25 * self.u[3])
+            depth = np.minimum(depth, reach - (x * math.cos(turn) + y * math.sin(turn)))
+        return depth
+
+    def _hollowed(self, depth: Doubles) -> Doubles:
+        """Without what lies deeper than the wall, so that the hollow has its share of the area."""
+        if self.shape.hollow < 0.02:
+            return depth
+        wall = self.width_um / 2 * (1 - math.sqrt(self.shape.hollow))
+        return np.minimum(depth, wall - depth)
+
+    def _torn(self, depth: Doubles, x: Doubles, y: Doubles) -> Doubles:
+        """With a tear in some pieces: a narrow crack along a winding line."""
+        if self.u[1] > TORN_SHARE or self.width_um < 2500:
+            return depth
+        cleft = np.abs(fractal(self.seed, self.salt + 4, x, y, 5200.0, 3, turned=True))
+        open_ = step(fractal(self.seed, self.salt + 5, x, y, 4000.0, 2, turned=True), 0.25, 0.2)
+        return np.minimum(depth, (cleft - 0.03 * open_) * 4000.0 + 1e4 * (1 - open_))
+
+    def _spine(self) -> tuple[Doubles, Doubles]:
+        """Points (SPINE, 2) along its middle, in um around the origin, and half its width there (SPINE,)."""
+        s = (np.arange(SPINE) + 0.5) / SPINE
+        long = float(np.clip((self._elongation - 1.4) / 2, 0, 1))
+        bend = BEND * (1 - self.shape.solidity) * long * (0.7 + 0.6 * self.u[2])
+        curl = (s - 0.5) + 0.6 * (self.u[3] - 0.5) * np.sin(2 * np.pi * s + 6 * self.u[4])
+        heading = bend * curl
+        reach = max(self.length_um - self.width_um, 1.0) / SPINE
+        points = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], 1) * reach, 0)
+        swell = 1 + 0.15 * np.sin(2 * np.pi * (0.5 + self.u[3]) * s + 6 * self.u[4])
+        return points - points.mean(0), self.width_um / 2 * swell
+
+
+def _levels(a: PieceShape, b: PieceShape) -> bool:
+    """Whether two pieces are so alike that they may be levels of one."""
+    return (
+        abs(math.log(a.area_mm2 / b.area_mm2)) < 0.2
+        and abs(math.log(a.elongation / b.elongation)) < 0.25
+        and abs(a.solidity - b.solidity) < 0.08
+    )
+
+
+def thickest(cover: Floats) -> tuple[int, int]:
+    """Row and column of the place farthest from any outline."""
+    from scipy.ndimage import distance_transform_edt
+
+    depth = distance_transform_edt(np.pad(cover, 1) > 0.5)[1:-1, 1:-1]
+    row, col = np.unravel_index(int(depth.argmax()), depth.shape)
+    return int(row), int(col)
+
+
+def _uniform(seed: int, stream: str, x: int, y: int, count: int) -> Doubles:
+    """`count` keyed numbers in [0, 1)."""
+    bits = raw_bits(seed, stream, 0, x, y, count)
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
