@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from everslide.model.cli_errors import speaking
+from everslide.model.command_types import Number, UserPath
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FOLDER = UserPath(file_okay=False)
+_FILE = UserPath(dir_okay=False)
 
 
 @click.command()
@@ -52,7 +53,7 @@ def sections(prepared: Path, out: Path) -> None:
 @click.command()
 @click.argument("prepared", type=_FOLDER)
 @click.option("--out", type=_FOLDER, required=True, help="Folder for the images and their manifest.")
-@click.option("--megabytes", type=click.FloatRange(min=1), default=60, show_default=True, help="At most so many.")
+@click.option("--megabytes", type=Number(min=1), default=60, show_default=True, help="At most so many.")
 def pack(prepared: Path, out: Path, megabytes: float) -> None:
     """Pack a PREPARED folder into a few megabytes of images, to be prepared and trained on elsewhere.
 
@@ -68,15 +69,15 @@ def pack(prepared: Path, out: Path, megabytes: float) -> None:
 @click.command()
 @click.argument("prepared", type=_FOLDER)
 @click.option("--run", "folder", type=_FOLDER, required=True, help="Folder of the run; continued where it has begun.")
-@click.option("--minutes", type=click.FloatRange(min=0.01), required=True, help="Training time over all sittings.")
+@click.option("--minutes", type=Number(min=0.01), required=True, help="Training time over all sittings.")
 @click.option("--start", type=_FILE, help="Weights to start a new run from; random ones by default.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=3e-4, show_default=True, help="Of Adam.")
+@click.option("--rate", type=Number(min=0, min_open=True), default=3e-4, show_default=True, help="Of Adam.")
 @click.option("--batch", type=click.IntRange(1), default=4, show_default=True, help="Chains a step and process.")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="That average their gradients.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of each process.")
 @click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Readers of each process.")
-@click.option("--sitting", type=click.FloatRange(min=0.01), help="Minutes after which to stop for now.")
-@click.option("--save-every", type=click.FloatRange(min=1), default=300, show_default=True, help="Seconds.")
+@click.option("--sitting", type=Number(min=0.01), help="Minutes after which to stop for now.")
+@click.option("--save-every", type=Number(min=1), default=300, show_default=True, help="Seconds.")
 @click.option("--encoder", is_flag=True, help="Train the encoder of 20x tissue instead of the painter.")
 @click.option("--sections", is_flag=True, help="Train what fills whole sections instead of the painter.")
 def train(
@@ -190,14 +191,20 @@ def sheet(prepared: Path, weights: Path | None, out: Path, seed: int) -> None:
 @click.option("--seed", default=1, show_default=True, help="Seed of what is painted.")
 @click.option("--model", default="mini", show_default=True, help="Model that paints it.")
 @click.option("--steps", type=int, help="Steps from noise to detail: mini offers 1, 2, 4 and 8.")
-@click.option("--guidance", type=float, default=1.0, show_default=True, help="Classifier-free: mini offers 1 to 4.")
+@click.option("--guidance", type=Number(0), default=1.0, show_default=True, help="Classifier-free: mini offers 1 to 4.")
 @click.option("--size", type=(int, int), metavar="WIDTH HEIGHT", help="In 20x pixels; 131072 98304 by default.")
 @click.option("--unbounded", is_flag=True, help="A slide without an end.")
 @click.option("--parent", type=_FILE, help="A real picture, RGB: zooming in paints beyond its pixels.")
-@click.option("--mpp", type=float, help="um per pixel of --parent.")
+@click.option("--mpp", type=Number(0, min_open=True), help="um per pixel of --parent.")
 @click.option("--like", type=_FILE, help="A picture of stained tissue: the slide gets its tissue and stain.")
 @click.option("--region", "regions", multiple=True, metavar="X,Y,W,H=PICTURE", help="Like a picture here, in um.")
-@click.option("--like-mpp", default=0.5, show_default=True, help="um per pixel of --like and of --region.")
+@click.option(
+    "--like-mpp",
+    type=Number(0, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="um per pixel of --like and of --region.",
+)
 @click.option("--out", type=_FILE, default=Path("slides.toml"), show_default=True, help="File of slides to add it to.")
 def new(
     name: str,

@@ -60,7 +60,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         one by one. `?import=UUID`: sent again, the same import adds nothing twice."""
         access.admit()
         name = name_of(slide)
-        reading = geojson.read_features(geojson.parsed(sent(request, MAX_FILE_BYTES)))
+        reading = geojson.read_file(sent(request, MAX_FILE_BYTES))
         imported: list[Feature] = []
 
         def keep(kept: Document) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from everslide.model.command_types import Number, UserPath
 from everslide.model.errors import EverslideError
 from everslide.server.errors import SettingsError
 from everslide.server.painters import MODELS, ModelFiles
@@ -54,7 +55,7 @@ _MODEL_OPTIONS = (
     ),
     click.option(
         "--weights",
-        type=click.Path(exists=True, path_type=Path),
+        type=UserPath(exists=True),
         envvar="EVERSLIDE_WEIGHTS",
         help="Weights of the model: a file, or the folder of a checkpoint.  [default: those that came with mini]",
     ),
@@ -106,7 +107,7 @@ def main() -> None:
 @click.option(
     "--slides",
     "file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=UserPath(dir_okay=False),
     envvar="EVERSLIDE_SLIDES",
     help="A TOML file of slides more, tables [[slide]].",
 )
@@ -228,15 +229,13 @@ def worker(scheduler: str, model: str, files: ModelFiles, windows: int, name: st
 @main.command()
 @with_settings
 @click.argument("slide")
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="*.ome.tiff, .tif, .png, .jpeg, .dzi"
-)
+@click.option("--out", type=UserPath(dir_okay=False), required=True, help="*.ome.tiff, .tif, .png, .jpeg, .dzi")
 @click.option("--region", metavar="X,Y,WIDTH,HEIGHT", help="In 20x pixels; the whole slide by default.")
-@click.option("--magnification", type=float, default=20.0, show_default=True, help="Of the finest pixels.")
+@click.option("--magnification", type=Number(0), default=20.0, show_default=True, help="Of the finest pixels.")
 @click.option("--lossless", is_flag=True, help="For OME-TIFF: deflate instead of JPEG.")
 @click.option("--dry-run", is_flag=True, help="Only tell how much there is to paint, and how long it takes.")
 @click.option("--steps", type=int, help="Steps from noise to detail, where the model offers a choice.")
-@click.option("--guidance", type=float, default=1.0, show_default=True, help="Classifier-free, where it offers that.")
+@click.option("--guidance", type=Number(0), default=1.0, show_default=True, help="Classifier-free, if it offers that.")
 @with_model
 def export(
     settings: Settings,

@@ -132,7 +132,7 @@ class Documents:
     def _checked(self, kind: str, name: str, check: Check, stamp: object) -> _Read:
         entries, slips = read_entries(self._bytes(kind, name))
         sound: Document = {}
-        odd = {f"line {slip.line} column {slip.column}": str(slip) for slip in slips}
+        odd = {slip.place: str(slip) for slip in slips}
         unsound: Document = {}
         for key, entry in entries.items():
             try:

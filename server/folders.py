@@ -30,7 +30,7 @@ def default_folder(find: Callable[[], Path], kind: str) -> Path:
     """The user's own folder. Raises SettingsError where there is no home, or it cannot be written to."""
     try:
         folder = find()
-    except RuntimeError as error:  # pathlib's word for a user without a home
+    except (RuntimeError, ValueError) as error:  # pathlib's word for a user without a home, and that of `with_home`
         raise SettingsError(f"no home folder is known for this user; name a {kind} folder with --{kind} DIR") from error
     return check_folder(folder, kind)
 

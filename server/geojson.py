@@ -6,7 +6,6 @@ text. What cannot be read is left out, with the reason. All else is kept as it c
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from everslide.server.errors import MalformedError
+from everslide.server.geojson_text import TooLong, parsed, salvaged
 
 Feature = dict[str, Any]
 KINDS = ("Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon")
@@ -49,42 +49,18 @@ class Reading:
     left_out: list[LeftOut] = field(default_factory=list)
 
 
-def parsed(data: bytes) -> Any:
-    """JSON in any encoding that it may have, with NaN and Infinity, and with numbers of any length; several texts
-    after one another (GeoJSONSeq) are a list. Raises MalformedError, which names the place."""
+def read_file(data: bytes) -> Reading:
+    """The features of a file. Of one that is torn or damaged those that are whole; the others are left out. Raises
+    MalformedError where there are none, with the place of the first slip."""
     try:
-        text = data.decode(json.detect_encoding(data), "surrogatepass").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        found = f"byte {data[error.start]:#04x} at {error.start}"
-        raise MalformedError("text in UTF-8, UTF-16 or UTF-32", found, "save the file as UTF-8") from error
-    try:
-        try:
-            return json.loads(text, parse_constant=str)
-        except json.JSONDecodeError as error:
-            if error.msg != "Extra data" and not text.startswith("\x1e"):
-                raise
-            return list(_several(text))
-        except ValueError:  # Python takes whole numbers of 4300 digits
-            return json.loads(text, parse_constant=str, parse_int=_whole)
-    except json.JSONDecodeError as error:
-        found = f"{error.msg} at line {error.lineno} column {error.colno}"
-        raise MalformedError("JSON", found, "export the annotations as GeoJSON") from error
-    except (ValueError, RecursionError) as error:
-        raise MalformedError("JSON", str(error)[:80], "export the annotations as GeoJSON") from error
-
-
-def _several(text: str) -> Iterator[Any]:
-    decoder = json.JSONDecoder(parse_constant=str)
-    separators = re.compile(r"[\s\x1e]*")
-    at = separators.match(text).end()  # type: ignore[union-attr]  # it matches the empty text
-    while at < len(text):
-        value, at = decoder.raw_decode(text, at)
-        yield value
-        at = separators.match(text, at).end()  # type: ignore[union-attr]
-
-
-def _whole(digits: str) -> int | float:
-    return int(digits) if len(digits) < 400 else float(digits)
+        return read_features(parsed(data))
+    except MalformedError:
+        whole, damaged = salvaged(data)
+        if not whole:
+            raise
+    reading = read_features(whole)
+    reading.left_out += [LeftOut(slip.place, slip.what) for slip in damaged]
+    return reading
 
 
 def read_features(content: Any) -> Reading:
@@ -334,6 +310,8 @@ def _storable(value: Any, depth: int = 0) -> Any:
         if kind is list:
             return [each if type(each) in _PLAIN else _storable(each, depth + 1) for each in value]
         return {name: each if type(each) in _PLAIN else _storable(each, depth + 1) for name, each in value.items()}
+    if kind is TooLong:
+        raise MalformedError("whole numbers of at most 4300 digits", f"one of {value.digits}", "shorten it")
     if kind is float and not abs(value) < _INFINITY:
         return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
     return value

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"\s*")
+_DAMAGE = "\ufffd"
+"""What stands for bytes that are no text."""
+_MOST_TOLD = 100
 
 
 @dataclass(frozen=True)
@@ -20,19 +24,29 @@ class Slip:
     what: str
     key: str | None = None
 
+    @property
+    def place(self) -> str:
+        """For people."""
+        return f"line {self.line} column {self.column}"
+
     def __str__(self) -> str:
         costs = f" of {self.key!r}" if self.key is not None else ""
-        return f"line {self.line} column {self.column}{costs}: {self.what}"
+        return f"{self.place}{costs}: {self.what}"
 
 
 def decoded(data: bytes) -> tuple[str, list[Slip]]:
     """Text in UTF-8, 16 or 32, with a byte order mark or without. What is none of them is read as Windows-1252, in
-    which older editors write, and told."""
+    which older editors write, or where other letters show that it is UTF-8, as that with its damage; both are told."""
+    encoding = json.detect_encoding(data)
     try:
-        return data.decode(json.detect_encoding(data), "surrogatepass").removeprefix("\ufeff"), []
+        return data.decode(encoding, "surrogatepass").removeprefix("\ufeff"), []
     except UnicodeDecodeError as error:
-        text = data.decode("cp1252", "replace")
-        return text, [slip_at(text, error.start, "not UTF-8, read as Windows-1252: save the file as UTF-8")]
+        mended = data.decode(encoding, "replace").removeprefix("\ufeff")
+        if encoding.startswith("utf-8") and not any("\x7f" < letter != _DAMAGE for letter in mended):
+            text = data.decode("cp1252", "replace")
+            return text, [slip_at(text, error.start, "not UTF-8, read as Windows-1252: save the file as UTF-8")]
+        places = islice(re.finditer(f"{_DAMAGE}+", mended), _MOST_TOLD)
+        return mended, [slip_at(mended, place.start(), f"damaged: no {encoding.upper()}") for place in places]
 
 
 def slip_at(text: str, position: int, what: str, key: str | None = None) -> Slip:
@@ -67,8 +81,14 @@ def _one_by_one(text: str) -> tuple[dict[str, Any], list[Slip]]:
     at = _after_space(text, 0)
     if text[at : at + 1] != "{":
         return {}, [slip_at(text, at, "expected an object that begins with '{'")]
-    at = _after_space(text, at + 1)
-    while at < len(text) and text[at] != "}":
+    at = first = _after_space(text, at + 1)
+    while at < len(text):
+        if text[at] == "}":
+            alike = _line_alike(text, first, at)
+            if alike == len(text):
+                break
+            slips.append(slip_at(text, at, "expected more entries, found a bracket too much"))
+            at = _after_space(text, alike)
         begin, key = at, None
         try:
             key, at = _key(text, at)
@@ -80,7 +100,7 @@ def _one_by_one(text: str) -> tuple[dict[str, Any], list[Slip]]:
         except (ValueError, RecursionError) as error:
             place = error.pos if isinstance(error, json.JSONDecodeError) else begin
             slips.append(slip_at(text, place, getattr(error, "msg", str(error)[:80]), key))
-            at, _ = _after_comma(text, _end_of_entry(text, begin))
+            at, _ = _after_comma(text, max(begin + 1, _end_of_entry(text, begin)))  # a bracket too much ends nothing
             continue
         at, comma = _after_comma(text, at)
         if at < len(text) and comma != (text[at] != "}"):
@@ -127,12 +147,13 @@ def _check_closed(text: str, begin: int, end: int) -> None:
         raise json.JSONDecodeError("expected a closing bracket", text, alike)
 
 
-def _line_alike(text: str, begin: int) -> int:
-    """Where the next line ends before one that is indented as the entry is; the end of the text where none is."""
+def _line_alike(text: str, begin: int, since: int | None = None) -> int:
+    """Where the next line ends, from `since` on, before one that is indented as the entry at `begin` is; the end of
+    the text where none is."""
     indent = text[text.rfind("\n", 0, begin) + 1 : begin]
     if not indent or indent.strip():
         return len(text)
-    alike = re.compile("\n" + re.escape(indent) + '(?=")').search(text, begin)
+    alike = re.compile("\n" + re.escape(indent) + '(?=")').search(text, begin if since is None else since)
     return alike.start() if alike else len(text)
 
 

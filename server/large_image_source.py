@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import numpy as np
@@ -17,10 +17,11 @@ from large_image.cache_util import LruCacheMetaclass, methodcache
 from large_image.constants import TILE_FORMAT_NUMPY, SourcePriority
 from large_image.exceptions import TileSourceError, TileSourceFileNotFoundError
 from large_image.tilesource import FileTileSource
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from everslide import version
 from everslide.cache.store import StoreError
+from everslide.model.command_types import with_home
 from everslide.model.errors import EverslideError
 from everslide.model.geometry import BASE_MAGNIFICATION, BASE_MPP, TILE_PX
 from everslide.model.sampling_config import SamplingConfig
@@ -28,8 +29,9 @@ from everslide.model.slide import Slide
 from everslide.server.assembly import Assembly, assemble
 from everslide.server.deepzoom import TileAddress
 from everslide.server.encode import NOTICE
+from everslide.server.folders import check_folder
 from everslide.server.painters import ModelFiles
-from everslide.server.settings import Settings
+from everslide.server.settings import Settings, check_url
 from everslide.server.slides import Catalogue, Entry
 from everslide.server.tiles import ServedSlide
 
@@ -40,8 +42,17 @@ _BANDS = ("red", "green", "blue")
 _WAITING = 64
 
 
+def _address(url: str) -> str:
+    check_url(url)
+    return url
+
+
+HomePath = Annotated[Path, AfterValidator(with_home)]
+Address = Annotated[str, AfterValidator(_address)]
+
+
 class SlideFile(BaseModel):
-    """What a `*.everslide.yaml` may say. cache, weights: paths, relative to the file."""
+    """What a `*.everslide.yaml` may say. cache, weights: paths, relative to the file; `~` is the home."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,10 +64,10 @@ class SlideFile(BaseModel):
     model: str = "mini"
     steps: int | None = None
     guidance: float = 1.0
-    weights: Path | None = None
-    cache: Path | None = Field(None, description="Folder of painted tiles; in memory only by default.")
-    redis: str | None = None
-    scheduler: str | None = None
+    weights: HomePath | None = None
+    cache: HomePath | None = Field(None, description="Folder of painted tiles; in memory only by default.")
+    redis: Address | None = None
+    scheduler: Address | None = None
 
 
 class EverslideTileSource(FileTileSource, metaclass=LruCacheMetaclass):  # type: ignore[misc,metaclass]  # no types
@@ -75,9 +86,10 @@ class EverslideTileSource(FileTileSource, metaclass=LruCacheMetaclass):  # type:
         try:
             sampling = SamplingConfig(spec.steps, spec.guidance)
             slide = Slide(spec.name, spec.seed, spec.width_px, spec.height_px, spec.unbounded, spec.model, sampling)
-            settings = Settings(cache=spec.cache, redis=spec.redis, scheduler=spec.scheduler, threads=_WAITING)
+            cache = None if spec.cache is None else check_folder(spec.cache, "cache")
+            settings = Settings(cache=cache, redis=spec.redis, scheduler=spec.scheduler, threads=_WAITING)
             assembly = assemble(settings, Catalogue((Entry(slide, spec.name),)), {spec.model: ModelFiles(spec.weights)})
-        except (EverslideError, StoreError) as error:
+        except (EverslideError, StoreError, OSError) as error:
             raise TileSourceError(f"{path}: {error}") from error
         self._open(assembly, slide)
 

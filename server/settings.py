@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from everslide.model.command_types import Number, UserPath, with_home
 from everslide.server.hosts import parse_hosts
 from everslide.server.origins import parse_frames, parse_origins
 from everslide.server.proxies import parse_networks
@@ -22,7 +23,7 @@ RESERVED_THREADS = 6
 """Threads that never wait for the painter, so that previews and cached tiles are always served at once."""
 _URL = re.compile(r"[a-z][a-z0-9+.-]{1,20}://[!-~]{1,500}")
 _TOKEN = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 
 
 class ByteSize(click.ParamType[int]):
@@ -82,7 +83,7 @@ class Settings:
 
     cache: Path | None = field(
         metadata={
-            "kind": click.Path(file_okay=False, path_type=Path),
+            "kind": UserPath(file_okay=False),
             "help": "Folder of painted tiles; the user's cache folder by default, none with --redis or --no-cache.",
             "shown": None,
         }
@@ -90,7 +91,7 @@ class Settings:
     data: Path | None = field(
         default=None,
         metadata={
-            "kind": click.Path(file_okay=False, path_type=Path),
+            "kind": UserPath(file_okay=False),
             "help": "Folder of annotations, tours and slides made in the viewer; the user's data folder by default.",
             "shown": None,
         },
@@ -112,9 +113,7 @@ class Settings:
     redis: str | None = _setting(
         None, Checked(check_url), "Redis server that several processes share, such as redis://127.0.0.1:6379/0."
     )
-    lease_seconds: float = _setting(
-        10.0, click.FloatRange(0.1, 600), "How long the work of a process that died is left alone."
-    )
+    lease_seconds: float = _setting(10.0, Number(0.1, 600), "How long the work of a process that died is left alone.")
     scheduler: str | None = _setting(
         None,
         Checked(check_url),
@@ -142,7 +141,7 @@ class Settings:
         "Addresses or networks of proxies whose X-Forwarded-For, -Proto, -Host and -Prefix count, comma-separated.",
     )
     rate: float = _setting(
-        100.0, click.FloatRange(0), "Requests a second that one client may let paint or compute; 0 is any number."
+        100.0, Number(0), "Requests a second that one client may let paint or compute; 0 is any number."
     )
     max_pixels: int = _setting(64_000_000, click.IntRange(65536), "Pixels of a region read or exported by one request.")
 
@@ -175,10 +174,23 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return flagged
 
 
+class _Required(click.Option):
+    """An option whose variable, where it is set, must have a value: a protection that is asked for and not there would
+    go unseen."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        if isinstance(self.envvar, str) and os.environ.get(self.envvar) == "":
+            raise click.BadParameter(
+                f"{self.envvar} is set, and empty: give it a token, or unset it for a server without one", ctx, self
+            )
+        return super().resolve_envvar_value(ctx)
+
+
 def _flag(setting: Field[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     default = None if setting.name == "cache" else setting.default
     return click.option(
         flag_of(setting.name),
+        cls=_Required if setting.name == "token" else None,
         type=setting.metadata["kind"],
         default=default,
         show_default=setting.metadata["shown"] or default is not None,
@@ -190,10 +202,10 @@ def _flag(setting: Field[Any]) -> Callable[[Callable[..., None]], Callable[..., 
 def default_cache() -> Path:
     """The user's folder for such things: $XDG_CACHE_HOME/everslide, else ~/.cache/everslide."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base else Path.home() / ".cache") / "everslide"
+    return (with_home(base) if base else Path.home() / ".cache") / "everslide"
 
 
 def default_data() -> Path:
     """The user's folder for what must not be lost: $XDG_DATA_HOME/everslide, else ~/.local/share/everslide."""
     base = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "everslide"
+    return (with_home(base) if base else Path.home() / ".local" / "share") / "everslide"

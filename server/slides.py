@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from everslide.model.command_types import with_home
 from everslide.model.errors import EverslideError, SlideError
 from everslide.model.geometry import TILE_PX
 from everslide.model.pyramid.top import ImageTop, read_top
@@ -164,15 +165,22 @@ def _entry(where: str, folder: Path, table: dict[str, Any], model: str) -> Entry
     chosen = {name: values.pop(name) for name in ("steps", "guidance") if name in values}
     try:
         values["sampling"] = SamplingConfig(**chosen)
-        reference = read_reference(folder / str(like)) if like is not None else None
+        reference = read_reference(folder / _path(where, "reference", like)) if like is not None else None
         if parent is None:
             return Entry(Slide(**values), title, None, reference)
-        top = read_top(folder / str(parent), float(str(um_per_px)))
+        top = read_top(folder / _path(where, "parent", parent), float(str(um_per_px)))
         width, height = (max(side * 2**top.s, TILE_PX) for side in top.size)
         sized = values | {"width_px": width, "height_px": height, "unbounded": False}
         return Entry(Slide(**sized), title, top, reference)
     except EverslideError as error:
         raise SlideError(f"{where}: {error}") from error
+
+
+def _path(where: str, name: str, value: object) -> Path:
+    try:
+        return with_home(str(value))
+    except ValueError as error:
+        raise SlideError(f"{where}: field {name!r}: {error}") from error
 
 
 class Catalogue:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from everslide.model.cli_errors import speaking
+from everslide.model.command_types import Number, UserPath
 from everslide.model.zoomldm.training_commands import zoomldm
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from everslide.model.zoomldm.resize import OperatorName
     from everslide.model.zoomldm.studio import Algorithm, Mode
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_PATH = click.Path(path_type=Path)
+_FILE = UserPath(dir_okay=False)
+_FOLDER = UserPath(file_okay=False)
+_PATH = UserPath()
 _CHECKPOINT = click.option("--weights", type=_PATH, required=True, help="Checkpoint: a folder, or its weights.")
 _SEED = click.option("--seed", default=1, show_default=True, help="Seed of all noise.")
 _STEPS = click.option("--steps", type=click.IntRange(1, 1000), help="Steps instead of the method's own number.")
@@ -107,7 +108,7 @@ def show(path: Path) -> None:
 @click.option("--embeddings", type=_PATH, help="A .npy grid of embeddings of one image, or a folder of such.")
 @click.option("--method", type=click.Choice(["ddim", "dpm++", "plms"]), default="plms", show_default=True)
 @click.option("--steps", type=click.IntRange(1, 1000), default=50, show_default=True)
-@click.option("--scale", default=2.0, show_default=True, help="Guidance in the usual convention: 1 is none.")
+@click.option("--scale", type=Number(0), default=2.0, show_default=True, help="Guidance as usual: 1 is none.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder of the images.")
 @_computing
 @_SEED
@@ -233,7 +234,7 @@ def superres(
 @click.option("--encoder", required=True, help="NAME:FILE with NAME uni, hipt, dinov2 or dinov2-reg; or mini.")
 @click.option("--region", help="X,Y,W,H in pixels of 20x; all by default.")
 @click.option("--side", type=click.IntRange(1, 128), help="Cut into grids of so many patches a side; else one grid.")
-@click.option("--tissue", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Least share, with --side.")
+@click.option("--tissue", type=Number(0, 1), default=0.5, show_default=True, help="Least share, with --side.")
 @click.option("--patch", type=click.IntRange(32, 1024), default=256, show_default=True, help="Side of a patch, px.")
 @click.option("--out", type=_PATH, required=True, help="The grid, .npy; with --side a folder of grids.")
 @_computing

@@ -30,7 +30,8 @@ def parse_scale(text: str | None) -> Scale:
         value = float(text.strip().removesuffix("m"))
     except ValueError:
         value = -1.0
-    s = math.log2(value / GROUND_M_PER_PX if ground else BASE_MAGNIFICATION / value) if value > 0 else -1.0
+    ratio = value / GROUND_M_PER_PX if ground else BASE_MAGNIFICATION / value if value > 0 else 0.0
+    s = math.log2(ratio) if 0 < ratio < math.inf else -1.0
     if s < -0.01 or abs(s - round(s)) > 0.01:
         raise ImageError(
             f"{text!r}: expected 20, 10, 5, 2.5, 1.25, 0.625, 0.3125 or 0.15625 (magnification of tissue), or 1m, 2m, "

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from everslide.model.cli_errors import speaking
+from everslide.model.command_types import Number, UserPath
 
 if TYPE_CHECKING:
     from everslide.model.zoomldm.compute import Precision
     from everslide.model.zoomldm.mil import Bag
     from everslide.model.zoomldm.zoomldm import ZoomLDM
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_PATH = click.Path(path_type=Path)
+_FILE = UserPath(dir_okay=False)
+_FOLDER = UserPath(file_okay=False)
+_PATH = UserPath()
 _WEIGHTS = click.option("--weights", type=_PATH, required=True, help="Checkpoint: a folder, or its weights.")
 _DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 _BATCH = click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Images at once.")
@@ -39,7 +40,7 @@ def zoomldm() -> None:
 @click.argument("slides", type=_FILE, nargs=-1, required=True)
 @_WEIGHTS
 @click.option("--encoder", required=True, help="NAME:FILE with NAME uni, hipt, dinov2 or dinov2-reg; or mini.")
-@click.option("--tissue", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Least share of tissue.")
+@click.option("--tissue", type=Number(0, 1), default=0.5, show_default=True, help="Least share of tissue.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder of the training data.")
 @_DEVICE
 @_BATCH
@@ -65,9 +66,9 @@ def prepare(
 @click.option("--start", type=_FILE, help="Latent diffusion checkpoint to begin with; else from nothing.")
 @_STEPS
 @_BATCH
-@click.option("--rate", default=1e-4, show_default=True, help="Learning rate.")
+@click.option("--rate", type=Number(0, min_open=True), default=1e-4, show_default=True, help="Learning rate.")
 @click.option("--warmup", default=1000, show_default=True, help="Steps to the full rate.")
-@click.option("--ema", default=0.9999, show_default=True, help="Decay of the average.")
+@click.option("--ema", type=Number(0, 1), default=0.9999, show_default=True, help="Decay of the average.")
 @click.option("--save", default=1000, show_default=True, help="Steps between checkpoints.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder of the run; another call goes on there.")
 @_DEVICE
@@ -110,7 +111,7 @@ def train(
 @click.option("--config", type=_FILE, help="A YAML with a section cdm; by default the authors' DiT-B.")
 @_STEPS
 @_BATCH
-@click.option("--rate", default=1e-4, show_default=True, help="Learning rate.")
+@click.option("--rate", type=Number(0, min_open=True), default=1e-4, show_default=True, help="Learning rate.")
 @click.option("--out", type=_FILE, required=True, help="The checkpoint, .pt.")
 @_DEVICE
 @_SEED
@@ -150,7 +151,7 @@ def train_cdm(
 @click.option("--scale", "s", type=click.IntRange(0, 7), default=0, show_default=True, help="Octaves above 20x.")
 @click.option("--time", type=click.IntRange(1, 1000), default=100, show_default=True, help="Time of the noise.")
 @click.option("--layer", default="mid", show_default=True, help="mid, down0 ..., up0 ...")
-@click.option("--tissue", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Least share of tissue.")
+@click.option("--tissue", type=Number(0, 1), default=0.5, show_default=True, help="Least share of tissue.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder of a .npy (patches, channels) per slide.")
 @_DEVICE
 @_BATCH

@@ -200,6 +200,23 @@ def test_what_is_stored_and_odd_does_not_lame_its_slide(service: TileService, st
     assert documents.get("annotations", "demo-7").keys() == odd.keys() | {"a", "b", "c"}
 
 
+def test_a_torn_file_is_imported_as_far_as_it_goes(client: FlaskClient) -> None:
+    rows = [feature("Point", [n, n]) for n in range(3)]
+    text = json.dumps({"type": "FeatureCollection", "features": rows})[:-30]
+    response = client.post("/api/slides/demo/annotations", data=text, content_type="application/json")
+    assert response.status_code == 200 and response.json is not None
+    assert response.json["imported"] == 2
+    assert [one["why"] for one in response.json["left_out"]] == ["damaged, or cut off here"]
+    assert len(listed(client)) == 2
+
+
+def test_whole_numbers_beyond_2_53_come_back_digit_for_digit(client: FlaskClient) -> None:
+    text = json.dumps(feature("Point", [1, 2]) | {"properties": {"cell": 12345678901234567890}})
+    client.post("/api/slides/demo/annotations", data=text, content_type="application/json")
+    assert b'"cell": 12345678901234567890' in client.get("/api/slides/demo/annotations").data
+    assert b'"cell": 12345678901234567890' in client.get("/api/slides/demo/annotations?measures=1").data
+
+
 def test_a_table_of_lengths_areas_and_counts(client: FlaskClient) -> None:
     ring, hole = [[0, 0], [100, 0], [100, 200], [0, 200], [0, 0]], [[10, 10], [30, 10], [30, 30], [10, 30], [10, 10]]
     imported(

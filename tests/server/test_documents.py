@@ -75,6 +75,39 @@ def test_a_damaged_file_costs_what_is_damaged_and_is_never_overwritten(tmp_path:
     assert (tmp_path / "tours" / "demo-7.set-aside-1.json").read_text() == text
 
 
+def test_a_file_torn_anywhere_costs_the_entry_that_it_ends_in(tmp_path: Path) -> None:
+    documents = Documents(tmp_path)
+    whole = {key: {"title": "Drüse", "stops": [{"text": 'a, {b} "c'}]} for key in "abc"}
+    documents.change("tours", "demo-7", lambda kept: kept.update(whole))
+    path = tmp_path / "tours" / "demo-7.json"
+    data = path.read_bytes()
+    ends = [end for end, byte in enumerate(data, start=1) if byte == ord("\n")]  # of "{" and of each entry
+    for cut in range(len(data) - 2):
+        path.write_bytes(data[:cut])
+        found = Documents(tmp_path).style("tours", "demo-7")
+        sound = sum(cut >= end - 1 for end in ends[1:4])
+        assert list(found.sound.items())[:sound] == list(whole.items())[:sound], data[:cut]
+        assert all(whole[key] == entry for key, entry in found.sound.items())
+        assert found.odd or cut == 0, data[:cut]
+    path.write_bytes(data[: ends[2] + 20])
+    Documents(tmp_path).change("tours", "demo-7", lambda kept: kept.update(d=1))
+    assert Documents(tmp_path).get("tours", "demo-7") == {"a": whole["a"], "b": whole["b"], "d": 1}
+    assert (tmp_path / "tours" / "demo-7.set-aside-1.json").read_bytes() == data[: ends[2] + 20]
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 30, b"\xff" * 30, b"{" * 30, b'"' * 31, b"\n}\n]" * 6])
+def test_a_file_overwritten_in_the_middle_costs_the_entry_there(tmp_path: Path, damage: bytes) -> None:
+    whole = {key: {"title": "Drüse", "text": "x" * 60} for key in "abc"}
+    Documents(tmp_path).change("tours", "demo-7", lambda kept: kept.update(whole))
+    path = tmp_path / "tours" / "demo-7.json"
+    data = path.read_bytes()
+    at = data.index(b"xxx", data.index(b'"b"'))
+    path.write_bytes(data[:at] + damage + data[at + len(damage) :])
+    found = Documents(tmp_path).style("tours", "demo-7")
+    assert (found.sound["a"], found.sound["c"]) == (whole["a"], whole["c"])
+    assert found.odd or found.sound["b"] != whole["b"]
+
+
 @pytest.mark.parametrize(
     ("text", "kept", "odd"),
     [
@@ -100,7 +133,20 @@ def test_what_a_hand_left_twice_or_behind_the_end_is_told_and_not_lost(
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\xef\xbb\xbf", b"[1]", b"7", b"{half", b"\x00\xff", b"[" * 100_000, b"9" * 5000]
+    "data",
+    [
+        b"",
+        b"\xef\xbb\xbf",
+        b"[1]",
+        b"7",
+        b"{half",
+        b"\x00\xff",
+        b"[" * 100_000,
+        b"9" * 5000,
+        b"{]",
+        b"{]]]\n]",
+        b"{,,,:",
+    ],
 )
 def test_whatever_is_in_a_file_it_can_be_worked_with(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "tours" / "demo-7.json"

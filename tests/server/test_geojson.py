@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from everslide.server.annotation_table import label_of
 from everslide.server.errors import MalformedError
-from everslide.server.geojson import checked_feature, fresh_ids, parsed, read_features, with_ids
+from everslide.server.geojson import checked_feature, fresh_ids, read_features, read_file, with_ids
+from everslide.server.geojson_text import parsed
 
 BOX = [[300, 600], [550, 600], [550, 850], [300, 850], [300, 600]]
 
@@ -206,10 +207,66 @@ def test_texts_that_are_not_json_are_refused_with_the_place() -> None:
 
 
 def test_numbers_that_json_lacks_are_kept_as_text() -> None:
-    text = f'{{"measurements": {{"a": NaN, "b": -Infinity, "c": 1e999, "d": {"9" * 5000}, "e": 12345678901234567890}}}}'
+    text = '{"measurements": {"a": NaN, "b": -Infinity, "c": 1e999}}'
     (feature,) = read_features(parsed(json.dumps([box(properties="P")]).replace('"P"', text).encode())).features
-    numbers = {"a": "NaN", "b": "-Infinity", "c": "Infinity", "d": "Infinity", "e": 12345678901234567890}
-    assert feature["properties"]["measurements"] == numbers
+    assert feature["properties"]["measurements"] == {"a": "NaN", "b": "-Infinity", "c": "Infinity"}
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, -(2**63), 12345678901234567890, int("9" * 4300)])
+def test_whole_numbers_of_any_size_come_back_digit_for_digit(number: int) -> None:
+    (feature,) = read([box(properties={"cell": number, "measurements": [number]})])
+    assert json.dumps(feature["properties"]) == f'{{"cell": {number}, "measurements": [{number}]}}'
+
+
+def test_a_whole_number_beyond_all_measure_is_left_out_and_told() -> None:
+    text = json.dumps([box(), box(properties={"cell": "N"}), box()]).replace('"N"', "9" * 5000)
+    reading = read_file(text.encode())
+    assert len(reading.features) == 2
+    assert [(one.place, one.why) for one in reading.left_out] == [
+        ("feature 2", "expected whole numbers of at most 4300 digits, found one of 5000")
+    ]
+
+
+ORDERS = [("type", "id", "geometry", "properties"), ("properties", "geometry", "id", "type")]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_torn_file_costs_the_feature_that_it_ends_in(order: tuple[str, ...], indent: int | None) -> None:
+    rows = [box(id=str(n), properties={"name": "Drüse", "measurements": [{"name": "a"}]}) for n in range(3)]
+    features = [{name: row[name] for name in order} for row in rows]
+    data = json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False, indent=indent).encode()
+    ends = [data.index(f'"id": "{n}"'.encode()) for n in range(3)]
+    for cut in range(ends[1], len(data) - 1):
+        reading = read_file(data[:cut])
+        assert reading.features[0]["id"] == "0" and len(reading.features) >= sum(cut > end for end in ends) - 1
+        assert all("cut off here" in one.why for one in reading.left_out)
+        assert len(reading.features) + len(reading.left_out) >= sum(cut > end for end in ends)
+
+
+def test_what_is_overwritten_in_a_file_costs_what_it_is_in() -> None:
+    collection = {"type": "GeometryCollection", "geometries": [{"type": "Point", "coordinates": [1, 2]}] * 3}
+    rows = [box(id="a"), box(id="b", geometry=collection), box(id="c"), box(id="d")]
+    lines = [json.dumps(row) for row in rows]
+    lines[1] = lines[1].replace('"coordinates": [1, 2]', "\0" * 20, 1)
+    lines[2] = lines[2].replace("300", "3e", 1)
+    reading = read_file(('{"type": "FeatureCollection", "features": [\n' + ",\n".join(lines) + "\n]}").encode())
+    assert [one["id"] for one in reading.features] == ["a", "d"]
+    assert {one.place.split(" column")[0] for one in reading.left_out} == {"line 3", "line 4"}
+    assert len(read_file("\n".join(lines).encode()).features) == 2, "one feature a line"
+
+
+def test_a_file_of_countless_damages_is_told_as_not_read_from_there_on() -> None:
+    lines = [json.dumps(box()), *(json.dumps(box())[:-5] for _ in range(500)), json.dumps(box())]
+    reading = read_file("\n".join(lines).encode())
+    assert len(reading.features) == 1 and len(reading.left_out) == 101
+    assert reading.left_out[-1].why == "damaged in too many places, not read from here on"
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[", b"<xml>", b'{"features": [', b"\xff\xfe\x00", b"[" * 100_000])
+def test_a_file_without_one_whole_feature_is_refused(data: bytes) -> None:
+    with pytest.raises(MalformedError):
+        read_file(data)
 
 
 def test_one_feature_a_line_as_qgis_writes_it() -> None:

@@ -98,6 +98,19 @@ def test_tokens_that_do_not_travel_are_refused_at_the_start(token: str) -> None:
     assert result.exit_code == 2 and "'--token': expected 1 to 256 ASCII characters" in result.output
 
 
+@pytest.mark.parametrize("command", [["serve", "--model", "speckle"], ["export", "demo", "--out", "x.png"]])
+def test_a_token_that_is_set_and_empty_is_not_taken_for_none(command: list[str], started: list[Any]) -> None:
+    result = CliRunner().invoke(main, command, env={"EVERSLIDE_TOKEN": ""})
+    assert result.exit_code == 2 and started == []
+    assert "EVERSLIDE_TOKEN is set, and empty: give it a token, or unset it" in result.output
+
+
+def test_a_token_on_the_command_line_wins_over_an_empty_variable(started: list[Any]) -> None:
+    flags = ["serve", "--model", "speckle", "--no-cache", "--token", "secret"]
+    result = CliRunner().invoke(main, flags, env={"EVERSLIDE_TOKEN": ""})
+    assert result.exit_code == 0 and started[0][0].token == "secret"
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -155,9 +168,43 @@ def test_users_of_large_image_see_the_reason(tmp_path: Path, name: str, content:
 
 @pytest.mark.parametrize(
     ("address", "words"),
-    [("everslide://x", "field 'seed'"), ("everslide://x?seed=1&model=maxi", "maxi"), ("EVERSLIDE://x?seed=a", "seed")],
+    [
+        ("everslide://x", "field 'seed'"),
+        ("everslide://x?seed=1&model=maxi", "maxi"),
+        ("EVERSLIDE://x?seed=a", "seed"),
+        ("everslide://x?seed=1&model=speckle&cache=a%00b", "field 'cache'"),
+        ("everslide://x?seed=1&model=speckle&cache=/dev/null/x", "cache folder /dev/null/x cannot be used"),
+        ("everslide://x?seed=1&model=speckle&cache=" + "x" * 300, "cannot be used"),
+        ("everslide://x?seed=1&model=speckle&cache=~no-such-user/x", "no such home folder"),
+        ("everslide://x?seed=1&weights=a%00b", "field 'weights'"),
+        ("everslide://x?seed=1&weights=" + "x" * 300, "x"),
+        ("everslide://a%00b?seed=1&model=speckle", "slide"),
+        ("everslide://x?seed=1&model=spec%00kle", "model"),
+        ("everslide://x?seed=1&model=speckle&redis=here", "expected an address such as redis://"),
+        ("everslide://x?seed=1&model=speckle&redis=ftp://h%00", "expected an address such as redis://"),
+        ("everslide://x?seed=1&model=speckle&scheduler=a%00b", "expected an address such as redis://"),
+        ("everslide://x?seed=1&model=speckle&guidance=nan", "guidance nan"),
+        ("everslide://x?seed=1&model=speckle&width_px=nan", "width_px"),
+        ("everslide://x?seed=1&seed=" + "9" * 5000, "seed"),
+    ],
 )
-def test_addresses_that_are_wrong_say_why(address: str, words: str) -> None:
+def test_addresses_that_are_wrong_say_why(
+    address: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(TileSourceError) as caught:
         large_image.open(address, noCache=True)
     assert words in str(caught.value) and "No available tilesource" not in str(caught.value)
+
+
+def test_the_cache_of_an_address_and_the_parent_of_a_slide_may_begin_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    source = large_image.open("everslide://x?seed=1&model=speckle&cache=~/tiles", noCache=True)
+    source.getTile(0, 0, 0)
+    assert (tmp_path / "tiles").is_dir() and not (tmp_path / "~").exists()
+    (tmp_path / "slides.toml").write_text('[[slide]]\nname = "a"\nseed = 1\nparent = "~/none.png"\nmpp = 4.0\n')
+    _, wrong = read_slides(tmp_path / "slides.toml", "speckle")
+    assert str(tmp_path / "none.png") in wrong[0]

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+
+from everslide.server.app import create_app
+from everslide.server.documents import Documents
+from everslide.server.tiles import TileService
 
 STOP = {"title": "A duct", "text": "Style at the lumen.", "x": 2**33 + 0.5, "y": 700, "magnification": 5}
 
@@ -61,3 +66,41 @@ def test_fields_nobody_knows_are_not_kept(client: FlaskClient) -> None:
 def test_what_is_no_tour_is_refused(client: FlaskClient, body: dict[str, Any]) -> None:
     assert client.put("/api/slides/demo/tours/t1", json=body).status_code == 400
     assert listed(client) == []
+
+
+def test_what_is_stored_and_odd_does_not_lame_the_tours_of_a_slide(
+    service: TileService, static: Path, tmp_path: Path
+) -> None:
+    documents = Documents(tmp_path / "data")
+    stop = {"title": "s", "text": "", "x": 1.0, "y": 2.0, "magnification": 5.0, "rotation": 0.0}
+    odd = {
+        "no-tour": 7,
+        "no-stops": {"title": "t"},
+        "no-number": {"title": "t", "stops": [stop | {"x": float("nan")}]},
+        "no-place": {"title": "t", "stops": [stop, {"title": "half"}]},
+        "ä": {"title": "t", "stops": []},
+    }
+    documents.change("tours", "demo-7", lambda kept: kept.update(odd | {"a": {"title": "sound", "stops": [stop]}}))
+    client = create_app(service, static, documents=documents).test_client()
+    answer = client.get("/api/slides/demo/tours").json
+    assert answer is not None
+    assert [(tour["id"], tour["title"]) for tour in answer["tours"]] == [("a", "sound")]
+    assert {one["id"] for one in answer["set_aside"]} == odd.keys()
+    assert client.put("/api/slides/demo/tours/b", json={"title": "new", "stops": []}).status_code == 200
+    assert documents.get("tours", "demo-7").keys() == odd.keys() | {"a", "b"}, "nothing is lost on the disk"
+
+
+def test_a_torn_file_of_tours_costs_the_tour_that_it_ends_in(
+    service: TileService, static: Path, tmp_path: Path
+) -> None:
+    documents = Documents(tmp_path / "data")
+    tours = {key: {"title": key, "stops": []} for key in "abc"}
+    documents.change("tours", "demo-7", lambda kept: kept.update(tours))
+    path = tmp_path / "data" / "tours" / "demo-7.json"
+    path.write_bytes(torn := path.read_bytes()[:-20])
+    client = create_app(service, static, documents=documents).test_client()
+    answer = client.get("/api/slides/demo/tours").json
+    assert answer is not None
+    assert [tour["id"] for tour in answer["tours"]] == ["a", "b"] and answer["set_aside"]
+    assert client.put("/api/slides/demo/tours/d", json={"title": "new", "stops": []}).status_code == 200
+    assert path.with_name("demo-7.set-aside-1.json").read_bytes() == torn

@@ -165,6 +165,134 @@ describe("hands", { skip: noBrowser() || noServer() }, () => {
     await changed(page, async () => JSON.stringify(await kept()) === JSON.stringify([outline]));
   });
 
+  test("by keyboard alone an annotation is chosen, its corners are moved, added and deleted, and it is moved", async () => {
+    const page = await open();
+    await importFile(page, feature(square(1848, 1336, 400)));
+    await saved(page, 1);
+    const corners = async (): Promise<string> => JSON.stringify(ringOf(await kept()).slice(0, -1));
+    const row = page.locator("ol.list:visible button.row");
+    await row.focus();
+    await page.keyboard.press("Enter");
+    assert.equal(await row.getAttribute("aria-pressed"), "true");
+    assert.ok(await row.evaluate((one) => one === document.activeElement), "the focus stays in the list");
+    await page.waitForFunction(() => !window.everslide.state().moving);
+    const px = 20 / ((await stateOf(page)).view?.magnification ?? 0);
+
+    await page.keyboard.press("k");
+    await page.getByText("Corner 1 of 4.").waitFor();
+    await page.getByText("Arrows move it, with Shift finely.").waitFor();
+    await page.keyboard.press("Shift+K");
+    await page.getByText("Corner 4 of 4.").waitFor();
+    for (let i = 0; i < 2; i++) await page.keyboard.press("k");
+    await page.getByText("Corner 2 of 4.").waitFor();
+    for (let i = 0; i < 3; i++) await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("Shift+ArrowUp");
+    await changed(page, async () => {
+      const [x, y] = ringOf(await kept())[1] as Position;
+      return Math.abs(x - 2248 - 24 * px) < 0.01 && Math.abs(y - 1336 + px) < 0.01;
+    });
+    await page.keyboard.press("Enter");
+    await changed(page, async () => ringOf(await kept()).length === 6);
+    await page.keyboard.press("Delete");
+    await changed(page, async () => ringOf(await kept()).length === 5);
+    for (let i = 0; i < 3; i++) await page.keyboard.press("Control+z");
+    await changed(page, async () => (await corners()) === "[[1848,1336],[2248,1336],[2248,1736],[1848,1736]]");
+
+    await page.keyboard.press("k");
+    await page.keyboard.press("Escape");
+    assert.equal(await page.locator(".handles .chosen").count(), 0);
+    await page.keyboard.press("Control+ArrowLeft");
+    await page.keyboard.press("Control+ArrowDown");
+    await changed(page, async () => {
+      const { x, y, width } = boundsOf((await kept())[0] as Geometry);
+      return Math.abs(x - 1848 + 8 * px) < 0.01 && Math.abs(y - 1336 - 8 * px) < 0.01 && Math.abs(width - 400) < 0.01;
+    });
+    const before = (await stateOf(page)).view?.x;
+    await page.keyboard.press("Control+z");
+    await changed(page, async () => (await corners()) === "[[1848,1336],[2248,1336],[2248,1736],[1848,1736]]");
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("ArrowLeft");
+    await waitFor(page, "the slide moves again", (state) => (state.view?.x ?? 0) < (before ?? 0));
+  });
+
+  test("a corner out of the view is brought into it, also of an outline of more corners than have handles", async () => {
+    const page = await open();
+    const ring = Array.from({ length: 1000 }, (_, i): Position => {
+      const angle = (i * Math.PI) / 500;
+      return [2048 + 1400 * Math.cos(angle), 1536 + 1400 * Math.sin(angle)];
+    });
+    await importFile(page, feature({ type: "Polygon", coordinates: [[...ring, ring[0] as Position]] }));
+    await saved(page, 1);
+    await page.locator("ol.list:visible button.row").focus();
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => !window.everslide.state().moving);
+    await page.evaluate(() => window.everslide.viewer.viewport.zoomTo(20, undefined, true));
+    await page.keyboard.press("k");
+    await page.getByText("Corner 1 of 1000.").waitFor();
+    await waitFor(page, "the corner is in view", (state) => Math.abs((state.view?.x ?? 0) - 3448) < 1);
+    await page.evaluate(() => window.everslide.viewer.viewport.goHome(true));
+    for (let i = 0; i < 5; i++) await page.keyboard.press("Shift+K");
+    await page.getByText("Corner 996 of 1000.").waitFor();
+    await page.locator(".handles circle.chosen").waitFor();
+  });
+
+  test("whole numbers beyond 2^53 keep their digits when an annotation is changed and exported", async () => {
+    const page = await open();
+    const place = JSON.stringify(square(1848, 1336, 400));
+    const numbers = '"cell": 12345678901234567890, "measurements": [{"name": "id", "value": -9007199254740993}]';
+    const properties = `{"name": 9007199254740993, ${numbers}, "text": "12345678901234567890, 1", "x": 0.12345678901234568}`;
+    await importFile(page, `{"type": "Feature", "geometry": ${place}, "properties": ${properties}}`);
+    await saved(page, 1);
+    assert.match(await page.locator("ol.list:visible .row").innerText(), /^9007199254740993/);
+    await page.locator("ol.list:visible .row").click();
+    await page.waitForFunction(() => !window.everslide.state().moving);
+    await page.keyboard.press("Control+ArrowLeft");
+    await saved(page, 1);
+    const stored = await (await fetch(`${pages.server.url}/api/slides/hands/annotations`)).text();
+    const [file] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "Export GeoJSON" }).click(),
+    ]);
+    for (const text of [stored, (await contentOf(file)).toString()]) {
+      const squeezed = text.replace(/\s+/g, "");
+      assert.ok(squeezed.includes(`{"name":9007199254740993,${numbers.replace(/\s+/g, "")}`), text);
+      assert.ok(text.includes('"12345678901234567890, 1"') && text.includes("0.12345678901234568"), text);
+    }
+  });
+
+  test("what of a slide is not saved is there when the slide is shown again, and counted until then", async () => {
+    const page = await open();
+    const refusal = { error: { status: 400, expected: "less", found: "too much", do: "try later" } };
+    await page.route("**/hands/annotations/*", (route) =>
+      route.fulfill({ status: 400, contentType: "application/json", body: JSON.stringify(refusal) }),
+    );
+    await page.locator(".tool", { hasText: "Box" }).click();
+    await drag(page, [500, 200], [600, 300]);
+    await page.getByText("1 not saved: Found too much, expected less.").waitFor();
+    await page.locator("#picker").selectOption("other");
+    await waitFor(page, "the other slide", (state) => state.slide === "other");
+    assert.deepEqual([(await stateOf(page)).annotations.length, (await stateOf(page)).unsaved], [0, 1]);
+    assert.equal(await page.getByText("1 not saved").count(), 0, "nothing of this slide is unsaved");
+    await page.unroute("**/hands/annotations/*");
+    await page.locator("#picker").selectOption("hands");
+    await page.getByText("1 not saved: Found too much, expected less.").waitFor();
+    await page.getByRole("button", { name: "Save again" }).click();
+    await saved(page, 1);
+    assert.equal((await kept()).length, 1);
+  });
+
+  test("a torn file is imported as far as it goes, and told", async () => {
+    const page = await open();
+    const rows = [square(1000, 1000, 200), square(1400, 1000, 200)].map((geometry) => feature(geometry));
+    await importFile(page, JSON.stringify({ type: "FeatureCollection", features: rows }).slice(0, -40));
+    await page.getByText("1 imported, 1 left out, because").waitFor();
+    await page
+      .locator("#notices")
+      .getByText(/line 1 column \d+: damaged, or cut off here/)
+      .waitFor();
+    await saved(page, 1);
+  });
+
   test("a locked annotation is not moved until it is unlocked", async () => {
     const page = await open();
     await importFile(page, feature(square(1848, 1336, 400), { isLocked: true }));

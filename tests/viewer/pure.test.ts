@@ -300,7 +300,16 @@ describe("keys", () => {
     for (const key of ["ArrowLeft", "+", "1", "8", "9", "0", "h", "H", "f", "?", "r", "R", "m", "Ctrl+z", "PageUp"]) {
       actionOf(key, actions)?.();
     }
-    const moves = ["pan -0.2 0", "zoom 1.5", "magnify 0.15625", "magnify 20", "magnify 40", "upright", "home", "home"];
+    const moves = [
+      "arrow -1 0 false",
+      "zoom 1.5",
+      "magnify 0.15625",
+      "magnify 20",
+      "magnify 40",
+      "upright",
+      "home",
+      "home",
+    ];
     assert.deepEqual(done, [
       ...moves,
       "fullscreen",
@@ -345,6 +354,9 @@ describe("keys", () => {
       ["+", "Equal", shift, "+"],
       ["\u2212", "NumpadSubtract", none, "-"],
       ["Enter", "Enter", none, "Enter"],
+      ["ArrowUp", "ArrowUp", shift, "Shift+ArrowUp"],
+      ["ArrowUp", "ArrowUp", { ...none, ctrlKey: true }, "Ctrl+arrowup"],
+      ["\u043b", "KeyK", none, "k"],
       ["\u00f6", "Semicolon", none, "\u00f6"],
       ["m", "", none, "m"], // a keyboard on a screen
     ];
@@ -357,7 +369,7 @@ describe("keys", () => {
     const told = BINDINGS.filter(({ words }) => words)
       .map(({ keys, shown }) => shown ?? keys[0])
       .join(" ");
-    for (const key of ["M", "A", "B", "C", "I", "T", "E", "N", "L", "S", "P", "F", "H", "R", "0", "?"]) {
+    for (const key of ["M", "A", "B", "C", "I", "T", "E", "N", "L", "S", "P", "F", "H", "R", "K", "0", "?"]) {
       assert.ok(told.toUpperCase().includes(key), key);
     }
   });

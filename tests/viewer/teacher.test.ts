@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { noBrowser, waitFor, waitPainted } from "./browser.js";
+import { noBrowser, stateOf, waitFor, waitPainted } from "./browser.js";
 import { decode } from "./pictures.js";
 import { PLACE, RealPages } from "./realPages.js";
 import { noServer } from "./realServer.js";
@@ -45,6 +45,85 @@ describe("for teachers, and for everybody", { skip: noBrowser() || noServer() },
     assert.ok(await page.locator("#rail").isVisible());
     await page.keyboard.press("Escape");
     assert.ok(await page.locator(".card").isHidden());
+  });
+
+  test("a tour that the server refuses is told as not saved, stays, and is saved in the end", async () => {
+    const page = await pages.open("#slide=other&x=66000&y=20000&mag=5");
+    const refusal = { error: { status: 400, expected: "less", found: "too much", do: "try later" } };
+    await page.route("**/tours/*", (route) =>
+      route.fulfill({ status: 400, contentType: "application/json", body: JSON.stringify(refusal) }),
+    );
+    await page.keyboard.press("t");
+    await page.getByRole("button", { name: "New tour" }).click();
+    await page.getByLabel("Title of the tour").fill("Kept");
+    await page.getByRole("button", { name: "Add this view" }).click();
+    await page.getByText("1 not saved: Found too much, expected less.").waitFor();
+    await page.getByText("try later").waitFor();
+    assert.equal(await page.getByText("All saved").count(), 0);
+    assert.equal((await stateOf(page)).unsaved, 1);
+    await page.getByRole("button", { name: "All tours" }).click();
+    assert.equal(await page.locator(".list:visible .not-saved").innerText(), "not saved");
+    await page.unroute("**/tours/*");
+    await page.getByRole("button", { name: "Save again" }).click();
+    await page.getByText("All saved with the slide.").waitFor();
+    assert.equal(await page.locator(".list:visible .not-saved").count(), 0);
+    const tours = async (): Promise<any[]> =>
+      ((await (await fetch(`${pages.server.url}/api/slides/other/tours`)).json()) as { tours: any[] }).tours;
+    assert.deepEqual(
+      (await tours()).map((tour) => [tour.title, tour.stops.length]),
+      [["Kept", 1]],
+    );
+
+    await page.route("**/tours/*", (route) =>
+      route.fulfill({ status: 400, contentType: "application/json", body: JSON.stringify(refusal) }),
+    );
+    await page.locator(".list:visible .row").click();
+    await page.getByRole("button", { name: "Delete tour" }).click();
+    await page.getByText("1 not saved: Found too much, expected less.").waitFor();
+    await page.unroute("**/tours/*");
+    await page.getByRole("button", { name: "Save again" }).click();
+    await waitFor(page, "the tour is deleted", (state) => state.unsaved === 0);
+    assert.deepEqual(await tours(), []);
+  });
+
+  test("changes of a tour made while the server is gone are saved in their order when it is back", async () => {
+    const page = await pages.open("#slide=other&x=66000&y=20000&mag=5");
+    await page.keyboard.press("t");
+    await page.getByRole("button", { name: "New tour" }).click();
+    await page.getByText("All saved with the slide.").waitFor();
+    await pages.server.stop("SIGKILL");
+    for (const title of ["one", "two", "three"]) {
+      await page.getByLabel("Title of the tour").fill(title);
+      await page.getByLabel("Title of the tour").press("Enter");
+    }
+    await page.getByText("Saving...").waitFor();
+    await pages.server.start();
+    await page.getByText("All saved with the slide.").waitFor();
+    const answer = (await (await fetch(`${pages.server.url}/api/slides/other/tours`)).json()) as { tours: any[] };
+    assert.deepEqual(
+      answer.tours.map((tour) => tour.title),
+      ["three"],
+    );
+    await page.getByRole("button", { name: "Delete tour" }).click();
+    await waitFor(page, "the tour is deleted", (state) => state.unsaved === 0);
+  });
+
+  test("a stored tour that cannot be read is told, and the others are there", async () => {
+    const page = await pages.openCold("#slide=other&x=66000&y=20000&mag=5");
+    await page.route("**/other/tours", (route) =>
+      route.fulfill({
+        contentType: "application/json",
+        body: JSON.stringify({
+          tours: [{ id: "a", title: "Sound", stops: [] }],
+          set_aside: [{ id: "b", why: "no stops" }],
+        }),
+      }),
+    );
+    await page.reload();
+    await page.getByText("1 stored tour cannot be read.").waitFor();
+    await page.getByText("The server keeps it as it is. b: no stops.").waitFor();
+    await page.keyboard.press("t");
+    await page.getByText("Sound").waitFor();
   });
 
   test("asks which tissue it is, labels hidden", async () => {

@@ -1,5 +1,6 @@
 /** The server's HTTP interface. Every failure becomes a ServerError or a ConnectionError. */
 
+import { writeExact } from "./exactJson.js";
 import type { Extent, TileAddress } from "./geometry.js";
 import type { SamplingConfig } from "./sampling.js";
 import { inTurn } from "./turns.js";
@@ -127,7 +128,7 @@ export async function sendJson(
   content: unknown,
 ): Promise<unknown> {
   const headers = { Accept: "application/json", "Content-Type": "application/json" };
-  const response = await answer(url, { method, headers, body: content === null ? null : JSON.stringify(content) });
+  const response = await answer(url, { method, headers, body: content === null ? null : writeExact(content) });
   const text = await body(response.text());
   return text ? parseJson(text) : null;
 }

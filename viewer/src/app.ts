@@ -19,6 +19,10 @@ import { Status } from "./status.js";
 import { Tools } from "./tools.js";
 
 const WRITE_LINK_AFTER_MS = 250;
+/** What an arrow key moves: a part of the window, or CSS pixels where it moves a corner or an annotation. */
+const PAN = 0.2;
+const STEP_PX = 8;
+const FINE_PX = 1;
 /** A hiccup shorter than this is not worth a message. */
 const COMPLAIN_AFTER_MS = 700;
 
@@ -78,7 +82,9 @@ export class App {
 
   /** What keys and buttons do. A jump gets an entry in the browser's history. */
   readonly actions: Actions = {
-    pan: (right, down) => this.stage.panBy(right, down),
+    arrow: (right, down, finely) => this.#arrow(right, down, finely ? FINE_PX : STEP_PX),
+    shift: (right, down) => this.tools.annotating.keyboard.moveWhole(right * STEP_PX, down * STEP_PX),
+    corner: (by) => this.tools.annotating.keyboard.step(by),
     zoom: (factor) => this.stage.zoomBy(factor),
     magnify: (magnification) => this.#jump(() => this.stage.magnify(magnification)),
     rotate: (degrees) => this.stage.rotateBy(degrees),
@@ -275,6 +281,11 @@ export class App {
     if (!on) return;
     this.tools.dock.close();
     this.#notices.show("presenting", "Presentation.", "Escape brings the controls back.", 3000);
+  }
+
+  /** Moves the corner that is chosen, else the view. */
+  #arrow(right: number, down: number, px: number): void {
+    if (!this.tools.annotating.keyboard.moveCorner(right * px, down * px)) this.stage.panBy(right * PAN, down * PAN);
   }
 
   #removeChosen(): boolean {

@@ -31,7 +31,7 @@ export interface State {
   readonly annotations: readonly Feature[];
   /** Whether all of them that are in view are shown. */
   readonly annotationsDrawn: boolean;
-  /** Annotations that the server does not have yet. */
+  /** Annotations and tours that the server does not have yet. */
   readonly unsaved: number;
   /** Whether the server answers. */
   readonly connected: boolean;
@@ -64,7 +64,7 @@ export function stateOf({ stage, pane: { painting }, connection, tools }: App): 
     })),
     annotations: tools.annotating.features,
     annotationsDrawn: tools.annotating.layer.drawn,
-    unsaved: tools.annotating.unsaved,
+    unsaved: tools.unsaved,
     connected: connection.up,
   };
 }

@@ -9,7 +9,11 @@ import { MAGNIFICATIONS, MAX_MAGNIFICATION, magnificationLabel } from "./magnifi
 
 /** What keys and buttons do. Those that answer false did nothing: the key goes on to the browser. */
 export interface Actions {
-  pan(right: number, down: number): void;
+  /** An arrow key, right and down in -1 .. 1. */
+  arrow(right: number, down: number, finely: boolean): void;
+  /** An arrow key with Ctrl. */
+  shift(right: number, down: number): boolean;
+  corner(by: number): boolean;
   zoom(factor: number): void;
   magnify(magnification: number): void;
   rotate(degrees: number): void;
@@ -40,16 +44,36 @@ export interface Binding {
   readonly act: (actions: Actions) => boolean | void;
 }
 
-const STEP = 0.2;
 const ZOOM = 1.5;
 const TURN = 15;
 const STEPS = [...MAGNIFICATIONS, MAX_MAGNIFICATION];
 
+const ARROWS = [
+  ["ArrowLeft", -1, 0],
+  ["ArrowRight", 1, 0],
+  ["ArrowUp", 0, -1],
+  ["ArrowDown", 0, 1],
+] as const;
+
+/** Of keys that do the same, the help tells the first. */
+const first = (index: number, words: string): string => (index > 0 ? "" : words);
+
 export const BINDINGS: readonly Binding[] = [
-  { keys: ["ArrowLeft"], shown: "← ↑ → ↓", words: "move", act: (to) => to.pan(-STEP, 0) },
-  { keys: ["ArrowRight"], words: "", act: (to) => to.pan(STEP, 0) },
-  { keys: ["ArrowUp"], words: "", act: (to) => to.pan(0, -STEP) },
-  { keys: ["ArrowDown"], words: "", act: (to) => to.pan(0, STEP) },
+  ...ARROWS.flatMap(([key, right, down], index): Binding[] => [
+    { keys: [key], shown: "← ↑ → ↓", words: first(index, "move"), act: (to) => to.arrow(right, down, false) },
+    {
+      keys: [`Shift+${key}`],
+      shown: "Shift ←",
+      words: first(index, "move a chosen corner finely, else as without Shift"),
+      act: (to) => to.arrow(right, down, true),
+    },
+    {
+      keys: [`Ctrl+${key.toLowerCase()}`],
+      shown: "Ctrl ←",
+      words: first(index, "move the chosen annotation"),
+      act: (to) => to.shift(right, down),
+    },
+  ]),
   { keys: ["+", "="], shown: "+ -", words: "zoom in, zoom out", act: (to) => to.zoom(ZOOM) },
   { keys: ["-", "_"], words: "", act: (to) => to.zoom(1 / ZOOM) },
   ...STEPS.map((magnification, index) => ({
@@ -79,9 +103,16 @@ export const BINDINGS: readonly Binding[] = [
   { keys: ["f"], words: "full screen", act: (to) => to.fullscreen() },
   {
     keys: ["Enter"],
-    words: "while drawing: a corner in the middle of the view; twice finishes",
+    words: "while drawing: a corner in the middle of the view; twice finishes. Of a chosen corner: one more behind it",
     act: (to) => to.putCorner(),
   },
+  {
+    keys: ["k"],
+    shown: "K, Shift K",
+    words: "the next corner of the chosen annotation, the one before; then arrows move it",
+    act: (to) => to.corner(1),
+  },
+  { keys: ["K"], words: "", act: (to) => to.corner(-1) },
   {
     keys: ["Delete", "Backspace"],
     shown: "Delete",
@@ -126,7 +157,8 @@ export function keyOf({ key, code, shiftKey, ctrlKey, metaKey }: Press): string 
   let name = key;
   if (digit !== undefined && !shiftKey && !named) name = digit;
   else if (!named && !/^[\x20-\x7e]$/.test(key)) name = signOf(code, shiftKey) ?? key;
-  return command ? `Ctrl+${name.toLowerCase()}` : name;
+  if (command) return `Ctrl+${name.toLowerCase()}`;
+  return shiftKey && name.startsWith("Arrow") ? `Shift+${name}` : name;
 }
 
 /** What the key of a place writes on an English keyboard; null of a place that is not in the table. */

@@ -57,8 +57,13 @@ export class Tools {
     });
     this.dock = new Dock(part("rail"), part("panel"), this.#rail(adjust));
     addEventListener("beforeunload", (event) => {
-      if (this.annotating.unsaved > 0) event.preventDefault();
+      if (this.unsaved > 0) event.preventDefault();
     });
+  }
+
+  /** Annotations and tours that the server does not have yet. */
+  get unsaved(): number {
+    return this.annotating.unsaved + this.teaching.unsaved;
   }
 
   #rail(adjust: AdjustPanel): DockTool[] {
@@ -127,7 +132,7 @@ export class Tools {
   /** Another slide is shown. */
   opened(slide: Slide): void {
     this.annotating.open(slide);
-    void this.teaching.open(slide);
+    this.teaching.open(slide);
     this.comparison.refresh();
   }
 

@@ -2,12 +2,14 @@
 
 import type { Slide } from "../api.js";
 import type { Connection } from "../connection.js";
+import { LeftBehind } from "../leftBehind.js";
 import type { Notices } from "../notices.js";
 import type { Stage } from "../stage.js";
 import { Drawing, type Tool } from "./drawing.js";
 import { Editing } from "./editing.js";
 import { Exchange } from "./exchange.js";
 import { colorOf, type Feature, featureOf, isLocked, labelOf, PLAIN, relabelled, type Rgb } from "./feature.js";
+import { KeyboardEditing } from "./keyboardEditing.js";
 import { MarksLayer } from "./layer.js";
 import { AnnotatePanel, MeasurePanel, type PanelActions } from "./panel.js";
 import { boundsOf, type Geometry, isHit, type Position } from "./shapes.js";
@@ -19,6 +21,7 @@ export class Annotating {
   readonly layer: MarksLayer;
   readonly measurePanel: MeasurePanel;
   readonly annotatePanel: AnnotatePanel;
+  readonly keyboard: KeyboardEditing;
   readonly #stage: Stage;
   readonly #connection: Connection;
   readonly #notices: Notices;
@@ -26,6 +29,7 @@ export class Annotating {
   readonly #editing: Editing;
   readonly #exchange: Exchange;
   #store: AnnotationStore | null = null;
+  readonly #left = new LeftBehind<AnnotationStore>();
   #slide: Slide | null = null;
   #selected: string | null = null;
   #label = "";
@@ -52,14 +56,16 @@ export class Annotating {
       onDone: (geometry) => this.#done(geometry),
       onClick: (at) => this.#select(this.#at(at)),
     });
+    const editable = (): Feature | null => (this.#drawing.tool ? null : this.selected);
     this.#editing = new Editing({
       stage,
-      editable: () => (this.#drawing.tool ? null : this.selected),
+      editable,
       reachPx: HIT_PX,
       onDraft: (feature) => this.layer.draft(feature),
-      onDone: (feature) => this.#store?.put(feature),
+      onDone: (feature, run) => this.#store?.put(feature, run ? `${feature.id} ${run}` : null),
       onCorner: (index) => this.layer.handles.choose(this.layer.handles.chosen === index ? null : index),
     });
+    this.keyboard = new KeyboardEditing({ stage, notices, layer: this.layer, editing: this.#editing, editable });
     this.#exchange = new Exchange({ notices, onLeftOut: (leftOut) => this.annotatePanel.tellLeftOut(leftOut) });
     this.#show();
   }
@@ -72,7 +78,8 @@ export class Annotating {
     importFile: (file) => void (this.#store && this.#exchange.importFile(this.#store, file)),
     exportFile: (kind) => {
       const slide = this.#slide;
-      if (slide) void this.#exchange.exportFile(kind, slide.id, addressOf(slide), this.features, this.unsaved);
+      if (slide)
+        void this.#exchange.exportFile(kind, slide.id, addressOf(slide), this.features, this.#store?.unsaved ?? 0);
     },
     removeAll: (label) => this.#removeAll(label),
     lock: (locked) => this.#lock(locked),
@@ -90,9 +97,9 @@ export class Annotating {
     return (this.#selected !== null && this.#store?.get(this.#selected)) || null;
   }
 
-  /** Unsaved annotations: leaving the page now would lose them. */
+  /** Unsaved annotations, of slides that were left too: leaving the page now would lose them. */
   get unsaved(): number {
-    return this.#store?.unsaved ?? 0;
+    return (this.#store?.unsaved ?? 0) + this.#left.unsaved;
   }
 
   get tool(): Tool | null {
@@ -100,20 +107,24 @@ export class Annotating {
   }
 
   open(slide: Slide): void {
-    this.#store?.close();
+    if (this.#slide && this.#store) this.#left.leave(this.#slide.id, this.#store);
     this.#slide = slide;
     this.#selected = null;
     this.#drawing.cancel();
-    this.#store = new AnnotationStore({
+    this.#store = this.#left.take(slide.id) ?? this.#storeOf(slide);
+    this.annotatePanel.tellLeftOut([]);
+    void this.#store.load();
+    this.#show();
+  }
+
+  #storeOf(slide: Slide): AnnotationStore {
+    return new AnnotationStore({
       slide,
       connection: this.#connection,
       onChange: () => this.#show(),
       onRefused: (error) => this.#notices.showError(error),
       onSetAside: (odd) => this.#tellSetAside(odd),
     });
-    this.annotatePanel.tellLeftOut([]);
-    void this.#store.load();
-    this.#show();
   }
 
   /** The colour of what is drawn next. */
@@ -140,9 +151,9 @@ export class Annotating {
     this.#show();
   }
 
-  /** Enter: a corner where the view's middle is; false where nothing is being drawn. */
+  /** Enter: while drawing, a corner where the view's middle is; behind a chosen corner, one more. False where neither. */
   putCorner(): boolean {
-    if (!this.#drawing.tool) return false;
+    if (!this.#drawing.tool) return this.keyboard.addCorner();
     this.#drawing.putCorner();
     return true;
   }
@@ -150,8 +161,8 @@ export class Annotating {
   /** Escape: gives up the shape begun, then the chosen corner, the tool, the choice; false where there is none of them. */
   cancel(): boolean {
     if (this.#drawing.cancel()) return true;
-    if (this.layer.handles.chosen !== null) this.layer.handles.choose(null);
-    else if (this.#drawing.tool) this.choose(null);
+    if (this.keyboard.letGo()) return true;
+    if (this.#drawing.tool) this.choose(null);
     else if (this.#selected) this.#select(null);
     else return false;
     return true;
@@ -238,7 +249,7 @@ export class Annotating {
     const store = this.#store;
     const refused = store?.refused ?? new Map<string, string>();
     const saving = {
-      unsaved: this.unsaved,
+      unsaved: store?.unsaved ?? 0,
       refused,
       importing: store?.importing ?? false,
       loaded: store?.loaded ?? false,

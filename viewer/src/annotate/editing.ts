@@ -12,7 +12,8 @@ export interface EditingOptions {
   /** How near counts as on a line, in CSS pixels. */
   readonly reachPx: number;
   readonly onDraft: (feature: Feature | null) => void;
-  readonly onDone: (feature: Feature) => void;
+  /** run: changes of the same run that follow each other, as of a key held down, are one step. */
+  readonly onDone: (feature: Feature, run?: string) => void;
   /** A corner was clicked, not dragged. */
   readonly onCorner: (index: number) => void;
 }
@@ -45,6 +46,26 @@ export class Editing {
   split(index: number, at: Position, event: PointerEvent): void {
     const feature = this.#options.editable();
     if (feature) this.#drag(feature, withCorner(feature.geometry, index, at), index + 1, event);
+  }
+
+  /** Puts a corner at another place. */
+  place(index: number, at: Position): void {
+    const feature = this.#options.editable();
+    if (feature) this.#options.onDone(reshaped(feature, moved(feature.geometry, index, at)), `corner ${index}`);
+  }
+
+  /** Adds a corner behind another one. */
+  add(index: number, at: Position): void {
+    const feature = this.#options.editable();
+    if (feature) this.#options.onDone(reshaped(feature, withCorner(feature.geometry, index, at)));
+  }
+
+  /** Moves the whole by so many 20x pixels; false where it may not be moved. */
+  shift(by: Position): boolean {
+    const feature = this.#options.editable();
+    if (!feature || isLocked(feature)) return false;
+    this.#options.onDone(movedWhole(feature, by), "whole");
+    return true;
   }
 
   /** Deletes a corner; false where the shape would be none without it. */

@@ -1,5 +1,6 @@
 /** Annotations as GeoJSON features, in the form in which QuPath exports and imports them. */
 
+import { unmarked, writeExact } from "../exactJson.js";
 import { freshId } from "../identifier.js";
 import type { Geometry } from "./shapes.js";
 
@@ -76,7 +77,7 @@ function classOf(classification: unknown): string {
 }
 
 function wordsIn(value: unknown): string {
-  const words = typeof value === "string" || typeof value === "number" ? String(value) : "";
+  const words = typeof value === "string" || typeof value === "number" ? unmarked(String(value)) : "";
   return words.trim().split(/\s+/).join(" ").slice(0, LONGEST_LABEL);
 }
 
@@ -122,5 +123,5 @@ export function cssColor([red, green, blue]: Rgb): string {
 
 /** The file that QuPath imports. */
 export function collectionText(features: Iterable<Feature>): string {
-  return JSON.stringify({ type: "FeatureCollection", features: [...features] }, null, 1);
+  return writeExact({ type: "FeatureCollection", features: [...features] }, 1);
 }

@@ -1,5 +1,5 @@
 /**
- * Handles of the chosen annotation: round ones on its corners, to drag, to choose and to delete; square ones on its edges,
+ * Handles of the chosen annotation: round ones on its corners, to drag, to choose (by mouse or by key) and to delete; square ones on its edges,
  * which add a corner. Of corners that lie close together on the screen one has a handle; nearer, all have.
  */
 
@@ -48,6 +48,23 @@ export class Handles {
     for (const [own, handle] of this.#corners) handle.classList.toggle("chosen", own === index);
   }
 
+  /** Chooses the next corner, or the one before, from the first on; null where there is none. */
+  step(by: number): { readonly at: Position; readonly place: number; readonly count: number } | null {
+    const count = this.#all.length;
+    if (count === 0) return null;
+    const now = this.#all.findIndex(({ index }) => index === this.#chosen);
+    const place = now < 0 ? (by > 0 ? 0 : count - 1) : (now + by + count) % count;
+    const corner = this.#all[place] as Corner;
+    this.choose(corner.index);
+    return { at: corner.at, place, count };
+  }
+
+  /** The chosen corner, and the middle of the edge behind it, where there is one. */
+  get chosenCorner(): { readonly at: Position; readonly behind: Position | null } | null {
+    const corner = this.#all.find(({ index }) => index === this.#chosen);
+    return corner ? { at: corner.at, behind: corner.next && middle(corner.at, corner.next) } : null;
+  }
+
   /** Handles of this annotation; null: of none. */
   show(feature: Feature | null): void {
     if (feature === this.#feature) return;
@@ -62,7 +79,7 @@ export class Handles {
     const edges = new Map<number, Position>();
     let last: Position | null = null;
     for (const { index, at, next } of this.#all) {
-      if (corners.size >= MOST) break;
+      if (corners.size >= MOST && index !== this.#chosen) continue;
       if (!isIn(at, area)) continue;
       const place = projection.toScreen(at);
       if (last && distance(place, last) < APART_PX && index !== this.#chosen) continue;

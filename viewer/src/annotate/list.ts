@@ -31,9 +31,27 @@ export class AnnotationList {
     const rows = shown.map((feature) => this.#row(feature, feature.id === selected, refused.get(feature.id)));
     const rest = features.length - rows.length;
     const last = rest > 0 ? [make("li", { class: "hint" }, `and ${rest} more`)] : [];
+    const focused = this.#focused();
     this.element.replaceChildren(
       ...(rows.length > 0 ? [...rows, ...last] : [make("li", { class: "hint" }, this.#empty)]),
     );
+    if (focused) this.#focus(focused);
+  }
+
+  /** Which button of which row has the keyboard's focus. */
+  #focused(): { readonly id: string; readonly row: number; readonly button: number } | null {
+    const row = [...this.element.children].findIndex((one) => one.contains(document.activeElement));
+    const item = this.element.children[row];
+    if (!(item instanceof HTMLElement)) return null;
+    const button = [...item.querySelectorAll("button")].findIndex((one) => one === document.activeElement);
+    return { id: item.dataset["id"] ?? "", row, button };
+  }
+
+  /** Rows were made anew: the same button of the same row, else of the row that took its place. */
+  #focus({ id, row, button }: { readonly id: string; readonly row: number; readonly button: number }): void {
+    const rows = [...this.element.children] as HTMLElement[];
+    const item = rows.find(({ dataset }) => dataset["id"] === id) ?? rows[Math.min(row, rows.length - 1)];
+    item?.querySelectorAll("button")[button]?.focus();
   }
 
   #row(feature: Feature, selected: boolean, refused: string | undefined): HTMLLIElement {
@@ -55,7 +73,7 @@ export class AnnotationList {
       icon(ICONS.trash),
     );
     remove.addEventListener("click", () => this.#actions.remove(feature));
-    return make("li", {}, go, remove);
+    return make("li", { "data-id": feature.id }, go, remove);
   }
 }
 

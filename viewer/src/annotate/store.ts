@@ -45,7 +45,9 @@ export class AnnotationStore {
   readonly #refused = new Map<string, string>();
   /** What was before each step. */
   readonly #before: Changes[] = [];
-  readonly #end = new AbortController();
+  #end = new AbortController();
+  /** What the last step was part of: further changes of that are the same step. */
+  #run: string | null = null;
   #importing = 0;
   #saving = false;
   #loaded = false;
@@ -104,19 +106,28 @@ export class AnnotationStore {
     }
   }
 
-  /** Another slide is opened: nothing is told any more, but what is unsaved goes on being saved. */
   close(): void {
     this.#end.abort();
   }
 
-  /** Adds an annotation, or replaces the one of the same id. */
-  put(feature: Feature): void {
-    this.change(new Map([[feature.id, feature]]));
+  /** What the server does not have is still here; the rest is loaded anew. */
+  reopen(): void {
+    this.#end = new AbortController();
+    this.#loaded = false;
+    for (const id of this.#features.keys()) {
+      if (!this.#pending.has(id) && !this.#refused.has(id)) this.#features.delete(id);
+    }
   }
 
-  /** Changes any number of annotations in one step. */
-  change(changes: Changes): void {
-    this.#remember(changes);
+  /** Adds an annotation, or replaces the one of the same id. */
+  put(feature: Feature, run: string | null = null): void {
+    this.change(new Map([[feature.id, feature]]), run);
+  }
+
+  /** Changes any number of annotations in one step; all that follow each other in the same run are one. */
+  change(changes: Changes, run: string | null = null): void {
+    if (run === null || run !== this.#run) this.#remember(changes);
+    this.#run = run;
     this.#set(changes);
   }
 
@@ -131,6 +142,7 @@ export class AnnotationStore {
       const text = await connection.insist(() => exchangeText(address, { method: "POST", body: file }));
       const answer = (await parseLines(text)) as { features: Feature[]; left_out: LeftOut[] };
       const changes = new Map(answer.features.map((feature) => [feature.id, feature]));
+      this.#run = null;
       if (changes.size > 0) this.#remember(changes);
       for (const [id, feature] of changes) {
         this.#features.set(id, feature);
@@ -145,6 +157,7 @@ export class AnnotationStore {
 
   /** Takes back the last step made in this page; false where there is none. */
   undo(): boolean {
+    this.#run = null;
     const last = this.#before.pop();
     if (!last) return false;
     this.#set(last);

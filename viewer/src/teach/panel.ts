@@ -12,12 +12,22 @@ export interface ToursActions {
   view(): View | null;
   save(tour: Tour): void;
   remove(tour: Tour): void;
+  saveAgain(): void;
   play(tour: Tour): void;
   go(stop: Stop): void;
   paintAhead(tour: Tour): void;
   cancelAhead(): void;
   quiz(): void;
   present(): void;
+}
+
+/** The tours of a slide, and how far they are saved. */
+export interface ToursState {
+  readonly tours: readonly Tour[];
+  readonly unsaved: number;
+  /** Why the server does not take some, by id. */
+  readonly refused: ReadonlyMap<string, string>;
+  readonly loaded: boolean;
 }
 
 export class ToursPanel {
@@ -27,16 +37,22 @@ export class ToursPanel {
   readonly #progress = make("progress", { "aria-label": "Tiles painted ahead", hidden: true });
   readonly #words = make("p", { class: "hint", "aria-live": "polite" });
   readonly #cancel: HTMLButtonElement;
-  #tours: Tour[] = [];
+  readonly #saved = make("p", { class: "hint", "aria-live": "polite" });
+  readonly #again: HTMLButtonElement;
+  #tours: readonly Tour[] = [];
+  #refused: ReadonlyMap<string, string> = new Map();
   #open: string | null = null;
 
   constructor(actions: ToursActions) {
     this.#actions = actions;
     this.#cancel = button("Stop", actions.cancelAhead, { hidden: true });
+    this.#again = button("Save again", actions.saveAgain, { hidden: true });
     this.element = make(
       "div",
       { class: "stack" },
       this.#body,
+      this.#saved,
+      this.#again,
       this.#progress,
       this.#words,
       this.#cancel,
@@ -51,10 +67,18 @@ export class ToursPanel {
     this.#draw();
   }
 
-  show(tours: readonly Tour[]): void {
-    this.#tours = [...tours];
+  /** Shows the list of tours again. */
+  close(): void {
     this.#open = null;
-    this.#draw();
+  }
+
+  /** Shows tours. One that is being edited is not drawn anew: its text fields keep their focus. */
+  show(state: ToursState): void {
+    [this.#tours, this.#refused] = [state.tours, state.refused];
+    if (!this.#tours.some(({ id }) => id === this.#open)) this.#edit(null);
+    const words = savedWords(state);
+    if (this.#saved.textContent !== words) this.#saved.textContent = words;
+    this.#again.hidden = state.refused.size === 0;
   }
 
   progress(done: number, all: number): void {
@@ -83,7 +107,9 @@ export class ToursPanel {
         "button",
         { type: "button", class: "row" },
         make("span", {}, name),
-        make("small", {}, `${tour.stops.length} stops`),
+        this.#refused.has(tour.id)
+          ? make("small", { class: "not-saved", title: this.#refused.get(tour.id) ?? "" }, "not saved")
+          : make("small", {}, `${tour.stops.length} stops`),
       );
       edit.addEventListener("click", () => this.#edit(tour.id));
       const play = button("Play", () => this.#actions.play(tour), { "aria-label": `Play ${name}` });
@@ -171,9 +197,8 @@ export class ToursPanel {
 
   #add(): void {
     const tour = { id: freshId(), title: `Tour ${this.#tours.length + 1}`, stops: [] };
-    this.#tours.push(tour);
-    this.#edit(tour.id);
     this.#actions.save(tour);
+    this.#edit(tour.id);
   }
 
   #addStop(tour: Tour): void {
@@ -184,19 +209,25 @@ export class ToursPanel {
   }
 
   #remove(tour: Tour): void {
-    this.#tours = this.#tours.filter(({ id }) => id !== tour.id);
     this.#edit(null);
     this.#actions.remove(tour);
   }
 
   /** A text field keeps its focus: then nothing is drawn anew. */
   #change(tour: Tour, draw = true): void {
-    this.#tours = this.#tours.map((old) => (old.id === tour.id ? tour : old));
-    if (draw) this.#draw();
     this.#actions.save(tour);
+    if (draw) this.#draw();
   }
 
   #now(tour: Tour): Tour {
     return this.#tours.find(({ id }) => id === tour.id) ?? tour;
   }
+}
+
+/** What is said of saving: "All saved" only where it is. */
+export function savedWords({ tours, unsaved, refused, loaded }: ToursState): string {
+  const [why] = refused.values();
+  if (why !== undefined) return `${refused.size} not saved: ${why}`;
+  if (unsaved > 0) return "Saving...";
+  return loaded && tours.length > 0 ? "All saved with the slide." : "";
 }

@@ -5,13 +5,15 @@ import { boundsOf } from "../annotate/shapes.js";
 import { isAbort, type Slide } from "../api.js";
 import type { Connection } from "../connection.js";
 import { button, make } from "../dom.js";
+import { LeftBehind } from "../leftBehind.js";
 import type { Notices } from "../notices.js";
 import type { Stage } from "../stage.js";
 import { paintAhead, tilesOfStops } from "./ahead.js";
 import { Card } from "./card.js";
 import { ToursPanel } from "./panel.js";
 import { type Question, questionsOf } from "./quiz.js";
-import { deleteTour, fetchTours, saveTour, type Stop, type Tour } from "./tour.js";
+import type { Stop, Tour } from "./tour.js";
+import { type Odd, TourStore } from "./tourStore.js";
 
 export interface TeachingOptions {
   readonly stage: Stage;
@@ -26,6 +28,8 @@ export class Teaching {
   readonly card = new Card();
   readonly #options: TeachingOptions;
   #slide: Slide | null = null;
+  #store: TourStore | null = null;
+  readonly #left = new LeftBehind<TourStore>();
   #playing: { readonly tour: Tour; index: number } | null = null;
   #ahead: AbortController | null = null;
 
@@ -34,8 +38,9 @@ export class Teaching {
     this.card.onClose = () => this.#stopped();
     this.panel = new ToursPanel({
       view: () => options.stage.view(),
-      save: (tour) => void this.#try(() => saveTour(this.#slide as Slide, tour)),
-      remove: (tour) => void this.#try(() => deleteTour(this.#slide as Slide, tour)),
+      save: (tour) => this.#store?.put(tour),
+      remove: (tour) => this.#store?.remove(tour.id),
+      saveAgain: () => this.#store?.retry(),
       play: (tour) => this.play(tour),
       go: (stop) => options.stage.show(stop, false),
       paintAhead: (tour) => void this.#paintAhead(tour),
@@ -45,13 +50,39 @@ export class Teaching {
     });
   }
 
-  async open(slide: Slide): Promise<void> {
+  /** Tours that the server does not have as they are here, of slides that were left too. */
+  get unsaved(): number {
+    return (this.#store?.unsaved ?? 0) + this.#left.unsaved;
+  }
+
+  open(slide: Slide): void {
     this.#ahead?.abort();
     this.card.close();
+    if (this.#slide && this.#store) this.#left.leave(this.#slide.id, this.#store);
     this.#slide = slide;
-    this.panel.show([]);
-    const tours = await this.#try(() => fetchTours(slide));
-    if (tours && this.#slide === slide) this.panel.show(tours);
+    this.panel.close();
+    this.#store = this.#left.take(slide.id) ?? this.#storeOf(slide);
+    this.panel.show(this.#store);
+    void this.#store.load();
+  }
+
+  #storeOf(slide: Slide): TourStore {
+    const { connection, notices } = this.#options;
+    const store: TourStore = new TourStore({
+      slide,
+      connection,
+      onChange: () => this.panel.show(store),
+      onRefused: (error) => notices.showError(error),
+      onSetAside: (odd) => this.#tellSetAside(odd),
+    });
+    return store;
+  }
+
+  #tellSetAside(odd: readonly Odd[]): void {
+    const what = odd.length === 1 ? "1 stored tour" : `${odd.length} stored tours`;
+    const { id, why } = odd[0] as Odd;
+    const remedy = `The server keeps ${odd.length === 1 ? "it as it is" : "them as they are"}. ${id}: ${why}.`;
+    this.#options.notices.show("tours-set-aside", `${what} cannot be read.`, remedy);
   }
 
   play(tour: Tour): void {
@@ -159,15 +190,6 @@ export class Teaching {
       this.panel.ended(`All ${tiles.length} tiles of "${tour.title}" are painted.`);
     } catch (error) {
       this.panel.ended(isAbort(error) ? "Stopped." : (error as Error).message);
-    }
-  }
-
-  async #try<T>(act: () => Promise<T>): Promise<T | null> {
-    try {
-      return await this.#options.connection.insist(act);
-    } catch (error) {
-      this.#options.notices.showError(error);
-      return null;
     }
   }
 }

@@ -1,0 +1,50 @@
+"""Types of options that all commands share: finite numbers, and paths in which `~` is the user's home."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class Number(click.FloatRange):
+    """A finite number of at least `min`: click's own takes "nan", which is in every range, and "inf"."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r}: expected a finite number", param, ctx)
+        return found
+
+
+class UserPath(click.Path):
+    """A path; `~` and `~name` are home folders, also where no shell has seen them, as in a file of variables."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(path_type=Path, **kwargs)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(with_home(value), param, ctx)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def with_home(path: str | Path) -> Path:
+    """ "~/slides" -> the folder in the user's home; other paths as they are. Raises ValueError, which says what was
+    expected, where no such home is known, and for what is no path on any disk."""
+    text = os.fspath(path)
+    try:
+        if b"\0" in os.fsencode(text):
+            raise ValueError(f"{text!r}: expected a path, found a NUL character")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{text!r}: expected a path, found half of a character") from error
+    if not text.startswith("~"):
+        return Path(text)
+    found = Path(os.path.expanduser(text))  # noqa: PTH111  # pathlib's own raises where it knows no such home
+    if str(found).startswith("~") and not found.exists():
+        raise ValueError(f"{text!r}: no such home folder is known; write ./{text} for a name that begins with ~")
+    return found

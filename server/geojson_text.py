@@ -1,0 +1,106 @@
+"""The text of a GeoJSON file -> values: in every encoding and dialect that people's programs write, and of a torn or
+damaged file the features that are whole."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from everslide.server.errors import MalformedError
+from everslide.server.hand_edited import Slip, slip_at
+
+_MOST_DIGITS = 4300
+"""Of a whole number: Python takes no more."""
+_BEGIN = re.compile(r'"features"\s*:\s*\[')
+_NEXT = re.compile(r'(?:[\[}\]]\s*,?\s*|\x1e|\n)(?=\{\s*"(?:type|id|geometry|properties|bbox)"\s*:)')
+"""Where a feature may begin: not in the middle of one, whatever its keys' order."""
+_BETWEEN = re.compile(r"[\s,\x1e]*")
+_MOST_SLIPS = 100
+"""Places of damage in a file, behind which it is not read."""
+
+
+@dataclass(frozen=True)
+class TooLong:
+    """Stands for a whole number of so many digits."""
+
+    digits: int
+
+
+def parsed(data: bytes) -> Any:
+    """JSON in any encoding that it may have, with NaN and Infinity; several texts after one another (GeoJSONSeq) are a
+    list. Whole numbers are exact, or `TooLong`. Raises MalformedError, which names the place."""
+    try:
+        text = data.decode(json.detect_encoding(data), "surrogatepass").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        found = f"byte {data[error.start]:#04x} at {error.start}"
+        raise MalformedError("text in UTF-8, UTF-16 or UTF-32", found, "save the file as UTF-8") from error
+    try:
+        try:
+            return json.loads(text, parse_constant=str)
+        except json.JSONDecodeError as error:
+            if error.msg != "Extra data" and not text.startswith("\x1e"):
+                raise
+            return list(_several(text))
+        except ValueError:  # of a number that is too long
+            return json.loads(text, parse_constant=str, parse_int=_whole)
+    except json.JSONDecodeError as error:
+        found = f"{error.msg} at line {error.lineno} column {error.colno}"
+        raise MalformedError("JSON", found, "export the annotations as GeoJSON") from error
+    except (ValueError, RecursionError) as error:
+        raise MalformedError("JSON", str(error)[:80], "export the annotations as GeoJSON") from error
+
+
+def salvaged(data: bytes) -> tuple[list[Any], list[Slip]]:
+    """The whole features in a text that is no JSON, and where others were: one that was cut off, as by a full disk or
+    a broken line, or in which something was overwritten. None of a text in another encoding."""
+    encoding = json.detect_encoding(data)
+    try:
+        text = data.decode(encoding, "surrogatepass")
+    except UnicodeDecodeError as error:
+        if error.end < len(data):
+            return [], []
+        text = data[: error.start].decode(encoding, "surrogatepass")  # cut in the middle of a letter
+    begun = _BEGIN.search(text)
+    decoder = json.JSONDecoder(parse_constant=str, parse_int=_whole)
+    whole: list[Any] = []
+    slips: list[Slip] = []
+    at = _between(text, begun.end() if begun else 0)
+    while at < len(text):
+        if len(slips) == _MOST_SLIPS:
+            slips.append(slip_at(text, at, "damaged in too many places, not read from here on"))
+            break
+        try:
+            value, after = decoder.raw_decode(text, at)
+            if not (isinstance(value, dict) and ("geometry" in value or value.get("type") == "Feature")):
+                raise json.JSONDecodeError("expected a feature", text, at)
+            whole.append(value)
+            at = _between(text, after)
+        except (ValueError, RecursionError) as error:
+            if whole and text[at] in "]}":
+                break  # the end of the list
+            place = error.pos if isinstance(error, json.JSONDecodeError) else at
+            slips.append(slip_at(text, place, "damaged, or cut off here"))
+            following = _NEXT.search(text, at + 1)
+            at = following.end() if following else len(text)
+    return whole, slips
+
+
+def _several(text: str) -> Iterator[Any]:
+    decoder = json.JSONDecoder(parse_constant=str, parse_int=_whole)
+    at = _between(text, 0)
+    while at < len(text):
+        value, at = decoder.raw_decode(text, at)
+        yield value
+        at = _between(text, at)
+
+
+def _between(text: str, at: int) -> int:
+    match = _BETWEEN.match(text, at)
+    return match.end() if match else at
+
+
+def _whole(digits: str) -> int | TooLong:
+    return int(digits) if len(digits) <= _MOST_DIGITS else TooLong(len(digits.removeprefix("-")))
