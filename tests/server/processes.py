@@ -22,9 +22,9 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         stop(process)
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    """A server that is still starting: start several, then ask for their addresses."""
-    command = [*COMMAND, "serve", "--port", "0", "--model", "speckle", *arguments]
+def start(*arguments: str, python: str = sys.executable) -> subprocess.Popen[str]:
+    """A server that is still starting: start several, then ask for their addresses. python: whose Everslide it is."""
+    command = [python, *COMMAND[1:], "serve", "--port", "0", "--model", "speckle", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
