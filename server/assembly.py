@@ -18,7 +18,7 @@ from everslide.cache.store import ByteStore
 from everslide.cache.tiered import TieredStore
 from everslide.model.errors import EverslideError
 from everslide.model.pyramid.batching import GatheredWindows
-from everslide.model.pyramid.windows import Windows
+from everslide.model.pyramid.windows import PaintsEach, Windows
 from everslide.server.errors import GoneError
 from everslide.server.events import Broker
 from everslide.server.metrics import Metrics, Reading
@@ -129,7 +129,7 @@ class _Engine:
             self.workers = self._cluster.workers
             closers.append(self._cluster.close)
 
-    def windows(self, model: str) -> Windows:
+    def windows(self, model: str) -> PaintsEach:
         if self._cluster is not None:
             return self._cluster.windows(model)
         gathered = GatheredWindows(load_model(model, self._files.get(model)))
@@ -137,15 +137,15 @@ class _Engine:
         return gathered
 
     def threads(self, windows: Iterable[Windows]) -> int:
-        """How many tiles to paint at the same time: one where one window is painted at a time anyhow."""
+        """How many tiles to paint at the same time: as many as windows are."""
         if self._settings.paint_threads:
             return self._settings.paint_threads
         if self._cluster is not None:
             return _CLUSTER_THREADS
-        return max((each.batch for each in windows if isinstance(each, GatheredWindows)), default=1)
+        return max((each.places for each in windows if isinstance(each, GatheredWindows)), default=1)
 
 
-def _shared(windows: Windows, queue: PaintQueue, link: RedisLink | None, leases: Leases | None) -> Windows:
+def _shared(windows: PaintsEach, queue: PaintQueue, link: RedisLink | None, leases: Leases | None) -> Windows:
     """Windows painted once among this process's threads, and among all processes on the same Redis server."""
 
     def still_wanted() -> None:
@@ -164,7 +164,7 @@ def _shared(windows: Windows, queue: PaintQueue, link: RedisLink | None, leases:
 
 
 def _readings(
-    service: TileService, windows: dict[str, Windows], link: RedisLink | None, leases: Leases | None
+    service: TileService, windows: Mapping[str, Windows], link: RedisLink | None, leases: Leases | None
 ) -> Iterable[Reading]:
     stores = service.stores
     for name, store in (("lossless", stores.lossless), ("encoded", stores.encoded), ("raw", stores.raw)):

@@ -212,7 +212,7 @@ def _serve(assembly: Assembly, settings: Settings, documents: Documents, open_br
     default=0,
     show_default=True,
     envvar="EVERSLIDE_WINDOWS",
-    help="Windows asked for at the same time; 0 takes the model's batch.",
+    help="Windows asked for at the same time; 0 takes as many as are painted at the same time.",
 )
 @click.option("--name", envvar="EVERSLIDE_WORKER_NAME", help="Name of the worker, any one by default.")
 def worker(scheduler: str, model: str, files: ModelFiles, windows: int, name: str | None) -> None:

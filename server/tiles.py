@@ -7,7 +7,6 @@ in files; JPEG and WebP are made from them in a millisecond and kept in memory o
 from __future__ import annotations
 
 import hashlib
-import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -46,30 +45,13 @@ class Tile:
     ancestor: TileAddress | None = None
 
 
-class PainterPool:
-    """Painters of one slide, of which each paints for one thread at a time."""
-
-    def __init__(self, painters: list[TilePainter]) -> None:
-        self._free: queue.SimpleQueue[TilePainter] = queue.SimpleQueue()
-        for painter in painters:
-            self._free.put(painter)
-
-    def tile(self, tile: TileIndex) -> Pixels:
-        """See `TilePainter.tile`; waits while all painters are at work."""
-        painter = self._free.get()
-        try:
-            return painter.tile(tile)
-        finally:
-            self._free.put(painter)
-
-
 @dataclass(frozen=True)
 class ServedSlide:
     """A slide with everything that serves it. fingerprint: changes with the bytes of any of its tiles."""
 
     entry: Entry
     zoom: DeepZoom
-    painters: PainterPool
+    painter: TilePainter
     tiles: PixelTiles
     fingerprint: str
     mark: str
@@ -238,15 +220,11 @@ class TileService:
         return ServedSlide(
             entry=entry,
             zoom=DeepZoom(slide, entry.top.s if entry.top else painters.top_scale),
-            painters=PainterPool([self._painter(entry, painters, tiles) for _ in range(self.queue.threads)]),
+            painter=painters.make(entry.slide, tiles, entry.top, entry.reference),
             tiles=tiles,
             fingerprint=_short_hash(f"{content}|{encoders_fingerprint()}"),
             mark=mark,
         )
-
-    @staticmethod
-    def _painter(entry: Entry, painters: Painters, tiles: PixelTiles) -> TilePainter:
-        return painters.make(entry.slide, tiles, entry.top, entry.reference)
 
     def _key(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> Key:
         name = f"{fmt.suffix}-1/{slide.fingerprint}/{address.level}/{address.col}_{address.row}"
@@ -284,7 +262,7 @@ class TileService:
     def _paint(self, slide: ServedSlide, tile: TileIndex) -> Pixels:
         """In a painter's thread."""
         started = time.perf_counter()
-        pixels = slide.painters.tile(tile)
+        pixels = slide.painter.tile(tile)
         self.metrics.painted(slide.entry.slide.name, slide.zoom.level(tile.s), time.perf_counter() - started)
         return pixels
 

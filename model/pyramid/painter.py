@@ -11,7 +11,8 @@ Cost: a tile touches 2x2 windows; its ancestors add at most 3x3 windows a plane 
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict, deque
+import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -66,9 +67,9 @@ class TileStore(Protocol):
 
 
 class Painter:
-    """Paints the tiles of one slide below its topmost plane, a sketch unless another is given. One thread at a time.
+    """Paints the tiles of one slide below its topmost plane, a sketch unless another is given.
 
-    paints: paints the windows; a model does so here, one batch after the other.
+    paints: paints the windows; a model does so here. Safe to use from several threads where `paints` is.
     """
 
     def __init__(
@@ -89,8 +90,8 @@ class Painter:
         self._top = top or Sketch(slide, reference=reference)
         topmost = Topmost(self._top.fingerprint, self._top) if self._paints.capabilities.from_top else None
         self._context = GenerationContext(slide.seed, reference, slide.sampling, topmost)
-        self._windows: OrderedDict[WindowIndex, Bands] = OrderedDict()
-        self._regions: dict[int, deque[tuple[Rect, Pixels]]] = {}
+        self._windows = _RememberedWindows()
+        self._regions: dict[int, tuple[tuple[Rect, Pixels], ...]] = {}  # by scale, the newest first; always replaced
         self.fingerprint = identity(slide, self._paints, self._top, reference)
 
     @property
@@ -127,11 +128,11 @@ class Painter:
 
     def _pixels(self, s: int, rect: Rect) -> Pixels:
         """Pixels of `rect` of plane s, from tiles where they are kept, else painted from the parent plane."""
-        for known, pixels in self._regions.setdefault(s, deque(maxlen=REMEMBERED_REGIONS)):
+        for known, pixels in self._regions.get(s, ()):
             if known.intersection(rect) == rect:
                 return _crop(pixels, known, rect)
         region, pixels = self._kept(s, rect) or self._paint(s, rect)
-        self._regions[s].appendleft((region, pixels))
+        self._regions[s] = ((region, pixels), *self._regions.get(s, ()))[:REMEMBERED_REGIONS]
         return _crop(pixels, region, rect)
 
     def _kept(self, s: int, rect: Rect) -> tuple[Rect, Pixels] | None:
@@ -150,9 +151,7 @@ class Painter:
         """`rect`, grown to whole 2x2 blocks, painted from plane s + 1."""
         mean_rect = rect.parent()
         windows = list(windows_touching(s, mean_rect.children(), self._grid))
-        painted = {window: self._windows[window] for window in windows if window in self._windows}
-        for window in painted:
-            self._windows.move_to_end(window)
+        painted = self._windows.get(windows)
         missing = [window for window in windows if window not in painted]
         needed = mean_rect
         for window in missing:
@@ -178,11 +177,30 @@ class Painter:
         to_paint = [window for window in missing if window not in out]
         bands = self._paints.paint(self._context, to_paint, [parents[w] for w in to_paint]) if to_paint else []
         out.update(zip(to_paint, bands, strict=True))
-        for window, painted in out.items():
-            self._windows[window] = painted
-            while len(self._windows) > REMEMBERED_WINDOWS:
-                self._windows.popitem(last=False)
+        self._windows.put(out)
         return out
+
+
+class _RememberedWindows:
+    """The REMEMBERED_WINDOWS windows used last. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bands: OrderedDict[WindowIndex, Bands] = OrderedDict()
+
+    def get(self, windows: list[WindowIndex]) -> dict[WindowIndex, Bands]:
+        """Those of the windows that are remembered."""
+        with self._lock:
+            found = {window: self._bands[window] for window in windows if window in self._bands}
+            for window in found:
+                self._bands.move_to_end(window)
+            return found
+
+    def put(self, painted: dict[WindowIndex, Bands]) -> None:
+        with self._lock:
+            self._bands.update(painted)
+            while len(self._bands) > REMEMBERED_WINDOWS:
+                self._bands.popitem(last=False)
 
 
 def identity(slide: Slide, paints: Windows, top: TopPlane, reference: Reference | None) -> str:
