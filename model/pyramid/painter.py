@@ -33,7 +33,7 @@ from everslide.model.pyramid import keyed_noise as keyed
 from everslide.model.pyramid.generation_context import GenerationContext, Topmost
 from everslide.model.pyramid.sketch import Sketch
 from everslide.model.pyramid.top import TopPlane
-from everslide.model.pyramid.wavelet import box_mean, enforce_parent_mean, merge, smooth_bands
+from everslide.model.pyramid.wavelet import box_mean, children_of, smooth_bands
 from everslide.model.pyramid.window_model import WindowModel
 from everslide.model.pyramid.windows import Bands, Counts, LocalWindows, Windows
 from everslide.model.slide import Slide
@@ -166,7 +166,7 @@ class Painter:
             weight = _crop(tent, window.parent_rect, part)
             _crop(bands, mean_rect, part)[:] += _crop(painted[window], window.parent_rect, part) * weight
         mean = _crop(parent, needed, mean_rect)
-        return mean_rect.children(), enforce_parent_mean(merge(mean.astype(np.float32), bands), mean)
+        return mean_rect.children(), children_of(mean, bands)
 
     def _paint_windows(self, missing: list[WindowIndex], parent: Pixels, parent_rect: Rect) -> dict[WindowIndex, Bands]:
         """The missing windows, all of one scale, in their remembered form."""
