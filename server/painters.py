@@ -50,6 +50,9 @@ class TilePainter(Protocol):
     def tile(self, tile: TileIndex) -> Pixels:
         """The whole tile, (256, 256, 3) uint8."""
 
+    def paint(self, tile: TileIndex) -> Pixels:
+        """The same, for who knows that it is not kept: its store is not asked for it."""
+
 
 @dataclass(frozen=True)
 class Painters:

@@ -10,6 +10,7 @@ from everslide.server.access import Access, client_gone, viewer_name
 from everslide.server.deepzoom import TileAddress, natural, parse_tile_name
 from everslide.server.encode import Format, encode, format_of
 from everslide.server.errors import BusyError, MalformedError
+from everslide.server.fast_path import LOOKED
 from everslide.server.shapes import ErrorAnswer, TilePath, TileQuery
 from everslide.server.slide_window import view_of
 from everslide.server.tiles import ServedSlide, Tile, TileService
@@ -46,7 +47,7 @@ def add(app: OpenAPI, service: TileService, access: Access) -> None:
             return _response(service, slide, address, service.preview(slide, address, fmt), query)
         if request.if_none_match.contains_weak(slide.etag(address, fmt)):  # deterministic: no need to paint it
             return _final_headers(Response(status=304), slide, address, fmt, query)
-        cached = service.cached(slide, address, fmt)
+        cached = service.cached(slide, address, fmt, looked=request.environ.get(LOOKED) == (slide, address, fmt))
         if cached is None:
             access.admit()
             cached = _painted(service, slide, address, fmt, exact=query.v is not None)
@@ -56,7 +57,7 @@ def add(app: OpenAPI, service: TileService, access: Access) -> None:
 def _painted(service: TileService, slide: ServedSlide, address: TileAddress, fmt: Format, exact: bool) -> Tile:
     """The painted tile; while too many wait, its enlarged ancestor, unless the exact bytes were asked for."""
     try:
-        return service.final(slide, address, fmt, client_gone(), viewer_name())
+        return service.painted(slide, address, fmt, client_gone(), viewer_name())
     except BusyError:
         if exact:
             raise

@@ -101,11 +101,13 @@ class Painter:
 
     def tile(self, tile: TileIndex) -> Pixels:
         """Pixels (256, 256, 3) of a whole tile. Raises SlideError for planes that the slide does not have."""
+        kept = self._tiles.get(tile)
+        return kept if kept is not None else self.paint(tile)
+
+    def paint(self, tile: TileIndex) -> Pixels:
+        """The same, for who knows that it is not kept: the store is asked for its ancestors only."""
         if tile.s < 0:
             raise SlideError(f"scale {tile.s}: expected 0 (20x) or coarser")
-        kept = self._tiles.get(tile)
-        if kept is not None:
-            return kept
         if tile.s > self._top.s:
             pixels = self._box_mean_tile(tile)
         elif tile.s == self._top.s:
