@@ -21,11 +21,12 @@ from everslide.model.pyramid.batching import GatheredWindows
 from everslide.model.pyramid.windows import PaintsEach, Windows
 from everslide.server.errors import GoneError
 from everslide.server.events import Broker
+from everslide.server.idle_painting import IdlePainter
 from everslide.server.metrics import Metrics, Reading
 from everslide.server.painters import ModelFiles, load_model, load_painters
 from everslide.server.queue import PaintQueue
 from everslide.server.settings import MIB, Settings
-from everslide.server.slides import Catalogue
+from everslide.server.slides import DEMO_NAMES, Catalogue
 from everslide.server.tiles import Check, Stores, TileService
 from everslide.server.windows import SharedWindows
 
@@ -91,6 +92,17 @@ def assemble(
     return Assembly(service, closers)
 
 
+def paint_while_idle(assembly: Assembly) -> None:
+    """Have the assembled service paint what is likely to be asked for while nobody waits, until it is closed."""
+    service = assembly.service
+    idle = IdlePainter(service.foresight, service.queue, service.paint_ahead)
+    for slide in service.served():
+        if slide.entry.slide.name in DEMO_NAMES:
+            service.foresight.begin_with(slide.entry.slide.name, slide.zoom)
+    idle.start()
+    assembly.closers.append(idle.close)
+
+
 def make_stores(settings: Settings, link: RedisLink | None = None) -> Stores:
     """Half of the memory for each of the first two; behind it Redis, else files where there is a folder. Raises
     StoreError."""
@@ -150,7 +162,7 @@ def _shared(windows: PaintsEach, queue: PaintQueue, link: RedisLink | None, leas
 
     def still_wanted() -> None:
         if queue.abandoned():
-            raise GoneError("a client that waits for its tile", "none", "ask again")
+            raise GoneError("a client that waits for its tile, and for idle work none", "the contrary", "ask again")
 
     if isinstance(windows, Cancellable):
         windows.still_wanted = still_wanted
@@ -158,9 +170,7 @@ def _shared(windows: PaintsEach, queue: PaintQueue, link: RedisLink | None, leas
     book: LeaseBook = LocalLeases()
     if link is not None and leases is not None:
         store, book = RedisStore(link, lambda rank: _WINDOW_LIFE_SECONDS), leases
-    elif queue.threads == 1:
-        return windows  # the painter itself remembers windows
-    return SharedWindows(windows, store, book, still_wanted)
+    return SharedWindows(windows, store, book, still_wanted, queue.is_idle_work)
 
 
 def _readings(

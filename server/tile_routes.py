@@ -43,6 +43,8 @@ def add(app: OpenAPI, service: TileService, access: Access) -> None:
         fmt = format_of(suffix)
         address = TileAddress(natural(path.level, "the level"), t_col, t_row)
         slide.zoom.check(address)
+        if access.allowed():
+            service.foresight.asked(viewer_name(), path.name, address)
         if _wants_preview(query):
             return _response(service, slide, address, service.preview(slide, address, fmt), query)
         if request.if_none_match.contains_weak(slide.etag(address, fmt)):  # deterministic: no need to paint it

@@ -22,6 +22,7 @@ from everslide.model.pyramid.window_trace import Watch
 from everslide.server.deepzoom import DeepZoom, TileAddress
 from everslide.server.encode import PNG, Format, Pixels, encode, encoders_fingerprint, mark_of
 from everslide.server.errors import BusyError, GoneError
+from everslide.server.foresight import Foresight, Guess
 from everslide.server.metrics import Metrics
 from everslide.server.pace import Pace
 from everslide.server.painters import NoTiles, Painters, TilePainter, TileStore
@@ -102,6 +103,7 @@ class TileService:
         self.queue = paint_queue
         self.metrics = metrics or Metrics()
         self.checks: list[Check] = []
+        self.foresight = Foresight()
         self._flight = flight
         self._pace = Pace(lambda: paint_queue.full)
         self._seats = threading.BoundedSemaphore(paint_queue.max_waiting)
@@ -213,6 +215,17 @@ class TileService:
         if self._flight is None or self.queue.has(name, address):
             return paint()
         return self._fly(slide, tile, paint, gone, viewer)
+
+    def paint_ahead(self, guess: Guess) -> None:
+        """Paint a tile that nobody asked for, where there is such a tile and no store has it. Raises GoneError where it
+        is to give way."""
+        slide = self._slides.get(guess.slide)
+        if slide is None or not slide.zoom.holds(guess.address):
+            return
+        tile = slide.zoom.tile_index(guess.address)
+        if slide.tiles.file(tile) is None:
+            slide.painter.paint(tile)
+            self.metrics.painted_ahead(guess.slide, guess.address.level)
 
     def close(self) -> None:
         self.queue.close()

@@ -39,13 +39,20 @@ class SharedWindows:
 
     No thread waits for others while it holds a lease, so none waits for ever. Each window is stored, and its lease
     released, as soon as it is painted. still_wanted: called while waiting and before each window; what it raises ends
-    the work, and what was painted until then is kept.
+    the work, and what was painted until then is kept. alone: whether the calling thread may have one window painted at
+    a time only.
     """
 
     def __init__(
-        self, paints: PaintsEach, store: ByteStore, leases: LeaseBook, still_wanted: Callable[[], None] = _nothing
+        self,
+        paints: PaintsEach,
+        store: ByteStore,
+        leases: LeaseBook,
+        still_wanted: Callable[[], None] = _nothing,
+        alone: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._paints, self._store, self._leases, self._still_wanted = paints, store, leases, still_wanted
+        self._paints, self._store, self._leases = paints, store, leases
+        self._still_wanted, self._alone = still_wanted, alone
 
     @property
     def fingerprint(self) -> str:
@@ -85,6 +92,8 @@ class SharedWindows:
             if not missing:
                 return [found[i] for i in range(len(windows))]
             self._still_wanted()
+            if self._alone():
+                missing = missing[:1]
             with ExitStack() as held:
                 leases = {i: lease for i in missing if (lease := self._lease(names[i], i, found, held)) is not None}
                 mine = list(leases)
@@ -93,8 +102,9 @@ class SharedWindows:
                     with closing(each):
                         for number, painted in each:
                             i = mine[number]
-                            found[i] = painted
-                            self._store.put(Key(names[i]), painted.tobytes())
+                            data = painted.tobytes()
+                            found[i] = bands_from(data, self.grid)  # the bytes that the store keeps, not as many again
+                            self._store.put(Key(names[i]), data)
                             leases.pop(i).close()
                             if leases:
                                 self._still_wanted()

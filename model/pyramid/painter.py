@@ -91,6 +91,7 @@ class Painter:
         topmost = Topmost(self._top.fingerprint, self._top) if self._paints.capabilities.from_top else None
         self._context = GenerationContext(slide.seed, reference, slide.sampling, topmost)
         self._windows = _RememberedWindows()
+        self._drawing: dict[TileIndex, threading.Lock] = {}
         self._regions: dict[int, tuple[tuple[Rect, Pixels], ...]] = {}  # by scale, the newest first; always replaced
         self.fingerprint = identity(slide, self._paints, self._top, reference)
 
@@ -111,10 +112,20 @@ class Painter:
         if tile.s > self._top.s:
             pixels = self._box_mean_tile(tile)
         elif tile.s == self._top.s:
-            pixels = self._top.tile(tile.col, tile.row)
+            return self._draw(tile)
         else:
             pixels = np.ascontiguousarray(self._pixels(tile.s, tile.rect))
         self._tiles.put(tile, pixels)
+        return pixels
+
+    def _draw(self, tile: TileIndex) -> Pixels:
+        """A tile of the topmost plane, which takes as long as several windows: once for all threads that want it."""
+        with self._drawing.setdefault(tile, threading.Lock()):
+            pixels = self._tiles.get(tile)
+            if pixels is None:
+                pixels = self._top.tile(tile.col, tile.row)
+                self._tiles.put(tile, pixels)
+        self._drawing.pop(tile, None)
         return pixels
 
     def _box_mean_tile(self, tile: TileIndex) -> Pixels:

@@ -85,7 +85,8 @@ def _enforce(corners: Floats, mean: Floats) -> Pixels:
     (touched,) = np.nonzero(missing)
     if touched.size:
         rounded[:, touched] = _spread(rounded[:, touched], fitted[:, touched], missing[touched])
-    return rounded.astype(np.uint8)
+    closed: Pixels = rounded.astype(np.uint8)
+    return closed
 
 
 def _fit_range(corners: Floats, mean: Floats) -> Floats:
@@ -98,7 +99,8 @@ def _fit_range(corners: Floats, mean: Floats) -> Floats:
     (out,) = np.nonzero((room < peak) | (mean < dip))
     if out.size:
         deviation[:, out] *= np.minimum(np.float32(1.0), np.minimum(room[out] / peak[out], mean[out] / dip[out]))
-    return np.add(deviation, mean, out=deviation)
+    deviation += mean
+    return deviation
 
 
 def _spread(rounded: NDArray[np.int16], wanted: Floats, missing: NDArray[np.int16]) -> NDArray[np.int16]:

@@ -174,10 +174,15 @@ def _walk(client: Client, place: Place, samples: Samples, pause: float = 0.0) ->
             client.tile(0, place.col + i, place.row)
 
 
+def arguments_of(model: str) -> tuple[str, ...]:
+    """Flags that other versions know too."""
+    return "--no-cache", "--model", model, "--rate", "0"
+
+
 def measure(python: str, model: str, places: tuple[Place, Place, Place], results: Results) -> str:
     """One fresh server, visited once; -> the slide's fingerprint."""
     started = time.perf_counter()
-    process = start("--no-cache", "--model", model, "--rate", "0", python=python)
+    process = start(*arguments_of(model), python=python)
     try:
         address = address_of(process)
         fetch(f"{address}/readyz")
@@ -191,7 +196,7 @@ def measure(python: str, model: str, places: tuple[Place, Place, Place], results
 
 def map_of(python: str, model: str) -> NDArray[np.uint8]:
     """The demo slide at MAP_SCALE, (H, W, 3)."""
-    process = start("--no-cache", "--model", model, "--rate", "0", python=python)
+    process = start(*arguments_of(model), python=python)
     try:
         client = Client(address_of(process), "demo")
         cols, rows = (-(-side // (256 << MAP_SCALE)) for side in (client.width, client.height))
@@ -232,6 +237,7 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="whose Everslide is measured")
     parser.add_argument("--against", help="a Python with another Everslide, measured turn by turn")
     asked = parser.parse_args()
+    os.environ.setdefault("EVERSLIDE_IDLE_PAINTING", "on")
     places = tissue_places(map_of(asked.python, asked.model), asked.seed, asked.places)
     states = [asked.python, *([asked.against] if asked.against else [])]
     results: list[Results] = [{phase: Samples() for phase in PHASES} for _ in states]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -23,9 +24,13 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def start(*arguments: str, python: str = sys.executable) -> subprocess.Popen[str]:
-    """A server that is still starting: start several, then ask for their addresses. python: whose Everslide it is."""
+    """A server that is still starting: start several, then ask for their addresses. python: whose Everslide it is.
+
+    Nothing is painted ahead, so that what is painted can be counted, unless EVERSLIDE_IDLE_PAINTING says so.
+    """
+    environment = {"EVERSLIDE_IDLE_PAINTING": "off", **os.environ}
     command = [python, *COMMAND[1:], "serve", "--port", "0", "--model", "speckle", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
 def address_of(process: subprocess.Popen[str]) -> str:

@@ -99,17 +99,17 @@ def test_enforcing_goes_block_by_block_as_written() -> None:
     for y, x, c in np.ndindex(parent.shape):
         wanted = child[2 * y : 2 * y + 2, 2 * x : 2 * x + 2, c].ravel()
         block = got[2 * y : 2 * y + 2, 2 * x : 2 * x + 2, c].ravel()
-        assert block.tolist() == enforced_block(wanted, parent[y, x, c])
+        assert block.tolist() == enforced_block(wanted, int(parent[y, x, c]))
 
 
-def enforced_block(wanted: NDArray[np.float32], parent: np.uint8) -> list[int]:
+def enforced_block(wanted: NDArray[np.float32], parent: int) -> list[int]:
     mean, one = np.float32(parent), np.float32(1)
     deviation = wanted - mean
     up, down = max(deviation.max(), np.float32(1e-6)), max(-deviation.min(), np.float32(1e-6))
     fitted = mean + deviation * min(one, (np.float32(255) - mean) / up, mean / down)
     out = [int(v) for v in np.floor(fitted + np.float32(0.5)).clip(0, 255)]
-    while not 4 * int(parent) - 2 <= sum(out) <= 4 * int(parent) + 1:
-        step = 1 if sum(out) < 4 * int(parent) - 2 else -1
+    while not 4 * parent - 2 <= sum(out) <= 4 * parent + 1:
+        step = 1 if sum(out) < 4 * parent - 2 else -1
         free = [i for i in range(4) if 0 <= out[i] + step <= 255]
         out[max(free, key=lambda i: ((fitted[i] - np.float32(out[i])) * step, -i))] += step
     return out
