@@ -56,7 +56,9 @@ describe(`every tool on tissue of the model ${MODEL}`, { skip: noBrowser() || no
   const pages = new RealPages(MODEL, PAINT_MS);
   const open = (): Promise<Page> => pages.open(PLACE, WINDOW);
   const offered = async (): Promise<SamplingCapabilities> => {
-    const { models } = (await (await fetch(`${pages.server.url}/api/models`)).json()) as { models: SamplingCapabilities[] };
+    const { models } = (await (await fetch(`${pages.server.url}/api/models`)).json()) as {
+      models: SamplingCapabilities[];
+    };
     return models[0] as SamplingCapabilities;
   };
   const tileOf = async (slide: string): Promise<Response> =>
