@@ -113,6 +113,7 @@ class Settings:
         True,
         click.BOOL,
         "Paint overviews, ahead of who moves and around what was looked at while nobody waits, on one core at most.",
+        "on",
     )
     redis: str | None = _setting(
         None, Checked(check_url), "Redis server that several processes share, such as redis://127.0.0.1:6379/0."
