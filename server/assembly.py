@@ -5,14 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from everslide.cache.files import FileStore
-from everslide.cache.leases import Leases
 from everslide.cache.local_leases import LeaseBook, LocalLeases
 from everslide.cache.memory import MemoryStore
-from everslide.cache.redis_link import RedisLink
-from everslide.cache.redis_store import RedisStore
 from everslide.cache.shared_flight import SharedFlight
 from everslide.cache.store import ByteStore
 from everslide.cache.tiered import TieredStore
@@ -29,6 +26,10 @@ from everslide.server.settings import MIB, Settings
 from everslide.server.slides import DEMO_NAMES, Catalogue
 from everslide.server.tiles import Check, Stores, TileService
 from everslide.server.windows import SharedWindows
+
+if TYPE_CHECKING:
+    from everslide.cache.leases import Leases
+    from everslide.cache.redis_link import RedisLink
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +65,7 @@ def assemble(
     Raises StoreError, WeightsError, SlideError, EngineError.
     """
     closers: list[Callable[[], None]] = []
-    link = RedisLink(settings.redis) if settings.redis else None
-    leases = Leases(link, round(settings.lease_seconds * 1000)) if link is not None else None
+    link, leases = _redis(settings)
     if link is not None and leases is not None:
         closers += [link.close, leases.close]
     broker = Broker(settings.event_streams)
@@ -92,6 +92,17 @@ def assemble(
     return Assembly(service, closers)
 
 
+def _redis(settings: Settings) -> tuple[RedisLink, Leases] | tuple[None, None]:
+    """What several processes share. The client is imported only where it is used: a fifth of a second."""
+    if not settings.redis:
+        return None, None
+    from everslide.cache.leases import Leases
+    from everslide.cache.redis_link import RedisLink
+
+    link = RedisLink(settings.redis)
+    return link, Leases(link, round(settings.lease_seconds * 1000))
+
+
 def paint_while_idle(assembly: Assembly) -> None:
     """Have the assembled service paint what is likely to be asked for while nobody waits, until it is closed."""
     service = assembly.service
@@ -111,6 +122,8 @@ def make_stores(settings: Settings, link: RedisLink | None = None) -> Stores:
     if settings.cache is not None:
         lossless = TieredStore(lossless, FileStore(settings.cache, settings.cache_size))
     if link is not None:
+        from everslide.cache.redis_store import RedisStore
+
         lossless = TieredStore(lossless, RedisStore(link))
     return Stores(lossless, MemoryStore(half), MemoryStore(settings.raw_size))
 
@@ -169,6 +182,8 @@ def _shared(windows: PaintsEach, queue: PaintQueue, link: RedisLink | None, leas
     store: ByteStore = MemoryStore(_WINDOW_MEMORY)
     book: LeaseBook = LocalLeases()
     if link is not None and leases is not None:
+        from everslide.cache.redis_store import RedisStore
+
         store, book = RedisStore(link, lambda rank: _WINDOW_LIFE_SECONDS), leases
     return SharedWindows(windows, store, book, still_wanted, queue.is_idle_work)
 

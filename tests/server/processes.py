@@ -58,4 +58,4 @@ def fetch(url: str) -> bytes:
 def metric(address: str, name: str) -> float:
     """Sum of a metric over its labels."""
     lines = fetch(f"{address}/metrics").decode().splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if re.match(rf"{name}(\{{|\s)", line))
+    return sum(float(line.rpartition(" ")[2]) for line in lines if re.match(rf"{re.escape(name)}(\{{|\s)", line))
