@@ -26,8 +26,10 @@ from everslide.server.viewports import L0Tile, Urgency, Viewports, l0_tile
 
 log = logging.getLogger(__name__)
 
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.05
 """How often a waiting request looks whether its client is still there."""
+MOMENT_SECONDS = 0.04
+"""Who asks for tile after tile is back sooner: idle work would only be begun and given up."""
 _REMEMBERED_TURNS = 4096
 """Viewers after whom a round ends, whoever had no turn yet."""
 _RECENT = 32
@@ -104,7 +106,7 @@ class PaintQueue:
         lock = threading.Lock()
         self._changed, self._idle = threading.Condition(lock), threading.Condition(lock)
         self._idle_workers: set[int] = set()  # threads
-        self._no_idle_work = False
+        self._no_idle_work, self._left_at = False, 0.0
         self._jobs: dict[tuple[str, TileAddress], _Job] = {}
         self._numbers = itertools.count()
         self._waiting = 0
@@ -174,10 +176,14 @@ class PaintQueue:
             return job is not None and not job.waiters
 
     def wait_until_idle(self) -> bool:
-        """Return when nobody waits and nothing is painted; -> False when idle work shall end."""
+        """Return when nobody waits nor did a moment ago, and nothing is painted; -> False when idle work shall end."""
         with self._changed:
-            self._idle.wait_for(lambda: self._no_idle_work or (not self._waiting and not self._painting))
-            return not self._no_idle_work
+            while True:
+                self._idle.wait_for(lambda: self._no_idle_work or (not self._waiting and not self._painting))
+                left = self._left_at + MOMENT_SECONDS - time.monotonic()
+                if self._no_idle_work or left <= 0:
+                    return not self._no_idle_work
+                self._idle.wait(left)
 
     def close_to_idle_work(self) -> None:
         """End the idle work that is being done, and let none begin."""
@@ -258,6 +264,7 @@ class PaintQueue:
     def _leave(self, job: _Job, waiter: _Waiter) -> None:
         with self._changed:
             self._waiting -= 1
+            self._left_at = time.monotonic()
             if not waiter.dropped:
                 job.waiters.remove(waiter)
             self._drop_if_alone(job, stopping())

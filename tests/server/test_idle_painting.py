@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from everslide.server.encode import JPEG
 from everslide.server.errors import GoneError
 from everslide.server.foresight import Foresight, Guess
 from everslide.server.idle_painting import IdlePainter
-from everslide.server.queue import PaintQueue
+from everslide.server.queue import MOMENT_SECONDS, PaintQueue
 from everslide.server.settings import Settings
 from everslide.server.slides import Catalogue, Entry, demo_entries
 from everslide.server.tiles import ServedSlide, TileService
@@ -248,3 +249,13 @@ def test_a_tile_that_is_none_or_is_kept_is_not_painted_ahead() -> None:
     service.paint_ahead(Guess("nothing", TileAddress(17, 5, 5)))
     assert studio.painted == {TileIndex(0, 5, 5): 1}
     service.close()
+
+
+def test_idle_work_begins_a_moment_after_the_last_answer() -> None:
+    queue = PaintQueue()
+    queue.paint("demo", TileAddress(17, 1, 1), 0, lambda: PIXELS)
+    answered = time.monotonic()
+    assert queue.wait_until_idle()
+    assert time.monotonic() - answered >= 0.5 * MOMENT_SECONDS
+    queue.close()
+    assert not queue.wait_until_idle()
