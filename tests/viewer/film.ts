@@ -8,25 +8,40 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { launch, samplePixels, stateOf } from "./browser.js";
-import { randomPlaces } from "./places.js";
 import { RealServer } from "./realServer.js";
 
 const MODEL = process.env["EVERSLIDE_E2E_MODEL"] ?? "mini";
 const [folder = "film", seconds = "12"] = process.argv.slice(2);
 const EVERY_MS = 200;
-const WINDOW = { width: 1280, height: 800 };
+const WINDOW = { width: 1024, height: 640 };
 
+/** The middle of the darkest square of nine pixels of the map, which is amid tissue. */
 async function place(): Promise<string> {
   const server = new RealServer(MODEL, ["--idle-painting", "off"]);
   await server.start();
   const browser = await launch();
   const page = await browser.newPage({ viewport: WINDOW });
   await page.goto(server.url);
-  await page.waitForFunction(() => "everslide" in window);
-  const [found] = await randomPlaces(page, 64);
+  await page.waitForFunction(() => (document.querySelector("#overview canvas") as HTMLCanvasElement).width > 1);
+  await page.waitForTimeout(5000); // until the map is painted, not enlarged
+  const { x, y } = await page.evaluate(() => {
+    const map = document.querySelector("#overview canvas") as HTMLCanvasElement;
+    const { width, height } = map;
+    const { data } = (map.getContext("2d") as CanvasRenderingContext2D).getImageData(0, 0, width, height);
+    let best = { light: Infinity, x: 0, y: 0 };
+    for (let y = 4; y < height - 4; y++) {
+      for (let x = 4; x < width - 4; x++) {
+        let light = 0;
+        for (let i = -4; i <= 4; i++) for (let j = -4; j <= 4; j++) light += data[4 * ((y + i) * width + x + j)] ?? 0;
+        if (light < best.light) best = { light, x: (x + 0.5) / width, y: (y + 0.5) / height };
+      }
+    }
+    return best;
+  });
+  const { width, height } = (await (await fetch(`${server.url}/api/slides/demo`)).json()) as Record<string, number>;
   await browser.close();
   await server.close();
-  return `#slide=demo&x=${found?.x}&y=${found?.y}&mag=20`;
+  return `#slide=demo&x=${Math.round(x * (width ?? 0))}&y=${Math.round(y * (height ?? 0))}&mag=20`;
 }
 
 const hash = await place();
