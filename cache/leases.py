@@ -131,7 +131,9 @@ class Leases:
                     kept = self._link.call("renew", self._renewal(lease))
                 except RedisDownError:
                     break
-                if not kept:
+                with self._lock:
+                    lost = not kept and lease.token in self._held  # else it was released in the meantime
+                if lost:
                     log.warning("the lease on %s was lost: somebody else may do the same work", lease.name)
 
     def _renewal(self, lease: Lease) -> Callable[[Any], Any]:

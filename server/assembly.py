@@ -5,29 +5,31 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from everslide.cache.files import FileStore
-from everslide.cache.leases import Leases
 from everslide.cache.local_leases import LeaseBook, LocalLeases
 from everslide.cache.memory import MemoryStore
-from everslide.cache.redis_link import RedisLink
-from everslide.cache.redis_store import RedisStore
 from everslide.cache.shared_flight import SharedFlight
 from everslide.cache.store import ByteStore
 from everslide.cache.tiered import TieredStore
 from everslide.model.errors import EverslideError
 from everslide.model.pyramid.batching import GatheredWindows
-from everslide.model.pyramid.windows import Windows
+from everslide.model.pyramid.windows import PaintsEach, Windows
 from everslide.server.errors import GoneError
 from everslide.server.events import Broker
+from everslide.server.idle_painting import IdlePainter
 from everslide.server.metrics import Metrics, Reading
 from everslide.server.painters import ModelFiles, load_model, load_painters
 from everslide.server.queue import PaintQueue
 from everslide.server.settings import MIB, Settings
-from everslide.server.slides import Catalogue
+from everslide.server.slides import DEMO_NAMES, Catalogue
 from everslide.server.tiles import Check, Stores, TileService
 from everslide.server.windows import SharedWindows
+
+if TYPE_CHECKING:
+    from everslide.cache.leases import Leases
+    from everslide.cache.redis_link import RedisLink
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +65,7 @@ def assemble(
     Raises StoreError, WeightsError, SlideError, EngineError.
     """
     closers: list[Callable[[], None]] = []
-    link = RedisLink(settings.redis) if settings.redis else None
-    leases = Leases(link, round(settings.lease_seconds * 1000)) if link is not None else None
+    link, leases = _redis(settings)
     if link is not None and leases is not None:
         closers += [link.close, leases.close]
     broker = Broker(settings.event_streams)
@@ -91,6 +92,28 @@ def assemble(
     return Assembly(service, closers)
 
 
+def _redis(settings: Settings) -> tuple[RedisLink, Leases] | tuple[None, None]:
+    """What several processes share. The client is imported only where it is used: a fifth of a second."""
+    if not settings.redis:
+        return None, None
+    from everslide.cache.leases import Leases
+    from everslide.cache.redis_link import RedisLink
+
+    link = RedisLink(settings.redis)
+    return link, Leases(link, round(settings.lease_seconds * 1000))
+
+
+def paint_while_idle(assembly: Assembly) -> None:
+    """Have the assembled service paint what is likely to be asked for while nobody waits, until it is closed."""
+    service = assembly.service
+    idle = IdlePainter(service.foresight, service.queue, service.paint_ahead)
+    for slide in service.served():
+        if slide.entry.slide.name in DEMO_NAMES:
+            service.foresight.begin_with(slide.entry.slide.name, slide.zoom)
+    idle.start()
+    assembly.closers.append(idle.close)
+
+
 def make_stores(settings: Settings, link: RedisLink | None = None) -> Stores:
     """Half of the memory for each of the first two; behind it Redis, else files where there is a folder. Raises
     StoreError."""
@@ -99,6 +122,8 @@ def make_stores(settings: Settings, link: RedisLink | None = None) -> Stores:
     if settings.cache is not None:
         lossless = TieredStore(lossless, FileStore(settings.cache, settings.cache_size))
     if link is not None:
+        from everslide.cache.redis_store import RedisStore
+
         lossless = TieredStore(lossless, RedisStore(link))
     return Stores(lossless, MemoryStore(half), MemoryStore(settings.raw_size))
 
@@ -129,7 +154,7 @@ class _Engine:
             self.workers = self._cluster.workers
             closers.append(self._cluster.close)
 
-    def windows(self, model: str) -> Windows:
+    def windows(self, model: str) -> PaintsEach:
         if self._cluster is not None:
             return self._cluster.windows(model)
         gathered = GatheredWindows(load_model(model, self._files.get(model)))
@@ -137,34 +162,34 @@ class _Engine:
         return gathered
 
     def threads(self, windows: Iterable[Windows]) -> int:
-        """How many tiles to paint at the same time: one where one window is painted at a time anyhow."""
+        """How many tiles to paint at the same time: as many as windows are."""
         if self._settings.paint_threads:
             return self._settings.paint_threads
         if self._cluster is not None:
             return _CLUSTER_THREADS
-        return max((each.batch for each in windows if isinstance(each, GatheredWindows)), default=1)
+        return max((each.places for each in windows if isinstance(each, GatheredWindows)), default=1)
 
 
-def _shared(windows: Windows, queue: PaintQueue, link: RedisLink | None, leases: Leases | None) -> Windows:
+def _shared(windows: PaintsEach, queue: PaintQueue, link: RedisLink | None, leases: Leases | None) -> Windows:
     """Windows painted once among this process's threads, and among all processes on the same Redis server."""
 
     def still_wanted() -> None:
         if queue.abandoned():
-            raise GoneError("a client that waits for its tile", "none", "ask again")
+            raise GoneError("a client that waits for its tile, and for idle work none", "the contrary", "ask again")
 
     if isinstance(windows, Cancellable):
         windows.still_wanted = still_wanted
     store: ByteStore = MemoryStore(_WINDOW_MEMORY)
     book: LeaseBook = LocalLeases()
     if link is not None and leases is not None:
+        from everslide.cache.redis_store import RedisStore
+
         store, book = RedisStore(link, lambda rank: _WINDOW_LIFE_SECONDS), leases
-    elif queue.threads == 1:
-        return windows  # the painter itself remembers windows
-    return SharedWindows(windows, store, book, still_wanted)
+    return SharedWindows(windows, store, book, still_wanted, queue.is_idle_work)
 
 
 def _readings(
-    service: TileService, windows: dict[str, Windows], link: RedisLink | None, leases: Leases | None
+    service: TileService, windows: Mapping[str, Windows], link: RedisLink | None, leases: Leases | None
 ) -> Iterable[Reading]:
     stores = service.stores
     for name, store in (("lossless", stores.lossless), ("encoded", stores.encoded), ("raw", stores.raw)):

@@ -183,6 +183,7 @@ def _with_cache(settings: Settings) -> Settings:
 def _serve(assembly: Assembly, settings: Settings, documents: Documents, open_browser: bool) -> None:
     """Serve until a signal comes."""
     from everslide.server.app import create_app
+    from everslide.server.assembly import paint_while_idle
     from everslide.server.serving import Server, wait_for_signal
 
     threads = settings.threads + settings.event_streams
@@ -197,6 +198,8 @@ def _serve(assembly: Assembly, settings: Settings, documents: Documents, open_br
         where, reason = f"{settings.host}:{settings.port}", getattr(error, "strerror", None) or error
         raise click.ClickException(f"cannot listen on {where}: {reason}; try --host 127.0.0.1 --port 0") from error
     server.start()
+    if settings.idle_painting and not settings.scheduler:  # a cluster's workers serve others too
+        paint_while_idle(assembly)
     click.echo(f"Everslide is at {server.address}")
     if open_browser:
         webbrowser.open(server.address)
@@ -213,7 +216,7 @@ def _serve(assembly: Assembly, settings: Settings, documents: Documents, open_br
     default=0,
     show_default=True,
     envvar="EVERSLIDE_WINDOWS",
-    help="Windows asked for at the same time; 0 takes the model's batch.",
+    help="Windows asked for at the same time; 0 takes as many as are painted at the same time.",
 )
 @click.option("--name", envvar="EVERSLIDE_WORKER_NAME", help="Name of the worker, any one by default.")
 def worker(scheduler: str, model: str, files: ModelFiles, windows: int, name: str | None) -> None:

@@ -13,7 +13,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +51,7 @@ def resource_of(model: str, fingerprint: str) -> str:
 
 
 class Brush(WorkerPlugin):
-    """A worker's model, which all its threads share; they gather their windows into micro-batches."""
+    """A worker's model, which its threads share: their windows are gathered into batches, and painted on all cores."""
 
     def __init__(self, model: str, windows: GatheredWindows) -> None:
         self.model, self.windows, self.told = model, windows, Told(windows.counts)
@@ -177,30 +177,34 @@ class ClusterWindows:
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
     ) -> list[Bands]:
         """See `Windows.paint`. Raises what a task raised on its last try."""
+        painted = dict(self.paint_each(context, windows, parents))
+        return [painted[i] for i in range(len(windows))]
+
+    def paint_each(
+        self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
+    ) -> Generator[tuple[int, Bands], None, None]:
+        """See `PaintsEach.paint_each`. Raises what a task raised on its last try."""
         futures = [self._submit(context, window, parent) for window, parent in zip(windows, parents, strict=True)]
-        done: queue.SimpleQueue[Future[bytes]] = queue.SimpleQueue()
-        for future in futures:
-            future.add_done_callback(done.put)
+        done: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for i, future in enumerate(futures):
+            future.add_done_callback(lambda _, i=i: done.put(i))
         try:
             for _ in futures:
-                self._wait(done)
-        except BaseException:
+                i = self._wait(done)
+                data: bytes = futures[i].result()
+                with self._lock:
+                    add_work(self.counts, data)
+                yield i, bands_from(data[WORK_BYTES:], self.grid)
+        finally:
             for future in futures:
                 future.release()  # the scheduler cancels what nobody else wants
-            raise
-        answers: list[bytes] = self._client.gather(futures)
-        with self._lock:
-            for data in answers:
-                add_work(self.counts, data)
-        return [bands_from(data[WORK_BYTES:], self.grid) for data in answers]
 
-    def _wait(self, done: queue.SimpleQueue[Future[bytes]]) -> None:
-        """Return when one more is done."""
+    def _wait(self, done: queue.SimpleQueue[int]) -> int:
+        """The index of one more that is done."""
         while True:
             self.still_wanted()
             try:
-                done.get(timeout=_POLL_SECONDS)
-                return
+                return done.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 continue
 
@@ -224,10 +228,10 @@ class ClusterWindows:
 
 
 def run_worker(scheduler: str, model: str, files: ModelFiles, threads: int, name: str | None) -> None:
-    """Paint for a scheduler until a signal comes. threads: windows asked for at the same time; 0 takes the model's
-    batch. Raises EngineError."""
+    """Paint for a scheduler until a signal comes. threads: windows asked for at the same time; 0 takes as many as are
+    painted at the same time. Raises EngineError."""
     windows = GatheredWindows(load_model(model, files))
-    places = threads or windows.batch
+    places = threads or windows.places
 
     async def paint() -> None:
         try:

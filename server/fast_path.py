@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 from everslide.server.deepzoom import TileAddress
 from everslide.server.encode import FORMATS, Format
 from everslide.server.errors import NotFoundError
-from everslide.server.tiles import ServedSlide, TileService
-
-Find = Callable[[ServedSlide, TileAddress, Format], bytes | None]
+from everslide.server.tiles import ServedSlide, TileService, is_stored
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -29,6 +27,8 @@ _LONG_WAY = ("HTTP_IF_NONE_MATCH", "HTTP_ORIGIN", "HTTP_IF_MODIFIED_SINCE", "HTT
 """Requests with one of these headers need Flask's answer."""
 
 
+LOOKED = "everslide.looked"
+"""In the WSGI environment: slide, address and format of a tile whose file was looked for here, and is not there."""
 _REMEMBERED = 4096
 """Addresses whose answers' headers are kept, about a kilobyte each."""
 
@@ -66,28 +66,34 @@ class FastPath:
 
     def in_memory(self, path: str, query: str) -> tuple[bytes, bytes] | None:
         """The answer to GET, where it takes neither disk nor network: headers, but for the length, and body."""
-        found = self._find(path, query, self._service.encoded_in_memory)
-        return None if found is None else (found[0].head, found[1])
+        asked = self._asked_for(path, query)
+        if asked is None or (data := self._service.encoded_in_memory(asked.slide, asked.address, asked.fmt)) is None:
+            return None
+        asked.count()
+        return asked.head, data
 
     def _cached(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
         method = environ["REQUEST_METHOD"]
         if method not in ("GET", "HEAD") or any(map(environ.__contains__, _LONG_WAY)):
             return None
-        found = self._find(environ["PATH_INFO"], environ.get("QUERY_STRING", ""), self._service.encoded)
-        if found is None:
+        path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
+        asked = self._asked_for(path, query)
+        if asked is None:
             return None
-        asked, data = found
+        missed = getattr(getattr(environ.get("waitress.client_disconnected"), "__self__", None), "missed", None)
+        data = None
+        if missed != (path, query) or is_stored(asked.slide, asked.address, asked.fmt):
+            data = self._service.encoded(asked.slide, asked.address, asked.fmt)
+        if data is None:
+            environ[LOOKED] = asked.slide, asked.address, asked.fmt
+            return None
+        asked.count()
         start_response("200 OK", [("Content-Length", str(len(data))), *asked.headers])
         return [data if method == "GET" else b""]
 
-    def _find(self, path: str, query: str, find: Find) -> tuple[Asked, bytes] | None:
+    def _asked_for(self, path: str, query: str) -> Asked | None:
         asked = self._asked.get((path, query))
-        if asked is None or not self._service.serves(asked.slide):
-            asked = self._read(path, query)
-        if asked is None or (data := find(asked.slide, asked.address, asked.fmt)) is None:
-            return None
-        asked.count()
-        return asked, data
+        return asked if asked is not None and self._service.serves(asked.slide) else self._read(path, query)
 
     def _read(self, path: str, query: str) -> Asked | None:
         """What an address asks for; remembered where there is such a tile."""

@@ -25,6 +25,9 @@ class Metrics:
         self._seconds = Histogram(
             "paint_seconds", "Seconds of painting one tile with the ancestors it lacked.", buckets=_SECONDS, **options
         )
+        self._ahead = Counter(
+            "tiles_painted_ahead", "Tiles painted while nobody waited.", ["slide", "level"], **options
+        )
         self._served = Counter(
             "tiles_served", "Tiles answered, by state: final or preview.", ["slide", "level", "state"], **options
         )
@@ -33,6 +36,9 @@ class Metrics:
     def painted(self, slide: str, level: int, seconds: float) -> None:
         self._painted.labels(slide, str(level)).inc()
         self._seconds.observe(seconds)
+
+    def painted_ahead(self, slide: str, level: int) -> None:
+        self._ahead.labels(slide, str(level)).inc()
 
     def served(self, slide: str, level: int, state: str) -> None:
         self.serves(slide, level, state)()

@@ -45,10 +45,13 @@ class ModelFiles:
 
 
 class TilePainter(Protocol):
-    """What the service needs of a painter. One thread at a time calls `tile`."""
+    """What the service needs of a painter. Several threads call it at the same time where several paint."""
 
     def tile(self, tile: TileIndex) -> Pixels:
         """The whole tile, (256, 256, 3) uint8."""
+
+    def paint(self, tile: TileIndex) -> Pixels:
+        """The same, for who knows that it is not kept: its store is not asked for it."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import statistics
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from everslide.server.deepzoom import TileAddress
@@ -25,8 +26,10 @@ from everslide.server.viewports import L0Tile, Urgency, Viewports, l0_tile
 
 log = logging.getLogger(__name__)
 
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.05
 """How often a waiting request looks whether its client is still there."""
+MOMENT_SECONDS = 0.04
+"""Who asks for tile after tile is back sooner: idle work would only be begun and given up."""
 _REMEMBERED_TURNS = 4096
 """Viewers after whom a round ends, whoever had no turn yet."""
 _RECENT = 32
@@ -100,7 +103,10 @@ class PaintQueue:
         self.viewports = viewports or Viewports()
         self.broker = broker or Broker()
         self.elsewhere = Elsewhere(self.viewports)
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed, self._idle = threading.Condition(lock), threading.Condition(lock)
+        self._idle_workers: set[int] = set()  # threads
+        self._no_idle_work, self._left_at = False, 0.0
         self._jobs: dict[tuple[str, TileAddress], _Job] = {}
         self._numbers = itertools.count()
         self._waiting = 0
@@ -162,10 +168,41 @@ class PaintQueue:
         return dropped + self.elsewhere.look_again(viewer, slide)
 
     def abandoned(self) -> bool:
-        """Whether nobody waits any more for the tile that the calling thread paints."""
+        """Whether nobody waits for what the calling thread paints any more; idle work ends as soon as anybody waits."""
         with self._changed:
+            if self.is_idle_work():
+                return self._no_idle_work or self._waiting > 0
             job = self._painting.get(threading.get_ident())
             return job is not None and not job.waiters
+
+    def wait_until_idle(self) -> bool:
+        """Return when nobody waits nor did a moment ago, and nothing is painted; -> False when idle work shall end."""
+        with self._changed:
+            while True:
+                self._idle.wait_for(lambda: self._no_idle_work or (not self._waiting and not self._painting))
+                left = self._left_at + MOMENT_SECONDS - time.monotonic()
+                if self._no_idle_work or left <= 0:
+                    return not self._no_idle_work
+                self._idle.wait(left)
+
+    def close_to_idle_work(self) -> None:
+        """End the idle work that is being done, and let none begin."""
+        with self._changed:
+            self._no_idle_work = True
+            self._idle.notify_all()
+
+    @contextmanager
+    def idle_work(self) -> Iterator[None]:
+        """What the calling thread does within nobody asked for: it is `abandoned` as soon as somebody waits."""
+        self._idle_workers.add(threading.get_ident())
+        try:
+            yield
+        finally:
+            self._idle_workers.discard(threading.get_ident())
+
+    def is_idle_work(self) -> bool:
+        """Whether the calling thread does what nobody asked for."""
+        return threading.get_ident() in self._idle_workers
 
     def progress(self, slide: str) -> Progress:
         with self._changed:
@@ -194,6 +231,7 @@ class PaintQueue:
 
     def close(self, timeout: float = 30.0) -> None:
         """Refuse whatever waits, finish the tiles being painted, end the threads."""
+        self.close_to_idle_work()
         with self._changed:
             self._closing = True
             for job in list(self._jobs.values()):
@@ -226,9 +264,11 @@ class PaintQueue:
     def _leave(self, job: _Job, waiter: _Waiter) -> None:
         with self._changed:
             self._waiting -= 1
+            self._left_at = time.monotonic()
             if not waiter.dropped:
                 job.waiters.remove(waiter)
             self._drop_if_alone(job, stopping())
+            self._idle.notify_all()
 
     def _drop_if_alone(self, job: _Job, error: Exception) -> None:
         """Forget a job that nobody waits for and nobody paints. The lock is held."""
@@ -285,6 +325,7 @@ class PaintQueue:
     def _done(self, job: _Job, pixels: Pixels | None, error: Exception | None, seconds: float | None) -> None:
         with self._changed:
             del self._painting[threading.get_ident()]
+            self._idle.notify_all()
             if isinstance(error, GoneError) and job.waiters:  # somebody came back after it was given up
                 self._changed.notify()
                 return

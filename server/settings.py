@@ -110,6 +110,12 @@ class Settings:
     paint_threads: int = _setting(
         0, click.IntRange(0, 64), "Tiles painted at the same time; 0 takes what suits the engine.", "0"
     )
+    idle_painting: bool = _setting(
+        True,
+        click.BOOL,
+        "Paint overviews, ahead of who moves and around what was looked at while nobody waits, on one core at most.",
+        "on",
+    )
     redis: str | None = _setting(
         None, Checked(check_url), "Redis server that several processes share, such as redis://127.0.0.1:6379/0."
     )

@@ -79,8 +79,10 @@ def _add_live(app: OpenAPI, service: TileService, access: Access) -> None:
     def viewport(path: SlidePath, body: ViewportPost) -> Response:
         """Tell what a viewer shows: its tiles are painted first, the nearest to its centre before others."""
         access.admit()
-        name = service.slide(path.name).entry.slide.name
-        service.queue.viewports.post(body.viewer, name, Viewport(body.level, body.x, body.y, body.width, body.height))
+        slide, viewport = service.slide(path.name), Viewport(body.level, body.x, body.y, body.width, body.height)
+        name = slide.entry.slide.name
+        service.queue.viewports.post(body.viewer, name, viewport)
+        service.foresight.looked(body.viewer, name, slide.zoom, viewport)
         response = jsonify({"dropped": service.queue.look_again(body.viewer, name)})
         response.headers["Cache-Control"] = "no-store"
         return response

@@ -58,6 +58,9 @@ class Entry:
     made: bool = field(default=False, compare=False)
 
 
+DEMO_NAMES = ("demo", "endless")
+
+
 def demo_entries(model: str) -> tuple[Entry, ...]:
     """The slides that are there without asking."""
     demo = Slide("demo", DEMO_SEED, model=model)

@@ -30,9 +30,12 @@ class TileChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
 
     tiles: FastPath
     hosts: Hosts
+    missed: tuple[str, str] | None = None
+    """Path and query of the latest request for a tile that is not in memory: need not be looked for again."""
 
     def received(self, data: bytes) -> bool:
         """See HTTPChannel. `data` is what was read from the socket in one go."""
+        self.missed = None
         idle = self.request is None and not self.requests and not self.total_outbufs_len
         answer = self._answer(data) if idle and not self.will_close and not self.close_when_flushed else None
         if answer is None:
@@ -55,8 +58,10 @@ class TileChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         named = _HOST.findall(head)
         if _LONG_WAY.search(head) or len(named) != 1 or not self.hosts.allows(named[0].decode("ascii")):
             return None
-        answer = self.tiles.in_memory(request[1].decode("ascii"), (request[2] or b"").decode("ascii"))
+        path, query = request[1].decode("ascii"), (request[2] or b"").decode("ascii")
+        answer = self.tiles.in_memory(path, query)
         if answer is None:
+            self.missed = path, query
             return None
         head, body = answer
         return b"".join((_start(int(time.time())), head, b"Content-Length: %d\r\n\r\n" % len(body), body))

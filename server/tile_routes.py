@@ -10,6 +10,7 @@ from everslide.server.access import Access, client_gone, viewer_name
 from everslide.server.deepzoom import TileAddress, natural, parse_tile_name
 from everslide.server.encode import Format, encode, format_of
 from everslide.server.errors import BusyError, MalformedError
+from everslide.server.fast_path import LOOKED
 from everslide.server.shapes import ErrorAnswer, TilePath, TileQuery
 from everslide.server.slide_window import view_of
 from everslide.server.tiles import ServedSlide, Tile, TileService
@@ -42,11 +43,13 @@ def add(app: OpenAPI, service: TileService, access: Access) -> None:
         fmt = format_of(suffix)
         address = TileAddress(natural(path.level, "the level"), t_col, t_row)
         slide.zoom.check(address)
+        if access.allowed():
+            service.foresight.asked(viewer_name(), path.name, address)
         if _wants_preview(query):
             return _response(service, slide, address, service.preview(slide, address, fmt), query)
         if request.if_none_match.contains_weak(slide.etag(address, fmt)):  # deterministic: no need to paint it
             return _final_headers(Response(status=304), slide, address, fmt, query)
-        cached = service.cached(slide, address, fmt)
+        cached = service.cached(slide, address, fmt, looked=request.environ.get(LOOKED) == (slide, address, fmt))
         if cached is None:
             access.admit()
             cached = _painted(service, slide, address, fmt, exact=query.v is not None)
@@ -56,7 +59,7 @@ def add(app: OpenAPI, service: TileService, access: Access) -> None:
 def _painted(service: TileService, slide: ServedSlide, address: TileAddress, fmt: Format, exact: bool) -> Tile:
     """The painted tile; while too many wait, its enlarged ancestor, unless the exact bytes were asked for."""
     try:
-        return service.final(slide, address, fmt, client_gone(), viewer_name())
+        return service.painted(slide, address, fmt, client_gone(), viewer_name())
     except BusyError:
         if exact:
             raise

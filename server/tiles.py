@@ -7,7 +7,6 @@ in files; JPEG and WebP are made from them in a millisecond and kept in memory o
 from __future__ import annotations
 
 import hashlib
-import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from everslide.model.pyramid.window_trace import Watch
 from everslide.server.deepzoom import DeepZoom, TileAddress
 from everslide.server.encode import PNG, Format, Pixels, encode, encoders_fingerprint, mark_of
 from everslide.server.errors import BusyError, GoneError
+from everslide.server.foresight import Foresight, Guess
 from everslide.server.metrics import Metrics
 from everslide.server.pace import Pace
 from everslide.server.painters import NoTiles, Painters, TilePainter, TileStore
@@ -46,30 +46,13 @@ class Tile:
     ancestor: TileAddress | None = None
 
 
-class PainterPool:
-    """Painters of one slide, of which each paints for one thread at a time."""
-
-    def __init__(self, painters: list[TilePainter]) -> None:
-        self._free: queue.SimpleQueue[TilePainter] = queue.SimpleQueue()
-        for painter in painters:
-            self._free.put(painter)
-
-    def tile(self, tile: TileIndex) -> Pixels:
-        """See `TilePainter.tile`; waits while all painters are at work."""
-        painter = self._free.get()
-        try:
-            return painter.tile(tile)
-        finally:
-            self._free.put(painter)
-
-
 @dataclass(frozen=True)
 class ServedSlide:
     """A slide with everything that serves it. fingerprint: changes with the bytes of any of its tiles."""
 
     entry: Entry
     zoom: DeepZoom
-    painters: PainterPool
+    painter: TilePainter
     tiles: PixelTiles
     fingerprint: str
     mark: str
@@ -120,6 +103,7 @@ class TileService:
         self.queue = paint_queue
         self.metrics = metrics or Metrics()
         self.checks: list[Check] = []
+        self.foresight = Foresight()
         self._flight = flight
         self._pace = Pace(lambda: paint_queue.full)
         self._seats = threading.BoundedSemaphore(paint_queue.max_waiting)
@@ -171,34 +155,36 @@ class TileService:
 
     def encoded(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> bytes | None:
         """The final tile where its file is kept: nothing is decoded, encoded or painted."""
-        if _is_stored(slide, address, fmt):
+        if is_stored(slide, address, fmt):
             return slide.tiles.file(slide.zoom.tile_index(address))
         return self.stores.encoded.get(self._key(slide, address, fmt))
 
     def encoded_in_memory(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> bytes | None:
         """As `encoded`, where it asks neither a disk nor a server: not for lossless tiles."""
-        if _is_stored(slide, address, fmt):
+        if is_stored(slide, address, fmt):
             return None
         return self.stores.encoded.get(self._key(slide, address, fmt))
 
-    def cached(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> Tile | None:
-        """The final tile where it need not be painted."""
-        data = self.encoded(slide, address, fmt)
+    def cached(self, slide: ServedSlide, address: TileAddress, fmt: Format, *, looked: bool = False) -> Tile | None:
+        """The final tile where it need not be painted. looked: `encoded` was asked just now, and had none."""
+        data = None if looked else self.encoded(slide, address, fmt)
         if data is None:
             pixels = slide.tiles.get(slide.zoom.tile_index(address))
-            if pixels is None:
-                return None
-            data = self._encode_once(slide, address, fmt, pixels)
-        return Tile(data, fmt, "final")
+            data = None if pixels is None else self._encode_once(slide, address, fmt, pixels)
+        return None if data is None else Tile(data, fmt, "final")
 
     def final(
         self, slide: ServedSlide, address: TileAddress, fmt: Format, gone: Callable[[], bool], viewer: str = ""
     ) -> Tile:
         """The tile, painted if need be. `address` must have been checked. Raises what `PaintQueue.paint` raises."""
-        data = self.encoded(slide, address, fmt)
-        if data is None:
-            data = self._encode_once(slide, address, fmt, self.pixels(slide, address, gone, viewer))
-        return Tile(data, fmt, "final")
+        return self.cached(slide, address, fmt) or self.painted(slide, address, fmt, gone, viewer)
+
+    def painted(
+        self, slide: ServedSlide, address: TileAddress, fmt: Format, gone: Callable[[], bool], viewer: str = ""
+    ) -> Tile:
+        """The tile, which no store has. `address` must have been checked. Raises what `PaintQueue.paint` raises."""
+        pixels = self._painted_pixels(slide, address, gone, viewer)
+        return Tile(self._encode_once(slide, address, fmt, pixels), fmt, "final")
 
     def preview(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> Tile:
         """The tile if it is cached, else its nearest cached ancestor enlarged, else glass. Never paints, and
@@ -215,11 +201,13 @@ class TileService:
 
     def pixels(self, slide: ServedSlide, address: TileAddress, gone: Callable[[], bool], viewer: str = "") -> Pixels:
         """The whole tile, (256, 256, 3), remembered or painted. Raises what `PaintQueue.paint` raises."""
-        tile = slide.zoom.tile_index(address)
-        pixels = slide.tiles.get(tile)
-        if pixels is not None:
-            return pixels
-        name = slide.entry.slide.name
+        pixels = slide.tiles.get(slide.zoom.tile_index(address))
+        return pixels if pixels is not None else self._painted_pixels(slide, address, gone, viewer)
+
+    def _painted_pixels(
+        self, slide: ServedSlide, address: TileAddress, gone: Callable[[], bool], viewer: str
+    ) -> Pixels:
+        tile, name = slide.zoom.tile_index(address), slide.entry.slide.name
 
         def paint() -> Pixels:
             return self.queue.paint(name, address, tile.s, lambda: self._paint(slide, tile), gone, viewer)
@@ -227,6 +215,17 @@ class TileService:
         if self._flight is None or self.queue.has(name, address):
             return paint()
         return self._fly(slide, tile, paint, gone, viewer)
+
+    def paint_ahead(self, guess: Guess) -> None:
+        """Paint a tile that nobody asked for, where there is such a tile and no store has it. Raises GoneError where it
+        is to give way."""
+        slide = self._slides.get(guess.slide)
+        if slide is None or not slide.zoom.holds(guess.address):
+            return
+        tile = slide.zoom.tile_index(guess.address)
+        if slide.tiles.file(tile) is None:
+            slide.painter.paint(tile)
+            self.metrics.painted_ahead(guess.slide, guess.address.level)
 
     def close(self) -> None:
         self.queue.close()
@@ -238,15 +237,11 @@ class TileService:
         return ServedSlide(
             entry=entry,
             zoom=DeepZoom(slide, entry.top.s if entry.top else painters.top_scale),
-            painters=PainterPool([self._painter(entry, painters, tiles) for _ in range(self.queue.threads)]),
+            painter=painters.make(entry.slide, tiles, entry.top, entry.reference),
             tiles=tiles,
             fingerprint=_short_hash(f"{content}|{encoders_fingerprint()}"),
             mark=mark,
         )
-
-    @staticmethod
-    def _painter(entry: Entry, painters: Painters, tiles: PixelTiles) -> TilePainter:
-        return painters.make(entry.slide, tiles, entry.top, entry.reference)
 
     def _key(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> Key:
         name = f"{fmt.suffix}-1/{slide.fingerprint}/{address.level}/{address.col}_{address.row}"
@@ -284,22 +279,23 @@ class TileService:
     def _paint(self, slide: ServedSlide, tile: TileIndex) -> Pixels:
         """In a painter's thread."""
         started = time.perf_counter()
-        pixels = slide.painters.tile(tile)
+        pixels = slide.painter.paint(tile)
         self.metrics.painted(slide.entry.slide.name, slide.zoom.level(tile.s), time.perf_counter() - started)
         return pixels
 
     def _encode_once(self, slide: ServedSlide, address: TileAddress, fmt: Format, pixels: Pixels) -> bytes:
         key = self._key(slide, address, fmt)
-        return self._flights.run(key.name, lambda: self._encode(slide, address, fmt, pixels))
 
-    def _encode(self, slide: ServedSlide, address: TileAddress, fmt: Format, pixels: Pixels) -> bytes:
-        data = encode(_cut(pixels, slide.zoom, address), fmt, slide.mark)
-        if not _is_stored(slide, address, fmt):
-            self.stores.encoded.put(self._key(slide, address, fmt), data)
-        return data
+        def encode_and_keep() -> bytes:
+            data = encode(_cut(pixels, slide.zoom, address), fmt, slide.mark)
+            if not is_stored(slide, address, fmt):
+                self.stores.encoded.put(key, data)
+            return data
+
+        return self._flights.run(key.name, encode_and_keep)
 
 
-def _is_stored(slide: ServedSlide, address: TileAddress, fmt: Format) -> bool:
+def is_stored(slide: ServedSlide, address: TileAddress, fmt: Format) -> bool:
     """Whether the served file is the lossless file itself: PNG, and not cut by the slide's edge."""
     return fmt is PNG and slide.zoom.tile_size(address) == (TILE_PX, TILE_PX)
 

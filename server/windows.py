@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from everslide.cache.local_leases import LeaseBook
 from everslide.cache.store import ByteStore, Key
 from everslide.model.geometry import WindowGrid, WindowIndex
 from everslide.model.pyramid.generation_context import GenerationContext
-from everslide.model.pyramid.windows import Bands, Counts, Parent, Windows
+from everslide.model.pyramid.windows import Bands, Counts, PaintsEach, Parent
 from everslide.model.sampling_config import SamplingCapabilities
 
 _WAIT_SECONDS = 0.5
@@ -37,14 +37,22 @@ def bands_from(data: bytes, grid: WindowGrid) -> Bands:
 class SharedWindows:
     """Looks for a window in `store`; paints it with `paints` where nobody else is at it, else waits for the other.
 
-    No thread waits while it holds a lease, so none waits for ever. still_wanted: called while waiting and before
-    painting; what it raises ends the work.
+    No thread waits for others while it holds a lease, so none waits for ever. Each window is stored, and its lease
+    released, as soon as it is painted. still_wanted: called while waiting and before each window; what it raises ends
+    the work, and what was painted until then is kept. alone: whether the calling thread may have one window painted at
+    a time only.
     """
 
     def __init__(
-        self, paints: Windows, store: ByteStore, leases: LeaseBook, still_wanted: Callable[[], None] = _nothing
+        self,
+        paints: PaintsEach,
+        store: ByteStore,
+        leases: LeaseBook,
+        still_wanted: Callable[[], None] = _nothing,
+        alone: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._paints, self._store, self._leases, self._still_wanted = paints, store, leases, still_wanted
+        self._paints, self._store, self._leases = paints, store, leases
+        self._still_wanted, self._alone = still_wanted, alone
 
     @property
     def fingerprint(self) -> str:
@@ -84,13 +92,22 @@ class SharedWindows:
             if not missing:
                 return [found[i] for i in range(len(windows))]
             self._still_wanted()
+            if self._alone():
+                missing = missing[:1]
             with ExitStack() as held:
-                mine = [i for i in missing if self._mine(names[i], i, found, held)]
+                leases = {i: lease for i in missing if (lease := self._lease(names[i], i, found, held)) is not None}
+                mine = list(leases)
                 if mine:
-                    bands = self._paints.paint(context, [windows[i] for i in mine], [parents[i] for i in mine])
-                    for i, painted in zip(mine, bands, strict=True):
-                        found[i] = painted
-                        self._store.put(Key(names[i]), painted.tobytes())
+                    each = self._paints.paint_each(context, [windows[i] for i in mine], [parents[i] for i in mine])
+                    with closing(each):
+                        for number, painted in each:
+                            i = mine[number]
+                            data = painted.tobytes()
+                            found[i] = bands_from(data, self.grid)  # the bytes that the store keeps, not as many again
+                            self._store.put(Key(names[i]), data)
+                            leases.pop(i).close()
+                            if leases:
+                                self._still_wanted()
                     continue
             if any(i not in found for i in missing):
                 self._leases.wait(next(names[i] for i in missing if i not in found), _WAIT_SECONDS)
@@ -102,10 +119,15 @@ class SharedWindows:
         found[i] = bands_from(data, self.grid)
         return True
 
-    def _mine(self, name: str, i: int, found: dict[int, Bands], held: ExitStack) -> bool:
-        """Whether this thread has to paint the window: it got the lease, and nobody was done in the meantime."""
+    def _lease(self, name: str, i: int, found: dict[int, Bands], held: ExitStack) -> ExitStack | None:
+        """The lease of a window that this thread has to paint: it is free, and nobody was done in the meantime. Close
+        it, or `held`, to let others have it."""
         lease = self._leases.acquire(name)
         if lease is None:
-            return False
-        held.enter_context(lease)
-        return not self._look(name, i, found)
+            return None
+        own = held.enter_context(ExitStack())
+        own.enter_context(lease)
+        if self._look(name, i, found):
+            own.close()
+            return None
+        return own

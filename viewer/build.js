@@ -35,7 +35,7 @@ if (process.argv.includes("--tests")) {
   await rm(to, { recursive: true, force: true });
   await build({
     entryPoints: (await readdir(from))
-      .filter((name) => name.endsWith(".test.ts") || name === "screenshots.ts")
+      .filter((name) => name.endsWith(".test.ts") || ["screenshots.ts", "film.ts"].includes(name))
       .map((name) => join(from, name)),
     outdir: to,
     outExtension: { ".js": ".mjs" },

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from everslide.model.compute_threads import available_threads, compute_with
 from everslide.model.geometry import Rect, WindowIndex
 from everslide.model.mini.bands import from_channels, parent_input, rotate_colours, unrotate_colours
 from everslide.model.mini.network import DETAIL_CHANNELS
@@ -33,19 +33,23 @@ FORMAT = 2
 
 
 class MiniModel(WindowModel):
-    """The network of `mini` as a `WindowModel`, on the CPU (in bfloat16 where that is fast) or a GPU."""
+    """The network of `mini` as a `WindowModel`, on the CPU (in bfloat16 where that is fast) or a GPU.
+
+    Each evaluation takes one CPU thread, whatever the machine has, so that bytes do not depend on the number of cores;
+    `side_by_side` threads may evaluate at the same time.
+    """
 
     name = "mini"
     steerable = True
 
-    def __init__(self, weights: Weights, device: torch.device, threads: int, batch: int) -> None:
-        torch.set_num_threads(threads)
-        self.batch, self._device, self._deviation = batch, device, weights.deviation
+    def __init__(self, weights: Weights, device: torch.device, batch: int, side_by_side: int = 1) -> None:
+        self.batch, self.side_by_side = batch, side_by_side
+        self._device, self._deviation = device, weights.deviation
         self._cases = weights.cases
         self._dtype = torch.bfloat16 if fast_bfloat16(device) else torch.float32
         network = weights.build().to(device, self._dtype)
         self._network = network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.fingerprint = self._measure_fingerprint(weights.digest, threads)
+        self.fingerprint = self._measure_fingerprint(weights.digest)
 
     @property
     def capabilities(self) -> SamplingCapabilities:
@@ -76,6 +80,7 @@ class MiniModel(WindowModel):
     @torch.inference_mode()
     def _sample(self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Tensor) -> list[Tensor]:
         """Detail (B, 9, H, W) float32 at each step, given parents (B, 3, H, W) in [-1, 1]."""
+        compute_with(1)
         count, sampling = len(windows), context.sampling
         assert count == self.batch and parents.shape[1:] == (3, PARENT_PX, PARENT_PX), parents.shape
         given = self._placed(parents)
@@ -114,14 +119,14 @@ class MiniModel(WindowModel):
         """On the network's device, in its numbers."""
         return tensor.to(self._device, self._dtype, memory_format=torch.channels_last)
 
-    def _measure_fingerprint(self, digest: str, threads: int) -> str:
+    def _measure_fingerprint(self, digest: str) -> str:
         """Hash of everything that may change a bit: weights, device, library, and a probe's own output."""
         rng = np.random.Generator(np.random.Philox(1))
         parents = torch.from_numpy(rng.random((self.batch, 3, PARENT_PX, PARENT_PX), np.float32))
         probe = self._sample(GenerationContext(1), [WindowIndex(0, 0, 0)] * self.batch, parents)[-1].cpu().numpy()
         capability = torch.backends.cpu.get_cpu_capability()
         device = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else f"cpu {capability}"
-        facts = [FORMAT, digest, device, torch.__version__, threads, self.batch, str(self._dtype)]
+        facts = [FORMAT, digest, device, torch.__version__, self.batch, str(self._dtype)]
         return hashlib.sha256(repr(facts).encode() + probe.tobytes()).hexdigest()
 
 
@@ -135,12 +140,12 @@ def _noise(seed: int, stream: str, windows: Sequence[WindowIndex], channels: int
     )
 
 
-def load_mini(path: Path | None = None, *, threads: int | None = None) -> MiniModel:
+def load_mini(path: Path | None = None, *, side_by_side: int | None = None) -> MiniModel:
     """`mini` with the weights at `path`, or with those shipped in this package.
 
-    threads: CPU threads of the network, all cores but at most 8 by default. Raises WeightsError.
+    side_by_side: windows evaluated at the same time on the CPU, by default one a core, 8 at most. Raises WeightsError.
     """
     weights = load_weights(path or SHIPPED_WEIGHTS)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    wanted = threads or min(len(os.sched_getaffinity(0)), 8)
-    return MiniModel(weights, device, wanted, batch=8 if device.type == "cuda" else 1)
+    if torch.cuda.is_available():
+        return MiniModel(weights, torch.device("cuda"), batch=8)
+    return MiniModel(weights, torch.device("cpu"), 1, side_by_side or available_threads())

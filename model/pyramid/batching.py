@@ -1,11 +1,10 @@
-"""Micro-batches: windows that several threads want at the same time, painted together by one."""
+"""Windows that any number of threads ask for, painted in as many threads as suit the model, in batches of one shape."""
 
 from __future__ import annotations
 
 import queue
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -29,10 +28,11 @@ class _Wish:
 
 
 class GatheredWindows:
-    """Paints windows in one thread, which owns the model, for any number of threads that ask.
+    """Paints windows in `side_by_side` threads of its own, for any number of threads that ask.
 
     A batch has the model's one shape and windows of one scale and slide. The first window waits for others to
-    join it for `seconds` at most, and not at all where a batch is a single window.
+    join it for `seconds` at most, and not at all where a batch is a single window. Which thread paints a window, and
+    beside which others, changes none of its bytes.
     """
 
     def __init__(self, model: WindowModel, seconds: float = 0.005) -> None:
@@ -41,32 +41,56 @@ class GatheredWindows:
         self.steerable, self.capabilities = model.steerable, model.capabilities
         self._seconds = seconds if model.batch > 1 else 0.0
         self.counts = Counts()
-        self._wishes: queue.SimpleQueue[_Wish | None] = queue.SimpleQueue()
-        self._put_off: list[_Wish] = []
-        self._thread = threading.Thread(target=self._run, name="windows", daemon=True)
-        self._thread.start()
+        self._changed = threading.Condition()
+        self._wishes: list[_Wish] = []  # the oldest first
+        self._closing = False
+        self._threads = [
+            threading.Thread(target=self._run, name=f"windows {i}", daemon=True) for i in range(model.side_by_side)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
-    def batch(self) -> int:
+    def places(self) -> int:
         """Windows painted at the same time."""
-        return self._model.batch
+        return self._model.batch * self._model.side_by_side
 
     def paint(
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
     ) -> list[Bands]:
         """See `Windows.paint`; safe to call from several threads."""
+        painted = dict(self.paint_each(context, windows, parents))
+        return [painted[i] for i in range(len(windows))]
+
+    def paint_each(
+        self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
+    ) -> Generator[tuple[int, Bands], None, None]:
+        """See `PaintsEach.paint_each`; safe to call from several threads."""
         wishes = [_Wish(context, window, parent) for window, parent in zip(windows, parents, strict=True)]
-        for wish in wishes:
-            self._wishes.put(wish)
-        return [wish.painted.result() for wish in wishes]
+        done: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for i, wish in enumerate(wishes):
+            wish.painted.add_done_callback(lambda _, i=i: done.put(i))  # type: ignore[misc]
+        with self._changed:
+            self._wishes += wishes
+            self._changed.notify_all()
+        try:
+            for _ in wishes:
+                i = done.get()
+                yield i, wishes[i].painted.result()
+        finally:
+            with self._changed:
+                self._wishes = [wish for wish in self._wishes if wish not in wishes]
 
     def close(self) -> None:
-        """Paint what was asked for until now, and end the thread."""
-        self._wishes.put(None)
-        self._thread.join()
+        """Paint what was asked for until now, and end the threads."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
-        while (batch := self._gather()) is not None:
+        while batch := self._gather():
             try:
                 bands = paint_batch(
                     self._model,
@@ -78,27 +102,29 @@ class GatheredWindows:
                 for wish in batch:
                     wish.painted.set_exception(error)
                 continue
-            count_batch(self.counts, self._model, batch[0].context, len(batch))
+            with self._changed:
+                count_batch(self.counts, self._model, batch[0].context, len(batch))
             for wish, painted in zip(batch, bands, strict=True):
                 wish.painted.set_result(painted)
 
-    def _gather(self) -> list[_Wish] | None:
-        """The next batch: the oldest wish and others of its scale and slide; None at the end."""
-        first = self._put_off.pop(0) if self._put_off else self._wishes.get()
-        if first is None:
-            return None
-        kind, size = first.kind, self._model.batch
-        alike = [wish for wish in self._put_off if wish.kind == kind][: size - 1]
-        self._put_off = [wish for wish in self._put_off if wish not in alike]
-        batch = [first, *alike]
-        deadline = time.monotonic() + self._seconds
-        while len(batch) < size:
-            try:
-                wish = self._wishes.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                break
-            if wish is None:
-                self._wishes.put(None)  # the end comes after this batch
-                break
-            (batch if wish.kind == kind else self._put_off).append(wish)
-        return batch
+    def _gather(self) -> list[_Wish]:
+        """The next batch: the oldest wish and others of its scale and slide; none at the end."""
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._wishes or self._closing)
+                if not self._wishes:
+                    return []
+                if batch := self._complete(self._wishes[0]):
+                    self._wishes = [wish for wish in self._wishes if wish not in batch]
+                    return batch
+
+    def _complete(self, first: _Wish) -> list[_Wish]:
+        """The batch of `first` when it is full or no other may join it any more. The lock is held, but for the wait."""
+        full = (0, self._model.batch)
+        self._changed.wait_for(lambda: self._closing or len(self._batch_of(first)) in full, self._seconds)
+        return self._batch_of(first)
+
+    def _batch_of(self, first: _Wish) -> list[_Wish]:
+        """Those to be painted with `first`, which comes first; none where it was given up or taken meanwhile."""
+        alike = [wish for wish in self._wishes if wish.kind == first.kind][: self._model.batch]
+        return alike if first in self._wishes else []

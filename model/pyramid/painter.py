@@ -11,7 +11,8 @@ Cost: a tile touches 2x2 windows; its ancestors add at most 3x3 windows a plane 
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict, deque
+import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -32,7 +33,7 @@ from everslide.model.pyramid import keyed_noise as keyed
 from everslide.model.pyramid.generation_context import GenerationContext, Topmost
 from everslide.model.pyramid.sketch import Sketch
 from everslide.model.pyramid.top import TopPlane
-from everslide.model.pyramid.wavelet import box_mean, enforce_parent_mean, merge, smooth_bands
+from everslide.model.pyramid.wavelet import box_mean, children_of, smooth_bands
 from everslide.model.pyramid.window_model import WindowModel
 from everslide.model.pyramid.windows import Bands, Counts, LocalWindows, Windows
 from everslide.model.slide import Slide
@@ -66,9 +67,9 @@ class TileStore(Protocol):
 
 
 class Painter:
-    """Paints the tiles of one slide below its topmost plane, a sketch unless another is given. One thread at a time.
+    """Paints the tiles of one slide below its topmost plane, a sketch unless another is given.
 
-    paints: paints the windows; a model does so here, one batch after the other.
+    paints: paints the windows; a model does so here. Safe to use from several threads where `paints` is.
     """
 
     def __init__(
@@ -89,8 +90,9 @@ class Painter:
         self._top = top or Sketch(slide, reference=reference)
         topmost = Topmost(self._top.fingerprint, self._top) if self._paints.capabilities.from_top else None
         self._context = GenerationContext(slide.seed, reference, slide.sampling, topmost)
-        self._windows: OrderedDict[WindowIndex, Bands] = OrderedDict()
-        self._regions: dict[int, deque[tuple[Rect, Pixels]]] = {}
+        self._windows = _RememberedWindows()
+        self._drawing: dict[TileIndex, threading.Lock] = {}
+        self._regions: dict[int, tuple[tuple[Rect, Pixels], ...]] = {}  # by scale, the newest first; always replaced
         self.fingerprint = identity(slide, self._paints, self._top, reference)
 
     @property
@@ -100,18 +102,30 @@ class Painter:
 
     def tile(self, tile: TileIndex) -> Pixels:
         """Pixels (256, 256, 3) of a whole tile. Raises SlideError for planes that the slide does not have."""
+        kept = self._tiles.get(tile)
+        return kept if kept is not None else self.paint(tile)
+
+    def paint(self, tile: TileIndex) -> Pixels:
+        """The same, for who knows that it is not kept: the store is asked for its ancestors only."""
         if tile.s < 0:
             raise SlideError(f"scale {tile.s}: expected 0 (20x) or coarser")
-        kept = self._tiles.get(tile)
-        if kept is not None:
-            return kept
         if tile.s > self._top.s:
             pixels = self._box_mean_tile(tile)
         elif tile.s == self._top.s:
-            pixels = self._top.tile(tile.col, tile.row)
+            return self._draw(tile)
         else:
             pixels = np.ascontiguousarray(self._pixels(tile.s, tile.rect))
         self._tiles.put(tile, pixels)
+        return pixels
+
+    def _draw(self, tile: TileIndex) -> Pixels:
+        """A tile of the topmost plane, which takes as long as several windows: once for all threads that want it."""
+        with self._drawing.setdefault(tile, threading.Lock()):
+            pixels = self._tiles.get(tile)
+            if pixels is None:
+                pixels = self._top.tile(tile.col, tile.row)
+                self._tiles.put(tile, pixels)
+        self._drawing.pop(tile, None)
         return pixels
 
     def _box_mean_tile(self, tile: TileIndex) -> Pixels:
@@ -127,11 +141,11 @@ class Painter:
 
     def _pixels(self, s: int, rect: Rect) -> Pixels:
         """Pixels of `rect` of plane s, from tiles where they are kept, else painted from the parent plane."""
-        for known, pixels in self._regions.setdefault(s, deque(maxlen=REMEMBERED_REGIONS)):
+        for known, pixels in self._regions.get(s, ()):
             if known.intersection(rect) == rect:
                 return _crop(pixels, known, rect)
         region, pixels = self._kept(s, rect) or self._paint(s, rect)
-        self._regions[s].appendleft((region, pixels))
+        self._regions[s] = ((region, pixels), *self._regions.get(s, ()))[:REMEMBERED_REGIONS]
         return _crop(pixels, region, rect)
 
     def _kept(self, s: int, rect: Rect) -> tuple[Rect, Pixels] | None:
@@ -150,9 +164,7 @@ class Painter:
         """`rect`, grown to whole 2x2 blocks, painted from plane s + 1."""
         mean_rect = rect.parent()
         windows = list(windows_touching(s, mean_rect.children(), self._grid))
-        painted = {window: self._windows[window] for window in windows if window in self._windows}
-        for window in painted:
-            self._windows.move_to_end(window)
+        painted = self._windows.get(windows)
         missing = [window for window in windows if window not in painted]
         needed = mean_rect
         for window in missing:
@@ -167,7 +179,7 @@ class Painter:
             weight = _crop(tent, window.parent_rect, part)
             _crop(bands, mean_rect, part)[:] += _crop(painted[window], window.parent_rect, part) * weight
         mean = _crop(parent, needed, mean_rect)
-        return mean_rect.children(), enforce_parent_mean(merge(mean.astype(np.float32), bands), mean)
+        return mean_rect.children(), children_of(mean, bands)
 
     def _paint_windows(self, missing: list[WindowIndex], parent: Pixels, parent_rect: Rect) -> dict[WindowIndex, Bands]:
         """The missing windows, all of one scale, in their remembered form."""
@@ -178,11 +190,30 @@ class Painter:
         to_paint = [window for window in missing if window not in out]
         bands = self._paints.paint(self._context, to_paint, [parents[w] for w in to_paint]) if to_paint else []
         out.update(zip(to_paint, bands, strict=True))
-        for window, painted in out.items():
-            self._windows[window] = painted
-            while len(self._windows) > REMEMBERED_WINDOWS:
-                self._windows.popitem(last=False)
+        self._windows.put(out)
         return out
+
+
+class _RememberedWindows:
+    """The REMEMBERED_WINDOWS windows used last. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bands: OrderedDict[WindowIndex, Bands] = OrderedDict()
+
+    def get(self, windows: list[WindowIndex]) -> dict[WindowIndex, Bands]:
+        """Those of the windows that are remembered."""
+        with self._lock:
+            found = {window: self._bands[window] for window in windows if window in self._bands}
+            for window in found:
+                self._bands.move_to_end(window)
+            return found
+
+    def put(self, painted: dict[WindowIndex, Bands]) -> None:
+        with self._lock:
+            self._bands.update(painted)
+            while len(self._bands) > REMEMBERED_WINDOWS:
+                self._bands.popitem(last=False)
 
 
 def identity(slide: Slide, paints: Windows, top: TopPlane, reference: Reference | None) -> str:

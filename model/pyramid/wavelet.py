@@ -46,43 +46,72 @@ def enforce_parent_mean(child: Floats, parent: Pixels) -> Pixels:
     or has too much (the allowed sums are 4p - 2 .. 4p + 1) goes, one grey level at a time, to the children whose
     rounding error it reduces most, ties by index; children at 0 or 255 are skipped. Always feasible.
     """
+    corners = np.stack([child[0::2, 0::2], child[0::2, 1::2], child[1::2, 0::2], child[1::2, 1::2]])  # (4, H, W, C)
+    rounded = _enforce(corners.reshape(4, -1), parent.reshape(-1).astype(np.float32))
+    return _interleaved(rounded.reshape(2, 2, *parent.shape).transpose(2, 0, 3, 1, 4))
+
+
+def children_of(parent: Pixels, bands: Floats) -> Pixels:
+    """(H, W, C) uint8 and detail (H, W, 3, C) -> (2H, 2W, C) uint8: `enforce_parent_mean` of `merge`, in a tenth of the
+    time, since no array is walked along an axis of three or four."""
     height, width, channels = parent.shape
-    blocks = child.reshape(height, 2, width, 2, channels).transpose(0, 2, 4, 1, 3).reshape(height, width, channels, 4)
-    mean = parent.astype(np.float32)[..., None]
-    blocks = _fit_range(blocks, mean)
-    rounded = np.clip(np.floor(blocks + np.float32(0.5)), 0, 255).astype(np.int16)
-    low = 4 * parent.astype(np.int16) - 2
-    total = rounded.sum(-1, dtype=np.int16)
-    missing = np.where(total < low, low - total, np.where(total > low + 3, low + 3 - total, 0)).astype(np.int16)
-    touched = np.nonzero(missing)
-    if touched[0].size:
-        rounded[touched] = _spread(rounded[touched], blocks[touched], missing[touched])
-    out = rounded.astype(np.uint8).reshape(height, width, channels, 2, 2).transpose(0, 3, 1, 4, 2)
-    return np.ascontiguousarray(out.reshape(2 * height, 2 * width, channels))
+    mean = np.ascontiguousarray(parent.reshape(-1, channels).T).astype(np.float32)  # (C, HW)
+    h, v, g = np.ascontiguousarray(bands.reshape(len(mean.T), 3 * channels).T).reshape(3, channels, -1)
+    corners = np.empty((4, *mean.shape), np.float32)
+    left, right = mean + h, mean - h
+    for corner, half, vertical, diagonal in (
+        (0, left, np.add, np.add), (1, right, np.add, np.subtract),
+        (2, left, np.subtract, np.subtract), (3, right, np.subtract, np.add),
+    ):  # fmt: skip
+        vertical(half, v, out=corners[corner])
+        diagonal(corners[corner], g, out=corners[corner])
+    rounded = _enforce(corners.reshape(4, -1), mean.reshape(-1))
+    return _interleaved(rounded.reshape(2, 2, channels, height, width).transpose(3, 0, 4, 1, 2))
 
 
-def _fit_range(blocks: Floats, mean: Floats) -> Floats:
-    """Shrink the deviations of a block from its mean until it lies within [0, 255]."""
-    deviation = blocks - mean
-    room_up = 255.0 - mean
-    peak, dip = deviation.max(-1, keepdims=True), -deviation.min(-1, keepdims=True)
-    tiny = np.float32(1e-6)
-    scale = np.minimum(1.0, np.minimum(room_up / np.maximum(peak, tiny), mean / np.maximum(dip, tiny)))
-    fitted: Floats = (mean + deviation * scale).astype(np.float32)
-    return fitted
+def _interleaved(blocks: Pixels) -> Pixels:
+    """(H, 2, W, 2, C) -> (2H, 2W, C)."""
+    height, _, width, _, channels = blocks.shape
+    return np.ascontiguousarray(blocks.reshape(2 * height, 2 * width, channels))
+
+
+def _enforce(corners: Floats, mean: Floats) -> Pixels:
+    """The children (4, N) of N means (N,), whole numbers, rounded as `enforce_parent_mean` says. Changes `corners`."""
+    fitted = _fit_range(corners, mean)
+    rounded = np.clip(np.floor(fitted + np.float32(0.5)), 0, 255).astype(np.int16)
+    low = 4 * mean.astype(np.int16) - 2
+    total = rounded[0] + rounded[1] + rounded[2] + rounded[3]
+    missing = np.maximum(low - total, 0) + np.minimum(low + 3 - total, 0)
+    (touched,) = np.nonzero(missing)
+    if touched.size:
+        rounded[:, touched] = _spread(rounded[:, touched], fitted[:, touched], missing[touched])
+    closed: Pixels = rounded.astype(np.uint8)
+    return closed
+
+
+def _fit_range(corners: Floats, mean: Floats) -> Floats:
+    """Shrink the deviations (4, N) of blocks from their means (N,) until they lie within [0, 255], in place."""
+    deviation = np.subtract(corners, mean, out=corners)
+    tiny, room = np.float32(1e-6), np.float32(255.0) - mean
+    peak = np.maximum(np.maximum(deviation[0], deviation[1]), np.maximum(deviation[2], deviation[3]))
+    dip = -np.minimum(np.minimum(deviation[0], deviation[1]), np.minimum(deviation[2], deviation[3]))
+    peak, dip = np.maximum(peak, tiny), np.maximum(dip, tiny)
+    (out,) = np.nonzero((room < peak) | (mean < dip))
+    if out.size:
+        deviation[:, out] *= np.minimum(np.float32(1.0), np.minimum(room[out] / peak[out], mean[out] / dip[out]))
+    deviation += mean
+    return deviation
 
 
 def _spread(rounded: NDArray[np.int16], wanted: Floats, missing: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Move every row of `rounded` (N, 4) by `missing` (N,) grey levels in total, one at a time."""
-    rounded, missing = rounded.copy(), missing.copy()
-    rows = np.arange(len(missing))
+    """Move every column of `rounded` (4, N) by `missing` (N,) grey levels in total, one at a time."""
+    columns = np.arange(len(missing))
     while np.any(missing):
         step = np.sign(missing)
-        gain = (wanted - rounded) * step[:, None]
-        blocked = np.where(step[:, None] > 0, rounded >= 255, rounded <= 0)
-        best = np.argmax(np.where(blocked, -np.inf, gain), axis=1)
-        rounded[rows, best] += step
-        missing -= step
+        gain = (wanted - rounded) * step
+        gain[np.where(step > 0, rounded >= 255, rounded <= 0)] = -np.inf
+        rounded[np.argmax(gain, axis=0), columns] += step
+        missing = missing - step
     return rounded
 
 

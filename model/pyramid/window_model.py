@@ -22,7 +22,8 @@ class WindowModel(ABC):
     """Paints what a window adds to its parent; keys its noise by place.
 
     name: of the model. fingerprint: hex; equal fingerprints paint equal bytes. batch: windows per call, always so many
-    (the caller pads), since another batch shape changes the last bits. calls_per_window: network evaluations. grid:
+    (the caller pads), since another batch shape changes the last bits. side_by_side: how many threads may call it at
+    the same time, to good effect; what they paint is the same. calls_per_window: network evaluations. grid:
     where its windows lie. scales: it paints scales 0 .. scales - 1. steerable: whether a reference has an effect.
     from_top: whether it paints from the slide's topmost plane as well, which its subjects carry then.
     """
@@ -30,6 +31,7 @@ class WindowModel(ABC):
     name: str
     fingerprint: str
     batch: int = 1
+    side_by_side: int = 1
     grid: WindowGrid = WindowGrid()
     steerable: bool = False
     from_top: bool = False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -54,6 +55,17 @@ class Windows(Protocol):
         ...
 
 
+class PaintsEach(Windows, Protocol):
+    """Windows that can be had one by one."""
+
+    def paint_each(
+        self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
+    ) -> Generator[tuple[int, Bands], None, None]:
+        """Each of `windows` by its index as soon as it is painted, in any order. Closed, it gives up what was not begun
+        and nobody else wants."""
+        ...
+
+
 @runtime_checkable
 class ShowsSteps(Protocol):
     """Windows whose way from noise to detail can be shown."""
@@ -64,9 +76,10 @@ class ShowsSteps(Protocol):
 
 
 class LocalWindows:
-    """Paints windows with a model in this thread, in batches of its one shape. One thread at a time."""
+    """Paints windows with a model, in batches of its one shape, side by side where that suits it. For one thread."""
 
     def __init__(self, model: WindowModel) -> None:
+        self._pool = ThreadPoolExecutor(model.side_by_side, "windows") if model.side_by_side > 1 else None
         self._model = model
         self.fingerprint, self.grid, self.scales = model.fingerprint, model.grid, model.scales
         self.steerable, self.capabilities = model.steerable, model.capabilities
@@ -76,12 +89,17 @@ class LocalWindows:
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
     ) -> list[Bands]:
         """See `Windows.paint`."""
-        out: list[Bands] = []
-        for start in range(0, len(windows), self._model.batch):
-            part = slice(start, start + self._model.batch)
-            out += paint_batch(self._model, context, windows[part], parents[part])
+        size = self._model.batch
+        parts = [slice(start, start + size) for start in range(0, len(windows), size)]
+
+        def paint_part(part: slice) -> list[Bands]:
+            return paint_batch(self._model, context, windows[part], parents[part])
+
+        several = self._pool is not None and len(parts) > 1
+        painted = list(self._pool.map(paint_part, parts) if self._pool and several else map(paint_part, parts))
+        for part in parts:
             count_batch(self.counts, self._model, context, len(windows[part]))
-        return out
+        return [bands for batch in painted for bands in batch]
 
     def steps(self, context: GenerationContext, window: WindowIndex, parent: Parent) -> list[Bands]:
         """See `ShowsSteps.steps`."""

@@ -63,7 +63,7 @@ class JointWindows(ZoomLDMWindows):
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]
     ) -> NDArray[np.float32]:
         """See `WindowModel.bands`. Raises SlideError for a scale that the checkpoint does not know."""
-        self._check(windows)
+        self._begin(windows)
         paths = self.plane(context).trajectories(windows)
         latents = torch.stack([paths[window].last for window in windows])  # (batch, 3, h, w), always as many
         image = back_project(self.model.decode(latents), to_image(self.model, parents))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 
+from everslide.model.compute_threads import available_threads
 from everslide.model.errors import SlideError, WeightsError
 from everslide.model.image_io.user_picture import read_rgb
 from everslide.model.zoomldm.compute import choose_device
@@ -68,7 +68,7 @@ def load_windows(
         raise WeightsError(f"{name}: expected --weights FOLDER with weights.ckpt and config.yaml (`everslide models`)")
     device = device or choose_device()
     model = load_zoomldm(weights, device=device)
-    wanted = threads or min(len(os.sched_getaffinity(0)), 8)
+    wanted = threads or available_threads()
     conditions = make_conditions(model, options)
     batch = 4 if device.type == "cuda" else 1
     if options.preset == JOINT.name:

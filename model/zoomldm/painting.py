@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from everslide.model.compute_threads import compute_with
 from everslide.model.errors import SlideError
 from everslide.model.geometry import WindowIndex
 from everslide.model.pyramid.generation_context import GenerationContext
@@ -107,11 +108,11 @@ class ZoomLDMWindows(WindowModel):
     def __init__(
         self, name: str, model: ZoomLDM, conditions: Conditions, preset: Preset, threads: int, batch: int = 1
     ) -> None:
-        torch.set_num_threads(threads)
+        self._threads = threads
         self.name, self.batch, self.grid = name, batch, window_grid(model)
         self.model, self._conditions, self._preset = model, conditions, preset
         self.calls = preset.calls(conditions.guided)
-        self.fingerprint = self._measure_fingerprint(threads)
+        self.fingerprint = self._measure_fingerprint()
 
     @property
     def calls_per_window(self) -> int:
@@ -126,7 +127,7 @@ class ZoomLDMWindows(WindowModel):
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]
     ) -> NDArray[np.float32]:
         """See `WindowModel.bands`. Raises SlideError for a scale that the checkpoint does not know."""
-        self._check(windows)
+        self._begin(windows)
         # one by one, since a condition's last bits would depend on its companions in the batch
         c = torch.cat(
             [self._conditions.of(context.seed, windows[i : i + 1], parents[i : i + 1]) for i in range(self.batch)]
@@ -138,14 +139,17 @@ class ZoomLDMWindows(WindowModel):
         image = paint(self.model, self._preset, to_image(self.model, parents), c, self._conditions.guided, noise)
         return np.stack([details(levels) for levels in to_grey_levels(image)])
 
-    def _check(self, windows: Sequence[WindowIndex]) -> None:
+    def _begin(self, windows: Sequence[WindowIndex]) -> None:
+        """Raises SlideError for a scale that the checkpoint does not know."""
         if windows[0].s >= self.model.magnifications:
             raise SlideError(f"scale {windows[0].s}: {self.name} knows 0 .. {self.model.magnifications - 1}")
         assert len(windows) == self.batch
+        compute_with(self._threads)
 
     @torch.inference_mode()
-    def _measure_fingerprint(self, threads: int) -> str:
+    def _measure_fingerprint(self) -> str:
         """Hash of everything that may change a bit: weights, preset, conditions, device, libraries, a probe."""
+        compute_with(self._threads)
         model, side = self.model, max(self.model.latent_side // 4, 8)
         rng = np.random.Generator(np.random.Philox(1))
         z = torch.from_numpy(rng.random((self.batch, 3, side, side), np.float32) - 0.5).to(model.device, model.dtype)
@@ -154,6 +158,6 @@ class ZoomLDMWindows(WindowModel):
         device = torch.cuda.get_device_name(model.device) if cuda else f"cpu {torch.backends.cpu.get_cpu_capability()}"
         facts = [
             self.name, model.digest, asdict(self._preset), self._conditions.fingerprint, BACK_PROJECTIONS, FORMAT,
-            device, torch.__version__, diffusers.__version__, threads, self.batch, str(model.dtype),
+            device, torch.__version__, diffusers.__version__, self._threads, self.batch, str(model.dtype),
         ]  # fmt: skip
         return hashlib.sha256(repr(facts).encode() + output.float().cpu().numpy().tobytes()).hexdigest()

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from everslide.cache.leases import Leases
+from everslide.cache.leases import Lease, Leases
 from everslide.cache.redis_link import RedisLink
 from everslide.cache.redis_store import RedisStore
 from everslide.cache.shared_flight import SharedFlight
@@ -54,6 +55,33 @@ def test_a_lease_asked_for_twice_because_an_answer_was_lost_is_ones_own(redis: R
     assert leases.acquire("a") is not None
     assert leases.acquire("a") is None
     assert others.acquire("a") is None
+    leases.close()
+
+
+def test_only_a_lease_that_is_still_held_is_told_as_lost(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases, renewed = Leases(RedisLink(redis.url), milliseconds=300), threading.Event()
+    renewal = leases._renewal
+
+    def released_before(lease: Lease) -> Callable[[Any], Any]:
+        if lease.name == "released":
+            lease.release()
+        else:
+            redis.client().flushall()
+        renewed.set()
+        return renewal(lease)
+
+    monkeypatch.setattr(leases, "_renewal", released_before)
+    for name in ("released", "flushed"):
+        renewed.clear()
+        lease = leases.acquire(name)
+        assert lease is not None and renewed.wait(20)
+        deadline = time.monotonic() + 1.0
+        while time.monotonic() < deadline and "was lost" not in caplog.text:
+            time.sleep(0.01)
+        assert ("was lost" in caplog.text) == (name == "flushed")
+        lease.release()
     leases.close()
 
 

@@ -47,7 +47,7 @@ Bands = NDArray[np.float32]
 def model(tmp_path_factory: pytest.TempPathFactory) -> MiniModel:
     path: Path = tmp_path_factory.mktemp("mini") / "mini.safetensors"
     save_weights(path, tiny_weights())
-    return load_mini(path, threads=1)
+    return load_mini(path, side_by_side=1)
 
 
 def window(model: MiniModel, sampling: SamplingConfig, windows: LocalWindows | None = None) -> NDArray[np.float16]:

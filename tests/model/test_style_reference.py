@@ -159,7 +159,7 @@ def test_pictures_that_are_refused(pixels: np.ndarray, um_per_px: float, expecte
 
 def test_a_slide_like_a_picture_is_another_slide(tmp_path: Path) -> None:
     save_weights(tmp_path / "mini.safetensors", tiny_weights())
-    model, slide = load_mini(tmp_path / "mini.safetensors", threads=1), Slide("a", 7)
+    model, slide = load_mini(tmp_path / "mini.safetensors", side_by_side=1), Slide("a", 7)
     assert model.steerable
     reference = Reference(style(2.0, BLUE))
     plain, like = (Painter(slide, model, MemoryTiles(), reference=r) for r in (None, reference))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -22,10 +23,14 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         stop(process)
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    """A server that is still starting: start several, then ask for their addresses."""
-    command = [*COMMAND, "serve", "--port", "0", "--model", "speckle", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def start(*arguments: str, python: str = sys.executable) -> subprocess.Popen[str]:
+    """A server that is still starting: start several, then ask for their addresses. python: whose Everslide it is.
+
+    Nothing is painted ahead, so that what is painted can be counted, unless EVERSLIDE_IDLE_PAINTING says so.
+    """
+    environment = {"EVERSLIDE_IDLE_PAINTING": "off", **os.environ}
+    command = [python, *COMMAND[1:], "serve", "--port", "0", "--model", "speckle", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
 def address_of(process: subprocess.Popen[str]) -> str:
@@ -53,4 +58,4 @@ def fetch(url: str) -> bytes:
 def metric(address: str, name: str) -> float:
     """Sum of a metric over its labels."""
     lines = fetch(f"{address}/metrics").decode().splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if re.match(rf"{name}(\{{|\s)", line))
+    return sum(float(line.rpartition(" ")[2]) for line in lines if re.match(rf"{re.escape(name)}(\{{|\s)", line))

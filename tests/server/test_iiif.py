@@ -40,6 +40,9 @@ class SquaresPainter:
         self._whole = np.repeat(np.repeat(colours.transpose(1, 0, 2), 100, axis=0), 100, axis=1)
 
     def tile(self, tile: TileIndex) -> Pixels:
+        return self.paint(tile)
+
+    def paint(self, tile: TileIndex) -> Pixels:
         side = 256 * 2**tile.s
         out = np.zeros((side, side, 3), np.uint8)
         part = self._whole[tile.row * side : (tile.row + 1) * side, tile.col * side : (tile.col + 1) * side]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 import pytest
 
+from everslide.cache.store import Key
 from everslide.model.slide import Slide
 from everslide.server.deepzoom import TileAddress
 from everslide.server.encode import JPEG
@@ -13,6 +15,7 @@ from everslide.server.serving import Server
 from everslide.server.slides import Entry
 from everslide.server.tile_channel import TileChannel
 from everslide.server.tiles import TileService
+from tests.server.stub import Studio
 from tests.server.test_http import server as server  # a fixture
 
 TILE = "/slides/demo_files/17/300_200.jpeg"
@@ -167,3 +170,31 @@ def test_a_tile_given_up_by_the_store_goes_the_usual_way(wire: Wire, service: Ti
     service.stores.encoded.delete(service._key(slide, TileAddress(17, 300, 200), JPEG))
     assert wire.ask(get(TILE))[1] == first
     assert wire.quick[-1] is False
+
+
+def test_each_store_is_asked_once_for_a_cold_tile(
+    wire: Wire, service: TileService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for name, store in (("encoded", service.stores.encoded), ("files", service.stores.lossless)):
+        usual = store.get
+
+        def counted(key: Key, name: str = name, usual: Callable[[Key], bytes | None] = usual) -> bytes | None:
+            asked.append(f"{name} {key.name.rpartition('/')[2]}")
+            return usual(key)
+
+        monkeypatch.setattr(store, "get", counted)
+    headers, _ = wire.ask(get(TILE))
+    assert headers["x-everslide-state"] == "final"
+    assert sorted(asked) == ["encoded 300_200", "files 300_200"]
+    asked.clear()
+    assert wire.ask(get(TILE))[0]["x-everslide-state"] == "final"
+    assert asked == ["encoded 300_200"]
+
+
+def test_a_tile_that_came_meanwhile_is_found_by_a_request_of_another_form(wire: Wire, studio: Studio) -> None:
+    wire.ask(get(TILE))
+    head = f"HEAD {TILE} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    wire.socket.sendall(head)
+    assert wire.socket.recv(65536).startswith(b"HTTP/1.1 200 OK")
+    assert sum(studio.painted.values()) == 1

@@ -67,6 +67,8 @@ export class FakeServer {
   readonly painted = new Set<string>();
   /** Every request, as method and path with query. */
   readonly requests: string[] = [];
+  /** Where viewers said that they look. */
+  readonly viewports: { viewer: string; level: number; x: number; y: number; width: number; height: number }[] = [];
   /** Changes with the weights of a real server. */
   fingerprint = "f00d";
   /** Tiles to refuse with a JSON error, by `level/col_row`. */
@@ -123,8 +125,16 @@ export class FakeServer {
     else if (api) sendJson(response, { slides: SLIDES.map((slide) => this.#metadata(slide)) });
     else if (/\/annotations$/.test(url.pathname)) sendJson(response, { type: "FeatureCollection", features: [] });
     else if (/\/tours$/.test(url.pathname)) sendJson(response, { tours: [] });
+    else if (/\/viewport$/.test(url.pathname)) await this.#viewport(request, response);
     else if (tile) await this.#tile(tile, url.searchParams.has("preview"), response);
     else sendError(response, 404, url.pathname);
+  }
+
+  async #viewport(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    let text = "";
+    for await (const part of request) text += String(part);
+    this.viewports.push(JSON.parse(text));
+    sendJson(response, { dropped: 0 });
   }
 
   #metadata(slide: FakeSlide): object {

@@ -88,6 +88,47 @@ describe("page", { skip: noBrowser() }, () => {
     assert.ok(last.contrast > 1.5 * first.contrast, `sharpened: contrast ${first.contrast} became ${last.contrast}`);
   });
 
+  test("each octave that is painted sharpens the view, and the server is not asked for better previews", async () => {
+    server.most = 3;
+    const { page } = await open(DEEP);
+    const paintedUpTo = async (count: number): Promise<void> => {
+      server.most = count;
+      while (server.painted.size < count) await page.waitForTimeout(20);
+    };
+    await paintedUpTo(3);
+    let before = (await samplePixels(page)).contrast;
+    for (const count of [6, 9]) {
+      await paintedUpTo(count);
+      for (;;) {
+        const { blank, contrast } = await samplePixels(page);
+        assert.equal(blank, 0, "no blank pixel while it sharpens");
+        if (contrast > 1.02 * before) {
+          before = contrast;
+          break;
+        }
+        await page.waitForTimeout(20);
+      }
+    }
+    const asked = new Map<string, number>();
+    for (const request of server.requests.filter((one) => one.endsWith("&preview=1")))
+      asked.set(request, (asked.get(request) ?? 0) + 1);
+    assert.ok(Math.max(...asked.values()) <= 2, "once when it comes into view, and once for the map");
+    server.most = Infinity;
+    await waitPainted(page);
+  });
+
+  test("the server is told where the view is going", async () => {
+    const { page } = await open(DEEP);
+    await waitPainted(page);
+    await page.keyboard.press("ArrowRight");
+    await waitFor(page, "there", (state) => !state.moving);
+    while (server.viewports.length < 2) await page.waitForTimeout(20);
+    const [first, last] = [server.viewports[0], server.viewports.at(-1)];
+    assert.ok(first && last && first.level === 17 && last.level === 17 && first.viewer === last.viewer);
+    assert.ok(Math.abs(first.x + first.width / 2 - 60123) < 1 && Math.abs(first.y + first.height / 2 - 40321) < 1);
+    assert.ok(last.x > first.x && last.y === first.y && last.width === first.width);
+  });
+
   test("the map of the slide is painted first, before any tile of a cold deep link", async () => {
     [server.held, server.most] = [true, 1];
     const { page } = await open(DEEP);

@@ -5,6 +5,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { here, parseJson, tileUrl, type Slide } from "../../viewer/src/api.js";
+import { partOf, pictureSize } from "../../viewer/src/enlarge.js";
 import { tilesWords } from "../../viewer/src/export/panel.js";
 import { regionSize } from "../../viewer/src/export/region.js";
 import { freshId } from "../../viewer/src/identifier.js";
@@ -76,6 +77,21 @@ describe("geometry", () => {
     assert.ok(isAncestor({ level: 10, col: 1, row: 1 }, { level: 17, col: 255, row: 128 }));
     assert.ok(!isAncestor({ level: 10, col: 1, row: 1 }, { level: 17, col: 256, row: 128 }));
     assert.ok(!isAncestor({ level: 17, col: 1, row: 1 }, { level: 17, col: 1, row: 1 }));
+  });
+
+  test("a tile's part of its ancestor's picture, also at the slide's edge", () => {
+    const slide = { width: 1000, height: 700, tile_size: 256, min_level: 0, max_level: 10, root_level: 3 };
+    assert.deepEqual(pictureSize(slide, { level: 10, col: 3, row: 2 }), { width: 232, height: 188 });
+    assert.deepEqual(pictureSize(slide, { level: 8, col: 0, row: 0 }), { width: 250, height: 175 });
+    const ancestor = { level: 8, col: 0, row: 0 };
+    assert.deepEqual(partOf(slide, ancestor, { level: 10, col: 1, row: 2 }), {
+      x: 64,
+      y: 128,
+      width: 64,
+      height: 47,
+      factor: 4,
+    });
+    assert.throws(() => partOf(slide, ancestor, { level: 10, col: 4, row: 0 }), RangeError);
   });
 
   test("the drawn level", () => {

@@ -9,11 +9,13 @@
 import OpenSeadragon from "openseadragon";
 import { fetchFinal, type Slide } from "./api.js";
 import type { Connection } from "./connection.js";
+import { type Ancestor, enlarge } from "./enlarge.js";
 import { Finals } from "./finals.js";
 import { type Frame, isAncestor, type L0Rect, levelAt, meets, meetsFrame, MIN_PIXEL_RATIO } from "./geometry.js";
 import { paintingOrder, parentOf, type TileAddress, tileKey, tileRect, tilesMeeting } from "./geometry.js";
 import { PaintQueue } from "./paintQueue.js";
 import { addressOf, Previews } from "./previews.js";
+import { ViewportPost } from "./viewportPost.js";
 
 const FINALS_BYTES = 96 * 2 ** 20;
 const PAINT_REQUESTS = 4;
@@ -40,12 +42,12 @@ export interface PaintingOptions {
   readonly onRefused: (error: unknown) => void;
 }
 
-/** A tile that OpenSeadragon holds. sharper: a better preview than the one it was loaded with. */
+/** A tile that OpenSeadragon holds. sharper: what gives a better preview than the one it was loaded with. */
 interface Held {
   readonly tile: OpenSeadragon.Tile;
   originalIsFinal: boolean;
   shownFinal: boolean;
-  sharper: Blob | null;
+  sharper: Blob | Ancestor | null;
 }
 
 export class Painting {
@@ -53,6 +55,7 @@ export class Painting {
   readonly queue: PaintQueue;
   readonly finals = new Finals(FINALS_BYTES);
   readonly #options: PaintingOptions;
+  readonly #viewport: ViewportPost;
   readonly #held = new Map<string, Held>();
   readonly #toSharpen = new Map<string, TileAddress>();
   readonly #end = new AbortController();
@@ -63,6 +66,7 @@ export class Painting {
   constructor(options: PaintingOptions) {
     this.#options = options;
     const { slide, connection, onRefused, viewer } = options;
+    this.#viewport = new ViewportPost(slide);
     this.previews = new Previews({
       slide,
       finals: this.finals,
@@ -87,6 +91,7 @@ export class Painting {
   /** Stops asking and listening: another slide is opened. */
   close(): void {
     this.queue.want([]);
+    this.#viewport.close();
     this.#end.abort();
     const { viewer } = this.#options;
     viewer.removeHandler("tile-invalidated", this.#onInvalidated);
@@ -147,6 +152,7 @@ export class Painting {
     const look = this.#options.look(true);
     if (!look) return;
     const { slide } = this.#options;
+    this.#viewport.tell(levelAt(slide, look.devicePxPerL0Px, MIN_PIXEL_RATIO), look.view);
     this.previews.keepOnly((tile) => meets(tileRect(slide, tile), look.view));
     const wanted = new Map<string, TileAddress>();
     for (const tile of this.tilesInView()) {
@@ -192,16 +198,24 @@ export class Painting {
     this.#done += 1;
     this.finals.put(tileKey(tile), blob);
     this.#swap(tileKey(tile));
-    for (const below of this.tilesInView()) {
-      const held = this.#held.get(tileKey(below));
-      // Every second octave is enough to be seen, and leaves the server time to paint.
-      const octaves = below.level - tile.level;
-      if (held && !held.shownFinal && octaves % 2 === 1 && isAncestor(tile, below)) {
-        this.#toSharpen.set(tileKey(below), below);
-      }
-    }
-    void this.#sharpen();
+    void this.#sharpenBelow(tile, blob);
     this.update();
+  }
+
+  /** Enlarges what was painted into the previews below it. */
+  async #sharpenBelow(tile: TileAddress, blob: Blob): Promise<void> {
+    const isWorse = (below: TileAddress): boolean => {
+      const held = this.#held.get(tileKey(below));
+      if (!held || held.shownFinal || this.finals.has(tileKey(below)) || !isAncestor(tile, below)) return false;
+      return !(held.sharper && "tile" in held.sharper) || held.sharper.tile.level < tile.level;
+    };
+    if (!this.tilesInView().some(isWorse)) return;
+    const ancestor: Ancestor = { tile, picture: await createImageBitmap(blob) };
+    for (const below of this.tilesInView().filter(isWorse)) {
+      const held = this.#held.get(tileKey(below));
+      if (held) held.sharper = ancestor;
+      this.#swap(tileKey(below));
+    }
   }
 
   /** Fetches better previews one after the other, of what is still in view; a failure leaves the old one. */
@@ -244,8 +258,12 @@ export class Painting {
     if (!held || held.tile !== event.tile || held.originalIsFinal) return;
     const final = this.finals.get(key);
     held.shownFinal = final !== undefined;
-    const blob = final ?? held.sharper;
-    if (blob) await event.setData(blob, "rasterBlob");
+    const better = final ?? held.sharper;
+    if (better && "tile" in better) {
+      await event.setData(enlarge(this.#options.slide, better, addressOf(event.tile)), "context2d");
+    } else if (better) {
+      await event.setData(better, "rasterBlob");
+    }
     if (final) held.sharper = null;
     this.#options.onChange();
   };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -46,14 +47,14 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tiny(path: Path) -> MiniModel:
-    return load_mini(path, threads=1)
+    return load_mini(path, side_by_side=1)
 
 
 @pytest.fixture(scope="module")
 def shipped() -> MiniModel:
     if not SHIPPED_WEIGHTS.exists():
         missing("no weights in model/weights: the shipped model is not tested")
-    return load_mini(threads=1)
+    return load_mini(side_by_side=1)
 
 
 def like(value: float) -> Style:
@@ -94,7 +95,7 @@ def test_the_same_window_is_the_same_bits(tiny: MiniModel, path: Path) -> None:
     first = painted(tiny)
     painted(tiny, tissue(160, 160, 2), WindowIndex(0, 5, 5), seed=8)
     np.testing.assert_array_equal(painted(tiny), first)
-    np.testing.assert_array_equal(painted(load_mini(path, threads=1)), first)
+    np.testing.assert_array_equal(painted(load_mini(path, side_by_side=1)), first)
 
 
 def test_bands_follow_parent_seed_place_scale_and_reference(tiny: MiniModel) -> None:
@@ -111,7 +112,7 @@ def test_bands_follow_parent_seed_place_scale_and_reference(tiny: MiniModel) -> 
 
 def test_a_window_does_not_know_its_companions() -> None:
     """In a batch of four the second is what it is beside other ones."""
-    model = MiniModel(tiny_weights(), CPU, threads=1, batch=4)
+    model = MiniModel(tiny_weights(), CPU, batch=4)
     parents = [tissue(160, 160, seed) for seed in range(7)]
 
     def second(others: Sequence[int]) -> Floats:
@@ -148,12 +149,12 @@ def test_the_fingerprint_changes_with_each_thing(
     tiny: MiniModel, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert len(tiny.fingerprint) == 64 and int(tiny.fingerprint, 16) >= 0
-    assert load_mini(path, threads=1).fingerprint == tiny.fingerprint
+    assert load_mini(path, side_by_side=1).fingerprint == tiny.fingerprint
     prints = [tiny.fingerprint]
 
     def add(weights: Weights) -> None:
         save_weights(tmp_path / "w.safetensors", weights)
-        prints.append(load_mini(tmp_path / "w.safetensors", threads=1).fingerprint)
+        prints.append(load_mini(tmp_path / "w.safetensors", side_by_side=1).fingerprint)
 
     weights = tiny_weights()
     weights.tensors["scale.weight"][11, 0] += 0.5  # the probe does not look at this scale
@@ -163,12 +164,35 @@ def test_the_fingerprint_changes_with_each_thing(
     add(weights)
     add(replace(tiny_weights(), deviation=tiny_weights().deviation * np.float32(1.1)))
     add(tiny_weights(1))
-    prints.append(MiniModel(tiny_weights(), CPU, threads=1, batch=2).fingerprint)
-    prints.append(MiniModel(tiny_weights(), CPU, threads=2, batch=1).fingerprint)
-    torch.set_num_threads(1)
+    prints.append(MiniModel(tiny_weights(), CPU, batch=2).fingerprint)
     monkeypatch.setattr(module, "FORMAT", 3)
-    prints.append(load_mini(path, threads=1).fingerprint)
-    assert len(set(prints)) == len(prints) == 8
+    prints.append(load_mini(path, side_by_side=1).fingerprint)
+    assert len(set(prints)) == len(prints) == 7
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_neither_cores_nor_what_torch_was_told_change_a_bit(tiny: MiniModel, path: Path, threads: int) -> None:
+    torch.set_num_threads(threads)
+    other = load_mini(path, side_by_side=threads)
+    assert other.fingerprint == tiny.fingerprint
+    torch.set_num_threads(threads)
+    np.testing.assert_array_equal(painted(other), painted(tiny))
+    assert torch.get_num_threads() == 1
+
+
+def test_a_painting_thread_computes_alone_whatever_others_set(tiny: MiniModel) -> None:
+    """torch keeps the number of threads for each thread; a new one takes what was set last by any."""
+    seen = []
+
+    def paint() -> None:
+        seen.append((painted(tiny), torch.get_num_threads()))
+
+    torch.set_num_threads(2)
+    thread = threading.Thread(target=paint)
+    thread.start()
+    thread.join()
+    assert seen[0][1] == 1
+    np.testing.assert_array_equal(seen[0][0], painted(tiny))
 
 
 def test_a_region_is_painted_like_its_own_reference(tiny: MiniModel) -> None:
@@ -206,7 +230,7 @@ def test_no_weights(tmp_path: Path) -> None:
 def test_weights_of_another_network_are_refused() -> None:
     other = replace(TINY, channels=(8, 16))
     with pytest.raises(WeightsError, match="do not fit the network"):
-        MiniModel(replace(tiny_weights(), config=other), CPU, threads=1, batch=1)
+        MiniModel(replace(tiny_weights(), config=other), CPU, batch=1)
 
 
 def test_the_default_network_has_weights_of_the_size_that_is_shipped() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from everslide.model.pyramid.wavelet import box_mean, details, enforce_parent_mean, merge
+from everslide.model.pyramid.wavelet import box_mean, children_of, details, enforce_parent_mean, merge
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -79,6 +79,40 @@ def test_enforcing_gives_exactly_the_parent(kind: str, spread: float) -> None:
     child = enforce_parent_mean(merge(parent.astype(np.float32), bands), parent)
     assert child.shape == (64, 48, 3) and child.dtype == np.uint8 and child.flags.c_contiguous
     np.testing.assert_array_equal(box_mean(child), parent)
+
+
+@pytest.mark.parametrize(("low", "high", "spread"), [(60, 240, 12.0), (0, 256, 60.0), (243, 245, 2.0), (0, 3, 300.0)])
+def test_children_from_bands_are_those_of_merging_and_enforcing(low: int, high: int, spread: float) -> None:
+    rng = np.random.default_rng(8)
+    parent = rng.integers(low, high, (30, 22, 3)).astype(np.uint8)
+    bands = (spread * rng.standard_normal((30, 22, 3, 3))).astype(np.float32)
+    expected = enforce_parent_mean(merge(parent.astype(np.float32), bands), parent)
+    np.testing.assert_array_equal(children_of(parent, bands), expected)
+
+
+def test_enforcing_goes_block_by_block_as_written() -> None:
+    """The rule in plain Python, block by block, against what is done for all at once."""
+    rng = np.random.default_rng(9)
+    parent = rng.integers(0, 256, (12, 12, 3)).astype(np.uint8)
+    child = merge(parent.astype(np.float32), (40 * rng.standard_normal((12, 12, 3, 3))).astype(np.float32))
+    got = enforce_parent_mean(child, parent)
+    for y, x, c in np.ndindex(parent.shape):
+        wanted = child[2 * y : 2 * y + 2, 2 * x : 2 * x + 2, c].ravel()
+        block = got[2 * y : 2 * y + 2, 2 * x : 2 * x + 2, c].ravel()
+        assert block.tolist() == enforced_block(wanted, int(parent[y, x, c]))
+
+
+def enforced_block(wanted: NDArray[np.float32], parent: int) -> list[int]:
+    mean, one = np.float32(parent), np.float32(1)
+    deviation = wanted - mean
+    up, down = max(deviation.max(), np.float32(1e-6)), max(-deviation.min(), np.float32(1e-6))
+    fitted = mean + deviation * min(one, (np.float32(255) - mean) / up, mean / down)
+    out = [int(v) for v in np.floor(fitted + np.float32(0.5)).clip(0, 255)]
+    while not 4 * parent - 2 <= sum(out) <= 4 * parent + 1:
+        step = 1 if sum(out) < 4 * parent - 2 else -1
+        free = [i for i in range(4) if 0 <= out[i] + step <= 255]
+        out[max(free, key=lambda i: ((fitted[i] - np.float32(out[i])) * step, -i))] += step
+    return out
 
 
 @pytest.mark.parametrize("offset", [-300.0, -7.3, 2.5, 900.0])

@@ -20,7 +20,7 @@ SLIDE = Slide("demo", 7, 8192, 8192, model="speckle")
 
 def tiny_mini(folder: Path) -> MiniModel:
     save_weights(folder / "mini.safetensors", tiny_weights())
-    return load_mini(folder / "mini.safetensors", threads=1)
+    return load_mini(folder / "mini.safetensors", side_by_side=1)
 
 
 class NoTiles:

@@ -110,3 +110,40 @@ def test_closing_finishes_what_was_asked() -> None:
     gathered.close()
     assert len(bands) == 6
     assert gathered.counts.batches == 2
+
+
+def test_a_model_that_takes_two_threads_paints_two_windows_at_the_same_time() -> None:
+    model = Meeting(2)
+    gathered, windows = GatheredWindows(model), [WindowIndex(0, i, 0) for i in range(4)]
+    assert gathered.places == 2
+    for painted in (gathered.paint, LocalWindows(model).paint):
+        bands = painted(GenerationContext(1), windows, [parent(10 * i) for i in range(4)])
+        for i, window in enumerate(windows):
+            np.testing.assert_array_equal(bands[i], alone(1, window, parent(10 * i)))
+    gathered.close()
+
+
+def test_windows_that_are_not_begun_are_given_up_with_whoever_asked() -> None:
+    model = SlowSpeckle()
+    gathered = GatheredWindows(model)
+    windows = [WindowIndex(0, i, 0) for i in range(50)]
+    each = gathered.paint_each(GenerationContext(1), windows, [parent(1)] * 50)
+    i, bands = next(each)
+    each.close()
+    np.testing.assert_array_equal(bands, alone(1, windows[i], parent(1)))
+    gathered.close()
+    assert len(model.batches) < 50
+
+
+class Meeting(SpeckleModel):
+    """Speckle that waits until so many of its windows are being painted."""
+
+    def __init__(self, side_by_side: int) -> None:
+        super().__init__()
+        self.side_by_side = side_by_side
+        self._together = threading.Barrier(side_by_side)
+
+    def bands(self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Pixels) -> NDArray[np.float32]:
+        """See `WindowModel.bands`."""
+        self._together.wait(30)
+        return super().bands(context, windows, parents)

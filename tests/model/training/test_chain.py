@@ -165,7 +165,7 @@ def test_a_chain_is_painted_octave_by_octave_as_the_model_paints(brush: Brush, r
     numpy put them together. (Floats are summed in another order, so that a half may round the other way.)"""
     batch = chains()
     painted = paint_chains(brush, batch, partial=0)
-    model = MiniModel(tiny_weights(), torch.device("cpu"), threads=1, batch=1)
+    model = MiniModel(tiny_weights(), torch.device("cpu"), batch=1)
     model._deviation = DEVIATION
     assert [child.shape for child in painted] == [(SAMPLES * 2, 3, CROP_PX, CROP_PX)] * 3
     for row in range(SAMPLES * 2):
