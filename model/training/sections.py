@@ -22,7 +22,9 @@ from everslide.model.training.prepare import Prepared, read_index, real_plane
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 COLOURS = 5
-TISSUE_DENSITY = 0.035
+TISSUE_DENSITY, PLAIN_DENSITY = 0.035, 0.06
+"""Optical density from which on smoothed pixels, and pixels as they are, are tissue."""
+OCTAVES = 4
 SMOOTH_PX, LEAST_HOLLOW_PX = 1.2, 60
 """Outlines are smooth over so many pixels, and smaller hollows are filled: what is in them is painted."""
 LEAST_PIECE_PX, MOST_PIECES = 60, 8
@@ -46,15 +48,17 @@ def whole_sections(prepared: Path, split: str) -> list[tuple[Prepared, Pixels]]:
 
 
 def measure_sections(prepared: Path) -> dict[str, Any]:
-    """Organ, colours (COLOURS, 3), darkest to palest, and pieces of every training section. Raises DataError."""
-    sections = []
+    """Organ, colours (COLOURS, 3), darkest to palest, and pieces of every training section; and the deviation
+    of grey levels within blocks of 2, 4, 8 and 16 px, the median section's. Raises DataError."""
+    sections, octaves = [], []
     for image, pixels in whole_sections(prepared, "train"):
+        octaves.append(octave_deviations(pixels))
         cover = silhouette(pixels)
         pieces = measure_pieces(cover)
         if pieces:
             colours = _colours(pixels[cover > 0.5])
             sections.append({"organ": organ_of(image.organ), "colours": colours, "pieces": pieces})
-    return {"sections": sections}
+    return {"sections": sections, "octaves": np.round(np.nanmedian(octaves, 0), 2).tolist()}
 
 
 def silhouette(pixels: Pixels) -> Floats:
@@ -85,6 +89,22 @@ def measure_pieces(cover: Floats) -> list[list[float]]:
         solidity, hollow = filled.sum() / ConvexHull(corners).volume, 1 - piece.sum() / filled.sum()
         found.append([round(area, 2), round(long / short, 2), round(float(solidity), 3), round(float(hollow), 3)])
     return sorted(found, reverse=True)[:MOST_PIECES]
+
+
+def octave_deviations(pixels: Pixels) -> list[float]:
+    """Deviation of the grey levels of tissue (H, W, 3) within blocks of 2, 4, 8 and 16 px, each without the ones before
+    it; not a number where there is too little tissue."""
+    grey = pixels.astype(np.float64).mean(-1)
+    tissue = (optical_density(pixels).mean(-1) > PLAIN_DENSITY).astype(np.float64)
+    out = []
+    for _ in range(OCTAVES):
+        high, wide = (side // 2 * 2 for side in grey.shape)
+        blocks = grey[:high, :wide].reshape(high // 2, 2, wide // 2, 2)
+        tissue = tissue[:high, :wide].reshape(high // 2, 2, wide // 2, 2).min((1, 3))
+        grey = blocks.mean((1, 3))
+        spread = np.square(blocks - grey[:, None, :, None]).mean((1, 3))
+        out.append(float(np.sqrt((spread * tissue).sum() / tissue.sum())) if tissue.sum() > 4 else float("nan"))
+    return out
 
 
 def _colours(tissue: Pixels) -> list[list[int]]:

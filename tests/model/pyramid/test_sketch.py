@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -10,12 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 from everslide.model.geometry import TILE_PX, TOP_SCALE
-from everslide.model.organs import conditioned, palettes, style_of
+from everslide.model.organs import SECTIONS, conditioned, palettes, style_of
 from everslide.model.pyramid.layout import CANVAS_PX, GLASS_GREY, thickest
 from everslide.model.pyramid.patchwork import Patchwork
 from everslide.model.pyramid.sketch import Sketch, recoloured
 from everslide.model.slide import Slide
 from everslide.model.style_reference import Reference, Region
+from everslide.model.training.sections import octave_deviations
 from tests.model.painting import ENDLESS
 
 Pixels = NDArray[np.uint8]
@@ -111,6 +113,16 @@ def test_small_slides_have_a_section_too() -> None:
         assert float((pixels[:32, :32].astype(int).mean(-1) < 225).mean()) > 0.1, f"seed {seed}"
         outside = np.concatenate([pixels[32:].reshape(-1, 3), pixels[:, 32:].reshape(-1, 3)])
         assert len(np.unique(outside, axis=0)) == 1
+
+
+def test_sections_are_as_rough_as_real_ones() -> None:
+    """Deviations of grey levels within blocks of 2 to 16 px at the topmost plane, the median of some slides."""
+    real = np.array(json.loads(SECTIONS.read_text("utf-8"))["octaves"])
+    found = []
+    for seed in range(6):
+        drawn = Sketch(Slide("rough", seed))
+        found.append(octave_deviations(np.concatenate([drawn.tile(0, 0), drawn.tile(1, 0)], 1)))
+    assert np.all(np.abs(np.log(np.nanmedian(found, 0) / real)) < 0.35), (np.nanmedian(found, 0), real)
 
 
 def test_colours_are_those_of_real_sections() -> None:
