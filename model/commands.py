@@ -187,7 +187,16 @@ def sheet(prepared: Path, weights: Path | None, out: Path, seed: int) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", required=False)
+@click.option(
+    "--organ",
+    is_flag=False,
+    flag_value="",
+    metavar="[ORGAN]",
+    help="What it is a slide of; drawn from the seed by default. Without a value: lists the organs.",
+)
+@click.option("--organs", "listing", is_flag=True, help="List the organs, and how many training cases are behind each.")
+@click.option("--weights", type=_FILE, help="Weights of `mini` that it is for; the shipped ones by default.")
 @click.option("--seed", default=1, show_default=True, help="Seed of what is painted.")
 @click.option("--model", default="mini", show_default=True, help="Model that paints it.")
 @click.option("--steps", type=int, help="Steps from noise to detail: mini offers 1, 2, 4 and 8.")
@@ -197,7 +206,13 @@ def sheet(prepared: Path, weights: Path | None, out: Path, seed: int) -> None:
 @click.option("--parent", type=_FILE, help="A real picture, RGB: zooming in paints beyond its pixels.")
 @click.option("--mpp", type=Number(0, min_open=True), help="um per pixel of --parent.")
 @click.option("--like", type=_FILE, help="A picture of stained tissue: the slide gets its tissue and stain.")
-@click.option("--region", "regions", multiple=True, metavar="X,Y,W,H=PICTURE", help="Like a picture here, in um.")
+@click.option(
+    "--region",
+    "regions",
+    multiple=True,
+    metavar="X,Y,W,H=PICTURE|organ:ORGAN",
+    help="Like a picture or an organ here, in um.",
+)
 @click.option(
     "--like-mpp",
     type=Number(0, min_open=True),
@@ -207,7 +222,10 @@ def sheet(prepared: Path, weights: Path | None, out: Path, seed: int) -> None:
 )
 @click.option("--out", type=_FILE, default=Path("slides.toml"), show_default=True, help="File of slides to add it to.")
 def new(
-    name: str,
+    name: str | None,
+    organ: str | None,
+    listing: bool,
+    weights: Path | None,
     seed: int,
     model: str,
     steps: int | None,
@@ -221,19 +239,39 @@ def new(
     like_mpp: float,
     out: Path,
 ) -> None:
-    """Make a slide NAME: from a seed, below a real picture, or in the tissue and stain of reference pictures.
+    """Make a slide NAME: of a seed and an organ, below a real picture, or in the tissue and stain of others.
 
+    An organ is a likeness of the cases that the model was trained on; `everslide new --organs` tells how many.
     Of reference pictures only what they look like is kept, never their pixels.
     """
-    from everslide.model.new_slide import Wish, add_slide
+    from everslide.model.new_slide import Wish, add_slide, organ_cases
     from everslide.model.sampling_config import SamplingConfig
 
+    if listing or organ == "":
+        with speaking():
+            click.echo(_organs(organ_cases(model, weights), model))
+        return
+    if name is None:
+        raise click.UsageError("Missing argument 'NAME'.")
     with speaking():
         sampling = SamplingConfig(steps, guidance)
-        wish = Wish(name, seed, model, size, unbounded, parent, mpp, like, regions, like_mpp, sampling)
+        wish = Wish(
+            name, seed, model, size, unbounded, parent, mpp, like, regions, like_mpp, sampling, organ or "", weights
+        )
         extent = add_slide(wish, out)
     serving = "" if model == "mini" else f" --model {model}" + " --weights FOLDER" * model.startswith("zoomldm-")
+    serving += f" --weights {weights}" if weights else ""
     click.echo(f"{out}: slide {name}, {extent}; see it with `everslide serve{serving} --slides {out}`")
+
+
+def _organs(cases: dict[str, int], model: str) -> str:
+    """A line for each organ."""
+    from everslide.model.organs import likeness
+
+    if not cases:
+        return f"model {model}: its weights know no organs"
+    widest = max(map(len, cases))
+    return "\n".join(f"{organ:{widest}}  {likeness(count)}" for organ, count in sorted(cases.items()))
 
 
 COMMANDS = (prepare, sections, pack, train, evaluate, sheet, new)

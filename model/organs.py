@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,26 @@ def groups_of(organ: str) -> list[list[list[float]]]:
     return [one["pieces"] for one in _sections() if one["organ"] == organ] or [one["pieces"] for one in _sections()]
 
 
+@dataclass(frozen=True)
+class SlideOrgan:
+    """What a slide is of. cases: training cases of its model behind the organ. drawn: from the seed, not chosen."""
+
+    name: str
+    cases: int
+    drawn: bool
+
+    @property
+    def words(self) -> str:
+        """For people: ", organ colon: a likeness of 3 cases"; one line, whatever the weights call it."""
+        name = "".join(letter if letter.isprintable() else "?" for letter in self.name)
+        return f", organ {name}: {likeness(self.cases)}"
+
+
+def likeness(cases: int) -> str:
+    """ "a likeness of 3 cases": all that an organ learned from three cases can be."""
+    return f"a likeness of {cases} case{'s' * (cases != 1)}"
+
+
 @lru_cache(maxsize=1)
 def palettes() -> dict[str, Doubles]:
     """Mean colours (n, 5, 3) of the darkest to the palest tissue of the n real sections of each organ, at 128 um/px."""
@@ -48,15 +68,24 @@ def organ_of(slide: Slide, known: Collection[str]) -> str:
     Raises SlideError where its own is not known.
     """
     if slide.organ:
-        if slide.organ not in known:
-            there_are = ", ".join(sorted(known)) or "none, since its weights know no organs"
-            raise SlideError(
-                f"slide {slide.name}: organ {slide.organ!r}: model {slide.model} was trained on {there_are}; "
-                "choose one of these, or leave it out to have one drawn from the seed"
-            )
+        check_organ(slide.organ, known, f"slide {slide.name}", slide.model)
         return slide.organ
     offered = [organ for organ in palettes() if organ in known]
     return offered[int(np.random.Generator(np.random.Philox(slide.seed)).integers(len(offered)))] if offered else ""
+
+
+def check_organ(organ: str, known: Collection[str], who: str, model: str) -> None:
+    """Raises SlideError, which begins with `who` and lists the organs that there are, where it is not known."""
+    if organ in known:
+        return
+    if not known:
+        raise SlideError(
+            f"{who}: organ {organ!r}: model {model} was trained on none, since its weights know no organs; leave it out"
+        )
+    raise SlideError(
+        f"{who}: organ {organ!r}: model {model} was trained on {', '.join(sorted(known))}; "
+        "choose one of these, or leave it out to have one drawn from the seed"
+    )
 
 
 def style_of(organ: str, seed: int) -> Style:
@@ -72,11 +101,23 @@ def conditioned(slide: Slide, reference: Reference | None, known: Collection[str
     """The reference of a slide with its organ in it.
 
     known: organs of its model. real: whether it is painted below a real picture, or like one: then an organ is only
-    what was chosen, never drawn. Raises SlideError where its organ is not known.
+    what was chosen, never drawn. Raises SlideError where its organ, or that of a region, is not known.
     """
+    for region in reference.regions if reference else ():
+        if region.style.organ:
+            where = f"{region.x_um:g},{region.y_um:g},{region.width_um:g},{region.height_um:g}"
+            check_organ(region.style.organ, known, f"slide {slide.name}: region {where}", slide.model)
     everywhere = reference.everywhere if reference else None
     organ = organ_of(slide, known) if slide.organ or not (real or everywhere) else ""
     if not organ:
         return reference
     style = replace(everywhere, organ=organ) if everywhere else style_of(organ, slide.seed)
     return Reference(style, reference.regions if reference else ())
+
+
+def slide_organ(slide: Slide, reference: Reference | None, cases: Mapping[str, int], real: bool) -> SlideOrgan | None:
+    """The organ that a slide is conditioned on, or None. cases: of each organ of its model; the rest as for
+    `conditioned`."""
+    like = conditioned(slide, reference, cases, real)
+    name = like.everywhere.organ if like and like.everywhere else ""
+    return SlideOrgan(name, cases.get(name, 0), drawn=not slide.organ) if name else None

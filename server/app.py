@@ -57,6 +57,7 @@ _READABLE = [
     "Retry-After",
     "X-Everslide-Ancestor",
     "X-Everslide-Model",
+    "X-Everslide-Organ",
     "X-Everslide-Seed",
     "X-Everslide-State",
     "X-Everslide-Synthetic",

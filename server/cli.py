@@ -15,7 +15,7 @@ import click
 
 from everslide.model.command_types import Number, UserPath
 from everslide.model.errors import EverslideError
-from everslide.server.errors import SettingsError
+from everslide.server.errors import SettingsError, StorageError
 from everslide.server.painters import MODELS, ModelFiles
 from everslide.server.settings import Settings, default_cache, default_data, with_settings
 from everslide.viewer import STATIC_DIR
@@ -100,9 +100,9 @@ def main() -> None:
     "--slide",
     "specs",
     multiple=True,
-    metavar="NAME:SEED[:WIDTHxHEIGHT|:unbounded]",
+    metavar="NAME:SEED[:WIDTHxHEIGHT|:unbounded][:organ=ORGAN]",
     envvar="EVERSLIDE_SLIDE",
-    help="A slide more; repeatable, separated by spaces in the environment.",
+    help="A slide more; repeatable, separated by spaces in the environment. In ORGAN, _ stands for a space.",
 )
 @click.option(
     "--slides",
@@ -135,6 +135,7 @@ def serve(
     except (EverslideError, StoreError) as error:
         raise click.ClickException(str(error)) from error
     _add_listed(assembly, file, listed, wrong)
+    _add_organs(assembly, model, documents)
     _serve(assembly, settings, documents, open_browser)
 
 
@@ -147,6 +148,22 @@ def _add_listed(assembly: Assembly, file: Path | None, listed: list[Entry], wron
             wrong.append(f"{file}: slide {entry.slide.name!r}: {error}")
     for line in wrong:
         log.warning("%s", line)
+
+
+def _add_organs(assembly: Assembly, model: str, documents: Documents) -> None:
+    """Put the demo slides of organs on offer: those that the weights know, under names that no other slide has."""
+    from everslide.server.made import taken_names
+    from everslide.server.slides import organ_entries
+
+    service = assembly.service
+    try:
+        taken = taken_names(service, documents)
+    except StorageError:
+        return  # told by the slides that cannot be read
+    for entry in organ_entries(model):
+        known = dict(service.models[model].capabilities.organs)
+        if entry.slide.organ in known and entry.slide.name not in taken:
+            service.add(entry)
 
 
 def _documents(settings: Settings) -> Documents:
@@ -239,6 +256,7 @@ def worker(scheduler: str, model: str, files: ModelFiles, windows: int, name: st
 @click.option("--dry-run", is_flag=True, help="Only tell how much there is to paint, and how long it takes.")
 @click.option("--steps", type=int, help="Steps from noise to detail, where the model offers a choice.")
 @click.option("--guidance", type=Number(0), default=1.0, show_default=True, help="Classifier-free, if it offers that.")
+@click.option("--organ", default="", help="What it is a slide of, where the model knows organs.")
 @with_model
 def export(
     settings: Settings,
@@ -250,10 +268,12 @@ def export(
     dry_run: bool,
     steps: int | None,
     guidance: float,
+    organ: str,
     model: str,
     files: ModelFiles,
 ) -> None:
-    """Paint a region of SLIDE (demo, endless, or NAME:SEED[:WIDTHxHEIGHT|:unbounded]) into a file.
+    """Paint a region of SLIDE (demo, endless, demo-colon and so on, or
+    NAME:SEED[:WIDTHxHEIGHT|:unbounded][:organ=ORGAN]) into a file.
 
     Stopped and started again, it goes on where it was. The settings are those of `everslide serve`.
     """
@@ -263,7 +283,7 @@ def export(
 
     try:
         settings = _with_cache(settings)
-        entry = entry_of(slide, model, SamplingConfig(steps, guidance))
+        entry = entry_of(slide, model, SamplingConfig(steps, guidance), organ)
         run_export(settings, entry, files, out, region, magnification, lossless, click.echo, dry_run)
     except (EverslideError, StoreError, OSError) as error:
         raise click.ClickException(str(error)) from error

@@ -15,6 +15,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image, features
 
+from everslide.model.organs import SlideOrgan
 from everslide.model.slide import Slide
 from everslide.server.errors import NotFoundError, TooLargeError
 
@@ -60,9 +61,10 @@ def check_sides(width: int, height: int, fmt: Format) -> None:
         )
 
 
-def mark_of(slide: Slide) -> str:
-    """The sentence inside every file."""
-    return f"{NOTICE}; Everslide {slide.model} seed {slide.seed}{slide.sampling.words}"
+def mark_of(slide: Slide, organ: SlideOrgan | None = None) -> str:
+    """The sentence inside every file. organ: what the slide is of."""
+    of = organ.words if organ else ""
+    return f"{NOTICE}; Everslide {slide.model} seed {slide.seed}{slide.sampling.words}{of}"
 
 
 def encoders_fingerprint() -> str:
@@ -103,7 +105,7 @@ def _png(pixels: Pixels, mark: str) -> bytes:
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     chunks = [
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),  # 8 bits of RGB, not interlaced
-        (b"tEXt", b"Comment\0" + mark.encode("latin-1")),
+        (b"tEXt", b"Comment\0" + mark.encode("latin-1", "backslashreplace")),
         (b"IDAT", bytes(imagecodecs.deflate_encode(filtered.tobytes(), level=_PNG_LEVEL))),
         (b"IEND", b""),
     ]

@@ -50,9 +50,10 @@ class Region:
     @property
     def description(self) -> str:
         slide, rect = self.slide.entry.slide, self.z_rect
+        of = self.slide.organ.words if self.slide.organ else ""
         return (
             f"{NOTICE}. Everslide {version()}, slide {slide.name}, model {slide.model}, seed {slide.seed}"
-            f"{slide.sampling.words}, fingerprint {self.slide.fingerprint}, level {self.level}, "
+            f"{slide.sampling.words}{of}, fingerprint {self.slide.fingerprint}, level {self.level}, "
             f"region {rect.x},{rect.y} {rect.width}x{rect.height}"
         )
 

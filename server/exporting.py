@@ -23,7 +23,7 @@ from everslide.server.export import Progress, Pyramid, check_field, export_dzi, 
 from everslide.server.inspect import Counting
 from everslide.server.painters import ModelFiles
 from everslide.server.settings import MIB, Settings
-from everslide.server.slides import Catalogue, Entry, demo_entries, parse_spec
+from everslide.server.slides import Catalogue, Entry, demo_entries, organ_entries, parse_spec
 from everslide.server.tiles import ServedSlide, TileService
 
 _REGION = re.compile(r"(\d{1,15}),(\d{1,15}),(\d{1,15}),(\d{1,15})")
@@ -152,11 +152,15 @@ def _shown_on(bar: tqdm[Never]) -> Progress:
     return show
 
 
-def entry_of(spec: str, model: str, sampling: SamplingConfig = OWN) -> Entry:
-    """The slide "demo", "endless", or that of a specification. Raises SlideError."""
-    demos = {entry.slide.name: entry for entry in demo_entries(model)}
+def entry_of(spec: str, model: str, sampling: SamplingConfig = OWN, organ: str = "") -> Entry:
+    """The slide "demo", "endless", "demo-colon" and so on, or that of a specification. organ: instead of its own.
+
+    Raises SlideError.
+    """
+    demos = {entry.slide.name: entry for entry in (*demo_entries(model), *organ_entries(model))}
     entry = demos.get(spec) or parse_spec(spec, model)
-    return replace(entry, slide=replace(entry.slide, sampling=sampling))
+    slide = replace(entry.slide, sampling=sampling, organ=organ or entry.slide.organ)
+    return replace(entry, slide=slide)
 
 
 def _level(slide: ServedSlide, magnification: float) -> int:

@@ -113,8 +113,7 @@ class FastPath:
             ("ETag", f'"{slide.etag(address, fmt)}"'),
             ("Cache-Control", self._forever if version[1] == slide.fingerprint else self._hour),
             ("X-Everslide-State", "final"),
-            ("X-Everslide-Model", slide.entry.slide.model),
-            ("X-Everslide-Seed", str(slide.entry.slide.seed)),
+            *slide.origin,
             *self._common,
         ]
         head = "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1")

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from everslide.model.geometry import Rect
+from everslide.model.organs import SlideOrgan
 from everslide.server.deepzoom import DeepZoom
 from everslide.server.encode import JPEG, PNG, WEBP, Format, Pixels, check_sides, encode
 from everslide.server.errors import MalformedError, TooLargeError
@@ -81,8 +82,10 @@ def parse(
     return ImageRequest(l0_rect, width, height, mirrored, quarters, quality, FORMATS[suffix], suffix, canonical)
 
 
-def info(identifier: str, zoom: DeepZoom, limits: Limits, tile_px: int, notice: str) -> dict[str, object]:
-    """The body of info.json. identifier: the image's own URI, without a slash at its end."""
+def info(
+    identifier: str, zoom: DeepZoom, limits: Limits, tile_px: int, notice: str, organ: SlideOrgan | None = None
+) -> dict[str, object]:
+    """The body of info.json. identifier: the image's own URI, without a slash at its end. organ: of the slide."""
     width, height = zoom.slide.width_px, zoom.slide.height_px
     scales = [2 ** zoom.scale(level) for level in range(zoom.max_level, zoom.min_level - 1, -1)]
     return {
@@ -110,6 +113,7 @@ def info(identifier: str, zoom: DeepZoom, limits: Limits, tile_px: int, notice: 
         "seeAlso": [],
         "synthetic": True,
         "notice": notice,
+        **({"organ": organ.name, "organCases": organ.cases} if organ else {}),
     }
 
 

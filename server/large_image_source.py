@@ -64,6 +64,7 @@ class SlideFile(BaseModel):
     model: str = "mini"
     steps: int | None = None
     guidance: float = 1.0
+    organ: str = ""
     weights: HomePath | None = None
     cache: HomePath | None = Field(None, description="Folder of painted tiles; in memory only by default.")
     redis: Address | None = None
@@ -85,7 +86,8 @@ class EverslideTileSource(FileTileSource, metaclass=LruCacheMetaclass):  # type:
         spec = _read(str(path))
         try:
             sampling = SamplingConfig(spec.steps, spec.guidance)
-            slide = Slide(spec.name, spec.seed, spec.width_px, spec.height_px, spec.unbounded, spec.model, sampling)
+            size = spec.width_px, spec.height_px
+            slide = Slide(spec.name, spec.seed, *size, spec.unbounded, spec.model, sampling, spec.organ)
             cache = None if spec.cache is None else check_folder(spec.cache, "cache")
             settings = Settings(cache=cache, redis=spec.redis, scheduler=spec.scheduler, threads=_WAITING)
             assembly = assemble(settings, Catalogue((Entry(slide, spec.name),)), {spec.model: ModelFiles(spec.weights)})
@@ -117,7 +119,7 @@ class EverslideTileSource(FileTileSource, metaclass=LruCacheMetaclass):  # type:
 
     def getInternalMetadata(self, **kwargs: Any) -> dict[str, Any]:  # noqa: N802
         """That it is synthetic, and what it was painted with."""
-        slide = self._slide.entry.slide
+        slide, organ = self._slide.entry.slide, self._slide.organ
         return {
             "synthetic": True,
             "notice": NOTICE,
@@ -125,6 +127,8 @@ class EverslideTileSource(FileTileSource, metaclass=LruCacheMetaclass):  # type:
             "seed": slide.seed,
             "steps": slide.sampling.steps,
             "guidance": slide.sampling.guidance,
+            "organ": organ.name if organ else None,
+            "organ_cases": organ.cases if organ else None,
             "unbounded": slide.unbounded,
             "fingerprint": self._slide.fingerprint,
             "version": version(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,7 +45,11 @@ def made_slides_routes(service: TileService, documents: Documents, access: Acces
     def rename(name: str) -> Response:
         """Give a slide that was made another title. Its id stays, and with it all links."""
         access.admit()
-        title = title_of(json_body(request))
+        fields = json_body(request)
+        title = title_of(fields)
+        if further := fields.keys() - {"title"}:
+            found = ", ".join(sorted(further))[:80]
+            raise MalformedError("the title alone", found, "make a new slide of another seed, organ or size")
         entry = _made(service, name)
 
         def keep(kept: Document) -> None:
@@ -136,6 +140,7 @@ def record_of(entry: Entry) -> dict[str, Any]:
         "model": slide.model,
         "steps": slide.sampling.steps,
         "guidance": slide.sampling.guidance,
+        "organ": slide.organ,
         "picture": entry.top is not None,
         "reference": entry.reference.as_dict() if entry.reference else None,
     }
@@ -154,7 +159,8 @@ def entry_of(service: TileService, documents: Documents, name: str, record: Any)
     try:
         sampling = SamplingConfig(record.get("steps"), record.get("guidance", 1.0))
         size = _whole(record, "width"), _whole(record, "height")
-        slide = Slide(name, seed_of(record.get("seed")), *size, _switch(record, "unbounded"), model, sampling)
+        seed, organ = seed_of(record.get("seed")), organ_field(record)
+        slide = Slide(name, seed, *size, _switch(record, "unbounded"), model, sampling, organ)
         top = picture_of(documents.get(PICTURES, document_name(slide))) if _switch(record, "picture") else None
         like = Reference.from_dict(record["reference"]) if record.get("reference") else None
         service.models[model].capabilities.check(sampling, f"the model {model}")
@@ -175,6 +181,11 @@ def seed_of(value: object) -> int:
     if not isinstance(value, str) or not _SEED.fullmatch(value) or int(value) > MAX_SEED:
         raise MalformedError("a seed in 0 .. 2^64 - 1, as a text of digits", repr(value)[:40], "correct the seed")
     return int(value)
+
+
+def organ_field(fields: Mapping[str, Any]) -> str:
+    """What a slide shall be of; "" has it drawn from the seed. Raises MalformedError where it is no text."""
+    return text(dict(fields), "organ", 80, "") if fields.get("organ") is not None else ""
 
 
 def _whole(record: dict[str, Any], name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from flask import Blueprint, Response, request
 
 from everslide.model.errors import ImageError, SlideError
 from everslide.model.geometry import TileIndex
+from everslide.model.organs import check_organ
 from everslide.model.sampling_config import SamplingCapabilities, SamplingConfig
 from everslide.model.slide import Slide
 from everslide.model.style_reference import Reference
@@ -19,7 +21,17 @@ from everslide.server.documents import Document, Documents, document_name
 from everslide.server.encode import JPEG, NOTICE, encode, mark_of
 from everslide.server.errors import ConflictError, MalformedError, NotFoundError
 from everslide.server.fields import fresh_json, json_body, number, takes, text
-from everslide.server.made import KIND, MADE, on_offer, record_of, restore_made, seed_of, taken_names, title_of
+from everslide.server.made import (
+    KIND,
+    MADE,
+    on_offer,
+    organ_field,
+    record_of,
+    restore_made,
+    seed_of,
+    taken_names,
+    title_of,
+)
 from everslide.server.painters import Painters
 from everslide.server.picture import PICTURES, checked_picture, picture_record, reference_picture
 from everslide.server.shapes import SlidePost
@@ -43,11 +55,13 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
 
     @routes.get("/api/gallery/<model>/<seed>.jpeg")
     def gallery(model: str, seed: str) -> Response:
-        """The whole of a default slide in 256 x 192 px: the planes above what is painted, so it costs no window."""
+        """The whole of a default slide in 256 x 192 px: the planes above what is painted, so it costs no window.
+        `?organ=` shows one of that organ."""
         access.admit()
         if model not in service.models:
             raise NotFoundError(f"one of the models {', '.join(service.models)}", repr(model[:40]), "see /api/models")
-        slide = Slide("gallery", seed_of(seed), model=model)
+        organ = _organ(request.args, model, service.models[model].capabilities)
+        slide = Slide("gallery", seed_of(seed), model=model, organ=organ)
         data = _thumbnail(service, slide)
         response = Response(data, mimetype=JPEG.mimetype)
         response.headers["Cache-Control"] = "no-cache"
@@ -79,7 +93,7 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
 
 
 def _offered(name: str, painters: Painters) -> dict[str, Any]:
-    """What a slide of this model may choose: no steps and guidance 1 where there is no choice."""
+    """What a slide of this model may choose: no steps, guidance 1 and no organs where there is no choice."""
     capabilities = painters.capabilities
     return {
         "name": name,
@@ -88,6 +102,7 @@ def _offered(name: str, painters: Painters) -> dict[str, Any]:
         "steps": list(capabilities.steps),
         "own_steps": capabilities.own_calls if capabilities.steps else None,
         "guidance": capabilities.guidance,
+        "organs": [{"name": organ, "cases": cases} for organ, cases in capabilities.organs],
     }
 
 
@@ -107,8 +122,9 @@ def _entry(service: TileService, documents: Documents, fields: dict[str, Any]) -
         width, height = (int(number(fields, side, 256, 2**40)) for side in ("width", "height"))
     reference = _reference(fields["like"], service, model) if fields.get("like") is not None else None
     name = _free_name(title, taken_names(service, documents))
-    sampling = _sampling(fields, model, service.models[model].capabilities)
-    slide = Slide(name, seed_of(fields.get("seed")), width, height, unbounded, model, sampling)
+    capabilities = service.models[model].capabilities
+    sampling, organ = _sampling(fields, model, capabilities), _organ(fields, model, capabilities)
+    slide = Slide(name, seed_of(fields.get("seed")), width, height, unbounded, model, sampling, organ)
     return Entry(slide, title, picture.top if picture else None, reference, made=True)
 
 
@@ -123,6 +139,17 @@ def _sampling(fields: dict[str, Any], model: str, capabilities: SamplingCapabili
     except SlideError as error:
         raise MalformedError("steps and guidance that the model offers", str(error), "see /api/models") from error
     return sampling
+
+
+def _organ(fields: Mapping[str, Any], model: str, capabilities: SamplingCapabilities) -> str:
+    """What the slide shall be of; "" where nothing is said. Raises MalformedError where the model does not know it."""
+    organ = organ_field(fields)
+    try:
+        if organ:
+            check_organ(organ, dict(capabilities.organs), "field 'organ'", model)
+    except SlideError as error:
+        raise MalformedError("an organ that the model knows", str(error), "see /api/models") from error
+    return organ
 
 
 def _reference(like: Any, service: TileService, model: str) -> Reference:
@@ -156,5 +183,5 @@ def _thumbnail(service: TileService, slide: Slide) -> bytes:
     # Not a tile of any slide: the seed stands in its address, so that equal wishes share the work.
     address = TileAddress(0, slide.seed, 0)
     work = partial(painter.tile, TileIndex(s, 0, 0))
-    pixels = service.queue.paint(f"gallery {slide.model}", address, s, work, client_gone())
-    return encode(pixels[:height, :width], JPEG, mark_of(slide))
+    pixels = service.queue.paint(f"gallery {slide.model} {slide.organ}", address, s, work, client_gone())
+    return encode(pixels[:height, :width], JPEG, mark_of(slide, service.models[slide.model].organ(slide, None, None)))

@@ -14,6 +14,7 @@ from everslide.model.slide import Slide
 from everslide.server.encode import Pixels
 
 if TYPE_CHECKING:
+    from everslide.model.organs import SlideOrgan
     from everslide.model.pyramid.window_model import WindowModel
     from everslide.model.pyramid.window_trace import Watch
     from everslide.model.pyramid.windows import Windows
@@ -72,6 +73,12 @@ class Painters:
     capabilities: SamplingCapabilities
     make: Callable[[Slide, TileStore, TopPlane | None, Reference | None], TilePainter]
     watched: Callable[[Slide, TileStore, TopPlane | None, Reference | None, Watch], TilePainter] | None = None
+
+    def organ(self, slide: Slide, top: TopPlane | None, reference: Reference | None) -> SlideOrgan | None:
+        """What a slide is of, chosen or drawn. Raises SlideError where the model does not know it."""
+        from everslide.model.organs import slide_organ
+
+        return slide_organ(slide, reference, dict(self.capabilities.organs), real=top is not None)
 
 
 class NoTiles:

@@ -162,10 +162,15 @@ class SlidePost(BaseModel):
     like: LikeBody | None = Field(None, description="A picture whose tissue and stain the slide shall have.")
     steps: int | None = Field(None, description="From noise to detail, one of the model's; its own by default.")
     guidance: float = Field(1, description="Classifier-free guidance, 1 (none) to the model's in /api/models.")
+    organ: str = Field(
+        "",
+        description="One of the model's in /api/models; by default one that is drawn from the seed.",
+        json_schema_extra={"example": ""},
+    )
 
 
 class SlidePatch(BaseModel):
-    """What can be changed of a slide that was made."""
+    """What can be changed of a slide that was made: nothing that is painted, so neither its seed nor its organ."""
 
     title: str = Field(max_length=80, description="Its id stays.", json_schema_extra={"example": "Lymph node"})
 
@@ -191,6 +196,9 @@ class SlideAnswer(BaseModel):
     model: str
     steps: int | None = Field(description="From noise to detail; null: the model's own.")
     guidance: float = Field(description="Classifier-free guidance; 1: none.")
+    organ: str | None = Field(description="What it is a slide of; null where its model knows none, or a picture says.")
+    organ_cases: int | None = Field(description="Training cases behind the organ: it is a likeness of so many.")
+    organ_drawn: bool | None = Field(description="Whether the organ was drawn from the seed, not chosen.")
     width: int = Field(description="20x pixels")
     height: int = Field(description="20x pixels")
     mpp: float = Field(description="um per pixel at max_level")

@@ -143,6 +143,7 @@ def metadata(slide: ServedSlide) -> dict[str, object]:
         "model": is_slide.model,
         "steps": is_slide.sampling.steps,
         "guidance": is_slide.sampling.guidance,
+        **organ_facts(slide),
         "width": is_slide.width_px,
         "height": is_slide.height_px,
         "mpp": BASE_MPP,
@@ -161,4 +162,14 @@ def metadata(slide: ServedSlide) -> dict[str, object]:
         "dzi": f"{root}/slides/{pyramid}.dzi",
         "tiles": f"{root}/slides/{is_slide.name}_files/{{level}}/{{col}}_{{row}}.{JPEG.suffix}",
         "iiif": f"{root}/iiif/3/{image}",
+    }
+
+
+def organ_facts(slide: ServedSlide) -> dict[str, object]:
+    """What a slide is of, as JSON: where its model knows none, null."""
+    organ = slide.organ
+    return {
+        "organ": organ.name if organ else None,
+        "organ_cases": organ.cases if organ else None,
+        "organ_drawn": organ.drawn if organ else None,
     }

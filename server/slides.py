@@ -25,7 +25,11 @@ from everslide.server.painters import MODELS
 DEMO_SEED = 7
 ENDLESS_SEED = 11
 ENDLESS_EXTENT_PX = 2**31
-_SPEC = re.compile(r"(?P<name>[^:]*):(?P<seed>\d{1,20})(?::(?:(?P<w>\d{1,13})x(?P<h>\d{1,13})|(?P<un>unbounded)))?")
+_SPEC = re.compile(
+    r"(?P<name>[^:]*):(?P<seed>\d{1,20})(?::(?:(?P<w>\d{1,13})x(?P<h>\d{1,13})|(?P<un>unbounded)))?(?::organ=(?P<organ>[^:]+))?"
+)
+DEMO_ORGANS = {"colon": 21, "skin": 22, "liver": 23, "brain": 24, "breast": 25, "kidney": 26}
+"""Organs of further demo slides, and their seeds; in the order in which they are worth painting ahead."""
 _TABLE = re.compile(r"^[ \t]*\[\[\s*slide\b", re.MULTILINE)
 _FIELDS = {one.name: one.type for one in fields(Slide) if one.name != "sampling"} | {
     "steps": "int",
@@ -68,24 +72,40 @@ def demo_entries(model: str) -> tuple[Entry, ...]:
     return Entry(demo, "Demo slide"), Entry(endless, "Endless slide")
 
 
+def organ_entries(model: str) -> tuple[Entry, ...]:
+    """Further slides that are there without asking, where the weights know their organs."""
+    if model != "mini":
+        return ()
+    return tuple(
+        Entry(Slide(f"demo-{organ}", seed, model=model, organ=organ), organ.capitalize())
+        for organ, seed in DEMO_ORGANS.items()
+    )
+
+
 def parse_spec(spec: str, model: str) -> Entry:
-    """ "name:seed", "name:seed:WIDTHxHEIGHT" or "name:seed:unbounded" -> Entry. Raises SlideError."""
+    """ "name:seed", "name:seed:WIDTHxHEIGHT" or "name:seed:unbounded", each with ":organ=ORGAN" behind it if need be,
+    in which "_" stands for a space -> Entry. Raises SlideError."""
     match = _SPEC.fullmatch(spec)
     if match is None:
-        raise SlideError(f"slide {spec!r}: expected name:seed, name:seed:WIDTHxHEIGHT or name:seed:unbounded")
-    name, seed = match["name"], int(match["seed"])
+        raise SlideError(
+            f"slide {spec!r}: expected name:seed, name:seed:WIDTHxHEIGHT or name:seed:unbounded, "
+            "and if need be :organ=ORGAN behind it"
+        )
+    name, organ = match["name"], (match["organ"] or "").replace("_", " ")
+    width, height = Slide.width_px, Slide.height_px
     if match["un"]:
-        return Entry(Slide(name, seed, ENDLESS_EXTENT_PX, ENDLESS_EXTENT_PX, unbounded=True, model=model), name)
-    if match["w"]:
-        return Entry(Slide(name, seed, int(match["w"]), int(match["h"]), model=model), name)
-    return Entry(Slide(name, seed, model=model), name)
+        width = height = ENDLESS_EXTENT_PX
+    elif match["w"]:
+        width, height = int(match["w"]), int(match["h"])
+    slide = Slide(name, int(match["seed"]), width, height, bool(match["un"]), model, organ=organ)
+    return Entry(slide, name)
 
 
 def read_slides(path: Path, model: str) -> tuple[list[Entry], list[str]]:
     """The slides of a TOML file: tables `[[slide]]` with name and seed, and if need be title, width_px, height_px,
-    unbounded, model, steps, guidance; or parent, a picture to zoom into, with mpp, its um per pixel, which give the
-    size; reference, a file of `everslide new --like`. Second, what is wrong in it: a line for each slide that it costs,
-    which names the file and the place. Raises SlideError where the file cannot be opened."""
+    unbounded, model, steps, guidance, organ; or parent, a picture to zoom into, with mpp, its um per pixel, which give
+    the size; reference, a file of `everslide new --like`. Second, what is wrong in it: a line for each slide that it
+    costs, which names the file and the place. Raises SlideError where the file cannot be opened."""
     try:
         text, slips = decoded(path.read_bytes())
     except OSError as error:

@@ -114,6 +114,5 @@ def _final_headers(
 def say_synthetic(response: Response, slide: ServedSlide, state: str) -> Response:
     """The headers of every image."""
     response.headers["X-Everslide-State"] = state
-    response.headers["X-Everslide-Model"] = slide.entry.slide.model
-    response.headers["X-Everslide-Seed"] = str(slide.entry.slide.seed)
+    response.headers.update(slide.origin)
     return response

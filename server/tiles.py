@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
+from urllib.parse import quote
 
 from everslide.cache.shared_flight import SharedFlight
 from everslide.cache.single_flight import SingleFlight
 from everslide.cache.store import ByteStore, Key
 from everslide.model.errors import SlideError
 from everslide.model.geometry import TILE_PX, TileIndex
+from everslide.model.organs import SlideOrgan
 from everslide.model.pyramid.window_trace import Watch
 from everslide.server.deepzoom import DeepZoom, TileAddress
 from everslide.server.encode import PNG, Format, Pixels, encode, encoders_fingerprint, mark_of
@@ -48,7 +50,8 @@ class Tile:
 
 @dataclass(frozen=True)
 class ServedSlide:
-    """A slide with everything that serves it. fingerprint: changes with the bytes of any of its tiles."""
+    """A slide with everything that serves it. fingerprint: changes with the bytes of any of its tiles. organ: what it
+    is of, chosen or drawn, where its model knows."""
 
     entry: Entry
     zoom: DeepZoom
@@ -56,10 +59,18 @@ class ServedSlide:
     tiles: PixelTiles
     fingerprint: str
     mark: str
+    organ: SlideOrgan | None = None
 
     def etag(self, address: TileAddress, fmt: Format) -> str:
         """Entity tag of a final tile, known before it is painted, since tiles are deterministic."""
         return f"{self.fingerprint}-{address.level}-{address.col}-{address.row}-{fmt.suffix}"
+
+    @property
+    def origin(self) -> list[tuple[str, str]]:
+        """Headers of every image that say what painted it. An organ's name is percent-encoded, but for its spaces."""
+        slide = self.entry.slide
+        of = [("X-Everslide-Organ", quote(self.organ.name, safe=" "))] if self.organ else []
+        return [("X-Everslide-Model", slide.model), ("X-Everslide-Seed", str(slide.seed)), *of]
 
 
 @dataclass(frozen=True)
@@ -231,7 +242,8 @@ class TileService:
         self.queue.close()
 
     def _serve(self, entry: Entry, painters: Painters) -> ServedSlide:
-        slide, mark = entry.slide, mark_of(entry.slide)
+        slide, organ = entry.slide, painters.organ(entry.slide, entry.top, entry.reference)
+        mark = mark_of(slide, organ)
         content = f"{painters.identity(slide, entry.top, entry.reference)}|{mark}"
         tiles = PixelTiles(self.stores.lossless, self.stores.raw, _short_hash(content), mark)
         return ServedSlide(
@@ -241,6 +253,7 @@ class TileService:
             tiles=tiles,
             fingerprint=_short_hash(f"{content}|{encoders_fingerprint()}"),
             mark=mark,
+            organ=organ,
         )
 
     def _key(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> Key:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
 import numpy as np
 import torch
 
@@ -11,11 +15,12 @@ from everslide.model.mini.weights import Weights
 TINY = NetworkConfig(channels=(8, 12), blocks=1, noise=(2, 3, 3), fine=8, embedding=16, scales=12)
 
 
-def tiny_weights(seed: int = 0) -> Weights:
+def tiny_weights(seed: int = 0, cases: Mapping[str, int] = MappingProxyType({})) -> Weights:
     """Random weights of a tiny network whose detail has a deviation of four grey levels or so, and that heeds the
-    reference, the scale and its noise."""
+    reference, the scale and its noise. cases: of each organ that it knows."""
     torch.manual_seed(seed)
-    network = DetailUNet(TINY)
+    config = replace(TINY, organs=tuple(cases))
+    network = DetailUNet(config)
     with torch.no_grad():
         network.leave.weight.normal_(0, 0.1)
         network.fine_out.weight.normal_(0, 0.1)
@@ -25,4 +30,4 @@ def tiny_weights(seed: int = 0) -> Weights:
                 parameter.normal_(0, 0.3)
     deviation = np.full((12, 3, 3), 4, np.float32)
     deviation[:, :, 1:] = 0.5
-    return Weights(TINY, dict(network.state_dict()), deviation)
+    return Weights(config, dict(network.state_dict()), deviation, dict(cases))

@@ -1,0 +1,97 @@
+"""`everslide new` and organs: chosen, listed, in regions, of weights of one's own."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from everslide.model.commands import new
+from everslide.model.mini.model import SHIPPED_WEIGHTS
+from everslide.model.mini.weights import load_weights, save_weights
+from everslide.model.organs import style_of
+from everslide.model.style_reference import read_reference
+from tests.model.networks import tiny_weights
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    path = tmp_path / "own.safetensors"
+    save_weights(path, tiny_weights(cases={"colon": 3, "lymph node": 1}))
+    return path
+
+
+def run(folder: Path, *arguments: object) -> Result:
+    return CliRunner().invoke(new, [*map(str, arguments), "--out", str(folder / "slides.toml")])
+
+
+def slides(folder: Path) -> list[dict[str, object]]:
+    listed: list[dict[str, object]] = tomllib.loads((folder / "slides.toml").read_text("utf-8"))["slide"]
+    return listed
+
+
+@pytest.mark.parametrize("flag", ["--organs", "--organ"])
+def test_organs_are_listed_with_the_cases_behind_each(own: Path, flag: str) -> None:
+    listed = CliRunner().invoke(new, ["--weights", str(own), flag])
+    assert listed.exit_code == 0
+    assert listed.output == "colon       a likeness of 3 cases\nlymph node  a likeness of 1 case\n"
+    shipped = CliRunner().invoke(new, [flag])
+    assert len(shipped.output.splitlines()) == len(load_weights(SHIPPED_WEIGHTS).cases) > 10
+    other = CliRunner().invoke(new, ["--model", "speckle", flag])
+    assert other.output == "model speckle: its weights know no organs\n"
+
+
+def test_a_slide_of_an_organ(own: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, "mine", "--organ", "lymph node", "--weights", own)
+    assert done.exit_code == 0, done.output
+    assert f"everslide serve --weights {own} --slides" in done.output
+    assert slides(tmp_path)[0]["organ"] == "lymph node"
+    assert run(tmp_path, "plain").exit_code == 0
+    assert "organ" not in slides(tmp_path)[1], "one is drawn from the seed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--organ", "heart"), "organ 'heart': model mini was trained on colon, lymph node; choose one"),
+        (
+            ("--organ", "colon", "--model", "speckle"),
+            "model speckle was trained on none, since its weights know",
+        ),
+        (("--organ", "colon", "--model", "zoomldm-brca"), "model zoomldm-brca was trained on none"),
+        (("--region", "0,0,5000,4000=organ:heart"), "organ 'heart': model mini was trained on colon, lymph node"),
+        (("--region", "0,0,70000,4000=organ:colon"), "expected a part of the slide of 65536 x 49152 um"),
+        (("--region", "0,0,0,4000=organ:colon"), "expected a part of the slide"),
+        (("--region", "0,0,400=organ:colon"), "expected X,Y,WIDTH,HEIGHT=PICTURE or X,Y,WIDTH,HEIGHT=organ:ORGAN"),
+        (("--region", "0,0,400,400=organ:"), "organ ''"),
+    ],
+)
+def test_what_cannot_be_is_told_and_writes_nothing(
+    own: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = run(tmp_path, "mine", "--weights", own, *arguments)
+    assert done.exit_code == 1 and message in done.output, done.output
+    assert not (tmp_path / "slides.toml").exists() and not list(tmp_path.glob("*.json"))
+
+
+def test_weights_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    done = run(tmp_path, "mine", "--organ", "colon", "--weights", tmp_path / "none.safetensors")
+    assert done.exit_code == 1 and "no such file" in done.output
+
+
+def test_a_name_is_needed(tmp_path: Path) -> None:
+    assert run(tmp_path).exit_code == 2
+    assert run(tmp_path, "--organ", "colon").exit_code == 2
+
+
+def test_regions_of_organs(own: Path, tmp_path: Path) -> None:
+    regions = ("--region", "0,0,5000.5,4000=organ:lymph node", "--region", "9000,0,4000,4000=organ:colon")
+    done = run(tmp_path, "mine", "--seed", 3, "--weights", own, *regions)
+    assert done.exit_code == 0, done.output
+    reference = read_reference(tmp_path / str(slides(tmp_path)[0]["reference"]))
+    assert reference.everywhere is None
+    assert [one.style.organ for one in reference.regions] == ["lymph node", "colon"]
+    assert reference.regions[0].width_um == 5000.5
+    assert reference.regions[1].style.as_dict() == style_of("colon", 3).as_dict()

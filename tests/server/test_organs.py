@@ -1,0 +1,249 @@
+"""The organ of a slide, by every entrance: what was chosen or drawn is kept, told, and the same everywhere."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import large_image
+import pytest
+import tifffile
+from flask.testing import FlaskClient
+from large_image.exceptions import TileSourceError
+from PIL import Image
+
+from everslide.model.errors import SlideError
+from everslide.model.geometry import Rect
+from everslide.model.mini.weights import save_weights
+from everslide.model.new_slide import Wish, add_slide
+from everslide.model.organs import organ_of, style_of
+from everslide.model.sampling_config import SamplingCapabilities
+from everslide.model.slide import Slide
+from everslide.model.style_reference import Reference, Region
+from everslide.server.app import create_app
+from everslide.server.assembly import Assembly, assemble
+from everslide.server.cli import _add_organs
+from everslide.server.documents import Documents
+from everslide.server.export import Pyramid, export_tiff, region_of
+from everslide.server.exporting import entry_of
+from everslide.server.painters import ModelFiles
+from everslide.server.settings import Settings
+from everslide.server.slides import (
+    DEMO_ORGANS,
+    Catalogue,
+    Entry,
+    demo_entries,
+    organ_entries,
+    parse_spec,
+    read_slides,
+)
+from tests.model.networks import tiny_weights
+from tests.server.stub import DEMO, Studio, make_service
+
+CASES = (("colon", 3), ("lymph node", 1), ("skin", 2))
+KNOWS = SamplingCapabilities(1, organs=CASES)
+WISH = {"title": "Mine", "seed": "5", "model": "stub", "width": 20000, "height": 10000}
+
+
+@pytest.fixture
+def studio() -> Studio:
+    """Of a model that knows organs."""
+    return Studio(capabilities=KNOWS)
+
+
+def facts(client: FlaskClient, name: str) -> dict[str, Any]:
+    answer = client.get(f"/api/slides/{name}").json
+    assert answer is not None
+    return {key: answer[key] for key in ("organ", "organ_cases", "organ_drawn")}
+
+
+def test_a_slide_tells_what_it_is_of_whether_chosen_or_drawn(client: FlaskClient) -> None:
+    drawn = organ_of(DEMO, dict(CASES))
+    assert facts(client, "demo") == {"organ": drawn, "organ_cases": dict(CASES)[drawn], "organ_drawn": True}
+    assert client.post("/api/slides", json=WISH | {"organ": "lymph node"}).status_code == 201
+    assert facts(client, "mine") == {"organ": "lymph node", "organ_cases": 1, "organ_drawn": False}
+    listed = client.get("/api/slides").json
+    assert listed is not None and [slide["organ"] for slide in listed["slides"] if slide["id"] == "mine"] == [
+        "lymph node"
+    ]
+
+
+def test_a_model_without_organs_tells_none(tmp_path: Path) -> None:
+    service = make_service(Studio())
+    client = create_app(service, tmp_path).test_client()
+    assert facts(client, "demo") == {"organ": None, "organ_cases": None, "organ_drawn": None}
+    assert "X-Everslide-Organ" not in client.get("/slides/demo_files/17/3_4.png").headers
+    answer = client.post("/api/slides", json=WISH | {"organ": "colon"})
+    assert answer.status_code == 400 and "its weights know no organs" in answer.get_data(as_text=True)
+    service.close()
+
+
+@pytest.mark.parametrize(
+    ("organ", "expected"),
+    [("heart", "colon, lymph node, skin"), (7, "'organ' as a text"), ("x" * 81, "'organ' as a text of at most 80")],
+)
+def test_organs_that_are_refused(client: FlaskClient, organ: object, expected: str) -> None:
+    answer = client.post("/api/slides", json=WISH | {"organ": organ})
+    assert answer.status_code == 400 and expected in answer.get_data(as_text=True)
+    assert client.get("/api/slides/mine").status_code == 404
+
+
+def test_an_organ_survives_a_restart_and_another_title(tmp_path: Path) -> None:
+    found = []
+    for title in ("First", "Second"):
+        service = make_service(Studio(capabilities=KNOWS))
+        client = create_app(service, tmp_path, documents=Documents(tmp_path / "data")).test_client()
+        if client.get("/api/slides/mine").status_code == 404:
+            client.post("/api/slides", json=WISH | {"organ": "skin"})
+        assert client.patch("/api/slides/mine", json={"title": title}).status_code == 200
+        found.append((facts(client, "mine"), client.get("/slides/mine_files/15/3_4.png").headers["ETag"]))
+        service.close()
+    assert found[0] == found[1] and found[0][0]["organ"] == "skin"
+
+
+@pytest.mark.parametrize("more", [{"organ": "colon"}, {"seed": "6"}])
+def test_what_is_painted_of_a_slide_is_never_changed(client: FlaskClient, more: dict[str, str]) -> None:
+    client.post("/api/slides", json=WISH | {"organ": "skin"})
+    answer = client.patch("/api/slides/mine", json={"title": "Other"} | more)
+    assert answer.status_code == 400 and "make a new slide" in answer.get_data(as_text=True)
+    assert facts(client, "mine")["organ"] == "skin"
+
+
+def test_a_slide_made_of_an_organ_that_is_not_known_now_is_kept_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for capabilities in (KNOWS, SamplingCapabilities(1, organs=(("colon", 3),)), KNOWS):
+        service = make_service(Studio(capabilities=capabilities))
+        client = create_app(service, tmp_path, documents=Documents(tmp_path / "data")).test_client()
+        if capabilities is KNOWS:
+            client.post("/api/slides", json=WISH | {"organ": "skin"})
+            assert facts(client, "mine")["organ"] == "skin"
+        else:
+            assert client.get("/api/slides/mine").status_code == 404
+            assert "organ 'skin': model stub was trained on colon" in caplog.text
+        service.close()
+
+
+def test_images_carry_the_organ(client: FlaskClient) -> None:
+    client.post("/api/slides", json=WISH | {"organ": "lymph node"})
+    for _ in range(2):  # painted, and then found in memory
+        for path in ("/slides/mine_files/15/3_4.jpeg", "/iiif/3/mine/0,0,256,256/max/0/default.jpg"):
+            answer = client.get(path)
+            assert answer.headers["X-Everslide-Organ"] == "lymph node"
+            assert b"organ lymph node: a likeness of 1 case" in answer.data
+    info = client.get("/iiif/3/mine/info.json").json
+    assert info is not None and (info["organ"], info["organCases"]) == ("lymph node", 1)
+    part = client.get("/iiif/3/endless@0,0,4096,4096/info.json").json
+    assert part is not None and part["organ"] == facts(client, "endless")["organ"]
+    tile = client.get("/api/slides/mine/tiles/15/3/4").json
+    assert tile is not None and tile["organ"] == "lymph node"
+
+
+def test_organs_of_any_name_are_told(tmp_path: Path) -> None:
+    """Weights of one's own may call them as they like: no name breaks a header or a file."""
+    odd = "Dünn\r\ndarm 腸"
+    service = make_service(Studio(capabilities=SamplingCapabilities(1, organs=((odd, 2),))))
+    client = create_app(service, tmp_path).test_client()
+    client.post("/api/slides", json=WISH | {"organ": odd})
+    for suffix in ("png", "webp", "jpeg"):
+        answer = client.get(f"/slides/mine_files/15/3_4.{suffix}")
+        assert answer.status_code == 200
+        assert answer.headers["X-Everslide-Organ"] == "D%C3%BCnn%0D%0Adarm %E8%85%B8"
+        with Image.open(io.BytesIO(answer.data)) as image:
+            image.load()
+    service.close()
+
+
+def test_the_gallery_shows_organs(client: FlaskClient) -> None:
+    (model,) = client.get("/api/models").json["models"]  # type: ignore[index]
+    assert model["organs"] == [{"name": organ, "cases": cases} for organ, cases in CASES]
+    answer = client.get("/api/gallery/stub/12.jpeg?organ=lymph%20node")
+    assert answer.status_code == 200 and b"organ lymph node" in answer.data
+    refused = client.get("/api/gallery/stub/12.jpeg?organ=heart")
+    assert refused.status_code == 400 and "colon, lymph node, skin" in refused.get_data(as_text=True)
+
+
+def test_an_export_says_its_organ(tmp_path: Path) -> None:
+    service = make_service(Studio(capabilities=KNOWS))
+    service.add(Entry(Slide("mine", 5, 2000, 1000, model="stub", organ="skin"), "Mine"))
+    slide = service.slide("mine")
+    pyramid = Pyramid(service, region_of(slide, slide.zoom.max_level, Rect(0, 0, 600, 400)))
+    export_tiff(pyramid, tmp_path / "x.ome.tiff")
+    with tifffile.TiffFile(tmp_path / "x.ome.tiff") as tiff:
+        assert tiff.ome_metadata is not None and "organ skin: a likeness of 2 cases" in tiff.ome_metadata
+    service.close()
+
+
+def test_specifications_with_an_organ() -> None:
+    assert parse_spec("a:5:organ=lymph_node", "mini").slide == Slide("a", 5, organ="lymph node")
+    assert parse_spec("a:5:300x400:organ=skin", "mini").slide == Slide("a", 5, 300, 400, organ="skin")
+    assert parse_spec("a:5:unbounded:organ=skin", "mini").slide.unbounded
+    assert entry_of("a:5", "mini", organ="skin").slide.organ == "skin"
+    assert entry_of("demo-liver", "mini").slide.organ == "liver"
+    for spec in ("a:5:organ=", "a:5:skin", "a:organ=skin", "a:5:organ=skin:unbounded"):
+        with pytest.raises(SlideError, match=":organ=ORGAN behind it"):
+            parse_spec(spec, "mini")
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "own.safetensors"
+    save_weights(path, tiny_weights(cases=dict(CASES)))
+    return path
+
+
+def served(weights: Path, *entries: Entry) -> Assembly:
+    return assemble(Settings(cache=None), Catalogue(entries), {"mini": ModelFiles(weights)})
+
+
+def test_all_entrances_lead_to_the_same_slide(weights: Path, tmp_path: Path) -> None:
+    add_slide(Wish("a", 5, "mini", (1024, 768), organ="skin", weights=weights), tmp_path / "slides.toml")
+    listed, wrong = read_slides(tmp_path / "slides.toml", "mini")
+    assert not wrong
+    assembly = served(
+        weights, *listed, parse_spec("b:5:1024x768:organ=skin", "mini"), parse_spec("c:5:1024x768", "mini")
+    )
+    client = create_app(assembly.service, tmp_path).test_client()
+    wish = {"title": "d", "seed": "5", "model": "mini", "width": 1024, "height": 768, "organ": "skin"}
+    assert client.post("/api/slides", json=wish).status_code == 201
+    address = f"everslide://e?seed=5&width_px=1024&height_px=768&organ=skin&weights={weights}"
+    source = large_image.open(address, noCache=True)
+    told = source.getInternalMetadata()
+    assert (told["organ"], told["organ_cases"]) == ("skin", 2)
+    slides = {name: assembly.service.slide(name) for name in "abcd"}
+    assert {slides[name].fingerprint for name in "abd"} == {told["fingerprint"]}
+    drawn = slides["c"].organ
+    assert drawn is not None and drawn.drawn
+    assert (slides["c"].fingerprint == told["fingerprint"]) == (drawn.name == "skin")
+    assembly.close()
+    with pytest.raises(TileSourceError, match="organ 'heart': model mini was trained on colon, lymph node, skin"):
+        large_image.open(address.replace("skin", "heart"), noCache=True)
+
+
+def test_a_region_of_an_organ_that_the_weights_do_not_know_is_refused(weights: Path) -> None:
+    assembly = served(weights, *demo_entries("mini"))
+    unknown = Reference(None, (Region(0, 0, 5000, 4000, style_of("liver", 1)),))
+    with pytest.raises(SlideError, match="region 0,0,5000,4000: organ 'liver': model mini was trained on colon"):
+        assembly.service.add(Entry(Slide("x", 1), "x", None, unknown))
+    known = Reference(None, (Region(0, 0, 5000, 4000, style_of("skin", 1)),))
+    assembly.service.add(Entry(Slide("x", 1), "x", None, known))
+    assembly.close()
+
+
+def test_six_slides_of_six_organs_are_there_without_asking() -> None:
+    six = organ_entries("mini")
+    assert [entry.slide.organ for entry in six] == list(DEMO_ORGANS) and len(set(DEMO_ORGANS)) == 6
+    assert [entry.slide.name for entry in six][:2] == ["demo-colon", "demo-skin"]
+    assert organ_entries("speckle") == ()
+
+
+def test_demo_slides_need_weights_that_know_their_organ_and_take_no_name(weights: Path) -> None:
+    own = Entry(Slide("demo-skin", 3), "My skin")
+    assembly = served(weights, *demo_entries("mini"), own)
+    _add_organs(assembly, "mini", Documents(None))
+    names = [entry.slide.name for entry in assembly.service.catalogue]
+    assert names == ["demo", "endless", "demo-skin", "demo-colon"], "these weights know neither liver nor kidney"
+    assert assembly.service.slide("demo-skin").entry is own
+    assert not any(assembly.service.queue.progress(name).painted for name in names), "nothing is painted at the start"
+    assembly.close()
