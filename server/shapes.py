@@ -36,6 +36,10 @@ class TileQuery(BaseModel):
     )
 
 
+class TissueQuery(BaseModel):
+    count: int = Field(8, ge=1, le=20, description="Places at most.")
+
+
 class ViewportPost(BaseModel):
     """What a viewer shows now. Its requests for tiles outside are dropped."""
 
@@ -217,6 +221,19 @@ class SlideAnswer(BaseModel):
     dzi: str
     tiles: str = Field(description="Template of a tile's address.")
     iiif: str = Field(description="The slide's IIIF Image API 3 base address.")
+
+
+class PlaceAnswer(BaseModel):
+    """A place amid tissue."""
+
+    x: int = Field(description="20x pixels")
+    y: int = Field(description="20x pixels")
+    tissue: float = Field(description="Share of tissue around it.")
+    organ: str | None = Field(description="What is there, in a region of another organ that one; null: not known.")
+
+
+class PlacesAnswer(BaseModel):
+    places: list[PlaceAnswer]
 
 
 class SlidesAnswer(BaseModel):

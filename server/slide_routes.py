@@ -11,21 +11,24 @@ from flask_openapi3 import OpenAPI, Tag
 
 from everslide import version
 from everslide.model.geometry import BASE_MAGNIFICATION, BASE_MPP, TILE_PX
-from everslide.server.access import Access, client_gone, revalidated
+from everslide.server.access import Access, client_gone, revalidated, viewer_name
 from everslide.server.encode import JPEG, NOTICE
 from everslide.server.events import Listener
 from everslide.server.shapes import (
     ErrorAnswer,
+    PlacesAnswer,
     ProgressAnswer,
     SlideAnswer,
     SlidePath,
     SlidesAnswer,
+    TissueQuery,
     ViewportAnswer,
     ViewportPost,
     content,
 )
 from everslide.server.slide_window import default_part, pyramid_of
 from everslide.server.tiles import ServedSlide, TileService
+from everslide.server.tissue_places import tissue_places
 from everslide.server.viewports import Viewport
 
 _TAG = [Tag(name="slides", description="Facts of slides, and what happens to them.")]
@@ -34,11 +37,11 @@ HEARTBEAT_SECONDS = 5.0
 
 
 def add(app: OpenAPI, service: TileService, access: Access) -> None:
-    _add_facts(app, service)
+    _add_facts(app, service, access)
     _add_live(app, service, access)
 
 
-def _add_facts(app: OpenAPI, service: TileService) -> None:
+def _add_facts(app: OpenAPI, service: TileService, access: Access) -> None:
     @app.get("/api/slides", tags=_TAG, responses={200: SlidesAnswer})
     def slides() -> Response:
         """All slides."""
@@ -56,6 +59,18 @@ def _add_facts(app: OpenAPI, service: TileService) -> None:
         response = jsonify(_progress(service, path.name))
         response.headers["Cache-Control"] = "no-store"
         return response
+
+    @app.get(
+        "/api/slides/<name>/tissue",
+        tags=_TAG,
+        responses={200: PlacesAnswer, **dict.fromkeys((400, 401, 404, 429, 503), ErrorAnswer)},
+    )
+    def tissue(path: SlidePath, query: TissueQuery) -> Response:
+        """Places amid tissue and what organ is there, those most amid it first; the same ones every time."""
+        access.admit()
+        slide = service.slide(path.name)
+        places = tissue_places(service, slide, query.count, client_gone(), viewer_name())
+        return revalidated(jsonify({"places": [asdict(place) for place in places]}))
 
     @app.get(
         "/slides/<name>.dzi",

@@ -28,8 +28,8 @@ ENDLESS_EXTENT_PX = 2**31
 _SPEC = re.compile(
     r"(?P<name>[^:]*):(?P<seed>\d{1,20})(?::(?:(?P<w>\d{1,13})x(?P<h>\d{1,13})|(?P<un>unbounded)))?(?::organ=(?P<organ>[^:]+))?"
 )
-DEMO_ORGANS = {"colon": 21, "skin": 22, "liver": 23, "brain": 24, "breast": 25, "kidney": 26}
-"""Organs of further demo slides, and their seeds; in the order in which they are worth painting ahead."""
+DEMO_ORGANS = {"colon": 10, "skin": 11, "liver": 6, "brain": 11, "kidney": 10, "placenta": 11}
+"""Organs of further demo slides, and seeds whose sections are large; in the order in which they are painted ahead."""
 _TABLE = re.compile(r"^[ \t]*\[\[\s*slide\b", re.MULTILINE)
 _FIELDS = {one.name: one.type for one in fields(Slide) if one.name != "sampling"} | {
     "steps": "int",
@@ -62,7 +62,8 @@ class Entry:
     made: bool = field(default=False, compare=False)
 
 
-DEMO_NAMES = ("demo", "endless")
+DEMO_NAMES = ("demo", "endless", *(f"demo-{organ}" for organ in DEMO_ORGANS))
+"""Slides whose first views are painted while nobody waits, in this order."""
 
 
 def demo_entries(model: str) -> tuple[Entry, ...]:

@@ -165,14 +165,23 @@ describe("scale bar", () => {
 
 describe("permalink", () => {
   const seed = "18446744073709551615";
-  const painted = { id: "demo", seed, model: "mini", steps: null, guidance: 1, fingerprint: "f00d" };
+  const painted = {
+    id: "demo",
+    seed,
+    model: "mini",
+    steps: null,
+    guidance: 1,
+    organ: null,
+    organ_cases: null,
+    fingerprint: "f00d",
+  };
   const at = (x: number, y: number, magnification: number, rotation = 0): View => ({ x, y, magnification, rotation });
 
   test("round trip, exact at 2^31 and beyond", () => {
     for (const x of [0, 65536, 2 ** 31 + 1, 2 ** 40 - 1]) {
       const { slide, view, painted: by } = parseHash(formatHash(painted, at(x, x + 2, 20, 90)));
       assert.deepEqual({ slide, view }, { slide: "demo", view: at(x, x + 2, 20, 90) });
-      assert.deepEqual(by, { seed, model: "mini", steps: null, guidance: null, fingerprint: "f00d" });
+      assert.deepEqual(by, { seed, model: "mini", steps: null, guidance: null, organ: null, fingerprint: "f00d" });
     }
     const provenance = "&seed=18446744073709551615&model=mini&fp=f00d";
     assert.equal(formatHash(painted, at(1.4, 2.6, 0.15625)), `#slide=demo&x=1&y=3&mag=0.15625${provenance}`);
@@ -201,6 +210,16 @@ describe("permalink", () => {
     ]);
     const plain = parseHash(formatHash(painted, at(1, 2, 5))).painted;
     assert.deepEqual(differences(plain, other), ["fingerprint beef instead of f00d"]);
+  });
+
+  test("a link says what a slide is of, and warns where that is another organ", () => {
+    const node = { ...painted, organ: "lymph node", organ_cases: 1 };
+    const hash = formatHash(node, at(1, 2, 5));
+    assert.equal(hash, `#slide=demo&x=1&y=2&mag=5&seed=${seed}&model=mini&organ=lymph%20node&fp=f00d`);
+    assert.equal(parseHash(hash).painted.organ, "lymph node");
+    assert.deepEqual(differences(parseHash(hash).painted, node), []);
+    assert.deepEqual(differences(parseHash(hash).painted, painted), ["organ (none) instead of lymph node"]);
+    assert.deepEqual(differences(parseHash(formatHash(painted, at(1, 2, 5))).painted, node), []);
   });
 
   test("steps and guidance in words, none for a model's own", () => {

@@ -126,7 +126,7 @@ describe("for teachers, and for everybody", { skip: noBrowser() || noServer() },
     await page.getByText("Sound").waitFor();
   });
 
-  test("asks which tissue it is, labels hidden", async () => {
+  test("asks about labelled annotations, labels hidden", async () => {
     await pages.forget();
     const at = (id: string, x: number, name: string): object => ({
       type: "Feature",
@@ -139,7 +139,7 @@ describe("for teachers, and for everybody", { skip: noBrowser() || noServer() },
     const page = await pages.open();
     await waitFor(page, "both are there", (state) => state.annotations.length === 2);
     await page.keyboard.press("t");
-    await page.getByRole("button", { name: "Guess the tissue" }).click();
+    await page.getByRole("button", { name: "Guess the labels" }).click();
     await page.getByText("What is this?").waitFor();
     assert.equal(await page.locator(".words:visible").count(), 0);
     const answer = async (): Promise<string> => {

@@ -2,11 +2,12 @@
 
 import { writeExact } from "./exactJson.js";
 import type { Extent, TileAddress } from "./geometry.js";
+import type { OrganFacts } from "./organ.js";
 import type { SamplingConfig } from "./sampling.js";
 import { inTurn } from "./turns.js";
 
 /** Metadata of a slide, as the server gives it. The seed is text: it may not fit a number. */
-export interface Slide extends Extent, SamplingConfig {
+export interface Slide extends Extent, SamplingConfig, OrganFacts {
   readonly id: string;
   readonly title: string;
   /** Made while the server ran: may be renamed and deleted. */
@@ -21,7 +22,10 @@ export interface Slide extends Extent, SamplingConfig {
 }
 
 /** What a link and an exported picture say of the slide they come from. */
-export type Provenance = Pick<Slide, "id" | "seed" | "model" | "steps" | "guidance" | "fingerprint">;
+export type Provenance = Pick<
+  Slide,
+  "id" | "seed" | "model" | "steps" | "guidance" | "organ" | "organ_cases" | "fingerprint"
+>;
 
 /** What the server is painting, for whomever. */
 export interface Progress {

@@ -8,12 +8,13 @@ import { EditSlide, restoreSlide } from "./editSlide.js";
 import { helpDialog } from "./help.js";
 import type { Actions } from "./keyboard.js";
 import { NewSlide } from "./newSlide.js";
-import { samplingWords } from "./sampling.js";
 import { Notices } from "./notices.js";
+import { organWords } from "./organ.js";
 import { Overview } from "./overview.js";
 import { Pane } from "./pane.js";
 import { differences, formatHash, type Link, parseHash, sameHash } from "./permalink.js";
 import { Readout } from "./readout.js";
+import { samplingWords } from "./sampling.js";
 import { coarsestMagnification, type Stage } from "./stage.js";
 import { Status } from "./status.js";
 import { Tools } from "./tools.js";
@@ -68,7 +69,12 @@ export class App {
       slides: () => this.#slides,
       present: () => this.actions.present(),
     });
-    document.body.append(this.#help, this.#newSlide.element, this.#editSlide.element);
+    document.body.append(
+      this.#help,
+      this.#newSlide.element,
+      this.tools.teaching.organQuiz.element,
+      this.#editSlide.element,
+    );
     this.#overview.onPoint = (x, y) => this.#moveTo(x, y);
     this.#picker.addEventListener("change", () => this.#goToSlide(this.#picker.value));
     this.connection.onChange = (up) => this.#connectionChanged(up);
@@ -186,7 +192,7 @@ export class App {
   /** Who painted this: beside the title, on the badge and in the window's title. */
   #describe(slide: Slide): void {
     part("edit-slide").hidden = !slide.made;
-    const origin = `model ${slide.model}, seed ${slide.seed}${samplingWords(slide)}`;
+    const origin = `model ${slide.model}, seed ${slide.seed}${samplingWords(slide)}${organWords(slide)}`;
     const about = document.getElementById("about");
     if (about) about.textContent = origin;
     const badge = document.getElementById("badge");
@@ -352,8 +358,8 @@ export class App {
 }
 
 /** What to do for a slide that this server does not have, where the link says how it was painted. */
-function howToMake({ painted: { seed, model, steps, guidance } }: Link): string {
+function howToMake({ painted: { seed, model, steps, guidance, organ } }: Link): string {
   if (!seed || !model) return "";
-  const sampling = `${steps ? `, ${steps} steps` : ""}${guidance ? `, guidance ${guidance}` : ""}`;
+  const sampling = `${steps ? `, ${steps} steps` : ""}${guidance ? `, guidance ${guidance}` : ""}${organ ? `, organ ${organ}` : ""}`;
   return ` New slide with seed ${seed} and model ${model}${sampling} would paint the same, if the weights are the same.`;
 }

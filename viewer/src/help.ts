@@ -36,7 +36,8 @@ export function helpDialog(): HTMLDialogElement {
     make(
       "p",
       { class: "warning" },
-      "Every slide here is synthetic. No patient is shown, and nothing may be concluded from it about any patient.",
+      "Every slide here is synthetic, and an organ is a likeness of the few cases that the model has seen of it: the bar says " +
+        "how many. No patient is shown, and nothing may be concluded from it about any patient.",
     ),
     button("Close", () => dialog.close(), { class: "button primary" }),
   );

@@ -1,7 +1,9 @@
-/** The dialog that makes a new slide: a seed chosen from a gallery or typed, a model of those served, a size, pictures. */
+/** The dialog that makes a new slide: an organ, a seed chosen from a gallery or typed, a model, a size, pictures. */
 
 import { fetchJson, fetchPicture, sendJson, ServerError } from "./api.js";
 import { button, field, make } from "./dom.js";
+import type { OrganOffer } from "./organ.js";
+import { OrganGallery } from "./organGallery.js";
 import { SamplingFields, type SamplingCapabilities } from "./sampling.js";
 
 const GALLERY = 6;
@@ -10,6 +12,7 @@ const PICTURES = "image/jpeg,image/png,image/webp,image/tiff";
 interface Model extends SamplingCapabilities {
   name: string;
   steerable: boolean;
+  organs: readonly OrganOffer[];
 }
 
 const SIZES: readonly (readonly [string, { width: number; height: number } | null])[] = [
@@ -49,7 +52,9 @@ export class NewSlide {
   /** The fields of a reference picture: there only where the chosen model heeds one. */
   readonly #likeFields = make("div", { class: "two", hidden: true });
   readonly #sampling = new SamplingFields();
+  readonly #organs = new OrganGallery();
   #models: readonly Model[] = [];
+  #seeds: readonly string[] = [];
   readonly #gallery = make("div", { class: "gallery", role: "group", "aria-label": "Seeds to choose from" });
   readonly #error = make("p", { class: "verdict", role: "alert" });
   readonly #make: HTMLButtonElement;
@@ -69,6 +74,7 @@ export class NewSlide {
       this.#offerChoices();
       this.#fill();
     });
+    this.#organs.onChange = () => this.#draw();
     this.#like.addEventListener("change", () => {
       this.#likeScale.disabled = (this.#like.files?.length ?? 0) === 0;
     });
@@ -85,8 +91,9 @@ export class NewSlide {
       make(
         "p",
         { class: "hint" },
-        "A seed is a slide: the same seed and model paint the same tissue, whenever you come back.",
+        "A seed is a slide: the same seed, organ and model paint the same tissue, whenever you come back.",
       ),
+      this.#organs.element,
       this.#gallery,
       make(
         "div",
@@ -135,6 +142,7 @@ export class NewSlide {
     this.#error.textContent = "";
     this.#own = false;
     this.element.showModal();
+    this.#organs.look();
     if (this.#model.options.length > 0) this.#fill();
     try {
       const { models } = (await fetchJson("/api/models")) as { models: Model[] };
@@ -162,20 +170,28 @@ export class NewSlide {
     const chosen = this.#models.find(({ name }) => name === this.#model.value) ?? null;
     this.#likeFields.hidden = !chosen?.steerable;
     this.#sampling.offer(chosen);
+    this.#organs.offer(this.#model.value, chosen?.organs ?? []);
   }
 
   /** Shows other seeds to choose from, and takes the first unless the person has one. */
   #fill(): void {
+    this.#seeds = Array.from({ length: GALLERY }, randomSeed);
+    this.#draw();
+    if (!this.#own) this.#choose(this.#seeds[0] as string);
+  }
+
+  /** Shows how the seeds look, as the chosen organ. */
+  #draw(): void {
     this.#pictures.abort();
     this.#pictures = new AbortController();
-    const seeds = Array.from({ length: GALLERY }, randomSeed);
     const model = encodeURIComponent(this.#model.value);
+    const organ = this.#organs.chosen ? `?organ=${encodeURIComponent(this.#organs.chosen)}` : "";
     this.#gallery.replaceChildren(
-      ...seeds.map((seed) => {
+      ...this.#seeds.map((seed) => {
         const one = make("button", { type: "button", class: "seed", "data-seed": seed, "aria-label": `Seed ${seed}` });
         const picture = make("img", { alt: "", width: 144, height: 108 });
         one.append(picture);
-        void this.#show(picture, `/api/gallery/${model}/${seed}.jpeg`);
+        void this.#show(picture, `/api/gallery/${model}/${seed}.jpeg${organ}`);
         one.addEventListener("click", () => {
           this.#own = true;
           this.#choose(seed);
@@ -183,12 +199,12 @@ export class NewSlide {
         return one;
       }),
     );
-    if (this.#own) this.#showChosen();
-    else this.#choose(seeds[0] as string);
+    this.#showChosen();
   }
 
   /** Gives up pictures that are still being painted: nobody looks, and the new slide's tiles need the connections. */
   #dropPictures(): void {
+    this.#organs.leave();
     this.#pictures.abort();
   }
 
@@ -228,6 +244,7 @@ export class NewSlide {
       model: this.#model.value,
       unbounded: size === null,
       ...this.#sampling.chosen,
+      organ: this.#organs.chosen,
     };
     this.#make.disabled = true;
     try {

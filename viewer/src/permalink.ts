@@ -18,6 +18,8 @@ export interface Painted {
   /** Steps and guidance are in a link only where they are not the model's own. */
   readonly steps: string | null;
   readonly guidance: string | null;
+  /** Chosen or drawn, where the model knows organs. */
+  readonly organ: string | null;
   readonly fingerprint: string | null;
 }
 
@@ -36,7 +38,8 @@ export function formatHash(slide: Provenance, view: View): string {
   const [id, model, fingerprint] = [slide.id, slide.model, slide.fingerprint].map(encodeURIComponent);
   const steps = slide.steps === null ? "" : `&steps=${slide.steps}`;
   const guidance = slide.guidance === 1 ? "" : `&guidance=${slide.guidance}`;
-  return `#slide=${id}&${place}&seed=${slide.seed}&model=${model}${steps}${guidance}&fp=${fingerprint}`;
+  const organ = slide.organ === null ? "" : `&organ=${encodeURIComponent(slide.organ)}`;
+  return `#slide=${id}&${place}&seed=${slide.seed}&model=${model}${steps}${guidance}${organ}&fp=${fingerprint}`;
 }
 
 /** Reads a hash. A view with a missing or impossible number is no view: (null), never a guess. */
@@ -55,6 +58,7 @@ export function parseHash(hash: string): Link {
       model: fields.get("model") || null,
       steps: fields.get("steps") || null,
       guidance: fields.get("guidance") || null,
+      organ: fields.get("organ") || null,
       fingerprint: fields.get("fp") || null,
     },
   };
@@ -70,6 +74,7 @@ export function differences(painted: Painted, slide: Provenance): string[] {
     model: slide.model,
     steps: String(slide.steps ?? "(the model's own)"),
     guidance: String(slide.guidance),
+    organ: slide.organ ?? "(none)",
     fingerprint: slide.fingerprint,
   };
   return (Object.keys(now) as (keyof Painted)[])

@@ -47,7 +47,14 @@ export class Tools {
       connection,
       notices,
     });
-    this.teaching = new Teaching({ stage: pane.stage, connection, notices, annotating: this.annotating, present });
+    this.teaching = new Teaching({
+      stage: pane.stage,
+      connection,
+      notices,
+      annotating: this.annotating,
+      slides,
+      present,
+    });
     part("pane").append(this.inspecting.overlay.element, ...this.annotating.layer.elements);
     part("stage").append(this.teaching.card.element);
     this.annotating.onChange = () => this.sharing.panel.refresh();

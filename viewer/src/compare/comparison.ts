@@ -6,6 +6,7 @@ import { drawBackdrop } from "../backdrop.js";
 import type { Connection } from "../connection.js";
 import { icon, make } from "../dom.js";
 import { ICONS } from "../icons.js";
+import { organWords } from "../organ.js";
 import { samplingWords } from "../sampling.js";
 import type { Notices } from "../notices.js";
 import { Pane } from "../pane.js";
@@ -178,5 +179,5 @@ export class Comparison {
 }
 
 function nameOf(slide: Slide): string {
-  return `${slide.title || slide.id} (${slide.model}, seed ${slide.seed}${samplingWords(slide)})`;
+  return `${slide.title || slide.id} (${slide.model}, seed ${slide.seed}${samplingWords(slide)}${organWords(slide)})`;
 }

@@ -6,6 +6,7 @@ import { partsOf, type Position, positionsOf } from "../annotate/shapes.js";
 import { clipped, type FrameSize, placeWords, roomFor } from "../annotate/wording.js";
 import { wordsOf, wordsPlace } from "../annotate/words.js";
 import { magnificationLabel, umPerPxLabel } from "../magnification.js";
+import { organWords } from "../organ.js";
 import { samplingWords } from "../sampling.js";
 import type { View } from "../permalink.js";
 import { scaleBar } from "../scalebar.js";
@@ -61,7 +62,7 @@ function drawFoot(
 ): void {
   const bar = scaleBar(view.magnification, Math.min(WIDEST_BAR, right * 0.4));
   const place = `${magnificationLabel(view.magnification)}, ${umPerPxLabel(view.magnification)}`;
-  const painter = `model ${slide.model}, seed ${slide.seed}${samplingWords(slide)}`;
+  const painter = `model ${slide.model}, seed ${slide.seed}${samplingWords(slide)}${organWords(slide)}`;
   const origin = `Everslide ${slide.id}, ${painter}, ${slide.fingerprint.slice(0, 12)}`;
   const where = `${place} at ${Math.round(view.x)}, ${Math.round(view.y)}`;
   context.fillStyle = "rgb(255 255 255 / 86%)";

@@ -189,6 +189,7 @@ function rowsOf(tile: TileAddress, facts: TileFacts, took: Repainted | null): HT
     ["Magnification", `${magnificationLabel(facts.magnification)}, ${facts.um_per_px} µm/px, scale ${facts.scale}`],
     ["Seed", facts.seed],
     ["Model", `${facts.model}${samplingWords(facts)}`],
+    ["Organ", facts.organ ?? "not known"],
     ["Steps of a window", count(took?.steps)],
     ["Denoiser calls", count(took?.denoiser_calls)],
     ["Time", took === null ? "paint again to see" : `${Math.round(took.milliseconds)} ms`],

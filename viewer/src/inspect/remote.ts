@@ -6,6 +6,8 @@ import type { SamplingConfig } from "../sampling.js";
 import { inTurn } from "../turns.js";
 
 export interface TileFacts extends SamplingConfig {
+  /** What the slide is of, where its model knows. */
+  readonly organ: string | null;
   readonly scale: number;
   readonly magnification: number;
   readonly um_per_px: number;

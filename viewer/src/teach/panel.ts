@@ -17,7 +17,12 @@ export interface ToursActions {
   go(stop: Stop): void;
   paintAhead(tour: Tour): void;
   cancelAhead(): void;
-  quiz(): void;
+  /** A tour of one place at every magnification. */
+  octaves(): void;
+  /** Asks what organs are shown. */
+  organs(): void;
+  /** Asks about the labelled annotations. */
+  labels(): void;
   present(): void;
 }
 
@@ -60,7 +65,10 @@ export class ToursPanel {
       make(
         "div",
         { class: "buttons" },
-        button("Guess the tissue", actions.quiz, { title: "Asks about the labelled annotations, their labels hidden" }),
+        button("Guess the tissue", actions.organs, { title: "Ten places: which organ is it? The slides know" }),
+        button("Guess the labels", actions.labels, {
+          title: "Asks about the labelled annotations, their labels hidden",
+        }),
         button("Presentation", actions.present, { title: "Without controls (P)" }),
       ),
     );
@@ -119,7 +127,14 @@ export class ToursPanel {
     const add = button("New tour", () => this.#add(), { class: "button primary" });
     return [
       make("ol", { class: "list", "aria-label": "Tours of this slide" }, ...(rows.length > 0 ? rows : [none])),
-      add,
+      make(
+        "div",
+        { class: "buttons" },
+        add,
+        button("Eight magnifications", this.#actions.octaves, {
+          title: "Makes a tour of one place amid tissue, from 0.16x to 20x, and gives it",
+        }),
+      ),
     ];
   }
 

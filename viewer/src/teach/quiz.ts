@@ -1,4 +1,4 @@
-/** "Guess the tissue": the labelled annotations of a slide in a shuffled order, their labels hidden. Pure logic. */
+/** "Guess the labels": the labelled annotations of a slide in a shuffled order, their labels hidden. Pure logic. */
 
 import { type Feature, LABELS, labelOf } from "../annotate/feature.js";
 

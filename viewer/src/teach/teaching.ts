@@ -1,4 +1,4 @@
-/** Tours as a teacher makes and gives them, and the guessing of tissues. */
+/** Tours as a teacher makes and gives them, and the guessing of tissues and labels. */
 
 import type { Annotating } from "../annotate/annotating.js";
 import { boundsOf } from "../annotate/shapes.js";
@@ -10,7 +10,10 @@ import type { Notices } from "../notices.js";
 import type { Stage } from "../stage.js";
 import { paintAhead, tilesOfStops } from "./ahead.js";
 import { Card } from "./card.js";
+import { octavesTour } from "./octaves.js";
+import { OrganQuiz } from "./organQuiz.js";
 import { ToursPanel } from "./panel.js";
+import { fetchPlaces } from "./places.js";
 import { type Question, questionsOf } from "./quiz.js";
 import type { Stop, Tour } from "./tour.js";
 import { type Odd, TourStore } from "./tourStore.js";
@@ -20,12 +23,14 @@ export interface TeachingOptions {
   readonly connection: Connection;
   readonly notices: Notices;
   readonly annotating: Annotating;
+  readonly slides: () => readonly Slide[];
   readonly present: () => void;
 }
 
 export class Teaching {
   readonly panel: ToursPanel;
   readonly card = new Card();
+  readonly organQuiz: OrganQuiz;
   readonly #options: TeachingOptions;
   #slide: Slide | null = null;
   #store: TourStore | null = null;
@@ -36,6 +41,7 @@ export class Teaching {
   constructor(options: TeachingOptions) {
     this.#options = options;
     this.card.onClose = () => this.#stopped();
+    this.organQuiz = new OrganQuiz(options);
     this.panel = new ToursPanel({
       view: () => options.stage.view(),
       save: (tour) => this.#store?.put(tour),
@@ -45,7 +51,9 @@ export class Teaching {
       go: (stop) => options.stage.show(stop, false),
       paintAhead: (tour) => void this.#paintAhead(tour),
       cancelAhead: () => this.#ahead?.abort(),
-      quiz: () => this.quiz(),
+      octaves: () => void this.#octaves(),
+      organs: () => void this.organQuiz.start(),
+      labels: () => this.quiz(),
       present: options.present,
     });
   }
@@ -105,6 +113,26 @@ export class Teaching {
     this.#playing.index = Math.min(Math.max(index + by, 0), tour.stops.length - 1);
     this.#showStop();
     return true;
+  }
+
+  /** Makes a tour of one place amid tissue at every magnification, keeps it, and gives it. */
+  async #octaves(): Promise<void> {
+    const slide = this.#slide;
+    if (!slide) return;
+    const { connection, notices } = this.#options;
+    try {
+      const [place] = await connection.insist(() => fetchPlaces(slide, 1));
+      if (this.#slide !== slide) return;
+      if (!place) {
+        notices.show("no-tissue", "No tissue was found on this slide.", "Take another slide.");
+        return;
+      }
+      const tour = octavesTour(slide, place);
+      this.#store?.put(tour);
+      this.play(tour);
+    } catch (error) {
+      notices.showError(error);
+    }
   }
 
   /** Asks about the labelled annotations. */
