@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Page } from "playwright-core";
+import type { State } from "../../viewer/src/inspection.js";
 import { artefact, noBrowser, waitFor } from "./browser.js";
 import { RealPages } from "./realPages.js";
 import { noServer } from "./realServer.js";
@@ -98,7 +99,9 @@ describe("organs", { skip: noBrowser() || noServer() }, () => {
       const names = await choices.allTextContents();
       assert.equal(new Set(names).size, 4);
       if (number === 1) {
-        await page.waitForTimeout(6000); // for the picture alone
+        const fits = (state: State): boolean => state.panes[1]?.tilesInViewFinal === true;
+        const { panes } = await waitFor(page, "the place is painted", fits, PAINT_MS);
+        assert.deepEqual([panes[0]?.slide, panes[1]?.slide], ["demo-colon", shown]);
         await look(page, "quiz-question");
       }
       const guessed = number % 2 === 1 ? 0 : 1;

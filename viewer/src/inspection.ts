@@ -26,7 +26,7 @@ export interface State {
   readonly tilesInView: readonly string[];
   /** Whether there are tiles in view and all of them are shown as painted. */
   readonly tilesInViewFinal: boolean;
-  /** Every slide on the page, the main one first. */
+  /** Every slide on the page, the main one first, that of a quiz last. */
   readonly panes: readonly { slide: string | null; view: View | null; tilesInViewFinal: boolean }[];
   readonly annotations: readonly Feature[];
   /** Whether all of them that are in view are shown. */
@@ -49,6 +49,7 @@ export function stateOf({ stage, pane: { painting }, connection, tools }: App): 
   const tiles = painting?.tilesInView() ?? [];
   const now = stage.view(false);
   const target = stage.view(true);
+  const quiz = tools.teaching.organQuiz.pane;
   return {
     slide: stage.slide?.id ?? null,
     view: target,
@@ -57,7 +58,7 @@ export function stateOf({ stage, pane: { painting }, connection, tools }: App): 
     painting: painting?.queue.running ?? 0,
     tilesInView: tiles.map(tileKey),
     tilesInViewFinal: painting?.isViewFinal() ?? false,
-    panes: tools.comparison.panes.map((pane) => ({
+    panes: [...tools.comparison.panes, ...(quiz ? [quiz] : [])].map((pane) => ({
       slide: pane.stage.slide?.id ?? null,
       view: pane.stage.view(true),
       tilesInViewFinal: pane.painting?.isViewFinal() ?? false,

@@ -55,6 +55,11 @@ export class OrganQuiz {
     this.element.addEventListener("close", () => this.#end());
   }
 
+  /** What the quiz shows; null while none runs. */
+  get pane(): Pane | null {
+    return this.#pane;
+  }
+
   /** Ten questions, from the first. */
   async start(): Promise<void> {
     const slides = askable(this.#options.slides());
