@@ -259,7 +259,11 @@ def new(
             name, seed, model, size, unbounded, parent, mpp, like, regions, like_mpp, sampling, organ or "", weights
         )
         extent = add_slide(wish, out)
-    serving = "" if model == "mini" else f" --model {model}" + " --weights FOLDER" * model.startswith("zoomldm-")
+    serving = (
+        ""
+        if model == "mini"
+        else f" --model {model}" + " --weights FOLDER" * model.startswith(("zoomldm-", "pixcell-"))
+    )
     serving += f" --weights {weights}" if weights else ""
     click.echo(f"{out}: slide {name}, {extent}; see it with `everslide serve{serving} --slides {out}`")
 

@@ -27,7 +27,7 @@ from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.zoomldm.checkpoint import random_networks
 from everslide.model.zoomldm.conditions import FieldConditions
 from everslide.model.zoomldm.config import BRCA
-from everslide.model.zoomldm.painting import PRESETS, ZoomLDMWindows
+from everslide.model.zoomldm.painting import PRESETS, LatentWindows
 from everslide.model.zoomldm.zoomldm import ZoomLDM
 from tests.model.zoomldm.tiny import TINY
 
@@ -92,7 +92,7 @@ def zoomldm_per_second(device: torch.device, batch: int, seconds: float, tiny: b
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     model = ZoomLDM(config, random_networks(config, 0), "random", dtype, device)
     prototypes = torch.randn(4, config.summarizer.input_channels)
-    windows = ZoomLDMWindows("zoomldm-brca", model, FieldConditions(model, prototypes), PRESETS["fast"], 1, batch)
+    windows = LatentWindows("zoomldm-brca", model, FieldConditions(model, prototypes), PRESETS["fast"], 1, batch)
     side = windows.grid.window_px // 2
     parents = np.random.default_rng(1).integers(90, 230, (batch, side, side, 3)).astype(np.uint8)
     column = 0
