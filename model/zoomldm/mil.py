@@ -65,7 +65,7 @@ class AttentionMIL(nn.Module):
     def forward(self, bag: Tensor) -> tuple[Tensor, Tensor]:
         h = self.norm(bag)
         attention = self.weight(torch.tanh(self.tanh(h)) * torch.sigmoid(self.gate(h))).squeeze(1).softmax(0)
-        logit: Tensor = self.label(attention @ h).squeeze(0)
+        logit: Tensor = self.label(attention[None] @ h)[0, 0]
         return logit, attention
 
 
@@ -88,7 +88,7 @@ def train_mil(bags: Sequence[Bag], settings: MILSettings, device: torch.device) 
 
 
 def cross_validated(
-    bags: Sequence[Bag], settings: MILSettings, device: torch.device, told: Callable[[int], None] = lambda fold: None
+    bags: Sequence[Bag], settings: MILSettings, device: torch.device, report: Callable[[int], None] = lambda fold: None
 ) -> Auc:
     """Every slide is judged by a network that has seen none of its case. Raises DataError for too few cases."""
     cases = sorted({bag.case for bag in bags})
@@ -103,7 +103,7 @@ def cross_validated(
             for i, bag in enumerate(bags):
                 if folds[bag.case] == fold:
                     scores[i] = float(network(bag.features.to(device))[0])
-        told(fold)
+        report(fold)
     labels = np.array([bag.label for bag in bags])
     low, high = auc_interval(scores, labels, [bag.case for bag in bags], settings.seed)
     return Auc(auc(scores, labels), low, high, len(bags), len(cases))

@@ -82,13 +82,15 @@ def train(
 
     from tqdm import tqdm
 
-    from everslide.model.zoomldm.training import TrainSettings, join_processes, load_start
+    from everslide.model.zoomldm.training import init_denoiser, load_start
     from everslide.model.zoomldm.training import train as run
+    from everslide.model.zoomldm.training_run import TrainSettings, join_processes
     from everslide.model.zoomldm.training_set import read_training_set
 
     with speaking():
         data = read_training_set(prepared)
         model = _fresh(config, autoencoder, join_processes(device), precision, seed)
+        init_denoiser(model.unet)
         if start is not None:
             load_start(model, start)
         out.mkdir(parents=True, exist_ok=True)
@@ -96,11 +98,11 @@ def train(
         settings = TrainSettings(steps, batch, rate, warmup=warmup, ema=ema, save=save, seed=seed)
         with tqdm(total=steps, desc="training", unit="step") as bar:
 
-            def told(step: int, loss: float) -> None:
+            def report(step: int, loss: float) -> None:
                 bar.update(step - bar.n)
                 bar.set_postfix_str(f"loss {loss:.4f}")
 
-            run(model, data, settings, out, told)
+            run(model, data, settings, out, report)
         click.echo(f"{out}: loads as --weights {out}, here and with the authors' code")
 
 
@@ -111,36 +113,38 @@ def train(
 @_STEPS
 @_BATCH
 @click.option("--rate", default=1e-4, show_default=True, help="Learning rate.")
+@click.option("--save", default=1000, show_default=True, help="Steps between checkpoints.")
 @click.option("--out", type=_FILE, required=True, help="The checkpoint, .pt.")
 @_DEVICE
 @_SEED
 def train_cdm(
-    prepared: Path, weights: Path, config: Path | None, steps: int, batch: int, rate: float, out: Path, device: str,
-    seed: int,
+    prepared: Path, weights: Path, config: Path | None, steps: int, batch: int, rate: float, save: int, out: Path,
+    device: str, seed: int,
 ) -> None:  # fmt: skip
-    """Train a conditioning diffusion model on what the Summarizer of a checkpoint says of PREPARED."""
+    """Train a conditioning diffusion model on the Summarizer outputs of PREPARED; another call goes on from --out."""
     from tqdm import tqdm
 
     from everslide.model.zoomldm.cdm_sampling import check_match
+    from everslide.model.zoomldm.cdm_training import init_cdm
+    from everslide.model.zoomldm.cdm_training import train_cdm as run
     from everslide.model.zoomldm.compute import Compute, choose_device
     from everslide.model.zoomldm.config import CDMConfig, read_cdm_config
     from everslide.model.zoomldm.studio import load
-    from everslide.model.zoomldm.training import TrainSettings, init_cdm
-    from everslide.model.zoomldm.training import train_cdm as run
+    from everslide.model.zoomldm.training_run import TrainSettings, join_processes
     from everslide.model.zoomldm.training_set import read_training_set
 
     with speaking():
-        model = load(weights, Compute(choose_device(device)))
+        model = load(weights, Compute(choose_device(join_processes(device))))
         network = init_cdm((read_cdm_config(config) if config else None) or CDMConfig())
         check_match(network, model.config)
         with tqdm(total=steps, desc="training", unit="step") as bar:
 
-            def told(step: int, loss: float) -> None:
+            def report(step: int, loss: float) -> None:
                 bar.update(step - bar.n)
                 bar.set_postfix_str(f"loss {loss:.4f}")
 
-            settings = TrainSettings(steps, batch, rate, ema=0.9999, seed=seed)
-            run(model, read_training_set(prepared), network, settings, out, told)
+            settings = TrainSettings(steps, batch, rate, ema=0.9999, save=save, seed=seed)
+            run(model, read_training_set(prepared), network, settings, out, report)
         click.echo(f"{out}: loads as --cdm {out}")
 
 

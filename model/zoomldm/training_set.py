@@ -2,11 +2,16 @@
 
 A folder per slide, in it shards of at most SHARD images of one scale: `s2-00000.safetensors` with `z` (n, 3, h, w) and
 `u` (n, C, k, k), k at most 8, both in half precision. A slide that is finished holds a file `done`; another run goes on
-after it.
+after it. `prepared.json` says what they were made with, so that no two autoencoders or encoders are mixed.
+
+Safetensors are mapped: a batch drawn uniformly over magnifications reads its own rows, in any order, from any process,
+and a shard is whole or refused. WebDataset's archives are read in sequence, so that uniform magnifications would need a
+stream and a shuffle buffer for each; Zarr would decompress a chunk for each row, and latents hardly compress.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,12 +36,18 @@ from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 SHARD = 1024
 DONE = "done"
+FACTS_NAME = "prepared.json"
 
 
 def prepare_slides(
     model: ZoomLDM, slides: Sequence[Path], encoder: Encoder, compute: Compute, out: Path, tissue: float = 0.5
 ) -> dict[int, int]:
-    """Write the training data of slides; tells how many images of each scale there are. Raises ImageError."""
+    """Write the training data of slides; tells how many images of each scale there are.
+
+    Raises ImageError; DataError where `out` holds data of another autoencoder, encoder or share of tissue.
+    """
+    facts = {"autoencoder": autoencoder_digest(model), "encoder": encoder.fingerprint, "tissue": tissue}
+    _check_facts(out, facts)
     counts: dict[int, int] = dict.fromkeys(range(model.magnifications), 0)
     for path in slides:
         folder = out / path.stem
@@ -49,6 +60,40 @@ def prepare_slides(
     if not sum(counts.values()):
         raise DataError(f"{out}: the slides hold no patch of {model.config.image_px} px that is mostly tissue")
     return counts
+
+
+def autoencoder_digest(model: ZoomLDM) -> str:
+    """Equal for checkpoints whose latents are alike."""
+    sha = hashlib.sha256()
+    for name, tensor in sorted(model.autoencoder.state_dict().items()):
+        sha.update(name.encode())
+        sha.update(tensor.float().cpu().contiguous().numpy().data)
+    return sha.hexdigest()
+
+
+def _check_facts(out: Path, facts: dict[str, object]) -> None:
+    """Write what the data are made with, or raise DataError where `out` holds others."""
+    known = _facts(out)
+    other = [name for name in facts if known and known.get(name) != facts[name]]
+    if other or (not known and out.is_dir() and any(out.iterdir())):
+        found = f"data of another {', '.join(other)}" if other else "other files"
+        raise DataError(f"{out}: expected an empty folder, or data of this run to go on with, found {found}")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / FACTS_NAME).write_text(json.dumps(facts), "utf-8")
+
+
+def _facts(folder: Path) -> dict[str, object]:
+    """What is known of a folder's data; nothing where it holds none."""
+    path = folder / FACTS_NAME
+    if not path.is_file():
+        return {}
+    try:
+        facts = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); delete the folder and prepare again") from error
+    if not isinstance(facts, dict):
+        raise DataError(f"{path}: expected a JSON object; delete the folder and prepare again")
+    return facts
 
 
 def _prepare(
@@ -110,10 +155,14 @@ def _latents(model: ZoomLDM, plane: Plane, places: list[tuple[int, int]], s: int
 
 
 class TrainingSet:
-    """Shards of every scale, mapped: an image is read when it is drawn. counts: images of each scale there is."""
+    """Shards of every scale, mapped: an image is read when it is drawn.
 
-    def __init__(self, shards: dict[int, list[Path]]) -> None:
+    counts: images of each scale there is. autoencoder: digest of the one whose latents they are; "" where unknown.
+    """
+
+    def __init__(self, shards: dict[int, list[Path]], autoencoder: str = "") -> None:
         """Raises DataError for a shard that is not whole."""
+        self.autoencoder = autoencoder
         self._files: dict[int, list[Any]] = {s: [_open(path) for path in paths] for s, paths in shards.items()}
         sizes = {s: [file.get_slice("z").get_shape()[0] for file in files] for s, files in self._files.items()}
         self._ends = {s: np.cumsum(found) for s, found in sizes.items()}
@@ -151,4 +200,4 @@ def read_training_set(folder: Path) -> TrainingSet:
         shards.setdefault(int(path.name[1:].split("-")[0]), []).append(path)
     if not shards:
         raise DataError(f"{folder}: expected what `everslide zoomldm prepare` wrote, found no shards")
-    return TrainingSet(shards)
+    return TrainingSet(shards, str(_facts(folder).get("autoencoder", "")))

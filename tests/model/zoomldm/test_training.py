@@ -19,9 +19,11 @@ from torch import Tensor
 
 from everslide.model.errors import DataError, WeightsError
 from everslide.model.zoomldm.cdm_sampling import sample_conditions
+from everslide.model.zoomldm.cdm_training import hybrid_loss, init_cdm, posterior, sines, train_cdm, variational_term
 from everslide.model.zoomldm.checkpoint import random_networks
 from everslide.model.zoomldm.config import CDMConfig
-from everslide.model.zoomldm.training import TrainSettings, authors_state, init_cdm, load_start, sines, train, train_cdm
+from everslide.model.zoomldm.training import authors_state, init_denoiser, load_start, train
+from everslide.model.zoomldm.training_run import TrainSettings
 from everslide.model.zoomldm.training_set import DONE, TrainingSet, read_training_set
 from everslide.model.zoomldm.zoomldm import ZoomLDM, load_cdm, load_zoomldm
 from everslide.server.cli import main
@@ -116,8 +118,10 @@ def test_a_cdm_begins_as_dit_does_and_learns_what_the_summarizer_says(tmp_path: 
     data, own = eight(tmp_path / "data"), model()
     losses: list[float] = []
     settings = replace(SETTINGS, steps=150, rate=1e-3, batch=8, ema=0.9)
-    train_cdm(own, data, network, settings, tmp_path / "cdm.pt", lambda step, loss: losses.append(loss))
-    assert np.mean(losses[-20:]) < 0.7 * np.mean(losses[:5])
+    log = lambda step, loss: losses.append(loss)  # noqa: E731
+    train_cdm(own, data, network, replace(settings, steps=70, save=70), tmp_path / "cdm.pt", log)
+    train_cdm(own, data, init_cdm(network.config), settings, tmp_path / "cdm.pt", log)
+    assert len(losses) == 150, "the second call went on after the first"
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(document(SMALL)))
     loaded, _ = load_cdm(tmp_path / "cdm.pt")
     with torch.inference_mode():
@@ -125,6 +129,85 @@ def test_a_cdm_begins_as_dit_does_and_learns_what_the_summarizer_says(tmp_path: 
         said = torch.stack([own.condition(data.image(3, row)[1][None], 3)[0] for row in range(4)])
     assert c.shape == (4, 65, 32)
     assert error(c, said) < 0.9 * error(torch.randn_like(c), said)
+
+
+def test_the_variational_term_is_the_kl_divergence_of_two_gaussians() -> None:
+    """Against torch's own, at a time in the middle; and least where the variance is that of the errors."""
+    q = posterior(CPU)
+    x0, noise, t = torch.randn(3, 4, 5), torch.randn(3, 4, 5), torch.tensor([400, 400, 400])
+    a, b = q.alpha_bar[400], q.alpha_bar[399]
+    x_t = a.sqrt() * x0 + (1 - a).sqrt() * noise
+    beta = 1 - a / b
+    found, share = x0 + 0.1 * torch.randn(3, 4, 5), torch.rand(3, 4, 5) * 2 - 1
+
+    def mean(x: Tensor) -> Tensor:
+        return b.sqrt() * beta / (1 - a) * x + (a / b).sqrt() * (1 - b) / (1 - a) * x_t
+
+    least = beta * (1 - b) / (1 - a)
+    variance = torch.exp((share + 1) / 2 * beta.log() + (1 - share) / 2 * least.log())
+    normal = torch.distributions.Normal
+    kl = torch.distributions.kl_divergence(normal(mean(x0), least.sqrt()), normal(mean(found), variance.sqrt()))
+    term = variational_term(q, x0, x_t, t, found, share)
+    torch.testing.assert_close(term, kl.mean((1, 2)) / np.log(2), rtol=1e-3, atol=1e-6)
+    first = torch.zeros(3, dtype=torch.long)
+    density = normal(found, q.log_least[0].div(2).exp()).log_prob(x0)  # type: ignore[no-untyped-call]
+    likelihood = -density.mean((1, 2)) / np.log(2)
+    torch.testing.assert_close(variational_term(q, x0, x_t, first, found, -torch.ones(3, 4, 5)), likelihood)
+
+
+def test_variances_are_learned_and_x0_is_not_drawn_towards_them() -> None:
+    """The gradient of the variational term reaches the second half of the output alone."""
+    q, x0 = posterior(CPU), torch.randn(2, 32, 65)
+    output = torch.zeros(2, 64, 65, requires_grad=True)
+    t, y = torch.tensor([3, 700]), torch.tensor([0, 1])
+
+    class Fixed(torch.nn.Module):
+        def forward(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+            return output
+
+    hybrid_loss(Fixed(), q, x0, t, y, torch.randn_like(x0)).sum().backward()  # type: ignore[no-untyped-call]
+    gradient = output.grad
+    assert gradient is not None and gradient[:, 32:].abs().min() > 0
+    torch.testing.assert_close(gradient[:, :32], -2 * x0 / (32 * 65))
+
+
+def test_a_foreign_file_in_the_place_of_a_run_is_named_and_kept(tmp_path: Path) -> None:
+    data, out = eight(tmp_path / "data"), tmp_path / "cdm.pt"
+    config, settings = CDMConfig(65, 32, 48, 2, 4), replace(SETTINGS, steps=1)
+    nothing = lambda step, loss: None  # noqa: E731
+    torch.save({"ema": init_cdm(config).state_dict()}, out)
+    foreign = [out.read_bytes(), b"not a checkpoint"]
+    for content in foreign:
+        out.write_bytes(content)
+        with pytest.raises(WeightsError, match=r"cdm.pt: expected nothing, or the checkpoint of a run"):
+            train_cdm(model(), data, init_cdm(config), settings, out, nothing)
+        assert out.read_bytes() == content
+    run = tmp_path / "run"
+    run.mkdir()
+    for content in foreign:
+        (run / "state.pt").write_bytes(content)
+        with pytest.raises(WeightsError, match=r"not the state of a run of these sizes.*give another --out"):
+            train(model(), data, settings, run, nothing)
+        assert [path.name for path in run.iterdir()] == ["state.pt"]
+
+
+def test_data_of_other_sizes_are_refused_before_the_first_step(tmp_path: Path) -> None:
+    data = eight(tmp_path / "data")
+    wide = replace(SMALL, unet=replace(SMALL.unet, image_size=16))
+    other = ZoomLDM(wide, random_networks(wide, 0), "x", torch.float32, CPU)
+    with pytest.raises(DataError, match=r"expected scales 0 .. 7, latents \(3, 16, 16\).*found \(3, 8, 8\) and 24"):
+        train(other, data, SETTINGS, tmp_path / "run", lambda step, loss: None)
+    data.autoencoder = "other"
+    with pytest.raises(DataError, match="latents of another autoencoder"):
+        train(model(), data, SETTINGS, tmp_path / "run", lambda step, loss: None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_fresh_denoiser_predicts_zero() -> None:
+    """As latent diffusion begins: residual branches and output at zero."""
+    own = model()
+    init_denoiser(own.unet)
+    assert own.eps(torch.randn(2, 3, 8, 8), 500, own.unconditional(2)).abs().max() == 0
 
 
 def error(c: Tensor, said: Tensor) -> float:
@@ -152,6 +235,13 @@ def test_from_slides_to_a_checkpoint_by_the_commands(tmp_path: Path) -> None:
     written = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
     assert done(*prepare, "--out", out) == text, "a second call goes on: nothing is left to do"
     assert written == {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    for words, reason in (
+        (("--tissue", 0.25), "data of another tissue"),
+        (("--weights", write_checkpoint(tmp_path / "other", seed=3)), "data of another autoencoder"),
+        (("--out", tmp_path / "brca"), "found other files"),
+    ):
+        refusal = run.invoke(main, ["zoomldm", *map(str, (*prepare, "--out", out, *words))])
+        assert refusal.exit_code == 1 and reason in refusal.output, refusal.output
     data = read_training_set(out)
     z, u = data.image(1, 0)
     assert (z.shape, u.shape) == ((3, 16, 16), (24, 2, 2))
@@ -182,13 +272,13 @@ def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
         "import sys, torch\n"
         "from everslide.model.zoomldm import training\n"
         "from everslide.model.zoomldm.training_commands import zoomldm\n"
-        "steps = training._average_gradients\n"
+        "steps = training.average_gradients\n"
         "def kept(networks):\n"
         "    own = torch.cat([p.grad.flatten() for p in networks.parameters() if p.grad is not None]).norm().item()\n"
         "    steps(networks)\n"
         "    mean = torch.cat([p.grad.flatten() for p in networks.parameters()]).norm().item()\n"
         f"    open(r'{tmp_path}/gradients', 'a').write(f'{{torch.distributed.get_rank()}} {{own!r}} {{mean!r}}\\n')\n"
-        "training._average_gradients = kept\n"
+        "training.average_gradients = kept\n"
         "zoomldm(sys.argv[1:])\n"
     )
     words = ["train", tmp_path / "data", "--config", weights / "config.yaml", "--autoencoder", weights]
