@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import lzma
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,10 +43,11 @@ class Recorded:
 
     @classmethod
     def shipped(cls) -> Recorded:
-        """Half floats of the weights one after the other, arrays rounded to 15 bits of mantissa."""
-        packed = np.load(SHIPPED / "reference.npz")
-        index = json.loads(packed["index"].tobytes())
-        arrays = {name.removeprefix("arrays/"): packed[name] for name in packed.files if name.startswith("arrays/")}
+        """What comes with the tests; see `reference/README.md`."""
+        data = lzma.decompress((SHIPPED / "reference.xz").read_bytes())
+        size = int.from_bytes(data[:8], "little")
+        index, packed = json.loads(data[8 : 8 + size]), _arrays(json.loads(data[8 : 8 + size]), data[8 + size :])
+        arrays = {name.removeprefix("arrays/"): array for name, array in packed.items() if name.startswith("arrays/")}
         weights, cdm = (_unpacked(packed[part], index[part]) for part in ("checkpoint", "cdm"))
         cdm["pos_embed"] = packed["pos_embed"]
         return cls(SHIPPED / "config.yaml", weights, cdm, arrays, index["dtypes"], whole=False)
@@ -55,20 +58,30 @@ class Recorded:
         return tensor if dtype is None else tensor.to(dtype)
 
     def write(self, folder: Path) -> Path:
-        """The checkpoint as the authors publish theirs; an autoencoder that was not recorded is random."""
+        """The checkpoint as the authors publish theirs; what was not recorded of its autoencoder is random."""
         tensors = {name: _tensor(array) for name, array in self.weights.items()}
         if not self.whole:
             config = read_config(self.config)
             networks = random_networks(config, 0)
             state = {f"{part}.{n}": t for part, network in networks.items() for n, t in network.state_dict().items()}
             names = authors_names(config, networks)
-            tensors |= {
-                source: state[name] for name, source in names.items() if source.startswith("first_stage_model.")
-            }
+            tensors |= {source: state[name] for name, source in names.items() if source not in tensors}
         torch.save(tensors, folder / "weights.ckpt")
         torch.save({"ema": {name: _tensor(array) for name, array in self.cdm.items()}}, folder / "cdm.ckpt")
         shutil.copy(self.config, folder / "config.yaml")
         return folder
+
+
+def _arrays(index: dict[str, Any], data: bytes) -> dict[str, NDArray[np.generic]]:
+    """Arrays one after the other, of each the first bytes of all numbers, then the second ones, and so on."""
+    out, start = {}, 0
+    for name, (dtype, shape) in index["arrays"].items():
+        width, count = np.dtype(dtype).itemsize, int(np.prod(shape))
+        planes = np.frombuffer(data, np.uint8, width * count, start).reshape(width, count)
+        out[name] = np.ascontiguousarray(planes.T).view(dtype).reshape(shape)
+        start += width * count
+    assert start == len(data)
+    return out
 
 
 def _unpacked(blob: NDArray[np.generic], index: list[tuple[str, list[int]]]) -> dict[str, NDArray[np.generic]]:
