@@ -219,7 +219,11 @@ def new(
         sampling = SamplingConfig(steps, guidance)
         wish = Wish(name, seed, model, size, unbounded, parent, mpp, like, regions, like_mpp, sampling)
         extent = add_slide(wish, out)
-    serving = "" if model == "mini" else f" --model {model}" + " --weights FOLDER" * model.startswith("zoomldm-")
+    serving = (
+        ""
+        if model == "mini"
+        else f" --model {model}" + " --weights FOLDER" * model.startswith(("zoomldm-", "pixcell-"))
+    )
     click.echo(f"{out}: slide {name}, {extent}; see it with `everslide serve{serving} --slides {out}`")
 
 

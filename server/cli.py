@@ -64,7 +64,7 @@ _MODEL_OPTIONS = (
         multiple=True,
         envvar="EVERSLIDE_WITH",
         metavar="KEY=VALUE",
-        help="An option of the model zoomldm-*: preset, condition, cdm, encoder, reference; repeatable.",
+        help="An option of zoomldm-* and pixcell-*: preset, condition, cdm, encoder, reference, vae; repeatable.",
     ),
 )
 

@@ -50,6 +50,15 @@ def resource_of(model: str, fingerprint: str) -> str:
     return f"everslide-{model}-{fingerprint[:16]}"
 
 
+def check_paints_from_parents(model: str, capabilities: SamplingCapabilities) -> None:
+    """Raise EngineError for a model that paints from a slide's topmost plane too: a task carries a window's parent."""
+    if capabilities.from_top:
+        raise EngineError(
+            f"model {model!r}, as its options have it, paints from a slide's topmost plane, which workers are not sent "
+            "(preset=joint): serve it without --scheduler, or choose another preset"
+        )
+
+
 class Brush(WorkerPlugin):
     """A worker's model, which all its threads share; they gather their windows into micro-batches."""
 
@@ -145,7 +154,9 @@ class Cluster:
                 f"{', '.join(sorted(each.fingerprint[:12] for each in found))}): run the same versions on one kind of "
                 "machine"
             )
-        return ClusterWindows(self._client, found.pop())
+        chosen = found.pop()
+        check_paints_from_parents(model, chosen.capabilities)
+        return ClusterWindows(self._client, chosen)
 
     def close(self) -> None:
         with suppress(OSError, CommClosedError, TimeoutError):
@@ -226,7 +237,9 @@ class ClusterWindows:
 def run_worker(scheduler: str, model: str, files: ModelFiles, threads: int, name: str | None) -> None:
     """Paint for a scheduler until a signal comes. threads: windows asked for at the same time; 0 takes the model's
     batch. Raises EngineError."""
-    windows = GatheredWindows(load_model(model, files))
+    loaded = load_model(model, files)
+    check_paints_from_parents(model, loaded.capabilities)
+    windows = GatheredWindows(loaded)
     places = threads or windows.batch
 
     async def paint() -> None:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from everslide.model.sampling_config import SamplingCapabilities
     from everslide.model.style_reference import Reference
 
-ZOOMLDM = ("zoomldm-brca", "zoomldm-naip")
-MODELS = ("mini", "speckle", *ZOOMLDM)
+PUBLISHED = ("zoomldm-brca", "zoomldm-naip", "pixcell-256", "pixcell-1024")
+"""Models that others published."""
+MODELS = ("mini", "speckle", *PUBLISHED)
 
 
 class TileStore(Protocol):
@@ -36,7 +37,7 @@ class TileStore(Protocol):
 class ModelFiles:
     """What a model is loaded from, where that did not come with Everslide.
 
-    weights: a file, or the folder of a checkpoint. options: of the models zoomldm-*, see
+    weights: a file, or the folder of a checkpoint. options: of the models PUBLISHED, see
     `everslide.model.zoomldm.options`.
     """
 
@@ -128,9 +129,9 @@ def load_model(model: str, files: ModelFiles | None = None) -> WindowModel:
     weights, options = (files.weights, files.options) if files else (None, {})
     if model not in MODELS:
         raise SlideError(f"model {model!r}: expected one of {', '.join(MODELS)}")
-    if options and model not in ZOOMLDM:
+    if options and model not in PUBLISHED:
         raise SlideError(f"model {model!r} takes no options, found {', '.join(options)}")
-    if model in ZOOMLDM:
+    if model in PUBLISHED:
         from everslide.model.zoomldm.options import load_windows, parse_options
 
         return load_windows(model, weights, parse_options(options))

@@ -92,16 +92,25 @@ def convert(weights: Path, config: ZoomLDMConfig) -> Path:
     target = converted_path(weights)
     if target == weights or _is_current(target, weights, config):
         return target
+    return write_converted(target, weights, config, read_tensors(weights), _state_of(weights))
+
+
+def write_converted(
+    target: Path, weights: Path, config: ZoomLDMConfig, found: Mapping[str, Tensor], state: str
+) -> Path:
+    """Write the safetensors of a state dict in the authors' names. weights: named in errors; state: of their files.
+
+    Raises WeightsError where keys or shapes are others than those of `config`.
+    """
     networks = empty_networks(config)
     expected = authors_names(config, networks)
-    found = read_tensors(weights)
     ignored = _SCHEDULE | _EMA_STATE
     if config.ema:
         ignored |= {f"model.diffusion_model.{unet_name(name, config.unet)}" for name in networks["unet"].state_dict()}
     check_names(weights, set(expected.values()), found.keys(), ignored)
     shapes = {f"{part}.{name}": t.shape for part, net in networks.items() for name, t in net.state_dict().items()}
     tensors = {name: _fit(weights, source, found[source], shapes[name]) for name, source in expected.items()}
-    header = {"format": FORMAT, "config": json.dumps(config.as_dict()), "source": _state_of(weights)}
+    header = {"format": FORMAT, "config": json.dumps(config.as_dict()), "source": state}
     return _save(target, tensors, header)
 
 
@@ -219,16 +228,21 @@ def _state_of(weights: Path) -> str:
     return f"{state.st_size} {state.st_mtime_ns}"
 
 
-def _is_current(target: Path, weights: Path, config: ZoomLDMConfig | CDMConfig | None) -> bool:
-    if not target.is_file() or not weights.is_file():
-        return target.is_file()
+def is_converted(target: Path, state: str, config: ZoomLDMConfig | CDMConfig | None) -> bool:
+    """Whether `target` was converted from files of that state, whole, and for that configuration."""
     try:
         with safe_open(target, "pt") as file:
             header = file.metadata() or {}
-    except SafetensorError:
+    except (FileNotFoundError, SafetensorError):
         return False  # an interrupted conversion: do it again
     same = config is None or json.loads(header.get("config", "{}")) == json.loads(json.dumps(asdict(config)))
-    return same and header.get("source") == _state_of(weights)
+    return same and header.get("source") == state
+
+
+def _is_current(target: Path, weights: Path, config: ZoomLDMConfig | CDMConfig | None) -> bool:
+    if not target.is_file() or not weights.is_file():
+        return target.is_file()
+    return is_converted(target, _state_of(weights), config)
 
 
 def _save(target: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> Path:

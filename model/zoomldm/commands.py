@@ -73,7 +73,7 @@ def list_() -> None:
 
     click.echo("mini          ships with Everslide; `everslide serve`")
     for name, entry in PUBLISHED.items():
-        click.echo(f"{name:13s} {entry.repository}, {entry.pattern}: {entry.text}")
+        click.echo(f"{name:13s} {entry.repository}, {', '.join(entry.patterns)}: {entry.text}")
     click.echo("`everslide models pull NAME --out FOLDER` fetches one.")
 
 

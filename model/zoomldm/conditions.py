@@ -24,7 +24,7 @@ from everslide.model.pyramid.keyed_noise import normals_anywhere
 from everslide.model.zoomldm.cdm import CDM
 from everslide.model.zoomldm.cdm_sampling import STEPS, check_match, sample_conditions
 from everslide.model.zoomldm.encoders import Encoder
-from everslide.model.zoomldm.inversion import grid_side
+from everslide.model.zoomldm.latent_model import LatentModel
 from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 Floats = NDArray[np.float32]
@@ -48,7 +48,7 @@ class NoCondition:
 
     fingerprint, guided = "none", False
 
-    def __init__(self, model: ZoomLDM) -> None:
+    def __init__(self, model: LatentModel) -> None:
         self._model = model
 
     def of(self, seed: int, windows: Sequence[WindowIndex], parents: NDArray[np.uint8] | None) -> Tensor:
@@ -91,7 +91,7 @@ class ParentConditions:
 
     guided = True
 
-    def __init__(self, model: ZoomLDM, encoder: Encoder) -> None:
+    def __init__(self, model: LatentModel, encoder: Encoder) -> None:
         self._model, self._encoder = model, encoder
         self.fingerprint = f"parent {encoder.fingerprint}"
 
@@ -99,7 +99,7 @@ class ParentConditions:
         """See `Conditions.of`. Raises ImageError where there is no parent: joint sampling has none."""
         if parents is None:
             raise ImageError("conditions from the parent's pixels: expected a parent; joint sampling has none yet")
-        k = grid_side(windows[0].s)
+        k = self._model.grid_side(windows[0].s)
         image = torch.from_numpy(parents.transpose(0, 3, 1, 2).copy()).to(self._model.device, torch.float32) / 255
         side = image.shape[-1] // k
         cells = F.unfold(image, side, stride=side).transpose(1, 2).reshape(-1, 3, side, side)  # (B k k, 3, side, side)
@@ -112,9 +112,9 @@ class GridConditions:
 
     guided = True
 
-    def __init__(self, model: ZoomLDM, grid: Tensor) -> None:
+    def __init__(self, model: LatentModel, grid: Tensor) -> None:
         """grid: (C, H, W), one embedding per patch of 20x. Raises ImageError where it is of other channels."""
-        wanted = model.config.summarizer.input_channels
+        wanted = model.embedding_channels
         if grid.ndim != 3 or grid.shape[0] != wanted:
             raise ImageError(f"embedding grid: expected ({wanted}, rows, columns), found {tuple(grid.shape)}")
         if not torch.isfinite(grid).all():
@@ -129,7 +129,7 @@ class GridConditions:
     def cells(self, window: WindowIndex) -> Tensor:
         """Area means (C, k, k) of the embeddings below a window."""
         rows, cols = (
-            torch.from_numpy(_folded(*_overlaps(window, axis), length)).to(self._grid)
+            torch.from_numpy(_folded(*_overlaps(self._model, window, axis), length)).to(self._grid)
             for axis, length in ((1, self._grid.shape[1]), (0, self._grid.shape[2]))
         )
         return rows @ self._grid @ cols.T
@@ -156,7 +156,7 @@ class FieldConditions:
 
     def cells(self, seed: int, window: WindowIndex) -> Tensor:
         """Area means (C, k, k) of the embeddings below a window."""
-        (top, rows), (left, cols) = _overlaps(window, 1), _overlaps(window, 0)
+        (top, rows), (left, cols) = _overlaps(self._model, window, 1), _overlaps(self._model, window, 0)
         shares = self.shares(seed, Rect(left, top, cols.shape[1], rows.shape[1]))  # (K, patches, patches)
         mixed = torch.from_numpy(rows @ shares @ cols.T).to(self._prototypes)  # (K, k, k)
         return torch.einsum("nij,nc->cij", mixed, self._prototypes)
@@ -175,11 +175,11 @@ class FieldConditions:
         return np.asarray(weight / weight.sum(0), np.float32)
 
 
-def _overlaps(window: WindowIndex, axis: int) -> tuple[int, Floats]:
+def _overlaps(model: LatentModel, window: WindowIndex, axis: int) -> tuple[int, Floats]:
     """First patch of 20x below a window along x (0) or y (1), and weights (k, patches) of the patches in each cell."""
-    side = window.grid.window_px
-    start = (window.rect.y if axis else window.rect.x) * 2**window.s  # 20x pixels; a patch is a window of scale 0
-    length, k = side * 2**window.s, grid_side(window.s)
+    side = model.patch_px
+    start = (window.rect.y if axis else window.rect.x) * 2**window.s  # 20x pixels
+    length, k = window.grid.window_px * 2**window.s, model.grid_side(window.s)
     first, last = start // side, -(-(start + length) // side)
     edges = start + np.arange(k + 1) * (length // k)
     left = np.maximum(edges[:-1, None], np.arange(first, last)[None] * side)

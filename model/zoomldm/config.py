@@ -139,9 +139,9 @@ def read_config(path: Path) -> ZoomLDMConfig:
         document = yaml.safe_load(path.read_text("utf-8"))
         params = document["model"]["params"]
         config = ZoomLDMConfig(
-            unet=_unet(params["unet_config"]["params"]),
-            autoencoder=_autoencoder(params["first_stage_config"]["params"]),
-            summarizer=_summarizer(params["cond_stage_config"]["params"]),
+            unet=read_unet(params["unet_config"]["params"]),
+            autoencoder=read_autoencoder(params["first_stage_config"]["params"]),
+            summarizer=read_summarizer(params["cond_stage_config"]["params"]),
             beta_start=float(params["linear_start"]),
             beta_end=float(params["linear_end"]),
             timesteps=int(params["timesteps"]),
@@ -184,7 +184,8 @@ def _domain(document: Mapping[str, Any]) -> Literal["tissue", "ground"]:
     return "ground" if int(levels) == NAIP.summarizer.magnifications else "tissue"
 
 
-def _unet(values: Mapping[str, Any]) -> UNetConfig:
+def read_unet(values: Mapping[str, Any]) -> UNetConfig:
+    """From the options of the authors' class."""
     if not values.get("use_spatial_transformer") or values.get("transformer_depth", 1) != 1:
         raise WeightsError("expected a U-Net with spatial transformers of depth 1, as ZoomLDM has")
     return UNetConfig(
@@ -199,7 +200,8 @@ def _unet(values: Mapping[str, Any]) -> UNetConfig:
     )
 
 
-def _autoencoder(values: Mapping[str, Any]) -> AutoencoderConfig:
+def read_autoencoder(values: Mapping[str, Any]) -> AutoencoderConfig:
+    """From the options of the authors' class."""
     sizes = values["ddconfig"]
     if sizes.get("attn_resolutions") or sizes.get("double_z"):
         raise WeightsError("expected a VQ autoencoder without attention in its stages, as ZoomLDM has")
@@ -212,7 +214,8 @@ def _autoencoder(values: Mapping[str, Any]) -> AutoencoderConfig:
     )
 
 
-def _summarizer(values: Mapping[str, Any]) -> SummarizerConfig:
+def read_summarizer(values: Mapping[str, Any]) -> SummarizerConfig:
+    """From the options of the authors' class."""
     hidden = int(values["hidden_channels"])
     return SummarizerConfig(
         input_channels=int(values["input_channels"]),

@@ -1,4 +1,4 @@
-"""Encoders of 20x patches behind one interface: UNI, HIPT, DINOv2 ViT-L/14, and a texture encoder without weights.
+"""Encoders of 20x patches behind one interface: UNI, UNI2-h, HIPT, DINOv2 ViT-L/14; textures, without weights.
 
 Weights come from the user's own path (UNI and others are gated): safetensors, or a PyTorch file of tensors only.
 """
@@ -24,8 +24,8 @@ from everslide.model.mini.patch_encoder import load_encoder as load_patch_encode
 from everslide.model.zoomldm.checkpoint import check_names, read_tensors
 from everslide.model.zoomldm.vit import VisionTransformer, ViTConfig
 
-EncoderName = Literal["uni", "hipt", "dinov2", "dinov2-reg"]
-ENCODERS: tuple[EncoderName, ...] = ("uni", "hipt", "dinov2", "dinov2-reg")
+EncoderName = Literal["uni", "uni2-h", "hipt", "dinov2", "dinov2-reg"]
+ENCODERS: tuple[EncoderName, ...] = ("uni", "uni2-h", "hipt", "dinov2", "dinov2-reg")
 PATCH_PX = 256
 """Side of a patch of 20x."""
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -56,13 +56,17 @@ class EncoderSpec:
 
 SPECS: dict[EncoderName, EncoderSpec] = {
     "uni": EncoderSpec(ViTConfig(16, 1024, 24, 16, 14, layer_scale=True), 224, _IMAGENET),
+    "uni2-h": EncoderSpec(
+        ViTConfig(14, 1536, 24, 24, 16, layer_scale=True, registers=8, gated=8192, class_position=False), 224, _IMAGENET
+    ),
     "hipt": EncoderSpec(ViTConfig(16, 384, 12, 6, 14, layer_scale=False), 256, _HALF),
     "dinov2": EncoderSpec(ViTConfig(14, 1024, 24, 16, 37, layer_scale=True, offset=0.1), 224, _IMAGENET),
     "dinov2-reg": EncoderSpec(
         ViTConfig(14, 1024, 24, 16, 37, layer_scale=True, registers=4, antialias=True), 224, _IMAGENET
     ),
 }
-"""uni: timm's vit_large_patch16_224 with layer scale, pytorch_model.bin of MahmoodLab/UNI. hipt: vit256_small_dino.pth.
+"""uni: timm's vit_large_patch16_224 with layer scale, pytorch_model.bin of MahmoodLab/UNI. uni2-h: the
+same of MahmoodLab/UNI2-h, with register tokens and gated perceptrons, that of PixCell. hipt: vit256_small_dino.pth.
 dinov2: dinov2_vitl14_pretrain.pth. dinov2-reg: dinov2_vitl14_reg4_pretrain.pth, with register tokens, that of NAIP."""
 
 
@@ -188,4 +192,5 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _plain(key: str) -> str:
-    return key.removeprefix("module.").removeprefix("backbone.")
+    key = key.removeprefix("module.").removeprefix("backbone.")
+    return "register_tokens" if key == "reg_token" else key  # timm's name and DINOv2's

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from everslide.model.zoomldm.summarizer import GRID
 from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 
@@ -41,11 +40,6 @@ class InversionStep:
     denoising: Tensor
     similarity: Tensor
     total: Tensor
-
-
-def grid_side(magnification: int) -> int:
-    """Side of the embedding grid of an image: it covers 2^m x 2^m patches of 20x, pooled to at most 8x8."""
-    return min(int(2**magnification), GRID)
 
 
 def normalised(u: Tensor) -> Tensor:

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from everslide.model.zoomldm.latent_model import LatentModel
 from everslide.model.zoomldm.resize import Operator
-from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 
 @dataclass(frozen=True)
@@ -80,27 +80,27 @@ class Prediction:
     z0: Tensor
 
 
-def predict(model: ZoomLDM, z: Tensor, t: int, c: Tensor, w: float) -> Prediction:
+def predict(model: LatentModel, z: Tensor, t: int, c: Tensor, w: float) -> Prediction:
     """eps and z0 at time t (1 .. 1000), whose alpha_bar is that of index t - 1."""
     alpha_bar = model.schedule.alpha_bar[t - 1]
     eps = model.guided_eps(z, t, c, w)
     return Prediction(z, eps, (z - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar))
 
 
-def with_clean(model: ZoomLDM, z: Tensor, t: int, z0: Tensor) -> Prediction:
+def with_clean(model: LatentModel, z: Tensor, t: int, z0: Tensor) -> Prediction:
     """Noisy latents at time t taken for a noised z0: the eps that then remains."""
     alpha_bar = model.schedule.alpha_bar[t - 1]
     return Prediction(z, (z - torch.sqrt(alpha_bar) * z0) / torch.sqrt(1 - alpha_bar), z0)
 
 
-def noised(model: ZoomLDM, z0: Tensor, t: int, noise: Tensor) -> Tensor:
+def noised(model: LatentModel, z0: Tensor, t: int, noise: Tensor) -> Tensor:
     """The latents of time t that z0 becomes under standard normal noise."""
     alpha_bar = model.schedule.alpha_bar[t - 1]
     return torch.sqrt(alpha_bar) * z0 + torch.sqrt(1 - alpha_bar) * noise
 
 
 def correct(
-    model: ZoomLDM, now: Prediction, t: int, c: Tensor, guide: Tensor, operator: Operator, settings: JointSettings
+    model: LatentModel, now: Prediction, t: int, c: Tensor, guide: Tensor, operator: Operator, settings: JointSettings
 ) -> Prediction:
     """K corrections towards the guide (B, 3, H / factor, W / factor), an image in [-1, 1]."""
     direction = by_decoder if settings.through == "decoder" else by_encoder
@@ -112,7 +112,7 @@ def correct(
     return now
 
 
-def by_encoder(model: ZoomLDM, z0: Tensor, guide: Tensor, operator: Operator, settings: JointSettings) -> Tensor:
+def by_encoder(model: LatentModel, z0: Tensor, guide: Tensor, operator: Operator, settings: JointSettings) -> Tensor:
     """What clean latents z0 lack, as the encoder sees it (S2): two encodings and no gradient."""
     image = model.decode(z0)
     e_img = _direction(operator.up(guide - operator.down(image)), settings)
@@ -120,7 +120,7 @@ def by_encoder(model: ZoomLDM, z0: Tensor, guide: Tensor, operator: Operator, se
     return _difference(moved_latents, model.encode(image), settings.zeta, settings)
 
 
-def by_decoder(model: ZoomLDM, z0: Tensor, guide: Tensor, operator: Operator, settings: JointSettings) -> Tensor:
+def by_decoder(model: LatentModel, z0: Tensor, guide: Tensor, operator: Operator, settings: JointSettings) -> Tensor:
     """What clean latents z0 lack: -grad_z0 |y - A Dec(z0)|^2 / 2 (S1), straight through the quantisation.
 
     Blocks of the decoder are computed again on the way back, so that only their inputs are held.
@@ -138,7 +138,7 @@ def by_decoder(model: ZoomLDM, z0: Tensor, guide: Tensor, operator: Operator, se
     return -gradient
 
 
-def advance(model: ZoomLDM, now: Prediction, t: int, settings: JointSettings, noise: Tensor | None) -> Tensor:
+def advance(model: LatentModel, now: Prediction, t: int, settings: JointSettings, noise: Tensor | None) -> Tensor:
     """The latents of the next time (Song et al., 2021, Eq. 12; sigma^2 = beta~ where noise is added)."""
     schedule = model.schedule
     alpha_bar, alpha_bar_next = schedule.alpha_bar[t - 1], schedule.alpha_bar[max(t - 1 - settings.stride, 0)]

@@ -23,11 +23,11 @@ from everslide.model.pyramid.top import TopPlane
 from everslide.model.pyramid.wavelet import details
 from everslide.model.zoomldm.conditions import Conditions, ParentConditions
 from everslide.model.zoomldm.joint import S2
+from everslide.model.zoomldm.latent_model import Calls, LatentModel
 from everslide.model.zoomldm.latents import to_grey_levels, to_image
 from everslide.model.zoomldm.lazy import JointPlane
-from everslide.model.zoomldm.painting import Preset, ZoomLDMWindows, back_project
+from everslide.model.zoomldm.painting import LatentWindows, Preset, back_project
 from everslide.model.zoomldm.resize import make_operator
-from everslide.model.zoomldm.zoomldm import Calls, ZoomLDM
 
 JOINT = Preset("joint", S2)
 CONTEXTS = 4
@@ -36,7 +36,7 @@ SLIDES = 2
 """Slides whose paths are remembered."""
 
 
-class JointWindows(ZoomLDMWindows):
+class JointWindows(LatentWindows):
     """A checkpoint as a `WindowModel` that samples jointly, from the topmost plane down."""
 
     from_top = True
@@ -44,7 +44,7 @@ class JointWindows(ZoomLDMWindows):
     def __init__(
         self,
         name: str,
-        model: ZoomLDM,
+        model: LatentModel,
         conditions: Conditions,
         preset: Preset,
         threads: int,

@@ -17,12 +17,13 @@ from tqdm import tqdm
 from everslide.model.errors import ImageError
 from everslide.model.geometry import WindowGrid, WindowIndex
 from everslide.model.zoomldm.compute import in_batches
-from everslide.model.zoomldm.inversion import InversionSettings, grid_side, invert, normalised
+from everslide.model.zoomldm.inversion import InversionSettings, invert, normalised
 from everslide.model.zoomldm.joint import JointSettings, advance, correct, limit, predict
 from everslide.model.zoomldm.kept import Kept
 from everslide.model.zoomldm.latents import window_noise
 from everslide.model.zoomldm.resize import OperatorName, make_operator
 from everslide.model.zoomldm.seams import SeamSettings, from_patches, places, seam_pass, to_patches, window_conditions
+from everslide.model.zoomldm.summarizer import grid_side
 from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 Noise = Callable[[str, Sequence[int]], Tensor]

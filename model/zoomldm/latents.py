@@ -1,4 +1,4 @@
-"""Between the painter's pixels and ZoomLDM's tensors: places of windows in latents, keyed noise, images."""
+"""Between the painter's pixels and a latent model's tensors: places of windows in latents, keyed noise, images."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ from torch import Tensor
 from everslide.model.errors import WeightsError
 from everslide.model.geometry import Rect, WindowGrid, WindowIndex
 from everslide.model.pyramid import keyed_noise as keyed
-from everslide.model.zoomldm.zoomldm import ZoomLDM
+from everslide.model.zoomldm.latent_model import LatentModel
 
 OVERLAP = 4
 """A window overlaps its neighbour by a quarter: 64 latents every 48."""
 
 
-def window_grid(model: ZoomLDM) -> WindowGrid:
+def window_grid(model: LatentModel) -> WindowGrid:
     """The windows that frozen weights can paint: as large as their training images, three quarters apart."""
-    side = model.config.image_px
+    side = model.image_px
     if side % (4 * OVERLAP):
         raise WeightsError(f"images of {side} px: expected a multiple of {4 * OVERLAP}, or windows would not align")
     return WindowGrid(side, side - side // OVERLAP)
 
 
-def window_noise(model: ZoomLDM, seed: int, stream: str, windows: Sequence[WindowIndex]) -> Tensor:
-    """Standard normals (B, 3, h, w) of the latents below each window: equal where windows overlap."""
+def window_noise(model: LatentModel, seed: int, stream: str, windows: Sequence[WindowIndex]) -> Tensor:
+    """Standard normals (B, C, h, w) of the latents below each window: equal where windows overlap."""
+    channels = model.latent_channels
     rects = [_in_latents(window.rect, model.factor) for window in windows]
-    arrays = [keyed.normals_anywhere(seed, f"zoomldm {stream}", w.s, r, 3) for w, r in zip(windows, rects, strict=True)]
+    arrays = [
+        keyed.normals_anywhere(seed, f"zoomldm {stream}", w.s, r, channels) for w, r in zip(windows, rects, strict=True)
+    ]
     return torch.from_numpy(np.stack(arrays)).to(model.device, model.dtype)
 
 
-def to_image(model: ZoomLDM, pixels: NDArray[np.uint8]) -> Tensor:
+def to_image(model: LatentModel, pixels: NDArray[np.uint8]) -> Tensor:
     """[0, 255] uint8 (B, H, W, 3) -> [-1, 1] (B, 3, H, W)."""
     scaled = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(model.device, model.dtype)
     return scaled / 127.5 - 1

@@ -19,9 +19,9 @@ from everslide.model.geometry import Rect, WindowGrid, WindowIndex, windows_touc
 from everslide.model.pyramid.painter import tent
 from everslide.model.zoomldm.conditions import Conditions
 from everslide.model.zoomldm.joint import JointSettings, advance, correct, limit, predict
+from everslide.model.zoomldm.latent_model import LatentModel
 from everslide.model.zoomldm.latents import window_noise
 from everslide.model.zoomldm.resize import Operator
-from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 REMEMBERED = 160
 """Trajectories kept of a slide: 50 steps of 64 x 64 latents are 2.4 MB each in float32."""
@@ -40,7 +40,7 @@ class JointPlane:
 
     def __init__(
         self,
-        model: ZoomLDM,
+        model: LatentModel,
         settings: JointSettings,
         operator: Operator,
         conditions: Conditions,

@@ -1,4 +1,4 @@
-"""What `everslide serve --model zoomldm-brca` may be told with `--with KEY=VALUE`, and the model that comes of it."""
+"""The options `--with KEY=VALUE` of `everslide serve --model zoomldm-*` and `pixcell-*`, and the models."""
 
 from __future__ import annotations
 
@@ -22,11 +22,16 @@ from everslide.model.zoomldm.conditions import (
 )
 from everslide.model.zoomldm.encoders import ENCODERS, ViTEncoder, embed_image, load_encoder, read_grid
 from everslide.model.zoomldm.joint_painting import JOINT, JointWindows
-from everslide.model.zoomldm.painting import PRESETS, ZoomLDMWindows
+from everslide.model.zoomldm.latent_model import LatentModel
+from everslide.model.zoomldm.painting import PRESETS, LatentWindows
+from everslide.model.zoomldm.pixcell import load_pixcell
 from everslide.model.zoomldm.prototypes import kept_prototypes
 from everslide.model.zoomldm.zoomldm import ZoomLDM, load_cdm, load_zoomldm
 
 CONDITIONS = ("none", "cdm", "parent", "reference", "field")
+ZOOMLDM = ("zoomldm-brca", "zoomldm-naip")
+PIXCELL = {"pixcell-256": 256, "pixcell-1024": 1024}
+"""Names of models, and sides of their images in pixels."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +40,19 @@ class PaintOptions:
 
     preset: one of PRESETS, or joint. condition: one of CONDITIONS. cdm: its checkpoint, for cdm and field.
     encoder: NAME:PATH, for parent and for a reference image. reference: an image of 20x, or a .npy grid of embeddings.
+    vae: folder of PixCell's autoencoder, where it does not lie beside its transformer. preset: by default `fast` of
+    ZoomLDM, `s1` of PixCell.
     """
 
-    preset: str = "fast"
+    preset: str = ""
     condition: str = "none"
     cdm: str = ""
     encoder: str = ""
     reference: str = ""
+    vae: str = ""
 
     def __post_init__(self) -> None:
-        _one_of("preset", self.preset, (*PRESETS, JOINT.name))
+        _one_of("preset", self.preset, ("", *PRESETS, JOINT.name))
         _one_of("condition", self.condition, CONDITIONS)
 
 
@@ -62,25 +70,45 @@ def load_windows(
     options: PaintOptions,
     threads: int | None = None,
     device: torch.device | None = None,
-) -> ZoomLDMWindows:
-    """A checkpoint that is ready to paint, on a GPU where there is one. Raises WeightsError, SlideError, ImageError."""
-    if weights is None:
-        raise WeightsError(f"{name}: expected --weights FOLDER with weights.ckpt and config.yaml (`everslide models`)")
+) -> LatentWindows:
+    """A model that is ready to paint, on a GPU where there is one. Raises WeightsError, SlideError, ImageError."""
     device = device or choose_device()
-    model = load_zoomldm(weights, device=device)
+    model = load_named(name, weights, options, device)
     wanted = threads or min(len(os.sched_getaffinity(0)), 8)
     conditions = make_conditions(model, options)
     batch = 4 if device.type == "cuda" else 1
-    if options.preset == JOINT.name:
+    preset = options.preset or ("s1" if name in PIXCELL else "fast")
+    if preset == JOINT.name:
         return JointWindows(name, model, conditions, JOINT, wanted, batch)
-    return ZoomLDMWindows(name, model, conditions, PRESETS[options.preset], wanted, batch)
+    return LatentWindows(name, model, conditions, PRESETS[preset], wanted, batch)
 
 
-def make_conditions(model: ZoomLDM, options: PaintOptions) -> Conditions:
+def load_named(name: str, weights: Path | None, options: PaintOptions, device: torch.device) -> LatentModel:
+    """A model by its name. Raises WeightsError where its files are missing, or those of another one."""
+    if name in ZOOMLDM:
+        if weights is None:
+            raise WeightsError(
+                f"{name}: expected --weights FOLDER with weights.ckpt and config.yaml, or one of diffusers "
+                "(`everslide models`)"
+            )
+        return load_zoomldm(weights, device=device)
+    if weights is None or not weights.is_dir():
+        raise WeightsError(
+            f"{name}: expected --weights FOLDER with transformer, scheduler and vae (`everslide models pull {name}`)"
+        )
+    model = load_pixcell(weights, Path(options.vae) if options.vae else None, device)
+    if model.image_px in PIXCELL.values() and model.image_px != PIXCELL[name]:
+        raise WeightsError(f"{weights}: paints images of {model.image_px} px; serve it as pixcell-{model.image_px}")
+    return model
+
+
+def make_conditions(model: LatentModel, options: PaintOptions) -> Conditions:
     """The source of conditions that the options name. Raises SlideError where a file it needs was not given."""
-    if options.condition == "cdm":
+    if options.condition in ("cdm", "field") and not isinstance(model, ZoomLDM):
+        raise SlideError(f"condition {options.condition!r} is of ZoomLDM's CDM; expected none, parent or reference")
+    if isinstance(model, ZoomLDM) and options.condition == "cdm":
         return CDMConditions(model, *load_cdm(_file(options, "cdm"), device=model.device))
-    if options.condition == "field":
+    if isinstance(model, ZoomLDM) and options.condition == "field":
         path = _file(options, "cdm")
         cdm, digest = load_cdm(path, device=model.device)
         return FieldConditions(model, kept_prototypes(path, model, cdm, digest))
@@ -89,20 +117,20 @@ def make_conditions(model: ZoomLDM, options: PaintOptions) -> Conditions:
     if options.condition == "reference":
         path = _file(options, "reference")
         if path.suffix == ".npy":
-            return GridConditions(model, read_grid(path, model.config.summarizer.input_channels))
-        return GridConditions(model, embed_image(_encoder(model, options), read_rgb(path), model.config.image_px))
+            return GridConditions(model, read_grid(path, model.embedding_channels))
+        return GridConditions(model, embed_image(_encoder(model, options), read_rgb(path), model.patch_px))
     return NoCondition(model)
 
 
-def _encoder(model: ZoomLDM, options: PaintOptions) -> ViTEncoder:
+def _encoder(model: LatentModel, options: PaintOptions) -> ViTEncoder:
     name, _, path = options.encoder.partition(":")
     if name not in ENCODERS or not path:
         raise SlideError(f"--with encoder={options.encoder!r}: expected NAME:PATH, NAME one of {', '.join(ENCODERS)}")
     encoder = load_encoder(name, Path(path), device=model.device)
-    if encoder.channels != model.config.summarizer.input_channels:
+    if encoder.channels != model.embedding_channels:
         raise WeightsError(
-            f"encoder {name} gives {encoder.channels} channels, the checkpoint expects "
-            f"{model.config.summarizer.input_channels}: take the encoder it was trained with"
+            f"encoder {name} gives {encoder.channels} channels, the checkpoint expects {model.embedding_channels}: "
+            "take the encoder it was trained with"
         )
     return encoder
 

@@ -1,10 +1,10 @@
-"""Tiles painted by a ZoomLDM checkpoint: one window, given its parent's final pixels.
+"""Tiles painted by a latent diffusion model: one window, given its parent's final pixels.
 
 `faithful`: the paper's settings over bicubic A, by the finite difference of Algorithm S2 with directions of bounded
-length. `fast`: starts from the enlarged parent, noised to
-t = 600; six steps; guidance in the first two only, when structure is decided; the clean prediction is projected onto
-the parent exactly at one step. Both end with two bicubic back-projections; the painter then makes the child agree with
-its parent exactly, x += A+(parent - A x), and closes in integers.
+length. `s1`: Algorithm S1 with the parent as its guide, by the gradient through the decoder. `fast`: starts from the
+enlarged parent, noised to t = 600; six steps; guidance in the first two only, when structure is decided; the clean
+prediction is projected onto the parent exactly at one step. All end with two bicubic back-projections; the painter then
+makes the child agree with its parent exactly, x += A+(parent - A x), and closes in integers.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.pyramid.wavelet import details
 from everslide.model.pyramid.window_model import WindowModel
 from everslide.model.zoomldm.conditions import Conditions
-from everslide.model.zoomldm.joint import S2, JointSettings, advance, correct, noised, predict, with_clean
+from everslide.model.zoomldm.joint import S1, S2, JointSettings, advance, correct, noised, predict, with_clean
+from everslide.model.zoomldm.latent_model import Calls, LatentModel
 from everslide.model.zoomldm.latents import to_grey_levels, to_image, window_grid, window_noise
 from everslide.model.zoomldm.resize import Bicubic, Box, OperatorName, make_operator
-from everslide.model.zoomldm.zoomldm import Calls, ZoomLDM
 
 BACK_PROJECTIONS = 2
 FORMAT = 2
@@ -66,14 +66,16 @@ FAITHFUL = Preset("faithful", S2)
 FAST = Preset(
     "fast", JointSettings(start=600, stride=100, corrections=0), from_parent=True, guided_steps=2, project_at=3
 )
-PRESETS = {preset.name: preset for preset in (FAITHFUL, FAST)}
+DETAIL = Preset("s1", replace(S1, w=1.0))
+"""Algorithm S1 with the guidance of PixCell's authors, scale 2."""
+PRESETS = {preset.name: preset for preset in (FAITHFUL, FAST, DETAIL)}
 Noise = Callable[[str], Tensor]
 
 
 def paint(
-    model: ZoomLDM, preset: Preset, y: Tensor, c: Tensor, guided: bool, noise: Noise, back: int = BACK_PROJECTIONS
+    model: LatentModel, preset: Preset, y: Tensor, c: Tensor, guided: bool, noise: Noise, back: int = BACK_PROJECTIONS
 ) -> Tensor:
-    """Images (B, 3, 2h, 2h) below parents y (B, 3, h, h), both in [-1, 1]; noise(stream): (B, 3, h / 2, h / 2)."""
+    """Images (B, 3, 2h, 2h) below parents y (B, 3, h, h), both in [-1, 1]; noise(stream): latents of the children."""
     settings, operator = preset.settings, make_operator(preset.operator, 2)
     z = noise("start")
     if preset.from_parent:
@@ -101,11 +103,11 @@ def back_project(image: Tensor, y: Tensor, times: int = BACK_PROJECTIONS) -> Ten
     return image
 
 
-class ZoomLDMWindows(WindowModel):
+class LatentWindows(WindowModel):
     """A checkpoint behind the `WindowModel` protocol."""
 
     def __init__(
-        self, name: str, model: ZoomLDM, conditions: Conditions, preset: Preset, threads: int, batch: int = 1
+        self, name: str, model: LatentModel, conditions: Conditions, preset: Preset, threads: int, batch: int = 1
     ) -> None:
         torch.set_num_threads(threads)
         self.name, self.batch, self.grid = name, batch, window_grid(model)
@@ -148,7 +150,9 @@ class ZoomLDMWindows(WindowModel):
         """Hash of everything that may change a bit: weights, preset, conditions, device, libraries, a probe."""
         model, side = self.model, max(self.model.latent_side // 4, 8)
         rng = np.random.Generator(np.random.Philox(1))
-        z = torch.from_numpy(rng.random((self.batch, 3, side, side), np.float32) - 0.5).to(model.device, model.dtype)
+        z = torch.from_numpy(rng.random((self.batch, model.latent_channels, side, side), np.float32) - 0.5).to(
+            model.device, model.dtype
+        )
         output = model.encode(model.decode(model.eps(z, 500, model.unconditional(self.batch))))
         cuda = model.device.type == "cuda"
         device = torch.cuda.get_device_name(model.device) if cuda else f"cpu {torch.backends.cpu.get_cpu_capability()}"

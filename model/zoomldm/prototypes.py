@@ -1,7 +1,7 @@
 """Prototypes for `FieldConditions`: embeddings found from the CDM, so that no real slide is needed.
 
-The CDM samples what the Summarizer would say of a 20x patch. Prototypes are the embeddings u of which the Summarizer
-does say it: u = argmin |Summarizer(u, 0) - c|^2 by Adam, for a few samples c.
+The CDM samples Summarizer outputs of 20x patches. Prototypes are embeddings u with such outputs:
+u = argmin |Summarizer(u, 0) - c|^2 by Adam, for a few samples c.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SEED = 1
 def find_prototypes(
     model: ZoomLDM, cdm: CDM, count: int = COUNT, steps: int = 80, cdm_steps: int = STEPS
 ) -> tuple[Tensor, float]:
-    """Embeddings (count, C), and the root mean square error of what the Summarizer says of them."""
+    """Embeddings (count, C), and the root mean square error of the Summarizer's outputs for them."""
     check_match(cdm, model.config)
     tokens, channels = model.config.context_shape
     z = torch.from_numpy(normals_anywhere(SEED, "prototypes", 0, Rect(0, 0, channels, tokens), count))

@@ -44,7 +44,7 @@ def check_scale(config: ZoomLDMConfig, scale: Scale) -> int:
     count, ground = config.summarizer.magnifications, config.domain == "ground"
     if scale.ground is not None and scale.ground != ground:
         units = "metres per pixel of the ground, such as 1m" if ground else "magnifications of tissue, such as 20"
-        raise ImageError(f"{scale_name(config, scale.s)}: this checkpoint speaks of {units}")
+        raise ImageError(f"{scale_name(config, scale.s)}: this checkpoint counts in {units}")
     if scale.s >= count:
         names = ", ".join(scale_name(config, s) for s in range(count))
         raise ImageError(f"{scale_name(config, scale.s)}: this checkpoint knows {count}: {names}")

@@ -28,7 +28,7 @@ from everslide.model.zoomldm.checkpoint import is_cdm
 from everslide.model.zoomldm.compute import Compute, in_batches
 from everslide.model.zoomldm.conditions import CDMConditions, Conditions, GridConditions, NoCondition
 from everslide.model.zoomldm.encoders import read_grid
-from everslide.model.zoomldm.inversion import InversionSettings, grid_side
+from everslide.model.zoomldm.inversion import InversionSettings
 from everslide.model.zoomldm.joint import NOTEBOOK, S1, S1_PRINTED, S2, S2_PRINTED, JointSettings
 from everslide.model.zoomldm.kept import Kept
 from everslide.model.zoomldm.large import Layout, context_guides, infer_embeddings, join_seams, sample_details
@@ -38,6 +38,7 @@ from everslide.model.zoomldm.sampling import Method
 from everslide.model.zoomldm.sampling import sample as draw
 from everslide.model.zoomldm.scales import Scale, check_scale
 from everslide.model.zoomldm.seams import SeamSettings, decode_large
+from everslide.model.zoomldm.summarizer import grid_side
 from everslide.model.zoomldm.zoomldm import ZoomLDM, load_cdm, load_zoomldm
 
 Mode = Literal["uncond", "gt", "infer"]

@@ -16,6 +16,11 @@ GRID = 8
 """Largest side of a grid of embeddings; larger ones are pooled to it."""
 
 
+def grid_side(magnification: int) -> int:
+    """Side of the embedding grid of an image: it covers 2^m x 2^m patches of 20x, pooled to at most 8x8."""
+    return min(int(2**magnification), GRID)
+
+
 def prepare_grid(raw: Tensor) -> Tensor:
     """Pool a grid of embeddings (..., C, k, k) to at most 8x8, then normalise each place over its channels.
 

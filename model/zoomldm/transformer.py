@@ -24,6 +24,19 @@ class Attention(nn.Module):
         return out
 
 
+class GatedMlp(nn.Module):
+    """SwiGLU (Shazeer, 2020): two linear layers, half of the inner width a gate for the other; timm's packed form."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(width, inner), nn.Linear(inner // 2, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.fc1(x).chunk(2, dim=-1)
+        out: Tensor = self.fc2(F.silu(gate) * value)
+        return out
+
+
 class Mlp(nn.Module):
     """Two linear layers with GELU between them, exact or approximated by tanh."""
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -23,27 +21,18 @@ from everslide.model.zoomldm.checkpoint import (
     load_networks,
 )
 from everslide.model.zoomldm.config import ZoomLDMConfig, read_cdm_config, read_config
+from everslide.model.zoomldm.diffusers_folder import INDEX_NAME
+from everslide.model.zoomldm.latent_model import Calls, LatentModel
 from everslide.model.zoomldm.schedule import Schedule, scaled_linear
-from everslide.model.zoomldm.summarizer import CNNSummarizer, Summarizer, prepare_grid
+from everslide.model.zoomldm.summarizer import CNNSummarizer, Summarizer, grid_side, prepare_grid
+from everslide.model.zoomldm.zoomldm_folder import convert_folder, is_folder
 
 WEIGHTS_NAME = "weights.ckpt"
 CONFIG_NAME = "config.yaml"
 
 
-@dataclass
-class Calls:
-    """Network evaluations so far, counted per image of a batch."""
-
-    denoiser: int = 0
-    encode: int = 0
-    decode: int = 0
-
-
-class ZoomLDM:
-    """Networks, schedule and configuration. All tensors in and out are of `dtype` and on `device`.
-
-    autocast: type in which the networks compute where it is worth it; samplers, schedules and guidance stay in `dtype`.
-    """
+class ZoomLDM(LatentModel):
+    """Networks, schedule and configuration. Its times are 1 .. 1000, as the authors' samplers call the denoiser."""
 
     def __init__(
         self,
@@ -60,53 +49,34 @@ class ZoomLDM:
         self.summarizer = cast("Summarizer | CNNSummarizer", _placed(networks["summarizer"], device, dtype))
         self.schedule: Schedule = scaled_linear(config.beta_start, config.beta_end, config.timesteps).to(dtype, device)
         self.calls = Calls()
+        self.latent_channels, self.latent_side = config.unet.channels, config.unet.image_size
+        self.factor, self.magnifications = config.autoencoder.factor, config.summarizer.magnifications
+        self.embedding_channels = config.summarizer.input_channels
 
-    @property
-    def latent_side(self) -> int:
-        """Side of the latents that the model was trained on."""
-        return self.config.unet.image_size
-
-    @property
-    def factor(self) -> int:
-        """Pixels per latent."""
-        return self.config.autoencoder.factor
-
-    @property
-    def magnifications(self) -> int:
-        return self.config.summarizer.magnifications
+    def grid_side(self, s: int) -> int:
+        """An image of scale s covers 2^s x 2^s patches of 20x, pooled to at most 8x8."""
+        return grid_side(s)
 
     def eps(self, z_t: Tensor, t: Tensor | float, c: Tensor) -> Tensor:
         """Predicted noise (B, 3, h, w) of latents z_t at step t (one for all, or (B,)) given c (B, 65, C)."""
         assert z_t.ndim == 4 and c.shape[1:] == self.config.context_shape and len(c) == len(z_t)
         self.calls.denoiser += len(z_t)
         times = torch.as_tensor(t, dtype=torch.float32, device=self.device).expand(len(z_t))
-        with self._networks():
+        with self.precision():
             out: Tensor = self.unet(z_t, times, c, return_dict=False)[0]
         return out.to(self.dtype)
-
-    def guided_eps(self, z_t: Tensor, t: Tensor | float, c: Tensor, w: float) -> Tensor:
-        """Classifier-free guidance (Ho and Salimans, 2022, Eq. 6): (1 + w) eps(c) - w eps(0).
-
-        Both in one batch of twice as many; w = 0 needs no second half.
-        """
-        if w == 0:
-            return self.eps(z_t, t, c)
-        times = torch.as_tensor(t, dtype=torch.float32, device=self.device).expand(len(z_t))
-        both = self.eps(torch.cat([z_t, z_t]), torch.cat([times, times]), torch.cat([c, torch.zeros_like(c)]))
-        eps_c, eps_u = both.chunk(2)
-        return (1 + w) * eps_c - w * eps_u
 
     def encode(self, image: Tensor) -> Tensor:
         """Image (B, 3, 4h, 4w) in [-1, 1] -> latents (B, 3, h, w), *not* quantised."""
         self.calls.encode += len(image)
-        with self._networks():
+        with self.precision():
             out: Tensor = self.autoencoder.encode(image, return_dict=False)[0]
         return out.to(self.dtype)
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents (B, 3, h, w), quantised first -> image (B, 3, 4h, 4w), about [-1, 1]."""
         self.calls.decode += len(z)
-        with self._networks():
+        with self.precision():
             out: Tensor = self.autoencoder.decode(z, return_dict=False)[0]
         return out.to(self.dtype)
 
@@ -120,17 +90,13 @@ class ZoomLDM:
 
     def summarise(self, prepared: Tensor, magnification: Tensor) -> Tensor:
         """Prepared grids (B, C, k, k) and magnifications (B,) -> c (B, 65, C')."""
-        with self._networks():
+        with self.precision():
             out: Tensor = self.summarizer(prepared, magnification)
         return out.to(self.dtype)
 
     def unconditional(self, count: int) -> Tensor:
         """All zeros (count, 65, C'): what the condition was replaced with in a tenth of training."""
         return torch.zeros(count, *self.config.context_shape, device=self.device, dtype=self.dtype)
-
-    def _networks(self) -> AbstractContextManager[object]:
-        """The precision that networks run in."""
-        return torch.autocast(self.device.type, self.autocast) if self.autocast else nullcontext()
 
 
 def _placed(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
@@ -147,17 +113,27 @@ def load_zoomldm(
 ) -> ZoomLDM:
     """Load a published checkpoint, converted on the first time.
 
-    path: the folder with weights.ckpt and config.yaml, or the weights themselves with config.yaml beside them.
+    path: the folder with weights.ckpt and config.yaml, the weights themselves with config.yaml beside them, or a folder
+    of diffusers (`zoomldm_folder`).
     Raises WeightsError.
     """
-    weights = path / WEIGHTS_NAME if path.is_dir() else path
-    converted = converted_path(weights)
-    if converted != weights and (weights.exists() or not converted.exists()):
-        if not weights.exists():
-            raise WeightsError(f"{weights}: no such file; give the folder with {WEIGHTS_NAME} and {CONFIG_NAME}")
-        converted = convert(weights, read_config(weights.with_name(CONFIG_NAME)))
+    converted = convert_folder(path) if is_folder(path) else _converted(path)
     config, networks, digest = load_networks(converted, dtype)
     return ZoomLDM(config, networks, digest, dtype, device or torch.device("cpu"), autocast)
+
+
+def _converted(path: Path) -> Path:
+    """The safetensors of the authors' files, written now where need be."""
+    weights = path / WEIGHTS_NAME if path.is_dir() else path
+    converted = converted_path(weights)
+    if converted == weights or (converted.exists() and not weights.exists()):
+        return converted
+    if not weights.exists():
+        raise WeightsError(
+            f"{weights}: no such file; give the folder with {WEIGHTS_NAME} and {CONFIG_NAME}, or one of diffusers with "
+            f"{INDEX_NAME}"
+        )
+    return convert(weights, read_config(weights.with_name(CONFIG_NAME)))
 
 
 def load_cdm(path: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> tuple[CDM, str]:

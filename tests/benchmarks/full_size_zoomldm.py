@@ -25,7 +25,7 @@ from everslide.model.slide import Slide
 from everslide.model.zoomldm.checkpoint import random_networks
 from everslide.model.zoomldm.conditions import FieldConditions
 from everslide.model.zoomldm.config import BRCA
-from everslide.model.zoomldm.painting import PRESETS, ZoomLDMWindows
+from everslide.model.zoomldm.painting import PRESETS, LatentWindows
 from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     if arguments.steps:
         preset = replace(preset, settings=replace(preset.settings, stride=-(-preset.settings.start // arguments.steps)))
     conditions = FieldConditions(model, torch.randn(4, BRCA.summarizer.input_channels))
-    windows = ZoomLDMWindows("zoomldm-brca", model, conditions, preset, arguments.threads)
+    windows = LatentWindows("zoomldm-brca", model, conditions, preset, arguments.threads)
     loaded, cpu = time.perf_counter(), time.process_time()
     top = ImageTop(np.full((512, 512, 3), 180, np.uint8), 1)
     painter = Painter(Slide("bench", 1, 1024, 1024), windows, MemoryTiles(), top)

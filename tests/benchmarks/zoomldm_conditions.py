@@ -37,7 +37,7 @@ from everslide.model.zoomldm.conditions import (
 )
 from everslide.model.zoomldm.encoders import TextureEncoder
 from everslide.model.zoomldm.latents import to_image, window_grid, window_noise
-from everslide.model.zoomldm.painting import FAST, ZoomLDMWindows, paint
+from everslide.model.zoomldm.painting import FAST, LatentWindows, paint
 from everslide.model.zoomldm.prototypes import kept_prototypes
 from everslide.model.zoomldm.resize import Box
 from everslide.model.zoomldm.zoomldm import ZoomLDM, load_cdm, load_zoomldm
@@ -138,7 +138,7 @@ def seam(model: ZoomLDM, source: Conditions) -> float:
     side = 8 * grid.stride_px // 2 * 2
     painter = Painter(
         Slide("even", 9, max(side, 256), max(side, 256)),
-        ZoomLDMWindows("zoomldm-brca", model, source, FAST, threads=1),
+        LatentWindows("zoomldm-brca", model, source, FAST, threads=1),
         MemoryTiles(),
         ImageTop(np.full((side // 2, side // 2, 3), 150, np.uint8), 1),
     )

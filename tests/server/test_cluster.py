@@ -27,13 +27,15 @@ from everslide.model.pyramid.fake_model import SpeckleModel
 from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.pyramid.painter import Painter
 from everslide.model.pyramid.windows import LocalWindows
-from everslide.model.sampling_config import SamplingConfig
+from everslide.model.sampling_config import SamplingCapabilities, SamplingConfig
 from everslide.model.slide import Slide
 from everslide.model.style_reference import Reference, Style
 from everslide.server.encode import decode
+from everslide.server.painters import ModelFiles
 from everslide.server.settings import Settings
 from everslide.server.slides import Catalogue, Entry
 from tests.model.networks import tiny_weights
+from tests.model.zoomldm.tiny import write_checkpoint
 from tests.server.processes import COMMAND
 
 if importlib.util.find_spec("distributed") is None:
@@ -43,7 +45,7 @@ if importlib.util.find_spec("distributed") is None:
     pytest.skip(REASON, allow_module_level=True)
 
 from everslide.server.assembly import Assembly, assemble
-from everslide.server.cluster import Cluster, EngineError
+from everslide.server.cluster import Cluster, EngineError, check_paints_from_parents, run_worker
 
 _OTHER_WORKER = """
 import logging, sys
@@ -319,3 +321,11 @@ def test_serve_paints_on_the_cluster(cluster: RealCluster, tmp_path: Path) -> No
         assert b'"workers":true' in fetch(f"{address}/readyz")
         assert metric(address, "everslide_windows_painted_total") > 0
     np.testing.assert_array_equal(tile, painted_here(TileIndex(0, 306, 206)))
+
+
+def test_what_paints_from_the_topmost_plane_is_refused_before_it_is_a_worker(tmp_path: Path) -> None:
+    """No task carries a slide's topmost plane: `everslide worker --with preset=joint` says so, and no window fails."""
+    files = ModelFiles(write_checkpoint(tmp_path), {"preset": "joint"})
+    with pytest.raises(EngineError, match=r"topmost plane.*preset=joint.*without --scheduler"):
+        run_worker("tcp://127.0.0.1:1", "zoomldm-brca", files, 1, None)
+    check_paints_from_parents("zoomldm-brca", SamplingCapabilities(1))

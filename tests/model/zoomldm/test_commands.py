@@ -132,11 +132,11 @@ def test_a_checkpoint_of_the_ground_speaks_of_metres_and_paints_large_by_default
     assert Image.open(tmp_path / "large.png").size == (128, 128), "two scales: two patches a side"
     common = ("sample", "--weights", weights, "--count", 1, "--steps", 1, "--out", tmp_path / "x", "--mag")
     done(*common, "2m")
-    assert "speaks of metres per pixel" in refused(*common, 20)
+    assert "counts in metres per pixel" in refused(*common, 20)
     assert "4 m per pixel: this checkpoint knows 2: 1 m per pixel, 2 m per pixel" in refused(*common, "4m")
     tissue_weights = write_checkpoint(tmp_path / "brca")
     ground = ("sample", "--weights", tissue_weights, "--out", tmp_path / "y", "--mag", "2m")
-    assert "speaks of magnifications of tissue" in refused(*ground)
+    assert "counts in magnifications of tissue" in refused(*ground)
     assert "mini paints tissue" in refused("superres", photo(tmp_path), "--from", "2m", "--out", tmp_path / "z.png")
 
 

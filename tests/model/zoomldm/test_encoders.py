@@ -23,6 +23,7 @@ from everslide.model.zoomldm.encoders import (
     load_encoder,
     read_grid,
 )
+from everslide.model.zoomldm.transformer import GatedMlp
 from everslide.model.zoomldm.vit import VisionTransformer, ViTConfig
 from tests.model.pictures import tissue
 
@@ -66,11 +67,12 @@ def test_sizes_of_the_published_encoders() -> None:
             counts[name] = sum(p.numel() for p in VisionTransformer(SPECS[name].vit).parameters())
     assert counts == {
         "uni": 303_350_784,
+        "uni2-h": 681_394_176,
         "hipt": 21_665_664,
         "dinov2": 304_368_640 - 1024,
         "dinov2-reg": 304_372_736 - 1024,
     }, "as published, without the mask token"
-    assert [SPECS[name].vit.width for name in ENCODERS] == [1024, 384, 1024, 1024]
+    assert [SPECS[name].vit.width for name in ENCODERS] == [1024, 1536, 384, 1024, 1024]
 
 
 def test_register_tokens_are_seen_by_the_class_token_and_have_no_position() -> None:
@@ -83,6 +85,21 @@ def test_register_tokens_are_seen_by_the_class_token_and_have_no_position() -> N
     assert (after - before).abs().max() > 1e-3
     vit.register_tokens.copy_(vit.register_tokens[:, [2, 0, 3, 1]])
     torch.testing.assert_close(vit(image), after, atol=1e-5, rtol=1e-5)
+
+
+def test_a_uni2_file_in_timm_s_names_has_gated_perceptrons_and_no_position_for_the_class(tmp_path: Path) -> None:
+    spec = small("uni2-h")
+    tensors = network(spec).state_dict()
+    renamed = {"reg_token" if name == "register_tokens" else name: tensor for name, tensor in tensors.items()}
+    torch.save(renamed, tmp_path / "pytorch_model.bin")
+    encoder, image = load_encoder("uni2-h", tmp_path / "pytorch_model.bin", spec), torch.rand(1, 3, 64, 64)
+    assert tensors["pos_embed"].shape == (1, 25, 16)
+    changed = {name: tensor + (name == "blocks.0.mlp.fc1.bias") for name, tensor in renamed.items()}
+    torch.save(changed, tmp_path / "other.bin")
+    assert not torch.equal(load_encoder("uni2-h", tmp_path / "other.bin", spec).embed(image), encoder.embed(image))
+    mlp, x = GatedMlp(6, 8), torch.randn(2, 6)
+    first, second = (x @ mlp.fc1.weight.T + mlp.fc1.bias).chunk(2, 1)
+    torch.testing.assert_close(mlp(x), (F.silu(first) * second) @ mlp.fc2.weight.T + mlp.fc2.bias)
 
 
 def test_a_hipt_file_with_student_heads_and_options_is_read(tmp_path: Path) -> None:

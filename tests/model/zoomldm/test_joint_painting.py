@@ -21,7 +21,6 @@ from everslide.model.zoomldm.conditions import FieldConditions, ParentConditions
 from everslide.model.zoomldm.joint_painting import JOINT, JointWindows, pixels_of
 from everslide.model.zoomldm.options import PaintOptions
 from everslide.model.zoomldm.painting import Preset
-from everslide.model.zoomldm.zoomldm import ZoomLDM
 from tests.model.pictures import tissue
 from tests.model.zoomldm.test_conditions import MeanEncoder
 from tests.model.zoomldm.tiny import tiny
@@ -122,7 +121,7 @@ def test_the_cost_of_a_window_is_what_is_told(monkeypatch: pytest.MonkeyPatch) -
     window = WindowIndex(0, 1, 1, windows.grid)
     plane = windows.plane(context())
     plane.trajectories(windows_touching(1, window.parent_rect, windows.grid))
-    model: ZoomLDM = windows.model
+    model = windows.model
     before = replace(model.calls)
     windows.bands(context(), [window], tissue(32, 32)[None])
     assert model.calls.denoiser - before.denoiser == windows.calls.denoiser

@@ -19,10 +19,10 @@ from everslide.model.pyramid.wavelet import box_mean
 from everslide.model.sampling_config import SamplingCapabilities, SamplingConfig
 from everslide.model.slide import Slide
 from everslide.model.zoomldm.conditions import CDMConditions, Conditions, FieldConditions, NoCondition
+from everslide.model.zoomldm.latent_model import Calls
 from everslide.model.zoomldm.latents import window_grid
-from everslide.model.zoomldm.painting import FAITHFUL, FAST, Preset, ZoomLDMWindows, back_project, project
+from everslide.model.zoomldm.painting import FAITHFUL, FAST, LatentWindows, Preset, back_project, project
 from everslide.model.zoomldm.resize import Box
-from everslide.model.zoomldm.zoomldm import Calls
 from tests.model.painting import ForgetfulTiles
 from tests.model.pictures import tissue
 from tests.model.zoomldm.tiny import random_cdm, tiny
@@ -35,16 +35,16 @@ BRIEF = replace(FAITHFUL, settings=replace(FAITHFUL.settings, stride=500, lambda
 """As `faithful`, in two steps."""
 
 
-def make(preset: Preset = SHORT, conditions: Conditions | None = None, batch: int = 1) -> ZoomLDMWindows:
-    return ZoomLDMWindows("zoomldm-brca", tiny(), conditions or NoCondition(tiny()), preset, threads=1, batch=batch)
+def make(preset: Preset = SHORT, conditions: Conditions | None = None, batch: int = 1) -> LatentWindows:
+    return LatentWindows("zoomldm-brca", tiny(), conditions or NoCondition(tiny()), preset, threads=1, batch=batch)
 
 
 @pytest.fixture(scope="module")
-def windows() -> ZoomLDMWindows:
+def windows() -> LatentWindows:
     return make()
 
 
-def painter(windows: ZoomLDMWindows, tiles: MemoryTiles | ForgetfulTiles | None = None, s: int = 1) -> Painter:
+def painter(windows: LatentWindows, tiles: MemoryTiles | ForgetfulTiles | None = None, s: int = 1) -> Painter:
     """Below a picture whose pixels are of scale s, 256 px of 20x wide."""
     side = 256 // 2**s
     return Painter(SLIDE, windows, MemoryTiles() if tiles is None else tiles, ImageTop(tissue(side, side, 3), s))
@@ -59,7 +59,7 @@ def test_children_average_to_the_picture_above_them(preset: Preset) -> None:
     assert whole.counts.denoiser_calls == whole.counts.windows * preset.calls(False).denoiser
 
 
-def test_two_scales_below_a_picture_lead_back_to_it(windows: ZoomLDMWindows) -> None:
+def test_two_scales_below_a_picture_lead_back_to_it(windows: LatentWindows) -> None:
     whole = painter(windows, s=2)
     middle = field_of(whole, 1, Rect(0, 0, 128, 128))
     np.testing.assert_array_equal(box_mean(middle), tissue(64, 64, 3))
@@ -67,7 +67,7 @@ def test_two_scales_below_a_picture_lead_back_to_it(windows: ZoomLDMWindows) -> 
     np.testing.assert_array_equal(box_mean(part), middle)
 
 
-def test_order_stores_and_processes_change_nothing(windows: ZoomLDMWindows) -> None:
+def test_order_stores_and_processes_change_nothing(windows: LatentWindows) -> None:
     expected = painter(windows, s=2).tile(TileIndex(0, 0, 0))
     other = painter(make(), ForgetfulTiles(), s=2)
     other.tile(TileIndex(1, 1, 0))
@@ -75,7 +75,7 @@ def test_order_stores_and_processes_change_nothing(windows: ZoomLDMWindows) -> N
     assert make().fingerprint == windows.fingerprint
 
 
-def test_steps_and_guidance_are_the_presets_not_the_slides(windows: ZoomLDMWindows) -> None:
+def test_steps_and_guidance_are_the_presets_not_the_slides(windows: LatentWindows) -> None:
     assert windows.capabilities == SamplingCapabilities(windows.calls_per_window)
     slide = replace(SLIDE, model="zoomldm-brca", sampling=SamplingConfig(2))
     with pytest.raises(SlideError, match="slide photo: its model zoomldm-brca has no choice of steps or guidance"):
@@ -93,7 +93,7 @@ def test_batch_companions_change_nothing() -> None:
     np.testing.assert_array_equal(two.bands(GenerationContext(4), [a, a], parents[[0, 0]])[0], one)
 
 
-def test_overlapping_windows_share_their_noise_and_their_tents_add_up(windows: ZoomLDMWindows) -> None:
+def test_overlapping_windows_share_their_noise_and_their_tents_add_up(windows: LatentWindows) -> None:
     grid = windows.grid
     assert (grid.window_px, grid.stride_px) == (64, 48)
     weight = tent(64, 16)
@@ -164,7 +164,7 @@ def test_projection_is_exact_and_back_projection_comes_near() -> None:
     assert (Box(2).down(back_project(image, y)) - y).abs().mean() < 0.4 * before
 
 
-def test_seed_scale_preset_and_conditions_matter(windows: ZoomLDMWindows) -> None:
+def test_seed_scale_preset_and_conditions_matter(windows: LatentWindows) -> None:
     grid, parents = windows.grid, tissue(32, 32)[None]
     here = windows.bands(GenerationContext(1), [WindowIndex(0, 0, 0, grid)], parents)
     assert not np.array_equal(windows.bands(GenerationContext(2), [WindowIndex(0, 0, 0, grid)], parents), here)
@@ -174,7 +174,7 @@ def test_seed_scale_preset_and_conditions_matter(windows: ZoomLDMWindows) -> Non
     assert len({windows.fingerprint, conditioned.fingerprint, make(BRIEF).fingerprint}) == 3
 
 
-def test_scales_that_the_checkpoint_lacks_are_refused(windows: ZoomLDMWindows) -> None:
+def test_scales_that_the_checkpoint_lacks_are_refused(windows: LatentWindows) -> None:
     with pytest.raises(SlideError, match=r"scale 8: zoomldm-brca knows 0 \.\. 7"):
         windows.bands(GenerationContext(1), [WindowIndex(8, 0, 0, windows.grid)], tissue(32, 32)[None])
 
