@@ -12,7 +12,6 @@ import copy
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -23,10 +22,12 @@ from everslide.model.zoomldm.cdm import CDM
 from everslide.model.zoomldm.config import CDMConfig
 from everslide.model.zoomldm.schedule import cosine_betas
 from everslide.model.zoomldm.training_run import (
+    UNREADABLE,
     Report,
     TrainSettings,
     average_gradients,
     rank,
+    reason,
     seed_step,
     update_average,
     write_whole,
@@ -175,10 +176,10 @@ def _resume(out: Path, network: CDM, average: CDM, optimiser: torch.optim.Optimi
         average.load_state_dict(state["ema"])
         optimiser.load_state_dict(state["opt"])
         step = int(state["step"])
-    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, UnpicklingError) as error:
+    except UNREADABLE as error:
         raise WeightsError(
             f"{out}: expected nothing, or the checkpoint of a run of these sizes that was stopped, found another file "
-            f"({str(error).splitlines()[0]}); give another --out"
+            f"({reason(error)}); give another --out"
         ) from error
     _log.info("%s: going on after step %d", out, step)
     return step

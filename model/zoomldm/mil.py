@@ -65,7 +65,7 @@ class AttentionMIL(nn.Module):
     def forward(self, bag: Tensor) -> tuple[Tensor, Tensor]:
         h = self.norm(bag)
         attention = self.weight(torch.tanh(self.tanh(h)) * torch.sigmoid(self.gate(h))).squeeze(1).softmax(0)
-        logit: Tensor = self.label(attention @ h).squeeze(0)
+        logit: Tensor = self.label(attention[None] @ h)[0, 0]
         return logit, attention
 
 

@@ -10,7 +10,6 @@ import copy
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +19,12 @@ from everslide.model.zoomldm.checkpoint import read_tensors, unet_source
 from everslide.model.zoomldm.networks import autoencoder_name, unet_name
 from everslide.model.zoomldm.summarizer import prepare_grid
 from everslide.model.zoomldm.training_run import (
+    UNREADABLE,
     Report,
     TrainSettings,
     average_gradients,
     rank,
+    reason,
     seed_step,
     update_average,
     write_whole,
@@ -159,7 +160,9 @@ def _resume(run: Path, networks: nn.Module, average: nn.Module, optimiser: torch
         networks.load_state_dict(state["networks"])
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
-    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, UnpicklingError) as error:
-        raise WeightsError(f"{path}: not the state of a run of these sizes ({error}); give another --out") from error
+    except UNREADABLE as error:
+        raise WeightsError(
+            f"{path}: not the state of a run of these sizes ({reason(error)}); give another --out"
+        ) from error
     _log.info("%s: going on after step %d", path, state["step"])
     return int(state["step"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -56,6 +57,15 @@ def write_whole(path: Path, content: object) -> None:
     partial = path.with_suffix(".part")
     torch.save(pytree.tree_map_only(Tensor, lambda tensor: tensor.detach().cpu(), content), partial)
     partial.replace(path)
+
+
+UNREADABLE = (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, UnpicklingError)
+"""What reading a foreign or damaged file of torch raises."""
+
+
+def reason(error: BaseException) -> str:
+    """Why a file could not be read, in a line; without torch's advice to run the code in it."""
+    return "no file of tensors only" if isinstance(error, UnpicklingError) else str(error).splitlines()[0]
 
 
 def join_processes(device: str) -> str:

@@ -150,7 +150,8 @@ def test_the_variational_term_is_the_kl_divergence_of_two_gaussians() -> None:
     term = variational_term(q, x0, x_t, t, found, share)
     torch.testing.assert_close(term, kl.mean((1, 2)) / np.log(2), rtol=1e-3, atol=1e-6)
     first = torch.zeros(3, dtype=torch.long)
-    likelihood = -normal(found, q.log_least[0].div(2).exp()).log_prob(x0).mean((1, 2)) / np.log(2)  # type: ignore[no-untyped-call]
+    density = normal(found, q.log_least[0].div(2).exp()).log_prob(x0)  # type: ignore[no-untyped-call]
+    likelihood = -density.mean((1, 2)) / np.log(2)
     torch.testing.assert_close(variational_term(q, x0, x_t, first, found, -torch.ones(3, 4, 5)), likelihood)
 
 
