@@ -275,7 +275,7 @@ describe("end to end", { skip: noBrowser() || noServer() }, () => {
       await keep("viewer-20x.png");
       assert.equal((await samplePixels(page)).blank, 0);
       assert.equal(await page.textContent("#magnification"), "20x");
-      const link = `#slide=demo&x=${place.x}&y=${place.y}&mag=20&seed=7&model=${MODEL}&fp=`;
+      const link = `#slide=demo&x=${place.x}&y=${place.y}&mag=20&seed=7&model=${MODEL}`;
       await page.waitForFunction((begins) => location.hash.startsWith(begins), link);
       assert.deepEqual(faults, []);
       assert.deepEqual(foreign, []);
