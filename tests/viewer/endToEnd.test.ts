@@ -154,7 +154,7 @@ describe(`every tool on tissue of the model ${MODEL}`, { skip: noBrowser() || no
     assert.notEqual(theirs?.headers.get("etag"), demos?.headers.get("etag"));
     assert.notDeepEqual(await theirs?.arrayBuffer(), await demos?.arrayBuffer());
     const { fingerprint } = (await (await fetch(`${pages.server.url}/api/slides/demo`)).json()) as Slide;
-    await page.waitForFunction((other) => location.hash.includes(`&steps=${other}&fp=`), other);
+    await page.waitForFunction((other) => location.hash.includes(`&steps=${other}&`), other);
     await page.evaluate(
       (hash) => (location.hash = hash),
       `${PLACE.replace("=demo", "=in-other-steps")}&seed=7&model=${MODEL}&fp=${fingerprint}`,
