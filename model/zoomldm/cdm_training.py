@@ -1,8 +1,10 @@
 """Training of the conditioning diffusion model (CDM), a DiT with learned variances, on the Summarizer's outputs.
 
 x0 is predicted, under a cosine schedule, at 1e-4. The loss is the hybrid one of Nichol and Dhariwal (2021), Eq. 16, as
-DiT has it: the squared error of x0, and a thousandth of the variational bound, whose gradient reaches the variances
-alone. The checkpoint has DiT's parts (`model`, `ema`, `opt`, `args`), and a stopped run goes on from it.
+DiT has it: the squared error of x0, and a thousandth of the variational bound. The bound's gradient reaches the rows of
+the last layer that give the variances, and no further: where x0 is predicted, it weighs small times by thousands (by the
+fall of the signal to noise ratio), and carried into the blocks it spoils x0 and the variances too. The checkpoint has
+DiT's parts (`model`, `ema`, `opt`, `args`), and a stopped run goes on from it.
 """
 
 from __future__ import annotations
@@ -92,8 +94,10 @@ def posterior(device: torch.device) -> Posterior:
     return Posterior(*(torch.from_numpy(array).float().to(device) for array in arrays))
 
 
-def hybrid_loss(network: nn.Module, q: Posterior, x0: Tensor, t: Tensor, y: Tensor, noise: Tensor) -> Tensor:
-    """Losses (B,) of Eq. 16: squared error of x0, and the variational term of time t in bits per number.
+def hybrid_losses(
+    network: nn.Module, q: Posterior, x0: Tensor, t: Tensor, y: Tensor, noise: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The two losses of Eq. 16, each (B,): squared error of x0, and the variational term of time t in bits per number.
 
     x0, noise: (B, channels, tokens); t: (B,); y: (B,) magnifications.
     """
@@ -104,8 +108,7 @@ def hybrid_loss(network: nn.Module, q: Posterior, x0: Tensor, t: Tensor, y: Tens
     x_t = torch.sqrt(at(q.alpha_bar)) * x0 + torch.sqrt(1 - at(q.alpha_bar)) * noise
     found, share = network(x_t, t, y).chunk(2, dim=1)
     simple = (found - x0).square().mean((1, 2))
-    out: Tensor = simple + variational_term(q, x0, x_t, t, found.detach(), share)
-    return out
+    return simple, variational_term(q, x0, x_t, t, found.detach(), share)
 
 
 def variational_term(q: Posterior, x0: Tensor, x_t: Tensor, t: Tensor, found: Tensor, share: Tensor) -> Tensor:
@@ -143,16 +146,24 @@ def train_cdm(
         rng = seed_step(settings, step)
         x0, y = _conditions(model, data, settings.batch, rng)
         t = torch.randint(0, len(q.alpha_bar), (len(x0),), device=model.device)
-        loss = hybrid_loss(network, q, x0, t, y, torch.randn_like(x0)).mean()
+        simple, variational = (loss.mean() for loss in hybrid_losses(network, q, x0, t, y, torch.randn_like(x0)))
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        simple.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+        _add_gradients(variational, network.final_layer.linear)
         average_gradients(network)
         optimiser.step()
         update_average(average, network, settings.ema, step)
-        report(step + 1, float(loss.detach()))
+        report(step + 1, float((simple + variational).detach()))
         if rank() == 0 and settings.saves_after(step + 1):
             states = {"model": network.state_dict(), "ema": average.state_dict(), "opt": optimiser.state_dict()}
             write_whole(out, {**states, "args": argparse.Namespace(**asdict(settings)), "step": step + 1})
+
+
+def _add_gradients(loss: Tensor, layer: nn.Linear) -> None:
+    """Of a loss for a layer alone: those of nothing before it."""
+    parameters = (layer.weight, layer.bias)
+    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+        parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
 
 def _conditions(model: ZoomLDM, data: TrainingSet, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
