@@ -2,9 +2,9 @@
 
 x0 is predicted, under a cosine schedule, at 1e-4. The loss is the hybrid one of Nichol and Dhariwal (2021), Eq. 16, as
 DiT has it: the squared error of x0, and a thousandth of the variational bound. The bound's gradient reaches the rows of
-the last layer that give the variances, and no further: where x0 is predicted, it weighs small times by thousands (by the
-fall of the signal to noise ratio), and carried into the blocks it spoils x0 and the variances too. The checkpoint has
-DiT's parts (`model`, `ema`, `opt`, `args`), and a stopped run goes on from it.
+the last layer that give the variances, and no further: where x0 is predicted, it weighs small times by thousands, as
+the signal to noise ratio falls there; carried into the blocks it spoils x0, and the variances too. The checkpoint has
+the parts of DiT's (`model`, `ema`, `opt`, `args`), and a stopped run goes on from it.
 """
 
 from __future__ import annotations
