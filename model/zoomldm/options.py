@@ -52,7 +52,8 @@ class PaintOptions:
     vae: str = ""
 
     def __post_init__(self) -> None:
-        _one_of("preset", self.preset, ("", *PRESETS, JOINT.name))
+        if self.preset:
+            _one_of("preset", self.preset, (*PRESETS, JOINT.name))
         _one_of("condition", self.condition, CONDITIONS)
 
 
