@@ -12,7 +12,7 @@ from everslide.model.errors import EverslideError
 
 
 @contextmanager
-def speaking() -> Iterator[None]:
+def cli_errors() -> Iterator[None]:
     """Turns EverslideError into click's own error."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     try:

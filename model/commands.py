@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from everslide.model.cli_errors import speaking
+from everslide.model.cli_errors import cli_errors
 from everslide.model.command_types import Number, UserPath
 
 _FOLDER = UserPath(file_okay=False)
@@ -31,7 +31,7 @@ def prepare(
     """
     from everslide.model.training.prepare import prepare as run
 
-    with speaking():
+    with cli_errors():
         prepared = run(images, out, hold_out, validate, seed, licence)
     counts = {split: sum(image.split == split for image in prepared) for split in ("validation", "held-out")}
     click.echo(f"{len(prepared)} images in {out}, {counts['validation']} for validation, {counts['held-out']} held out")
@@ -44,7 +44,7 @@ def sections(prepared: Path, out: Path) -> None:
     """Measure what the training sections of a PREPARED folder look like from afar: colours, and shapes of pieces."""
     from everslide.model.training.sections import measure_sections
 
-    with speaking():
+    with cli_errors():
         measured = measure_sections(prepared)
     out.write_text(json.dumps(measured) + "\n", "utf-8")
     click.echo(f"{out}: {len(measured['sections'])} sections")
@@ -61,7 +61,7 @@ def pack(prepared: Path, out: Path, megabytes: float) -> None:
     """
     from everslide.model.training.pack import pack as run
 
-    with speaking():
+    with cli_errors():
         size = run(prepared, out, megabytes)
     click.echo(f"{out}: {size / 1e6:.1f} MB")
 
@@ -79,7 +79,6 @@ def pack(prepared: Path, out: Path, megabytes: float) -> None:
 @click.option("--sitting", type=Number(min=0.01), help="Minutes after which to stop for now.")
 @click.option("--save-every", type=Number(min=1), default=300, show_default=True, help="Seconds.")
 @click.option("--encoder", is_flag=True, help="Train the encoder of 20x tissue instead of the painter.")
-@click.option("--sections", is_flag=True, help="Train what fills whole sections instead of the painter.")
 def train(
     prepared: Path,
     folder: Path,
@@ -93,7 +92,6 @@ def train(
     sitting: float | None,
     save_every: float,
     encoder: bool,
-    sections: bool,
 ) -> None:
     """Train `mini` on a PREPARED folder, in several processes where --processes says so, each with a GPU of its own
     where there are GPUs.
@@ -104,15 +102,11 @@ def train(
     on another machine from RUN/mini.safetensors and RUN/resume-*.safetensors, each below 16 MB.
     It needs the packages of the extra `train`: pip install 'everslide[train]'.
     """
-    with speaking():
+    with cli_errors():
         if encoder:
             from everslide.model.training.patch_encoder_training import EncoderPlan, train_encoder
 
             written = train_encoder(prepared, folder, EncoderPlan(minutes), threads)
-        elif sections:
-            from everslide.model.training.section_training import SectionPlan, train_sections
-
-            written = train_sections(prepared, folder, SectionPlan(minutes, save_every_s=save_every), threads)
         else:
             from everslide.model.training.trainer import Plan
             from everslide.model.training.trainer import train as run
@@ -162,7 +156,7 @@ def evaluate(
     from everslide.model.mini.patch_encoder import load_encoder
 
     plan = Plan(seed=seed, places=places, fields=fields, field_px=field_px, neighbours=neighbours)
-    with speaking():
+    with cli_errors():
         figures = run(prepared, load_mini(weights), load_encoder(encoder), plan)
     text = markdown(figures)
     if out:
@@ -181,7 +175,7 @@ def sheet(prepared: Path, weights: Path | None, out: Path, seed: int) -> None:
     from everslide.model.evaluation.report import draw_sheet
     from everslide.model.mini.model import load_mini
 
-    with speaking():
+    with cli_errors():
         draw_sheet(prepared, load_mini(weights), seed).save(out, quality=90)
     click.echo(f"{out}: SYNTHETIC - not for diagnosis")
 
@@ -248,12 +242,12 @@ def new(
     from everslide.model.sampling_config import SamplingConfig
 
     if listing or organ == "":
-        with speaking():
+        with cli_errors():
             click.echo(_organs(organ_cases(model, weights), model))
         return
     if name is None:
         raise click.UsageError("Missing argument 'NAME'.")
-    with speaking():
+    with cli_errors():
         sampling = SamplingConfig(steps, guidance)
         wish = Wish(
             name, seed, model, size, unbounded, parent, mpp, like, regions, like_mpp, sampling, organ or "", weights

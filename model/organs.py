@@ -71,7 +71,7 @@ def organ_of(slide: Slide, known: Collection[str]) -> str:
         check_organ(slide.organ, known, f"slide {slide.name}", slide.model)
         return slide.organ
     offered = [organ for organ in palettes() if organ in known]
-    return offered[int(np.random.Generator(np.random.Philox(slide.seed)).integers(len(offered)))] if offered else ""
+    return offered[_drawn(slide.seed, 0, len(offered))] if offered else ""
 
 
 def check_organ(organ: str, known: Collection[str], who: str, model: str) -> None:
@@ -88,12 +88,17 @@ def check_organ(organ: str, known: Collection[str], who: str, model: str) -> Non
     )
 
 
+def _drawn(seed: int, stream: int, count: int) -> int:
+    """A number below `count` that follows from a seed; of raw bits, which numpy keeps stable."""
+    return int(np.random.Philox([seed, stream]).random_raw() % count)
+
+
 def style_of(organ: str, seed: int) -> Style:
     """What an organ looks like: the colours of one of its sections, drawn from a seed; those of all organs where it has
     none."""
     some = palettes().get(organ)
     rows = np.concatenate(list(palettes().values())) if some is None else some
-    chosen = rows[int(np.random.Generator(np.random.Philox([seed, 1])).integers(len(rows)))]
+    chosen = rows[_drawn(seed, 1, len(rows))]
     return Style(np.zeros(REFERENCE_CHANNELS, np.float32), chosen.astype(np.float32), organ)
 
 

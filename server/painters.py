@@ -102,7 +102,6 @@ def load_painters(
 
     paints: paints its windows, so that it is not loaded here. bare: the same, but remembers none.
     """
-    from everslide.model.mini.sections import load_fills
     from everslide.model.organs import conditioned
     from everslide.model.pyramid.painter import Painter, identity
     from everslide.model.pyramid.sketch import Sketch
@@ -113,12 +112,11 @@ def load_painters(
     fresh = bare or brush
 
     known = dict(brush.capabilities.organs)
-    fills = load_fills()
 
     def place(slide: Slide, top: TopPlane | None, reference: Reference | None) -> tuple[TopPlane, Reference | None]:
         """What a slide is painted below, and what it is conditioned on."""
         like = conditioned(slide, reference, known, real=top is not None)
-        return top or Sketch(slide, brush.scales, like, fills), like
+        return top or Sketch(slide, brush.scales, like), like
 
     def make(
         slide: Slide,

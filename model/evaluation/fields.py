@@ -18,7 +18,6 @@ from everslide.model.errors import DataError
 from everslide.model.evaluation.comparison import SQUARE_PX, Comparison
 from everslide.model.evaluation.image_statistics import tissue_share
 from everslide.model.geometry import TILE_PX, TOP_SCALE, Rect, TileIndex, WindowIndex, magnification, tiles_touching
-from everslide.model.mini.sections import load_fills
 from everslide.model.organs import conditioned
 from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.pyramid.painter import Painter
@@ -146,7 +145,7 @@ def dense_fields(pixels: Pixels, area: Rect, field_px: int, count: int) -> list[
 def sketched(slide: Slide, model: WindowModel) -> Painter:
     """A painter of a slide below sections of its organ, as it is served."""
     like = conditioned(slide, None, dict(model.capabilities.organs), real=False)
-    return Painter(slide, model, MemoryTiles(), Sketch(slide, reference=like, fills=load_fills()), like)
+    return Painter(slide, model, MemoryTiles(), Sketch(slide, reference=like), like)
 
 
 def root_test(

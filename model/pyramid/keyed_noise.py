@@ -44,9 +44,10 @@ def raw_bits(seed: int, stream: str, s: int, x: int, y: int, count: int) -> NDAr
     return bits
 
 
-def normals_of(bits: NDArray[np.uint64]) -> Floats:
-    """Four standard normals for each of the bits (n,): (4 n,) float32."""
-    return np.asarray(_quantiles()[bits.view(np.uint16)])
+def uniforms(seed: int, stream: str, x: int, y: int, count: int) -> NDArray[np.float64]:
+    """`count` numbers in [0, 1), keyed by seed, stream and any place."""
+    bits = raw_bits(seed, stream, 0, x, y, count)
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def normals(seed: int, stream: str, s: int, rect: Rect, channels: int) -> Floats:
@@ -57,7 +58,7 @@ def normals(seed: int, stream: str, s: int, rect: Rect, channels: int) -> Floats
     for y in range(0, rect.height, BLOCK_PX):
         for x in range(0, rect.width, BLOCK_PX):
             bits = raw_bits(seed, stream, s, (rect.x + x) // BLOCK_PX, (rect.y + y) // BLOCK_PX, count // 4)
-            block = normals_of(bits).reshape(channels, BLOCK_PX, BLOCK_PX)
+            block = _quantiles()[bits.view(np.uint16)].reshape(channels, BLOCK_PX, BLOCK_PX)
             out[:, y : y + BLOCK_PX, x : x + BLOCK_PX] = block
     return out
 

@@ -3,8 +3,8 @@ on its own.
 
 The glass is divided into cells. A cell holds the pieces of one case on a canvas of its own: a resection as a slab, a
 core as a sliver, several biopsies or levels side by side. What pieces an organ has follows from a few numbers measured
-on real sections (`everslide sections`); each is drawn anew, as a thick bent line with a rough
-outline, sometimes hollow.
+on real sections (`everslide sections`); each is drawn anew,
+as a thick bent line with a rough outline, sometimes hollow.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from everslide.model.geometry import TOP_SCALE, mpp
-from everslide.model.pyramid.keyed_noise import raw_bits
+from everslide.model.pyramid.keyed_noise import uniforms
 from everslide.model.pyramid.value_noise import fractal, step
 
 Floats = NDArray[np.float32]
@@ -75,10 +76,11 @@ class Layout:
         self._seed, self._groups = seed, groups
         self._cells = (max(1, int(width_um / CANVAS_UM)), max(1, int(height_um / CANVAS_UM)))
         self._cell_um = (width_um / self._cells[0], height_um / self._cells[1])
-        self._case = int(_uniform(seed, "case", 0, 0, 1)[0] * len(groups))
+        self._case = int(uniforms(seed, "case", 0, 0, 1)[0] * len(groups))
 
     def near(self, left: float, right: float, top: float, bottom: float) -> Iterator[Canvas]:
-        """The canvases of the cells that a part of the slide, in um, touches."""
+        """The canvases of the cells that a part of the slide, in um, touches. Each lies within its cell, or reaches
+        beyond a slide that is narrower than a canvas."""
         for row in range(math.floor(top / self._cell_um[1]), math.floor(bottom / self._cell_um[1]) + 1):
             for col in range(math.floor(left / self._cell_um[0]), math.floor(right / self._cell_um[0]) + 1):
                 if 0 <= col < self._cells[0] and 0 <= row < self._cells[1]:
@@ -88,19 +90,17 @@ class Layout:
 
     @lru_cache(maxsize=64)  # noqa: B019 (a layout lives as long as its slide)
     def _canvas(self, col: int, row: int) -> Canvas | None:
-        u = _uniform(self._seed, "cell", col, row, 3)
+        u = uniforms(self._seed, "cell", col, row, 3)
         if u[0] < EMPTY_SHARE and self._cells != (1, 1):
             return None
         cover = self._cover(col, row)
-        room = [max(0.0, cell - CANVAS_UM) for cell in self._cell_um]
-        x, y = col * self._cell_um[0] + u[1] * room[0], row * self._cell_um[1] + u[2] * room[1]
-        if min(self._cell_um) < CANVAS_UM:  # a small slide shows the thickest part of its tissue
-            middle = thickest(cover)
-            x, y = (
-                (k + 0.5) * cell - (at + 0.5) * UM_PER_PX
-                for k, cell, at in zip((col, row), self._cell_um, middle[::-1], strict=True)
-            )
-        return Canvas(round(x / UM_PER_PX), round(y / UM_PER_PX), (col, row), cover)
+        corner = []
+        for number, cell, free, middle in zip((col, row), self._cell_um, u[1:], thickest(cover)[::-1], strict=True):
+            if cell >= CANVAS_UM:
+                corner.append(number * cell + free * (cell - CANVAS_UM))
+            else:  # the only cell of a slide this narrow shows the thickest part of its tissue
+                corner.append(cell / 2 - (middle + 0.5) * UM_PER_PX)
+        return Canvas(round(corner[0] / UM_PER_PX), round(corner[1] / UM_PER_PX), (col, row), cover)
 
     def _cover(self, col: int, row: int) -> Floats:
         """The silhouettes of a cell's pieces, (N, N) in [0, 1]."""
@@ -110,7 +110,7 @@ class Layout:
         taken = np.full((len(coarse), len(coarse)), -np.inf)
         before: tuple[PieceShape, int, float] | None = None
         for number, shape in enumerate(self._groups[self._case]):
-            u = _uniform(self._seed, f"piece {number}", col, row, 8 + 3 * ATTEMPTS)
+            u = uniforms(self._seed, f"piece {number}", col, row, 8 + 3 * ATTEMPTS)
             salt, turn = int(u[0] * 2**30), 2 * np.pi * u[1]
             if before and _levels(before[0], shape):
                 salt, turn = before[1], before[2] + 0.2 * (u[1] - 0.5)  # another level of the piece before
@@ -236,14 +236,6 @@ def _levels(a: PieceShape, b: PieceShape) -> bool:
 
 def thickest(cover: Floats) -> tuple[int, int]:
     """Row and column of the place farthest from any outline."""
-    from scipy.ndimage import distance_transform_edt
-
     depth = distance_transform_edt(np.pad(cover, 1) > 0.5)[1:-1, 1:-1]
     row, col = np.unravel_index(int(depth.argmax()), depth.shape)
     return int(row), int(col)
-
-
-def _uniform(seed: int, stream: str, x: int, y: int, count: int) -> Doubles:
-    """`count` keyed numbers in [0, 1)."""
-    bits = raw_bits(seed, stream, 0, x, y, count)
-    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -1,4 +1,4 @@
-"""A fill of sections that needs no network: a patchwork of the colours of one real section of their organ.
+"""What sections are filled with: a patchwork of the colours of one real section of their organ.
 
 Patches and grain are as rough as real sections are at 128 um per pixel; where they lie says nothing of an organ.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model.organs import style_of
-from everslide.model.pyramid.keyed_noise import raw_bits
+from everslide.model.pyramid.keyed_noise import uniforms
 from everslide.model.pyramid.layout import GLASS_GREY, UM_PER_PX
 from everslide.model.pyramid.value_noise import fractal
 
@@ -22,19 +22,22 @@ Doubles = NDArray[np.float64]
 WARP_UM, BENT_UM = 2400.0, 900.0
 PATCH_UM, GRAIN_UM, GRAIN, GRAIN_KEPT = 1800.0, 800.0, 0.7, 1.5
 """Size of the patches of one kind of tissue; size, strength and falloff of the grain on them. Fitted to the deviations
-within blocks of 2 to 16 px that real sections have (`octave_deviations`)."""
+within blocks of 2 to 16 px that real sections have (`everslide sections`)."""
 CONTRAST = 7.0
 SAMPLES = 2
 """Samples a side of each pixel."""
 
 
 class Patchwork:
-    """See `everslide.model.pyramid.sketch.Fills`."""
+    """Fills the silhouettes of a canvas. fingerprint: part of that of every slide."""
 
     fingerprint = "patchwork 1"
 
     def paint(self, seed: int, place: tuple[int, int], cover: Floats, organs: Mapping[str, float]) -> Pixels:
-        """See `Fills.paint`."""
+        """Colours (N, N, 3) under `cover` (N, N) in [0, 1], on glass of GLASS_GREY, keyed by seed and place.
+
+        organs: the share of each; the largest decides.
+        """
         organ = max(organs, key=lambda name: organs[name], default="")
         colours = style_of(organ, seed).colours.astype(np.float64)
         rows, cols = (np.nonzero(cover.any(axis))[0] for axis in (1, 0))
@@ -53,7 +56,7 @@ class Patchwork:
 
 def _tissue(seed: int, place: tuple[int, int], colours: Doubles, x: Doubles, y: Doubles) -> Doubles:
     """Colours (H, W, 3) at places in um of a canvas: warped patches of some of the colours (n, 3), with a grain."""
-    u = (raw_bits(seed, "patchwork", 0, *place, 8) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    u = uniforms(seed, "patchwork", *place, 8)
     salt = int(u[0] * 2**31)
     kinds = colours[np.sort(np.argsort(u[1:6])[: 3 + int(3 * u[6])])]
     warp_x, warp_y = (fractal(seed, salt + i, x, y, WARP_UM, 4) for i in (1, 2))

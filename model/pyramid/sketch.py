@@ -1,5 +1,5 @@
-"""The topmost plane of a slide: sections on glass. Their silhouettes are laid out by `everslide.model.pyramid.layout`,
-and filled by a network that has learned what whole sections of each organ look like (`Fills`).
+"""The topmost plane of a slide: sections on glass, laid out by `everslide.model.pyramid.layout` and filled with a
+`Patchwork`.
 
 Everything is keyed by place, so any tile of an endless slide can be made on its own.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from everslide.model.geometry import TILE_PX, TOP_SCALE, mpp
 from everslide.model.organs import groups_of
-from everslide.model.pyramid.keyed_noise import raw_bits
+from everslide.model.pyramid.keyed_noise import uniforms
 from everslide.model.pyramid.layout import CANVAS_PX, GLASS_GREY, LAYOUT_FORMAT, UM_PER_PX, Canvas, Layout, PieceShape
 from everslide.model.pyramid.patchwork import Patchwork
 from everslide.model.slide import Slide
@@ -35,26 +35,13 @@ STAIN_GAIN = 0.06
 TISSUE_DENSITY = 0.06
 
 
-class Fills(Protocol):
-    """Paints what lies under a silhouette. fingerprint: equal ones give equal pixels."""
-
-    fingerprint: str
-
-    def paint(self, seed: int, place: tuple[int, int], cover: Floats, organs: Mapping[str, float]) -> Pixels:
-        """Colours (N, N, 3) under `cover` (N, N) in [0, 1], N = CANVAS_PX, on glass of GLASS_GREY.
-
-        organs: the share of each.
-        """
-        ...
-
-
 class Sketch:
     """Makes tiles of the topmost plane of a slide."""
 
     real = False
 
     def __init__(
-        self, slide: Slide, s: int = TOP_SCALE, reference: Reference | None = None, fills: Fills | None = None
+        self, slide: Slide, s: int = TOP_SCALE, reference: Reference | None = None, fills: Patchwork | None = None
     ) -> None:
         """reference: organ and colours that the tissue shall have."""
         self.slide, self.s, self._reference = slide, s, reference
@@ -67,7 +54,7 @@ class Sketch:
         self.um_per_px = mpp(s)
         groups = [[PieceShape(*piece) for piece in group] for group in groups_of(next(iter(self._organs), ""))]
         self._layout = Layout(slide.seed, slide.width_px * mpp(0), slide.height_px * mpp(0), groups)
-        u = (raw_bits(slide.seed, "glass and stain", 0, 0, 0, 4) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        u = uniforms(slide.seed, "glass and stain", 0, 0, 4)
         self.glass = np.array([242 + 4 * u[0], 241 + 4 * u[0], 243 + 4 * u[0]]).astype(np.uint8)
         self._gains = (1 + STAIN_GAIN * (2 * u[1:4] - 1)).astype(np.float32)
 
@@ -96,8 +83,7 @@ class Sketch:
         """The square (side, side, 3) of the plane of TOP_SCALE at column x and row y."""
         out = np.broadcast_to(self.glass, (side, side, 3)).copy()
         left, right, top, bottom = (v * UM_PER_PX for v in (x, x + side, y, y + side))
-        edge = CANVAS_PX * UM_PER_PX
-        for canvas in self._layout.near(left - edge, right + edge, top - edge, bottom + edge):
+        for canvas in self._layout.near(left, right, top, bottom):
             rows, cols = (
                 (max(0, at - low), min(side, at - low + CANVAS_PX)) for at, low in ((canvas.y_px, y), (canvas.x_px, x))
             )

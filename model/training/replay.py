@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model.geometry import TOP_SCALE
-from everslide.model.mini.sections import load_fills
 from everslide.model.organs import conditioned, palettes
-from everslide.model.pyramid.sketch import Fills, Sketch
+from everslide.model.pyramid.sketch import Sketch
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density
 from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, TISSUE_DENSITY, Tissue, turned
@@ -37,8 +36,7 @@ class ReplayBuffer:
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
         self._painted: dict[int, deque[Pixels]] = {}
-        fills = load_fills()
-        self._sketches = [_sketch_tile(rng, fills) for _ in range(SKETCHES)]
+        self._sketches = [_sketch_tile(rng) for _ in range(SKETCHES)]
 
     def depth(self) -> int:
         """The finest scale that a parent can be drawn for."""
@@ -80,11 +78,11 @@ def _tissue(pixels: Pixels) -> float:
     return float((optical_density(pixels[::2, ::2]).mean(-1) > TISSUE_DENSITY).mean())
 
 
-def _sketch_tile(rng: np.random.Generator, fills: Fills) -> Pixels:
+def _sketch_tile(rng: np.random.Generator) -> Pixels:
     """A tile (256, 256, 3) of a sketch with tissue on it."""
     while True:
         slide = Slide("training", int(rng.integers(2**31)))
-        sketch = Sketch(slide, reference=conditioned(slide, None, palettes(), real=False), fills=fills)
+        sketch = Sketch(slide, reference=conditioned(slide, None, palettes(), real=False))
         pixels = sketch.tile(int(rng.integers(2)), int(rng.integers(2)))
         if _tissue(pixels) > LEAST_TISSUE:
             return pixels

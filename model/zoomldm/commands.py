@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from everslide.model.cli_errors import speaking
+from everslide.model.cli_errors import cli_errors
 from everslide.model.command_types import Number, UserPath
 from everslide.model.zoomldm.training_commands import zoomldm
 
@@ -85,7 +85,7 @@ def pull(name: str, out: Path) -> None:
     """Fetch the published files of NAME from the hub."""
     from everslide.model.zoomldm.hub import pull as run
 
-    with speaking():
+    with cli_errors():
         folder = run(name, out)
     click.echo(f"{folder}: fetched; look at it with `everslide models show {folder}`")
 
@@ -96,7 +96,7 @@ def show(path: Path) -> None:
     """Show sizes and digest of a checkpoint at PATH, converting it where that was not done yet."""
     from everslide.model.zoomldm.studio import describe
 
-    with speaking():
+    with cli_errors():
         click.echo(describe(path))
 
 
@@ -121,7 +121,7 @@ def sample(
     from everslide.model.zoomldm.scales import parse_scale
     from everslide.model.zoomldm.studio import sample_images
 
-    with speaking():
+    with cli_errors():
         compute = _compute(device, batch, precision)
         sample_images(weights, parse_scale(mag), count, cdm, embeddings, method, steps, scale - 1, out, seed, compute)
     click.echo(f"{out}: {count} images, SYNTHETIC - not for diagnosis")
@@ -150,7 +150,7 @@ def large(
     """
     from everslide.model.zoomldm.studio import JointSampling, make_settings, paint_large
 
-    with speaking():
+    with cli_errors():
         compute = _compute(device, batch, precision)
         sampling = JointSampling(make_settings(algorithm, steps), operator, seams, seed, compute)
         click.echo(paint_large(weights, embeddings, side, sampling, out))
@@ -177,7 +177,7 @@ def invert(
     from everslide.model.zoomldm.scales import parse_scale
     from everslide.model.zoomldm.studio import invert_image
 
-    with speaking():
+    with cli_errors():
         compute = _compute(device, batch, precision)
         click.echo(invert_image(weights, image, parse_scale(mag), steps, variations, out, seed, compute))
 
@@ -209,7 +209,7 @@ def superres(
     from everslide.model.zoomldm.scales import parse_scale
     from everslide.model.zoomldm.studio import JointSampling, enlarge_with_mini, enlarge_with_zoomldm, make_settings
 
-    with speaking():
+    with cli_errors():
         scale_from, scale_to = parse_scale(start), parse_scale(stop)
         if scale_from.s <= scale_to.s:
             raise ImageError(f"--from {start} --to {stop or 'the finest'}: expected a finer scale to go to")
@@ -251,7 +251,7 @@ def embed(
     from everslide.model.zoomldm.embedding import EmbedOptions, embed_slide
     from everslide.model.zoomldm.extractors import make_extractor
 
-    with speaking():
+    with cli_errors():
         compute = _compute(device, batch, precision)
         try:
             rect = None if region is None else Rect(*(int(number) for number in region.split(",")))
@@ -292,7 +292,7 @@ def measure(
     from everslide.model.zoomldm.measuring import MeasureOptions
     from everslide.model.zoomldm.measuring import measure as run
 
-    with speaking():
+    with cli_errors():
         compute = _compute(device, batch, precision)
         network = make_extractor(extractor, compute)
         options = MeasureOptions(crop, memorised, sheet, resume)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from everslide.model.cli_errors import speaking
+from everslide.model.cli_errors import cli_errors
 from everslide.model.command_types import Number, UserPath
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def prepare(
     from everslide.model.zoomldm.studio import load
     from everslide.model.zoomldm.training_set import prepare_slides
 
-    with speaking():
+    with cli_errors():
         compute = Compute(choose_device(device), batch)
         counts = prepare_slides(load(weights, compute), slides, make_extractor(encoder, compute), compute, out, tissue)
         click.echo(f"{out}: " + ", ".join(f"{count} of scale {s}" for s, count in counts.items()))
@@ -88,7 +88,7 @@ def train(
     from everslide.model.zoomldm.training_run import TrainSettings, join_processes
     from everslide.model.zoomldm.training_set import read_training_set
 
-    with speaking():
+    with cli_errors():
         data = read_training_set(prepared)
         model = _fresh(config, autoencoder, join_processes(device), precision, seed)
         init_denoiser(model.unet)
@@ -134,7 +134,7 @@ def train_cdm(
     from everslide.model.zoomldm.training_run import TrainSettings, join_processes
     from everslide.model.zoomldm.training_set import read_training_set
 
-    with speaking():
+    with cli_errors():
         model = load(weights, Compute(choose_device(join_processes(device))))
         network = init_cdm((read_cdm_config(config) if config else None) or CDMConfig())
         check_match(network, model.config)
@@ -171,7 +171,7 @@ def features(
     from everslide.model.zoomldm.features import slide_features
     from everslide.model.zoomldm.studio import load
 
-    with speaking():
+    with cli_errors():
         compute = Compute(choose_device(device), batch, precision)
         model = load(weights, compute)
         out.mkdir(parents=True, exist_ok=True)
@@ -196,7 +196,7 @@ def mil(features: Path, labels: Path, folds: int, steps: int, device: str, seed:
     from everslide.model.zoomldm.compute import choose_device
     from everslide.model.zoomldm.mil import MILSettings, cross_validated
 
-    with speaking():
+    with cli_errors():
         bags = _bags(features, labels)
         found = cross_validated(bags, MILSettings(folds=folds, steps=steps, seed=seed), choose_device(device))
     click.echo(json.dumps(asdict(found), indent=1))

@@ -49,9 +49,6 @@ def weights(tmp_path: Path) -> Path:
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "FIELD_PX", 384)
     monkeypatch.setattr(evaluation, "ROOT_FIELD_PX", 256)
-    monkeypatch.setattr(
-        "everslide.model.mini.model.os.sched_getaffinity", lambda _: {0}
-    )  # more threads only get in the way
 
 
 def test_names() -> None:

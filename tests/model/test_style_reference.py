@@ -199,12 +199,12 @@ def run_new(*arguments: object) -> str:
 def test_new_writes_a_slide_and_what_its_pictures_look_like(tmp_path: Path) -> None:
     Image.fromarray(tissue(256, 256, 1)).save(tmp_path / "a.png")
     out = tmp_path / "slides.toml"
-    region = f"--region=100,200,3000,4000={tmp_path / 'a.png'}"
+    region = f"--region=100,200,3000,1500={tmp_path / 'a.png'}"
     said = run_new("mine", "--seed", 5, "--like", tmp_path / "a.png", region, "--size", 8192, 4096, "--out", out)
     assert "8192 x 4096 px" in said and 'reference = "mine.reference.json"' in out.read_text()
     reference = read_reference(tmp_path / "mine.reference.json")
     assert reference.everywhere is not None
-    assert [(r.x_um, r.y_um, r.width_um, r.height_um) for r in reference.regions] == [(100, 200, 3000, 4000)]
+    assert [(r.x_um, r.y_um, r.width_um, r.height_um) for r in reference.regions] == [(100, 200, 3000, 1500)]
     run_new("plain", "--unbounded", "--steps", 2, "--guidance", 3, "--out", out)
     from everslide.server.slides import read_slides
 

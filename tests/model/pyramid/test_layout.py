@@ -63,6 +63,17 @@ def test_a_small_slide_shows_the_thickest_part_of_its_tissue() -> None:
         assert abs((canvas.y_px + row + 0.5) * UM_PER_PX - 2048) <= UM_PER_PX
 
 
+def test_on_a_strip_canvases_lie_within_their_cells_along_it() -> None:
+    """Otherwise a tile beside a cell would lack what reaches over from it."""
+    found = canvases(3, extent=(61_440.0, 4096.0))
+    for canvas in found:
+        left = canvas.place[0] * 61_440 / 3 / UM_PER_PX
+        assert left - 0.5 <= canvas.x_px and canvas.x_px + CANVAS_PX <= left + 160 + 0.5
+        row, _ = thickest(canvas.cover)
+        assert abs((canvas.y_px + row + 0.5) * UM_PER_PX - 2048) <= UM_PER_PX
+    assert len(found) >= 2
+
+
 def drawn() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Numbers of the largest pieces of real sections, and of the ones drawn from them."""
     real, found = [], []
