@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,7 @@ BEND, ROUGHNESS = 9.0, 1.6
 """Radians that a long piece is bent by, and share of its width that its outline goes in and out, for each unit that its
 solidity lacks to one. Fitted: drawn pieces have the solidity of the real ones."""
 TORN_SHARE = 0.4
+LEAST_HOLLOW, WALL_SAMPLES = 0.02, 64
 CUT_MM2 = 60.0
 """Pieces of this area and more were cut from a larger one."""
 
@@ -166,11 +167,17 @@ class Piece:
 
     def depth(self, x: Doubles, y: Doubles, place: tuple[float, float, float]) -> Doubles:
         """How many um inside the outline places are, negative outside. place: its middle in um and how it is turned."""
-        spine, half = self._spine()
-        turn = place[2]
-        dx, dy = x - place[0], y - place[1]
+        dx, dy, turn = x - place[0], y - place[1], place[2]
         across = dx * math.cos(turn) + dy * math.sin(turn)
         along = dy * math.cos(turn) - dx * math.sin(turn)
+        depth = self._whole(across, along)
+        if self.shape.hollow >= LEAST_HOLLOW:
+            depth = np.minimum(depth, self._wall_um - depth)
+        return self._torn(depth, across, along)
+
+    def _whole(self, across: Doubles, along: Doubles) -> Doubles:
+        """The same without hollow and tears, at places around its middle, before it is turned."""
+        spine, half = self._spine()
         lacking = 1 - self.shape.solidity
         long = float(np.clip((self._elongation - 1.4) / 2, 0, 1))
         rough = ROUGHNESS * lacking * (1 - 0.5 * long) + 0.1
@@ -185,7 +192,15 @@ class Piece:
             best = np.maximum(best, thick - np.hypot(across - x0 - t * vx, along - y0 - t * vy))
         ridge = fractal(self.seed, self.salt + 3, across, along, 1.2 * waves, 4, turned=True)
         best = best + rough * 0.5 * self.width_um * ridge
-        return self._torn(self._cut(self._hollowed(best), across, along), across, along)
+        return self._cut(best, across, along)
+
+    @cached_property
+    def _wall_um(self) -> float:
+        """How thick its wall is, so that what lies deeper has the hollow's share of its area."""
+        reach = self.length_um / 2 + self.width_um
+        at: Doubles = np.linspace(-reach, reach, WALL_SAMPLES)
+        depth = self._whole(at[None], at[:, None])
+        return float(np.quantile(depth[depth > 0], 1 - self.shape.hollow))
 
     def _cut(self, depth: Doubles, x: Doubles, y: Doubles) -> Doubles:
         """A large piece with one or two straight sides, where a knife went."""
@@ -196,13 +211,6 @@ class Piece:
             reach = 0.5 * math.sqrt(self._area) * (0.7 + 0.25 * self.u[3])
             depth = np.minimum(depth, reach - (x * math.cos(turn) + y * math.sin(turn)))
         return depth
-
-    def _hollowed(self, depth: Doubles) -> Doubles:
-        """Without what lies deeper than the wall, so that the hollow has its share of the area."""
-        if self.shape.hollow < 0.02:
-            return depth
-        wall = self.width_um / 2 * (1 - math.sqrt(self.shape.hollow))
-        return np.minimum(depth, wall - depth)
 
     def _torn(self, depth: Doubles, x: Doubles, y: Doubles) -> Doubles:
         """With a tear in some pieces: a narrow crack along a winding line."""
