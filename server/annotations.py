@@ -16,6 +16,7 @@ from everslide.server.encode import NOTICE
 from everslide.server.errors import MalformedError, NotFoundError
 from everslide.server.fields import MAX_FILE_BYTES, fresh_json, identifier, json_body, sent, takes
 from everslide.server.geojson import Feature, LeftOut
+from everslide.server.set_aside import told
 from everslide.server.shapes import AnnotationPut, AnnotationsPatch, AnnotationsPost
 from everslide.server.tiles import TileService
 
@@ -34,13 +35,13 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
     @routes.get("/api/slides/<slide>/annotations")
     def every(slide: str) -> Response:
         """The annotations of a slide, as GeoJSON; `?measures=1`: with their lengths and areas among QuPath's
-        measurements. set_aside: what is stored and cannot be read, and why."""
+        measurements. set_aside: what is stored and cannot be read, why, and where."""
         name = name_of(slide)
-        kept = documents.style(KIND, name, stored_feature)
-        odd = [{"id": key, "why": why} for key, why in kept.odd.items()]
+        odd = told(documents.set_aside(KIND, name, stored_feature), access.allowed())
         texts: Iterable[bytes] = documents.texts(KIND, name, stored_feature).values()
         if request.args.get("measures") == "1":
-            texts = (json.dumps(with_measures(feature)).encode() for feature in kept.sound.values())
+            features = documents.get(KIND, name, stored_feature).values()
+            texts = (json.dumps(with_measures(feature)).encode() for feature in features)
         return _collection(texts, {"set_aside": odd} if odd else {})
 
     @routes.get("/api/slides/<slide>/annotations.csv")

@@ -18,13 +18,14 @@ from everslide.model.errors import EverslideError
 from everslide.model.slide import Slide
 from everslide.server.errors import StorageError
 from everslide.server.hand_edited import read_entries
+from everslide.server.set_aside import SetAside
 
 log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 Check = Callable[[str, Any], Any]
 """(key, entry as it is on the disk) -> the entry as it may be relied upon. Raises EverslideError."""
-_REMEMBERED = 4
+_REMEMBERED = 6
 """Documents whose files need not be read anew while they are as they were."""
 
 
@@ -77,13 +78,23 @@ class Documents:
     def get(self, kind: str, name: str, check: Check = unchecked) -> Document:
         """The sound entries of a document, none where there is none. Raises StorageError where its file cannot be
         opened. The entries themselves must not be changed."""
-        return self.style(kind, name, check).sound
+        return self.read(kind, name, check).sound
 
-    def style(self, kind: str, name: str, check: Check = unchecked) -> Kept:
+    def read(self, kind: str, name: str, check: Check = unchecked) -> Kept:
         """As `get`, and why entries are missing in it."""
         with self._lock:
             kept = self._load(kind, name, check).kept
             return Kept(dict(kept.sound), dict(kept.odd))
+
+    def set_aside(self, kind: str, name: str, check: Check = unchecked) -> list[SetAside]:
+        """What of a document cannot be relied upon, and files that were kept as they were before it was written anew.
+        Raises StorageError."""
+        file = self.file(kind, name)
+        odd = [SetAside(key, why, file) for key, why in self.read(kind, name, check).odd.items()]
+        if self._folder is not None:
+            why = f"{file.name} could not be read whole, and was kept under this name before it was written anew"
+            odd += [SetAside(aside.name, why, aside) for aside in sorted(file.parent.glob(f"{name}.set-aside-*.json"))]
+        return odd
 
     def texts(self, kind: str, name: str, check: Check = unchecked) -> dict[str, bytes]:
         """The sound entries as JSON in UTF-8, each in one line; made once, and again only where an entry changes."""
@@ -111,9 +122,9 @@ class Documents:
                 self._remember(kind, name, _Read(self._stamp(kind, name), check, kept, {}, torn=False, lines=lines))
             return document
 
-    def place(self, kind: str, name: str) -> str:
-        """Where a document is kept, for people."""
-        return str(self._path(kind, name)) if self._folder is not None else f"{kind} of {name}"
+    def file(self, kind: str, name: str) -> Path:
+        """Where a document is kept, for people: in memory it would be below that name."""
+        return (self._folder or Path()) / kind / f"{name}.json"
 
     def _load(self, kind: str, name: str, check: Check) -> _Read:
         stamp = self._stamp(kind, name)
@@ -140,14 +151,14 @@ class Documents:
             except EverslideError as error:
                 unsound[key], odd[key] = entry, str(error)
         for key, why in odd.items():
-            log.warning("%s: %s is set aside: %s", self.place(kind, name), key, why.removeprefix(f"{key}: "))
+            log.warning("%s: %s is set aside: %s", self.file(kind, name), key, why.removeprefix(f"{key}: "))
         return _Read(stamp, check, Kept(sound, odd), unsound, torn=bool(slips))
 
     def _stamp(self, kind: str, name: str) -> object:
         if self._folder is None:
             return id(self._memory.get((kind, name), b""))
         try:
-            found = self._path(kind, name).stat()
+            found = self.file(kind, name).stat()
         except OSError:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino
@@ -155,7 +166,7 @@ class Documents:
     def _bytes(self, kind: str, name: str) -> bytes:
         if self._folder is None:
             return self._memory.get((kind, name), b"")
-        path = self._path(kind, name)
+        path = self.file(kind, name)
         try:
             return path.read_bytes() if path.exists() else b""
         except OSError as error:
@@ -167,7 +178,7 @@ class Documents:
         """Keep the file as it is under a name that is free."""
         if self._folder is None:
             return
-        path = self._path(kind, name)
+        path = self.file(kind, name)
         aside = next(
             free for n in range(1, 10**6) if not (free := path.with_name(f"{name}.set-aside-{n}.json")).exists()
         )
@@ -181,7 +192,7 @@ class Documents:
         if self._folder is None:
             self._memory[kind, name] = text
             return
-        path = self._path(kind, name)
+        path = self.file(kind, name)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -194,10 +205,6 @@ class Documents:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise _no_room(error) from error
-
-    def _path(self, kind: str, name: str) -> Path:
-        assert self._folder is not None
-        return self._folder / kind / f"{name}.json"
 
 
 def _no_room(error: OSError) -> StorageError:

@@ -11,6 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from everslide.model.errors import EverslideError, SlideError
+from everslide.model.pyramid.top import ImageTop
 from everslide.model.sampling_config import SamplingConfig
 from everslide.model.slide import Slide
 from everslide.model.style_reference import Reference
@@ -20,6 +21,7 @@ from everslide.server.encode import NOTICE
 from everslide.server.errors import ConflictError, MalformedError, NotFoundError, StorageError
 from everslide.server.fields import fresh_json, json_body, takes, text
 from everslide.server.picture import PICTURES, picture_of
+from everslide.server.set_aside import SetAside
 from everslide.server.shapes import SlidePatch
 from everslide.server.slides import Entry
 from everslide.server.tiles import TileService
@@ -115,7 +117,7 @@ def taken_names(service: TileService, documents: Documents) -> set[str]:
 
 def restore_made(service: TileService, documents: Documents) -> None:
     """Put the slides that were made on offer. Those that cannot be are told, each in a line, and stay in the file."""
-    file = documents.place(KIND, MADE)
+    file = documents.file(KIND, MADE)
     try:
         records = documents.get(KIND, MADE)
     except StorageError as error:
@@ -126,6 +128,19 @@ def restore_made(service: TileService, documents: Documents) -> None:
             service.add(entry_of(service, documents, name, record))
         except EverslideError as error:
             log.warning("%s: slide %r, made earlier, is not on offer: %s", file, name, error)
+            service.catalogue.set_aside.append(SetAside(name, str(error), file))
+
+
+def slides_set_aside(service: TileService, documents: Documents) -> list[SetAside]:
+    """Slides that the server should have and cannot offer, and what else of those that were made cannot be read."""
+    found = list(service.catalogue.set_aside)
+    for name in (MADE, DELETED):
+        try:
+            found += documents.set_aside(KIND, name)
+        except StorageError as error:
+            file = documents.file(KIND, name)
+            found.append(SetAside(file.name, str(error), file))
+    return found
 
 
 def record_of(entry: Entry) -> dict[str, Any]:
@@ -161,12 +176,23 @@ def entry_of(service: TileService, documents: Documents, name: str, record: Any)
         size = _whole(record, "width"), _whole(record, "height")
         seed, organ = seed_of(record.get("seed")), organ_field(record)
         slide = Slide(name, seed, *size, _switch(record, "unbounded"), model, sampling, organ)
-        top = picture_of(documents.get(PICTURES, document_name(slide))) if _switch(record, "picture") else None
+        top = _picture(documents, slide) if _switch(record, "picture") else None
         like = Reference.from_dict(record["reference"]) if record.get("reference") else None
         service.models[model].capabilities.check(sampling, f"the model {model}")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
         raise SlideError(f"expected a record of a slide, found {type(error).__name__}: {str(error)[:80]}") from error
     return Entry(slide, title_of(record), top, like, made=True)
+
+
+def _picture(documents: Documents, slide: Slide) -> ImageTop:
+    """The picture that a slide was made below. Raises SlideError, which names its file."""
+    try:
+        return picture_of(documents.get(PICTURES, document_name(slide)))
+    except (EverslideError, KeyError, TypeError, ValueError) as error:
+        file = documents.file(PICTURES, document_name(slide))
+        raise SlideError(
+            f"its picture cannot be read from {file}: {type(error).__name__}: {str(error)[:200]}"
+        ) from error
 
 
 def title_of(fields: dict[str, Any]) -> str:

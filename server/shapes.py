@@ -121,7 +121,7 @@ class StopBody(BaseModel):
     """A place of a tour."""
 
     title: str = Field(max_length=200, json_schema_extra={"example": "A duct"})
-    text: str = Field("", max_length=5000, json_schema_extra={"example": "Style at the lumen."})
+    text: str = Field("", max_length=5000, json_schema_extra={"example": "Look at the lumen."})
     x: float = _shown("Of the view's centre, in 20x pixels.", 76000.5)
     y: float = _shown("Of the view's centre, in 20x pixels.", 51000)
     magnification: float = Field(ge=1e-6, le=80, json_schema_extra={"example": 10})
@@ -236,8 +236,17 @@ class PlacesAnswer(BaseModel):
     places: list[PlaceAnswer]
 
 
+class SetAsideAnswer(BaseModel):
+    """Something that is stored and cannot be read. It stays where it is."""
+
+    id: str = Field(description="Of an entry, of a file, or a place in one.")
+    why: str = Field(description="Where the server has a token, told to whoever sends it.")
+    file: str = Field(description="With its folder to whoever may change what is stored.")
+
+
 class SlidesAnswer(BaseModel):
     slides: list[SlideAnswer]
+    set_aside: list[SetAsideAnswer] = Field(description="Slides that should be there, and cannot be offered.")
 
 
 class AddressAnswer(BaseModel):

@@ -21,6 +21,7 @@ from everslide.model.style_reference import Reference, read_reference
 from everslide.server.errors import NotFoundError
 from everslide.server.hand_edited import decoded
 from everslide.server.painters import MODELS
+from everslide.server.set_aside import SetAside
 
 DEMO_SEED = 7
 ENDLESS_SEED = 11
@@ -208,9 +209,13 @@ def _path(where: str, name: str, value: object) -> Path:
 
 
 class Catalogue:
-    """Slides by name, in the order given. Raises SlideError where two have the same name."""
+    """Slides by name, in the order given. Raises SlideError where two have the same name.
+
+    set_aside: those that should be among them, and why they cannot be.
+    """
 
     def __init__(self, entries: tuple[Entry, ...]) -> None:
+        self.set_aside: list[SetAside] = []
         self._entries = {entry.slide.name: entry for entry in entries}
         if len(self._entries) < len(entries):
             names = [entry.slide.name for entry in entries]

@@ -10,6 +10,7 @@ from everslide.server.access import Access
 from everslide.server.documents import Document, Documents, document_name
 from everslide.server.errors import MalformedError, NotFoundError
 from everslide.server.fields import fresh_json, identifier, items, json_body, number, takes, text
+from everslide.server.set_aside import told
 from everslide.server.shapes import TourPut
 from everslide.server.tiles import TileService
 
@@ -27,10 +28,11 @@ def tour_routes(service: TileService, documents: Documents, access: Access) -> B
 
     @routes.get("/api/slides/<slide>/tours")
     def every(slide: str) -> Response:
-        """The tours of a slide. set_aside: what is stored and cannot be read, and why."""
-        kept = documents.style(KIND, name_of(slide), stored_tour)
-        odd = [{"id": key, "why": why} for key, why in kept.odd.items()]
-        return fresh_json({"tours": list(kept.sound.values()), **({"set_aside": odd} if odd else {})})
+        """The tours of a slide. set_aside: what is stored and cannot be read, why, and where."""
+        name = name_of(slide)
+        odd = told(documents.set_aside(KIND, name, stored_tour), access.allowed())
+        tours = list(documents.get(KIND, name, stored_tour).values())
+        return fresh_json({"tours": tours, **({"set_aside": odd} if odd else {})})
 
     @routes.put("/api/slides/<slide>/tours/<key>")
     @takes(TourPut)

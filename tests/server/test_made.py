@@ -20,6 +20,7 @@ from everslide.server.app import create_app
 from everslide.server.documents import Documents
 from everslide.server.errors import StorageError
 from everslide.server.made import MAX_DELETED
+from everslide.server.settings import Settings
 from tests.server.stub import Studio, make_service
 
 WISH = {"title": "By mistake", "seed": "5", "model": "stub", "width": 20000, "height": 10000}
@@ -226,3 +227,49 @@ def test_a_slip_in_a_record_costs_its_slide_and_is_told_in_one_line(
     (line,) = [each for each in told if "'bad'" in each]
     assert "made.json" in line and why in line and "\n" not in line
     assert Documents(tmp_path / "data").get("slides", "made") == records, "nothing of it is lost"
+
+
+def test_slides_that_cannot_be_offered_are_told_with_their_files(tmp_path: Path) -> None:
+    records = {"good": GOOD, "bad": GOOD | {"width": "wide"}, "blind": GOOD | {"picture": True}}
+    documents = Documents(tmp_path / "data")
+    documents.change("slides", "made", lambda kept: kept.update(records))
+    (tmp_path / "data" / "slides" / "deleted.json").write_text("{half")
+    with serving(tmp_path) as client:
+        answer = client.get("/api/slides").json
+        assert answer is not None
+        told = {one["id"]: one for one in answer["set_aside"]}
+        made = tmp_path / "data" / "slides" / "made.json"
+        assert told["bad"]["file"] == told["blind"]["file"] == str(made)
+        assert "'width'" in told["bad"]["why"]
+        assert str(tmp_path / "data" / "pictures" / "blind-1.json") in told["blind"]["why"]
+        torn = [one for one in told.values() if one["file"].endswith("deleted.json")]
+        assert torn and all(one["id"].startswith("line 1") for one in torn)
+        client.delete("/api/slides/good")
+        after = client.get("/api/slides").json
+        assert after is not None
+        assert {"deleted.set-aside-1.json", "bad"} <= {one["id"] for one in after["set_aside"]}
+
+
+def test_a_file_of_slides_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    made = tmp_path / "data" / "slides" / "made.json"
+    made.mkdir(parents=True)
+    with serving(tmp_path) as client:
+        answer = client.get("/api/slides").json
+        assert answer is not None
+        assert [(one["id"], one["file"]) for one in answer["set_aside"]] == [("made.json", str(made))]
+        assert client.get("/api/slides/demo").status_code == 200
+
+
+def test_who_has_no_token_learns_that_something_is_set_aside_and_nothing_of_folders(tmp_path: Path) -> None:
+    documents = Documents(tmp_path / "data")
+    documents.change("slides", "made", lambda kept: kept.update({"bad": GOOD | {"width": "wide"}}))
+    for kind in ("annotations", "tours"):
+        documents.change(kind, "demo-7", lambda kept: kept.update({"odd": 7}))
+    service = make_service(Studio())
+    settings = Settings(cache=None, token="secret")
+    client = create_app(service, tmp_path, settings, documents).test_client()
+    for address in ("/api/slides", "/api/slides/demo/annotations", "/api/slides/demo/tours"):
+        text = client.get(address).text
+        assert "set_aside" in text and str(tmp_path) not in text and ".json" in text
+        assert str(tmp_path) in client.get(address, headers={"Authorization": "Bearer secret"}).text
+    service.close()

@@ -32,6 +32,7 @@ import {
 } from "../../viewer/src/magnification.js";
 import { samplingWords } from "../../viewer/src/sampling.js";
 import { differences, formatHash, parseHash, sameHash, type View } from "../../viewer/src/permalink.js";
+import { type SetAside, setAsideWords } from "../../viewer/src/setAside.js";
 import { scaleBar } from "../../viewer/src/scalebar.js";
 import { paintingText } from "../../viewer/src/status.js";
 
@@ -415,6 +416,20 @@ test("the state of painting in words", () => {
   assert.equal(paintingText(12, 0.05), "12 tiles to paint");
   assert.equal(paintingText(12, 0.3), "12 tiles to paint, about 4 s");
   assert.equal(paintingText(12, 0.3, 1.25), "12 tiles to paint, now at 1.25x, about 4 s");
+});
+
+test("what cannot be read, in words", () => {
+  const odd = (id: string, why: string, file = "/data/tours/demo-7.json"): SetAside => ({ id, why, file });
+  assert.deepEqual(setAsideWords("tour", [odd("b", "no stops")]), [
+    "1 stored tour cannot be read.",
+    "b: no stops. The server keeps it as it is in /data/tours/demo-7.json: mend it there, or delete it.",
+  ]);
+  const places = [1, 2, 3, 4].map((line) => odd(`line ${line}`, `line ${line} of 'a': damaged`, `${line % 2}.json`));
+  assert.deepEqual(setAsideWords("slide", places, "Then start the server again."), [
+    "4 stored slides cannot be read.",
+    "line 1 of 'a': damaged; line 2 of 'a': damaged; line 3 of 'a': damaged. And 1 more: the server's log lists all. " +
+      "The server keeps them as they are in 1.json, 0.json: mend it there, or delete it. Then start the server again.",
+  ]);
 });
 
 test("each row of the README's table of features names a test that exists", async () => {

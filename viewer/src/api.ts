@@ -4,6 +4,7 @@ import { writeExact } from "./exactJson.js";
 import type { Extent, TileAddress } from "./geometry.js";
 import type { OrganFacts } from "./organ.js";
 import type { SamplingConfig } from "./sampling.js";
+import type { SetAside } from "./setAside.js";
 import { inTurn } from "./turns.js";
 
 /** Metadata of a slide, as the server gives it. The seed is text: it may not fit a number. */
@@ -64,10 +65,10 @@ export class ConnectionError extends Error {
   }
 }
 
-/** All slides. */
-export async function fetchSlides(): Promise<Slide[]> {
-  const listed = (await fetchJson("/api/slides")) as { slides: Slide[] };
-  return listed.slides.map(belowPage);
+/** All slides; and what is stored of further ones and cannot be read. */
+export async function fetchSlides(): Promise<{ slides: Slide[]; setAside: SetAside[] }> {
+  const listed = (await fetchJson("/api/slides")) as { slides: Slide[]; set_aside: SetAside[] };
+  return { slides: listed.slides.map(belowPage), setAside: listed.set_aside };
 }
 
 /** One slide. */

@@ -6,6 +6,7 @@
 import { exchangeText, isAbort, sendJson, ServerError, type Slide } from "../api.js";
 import type { Connection } from "../connection.js";
 import { freshId } from "../identifier.js";
+import type { SetAside } from "../setAside.js";
 import type { Feature } from "./feature.js";
 import { parseLines } from "./lines.js";
 
@@ -16,7 +17,7 @@ const MOST_SENT = 5000;
 /** States of annotations by id; null: there is none. */
 export type Changes = ReadonlyMap<string, Feature | null>;
 
-/** Something of a file or of the server's disk that cannot be read. */
+/** Something of a file that cannot be read. */
 export interface LeftOut {
   readonly place: string;
   readonly why: string;
@@ -33,7 +34,7 @@ export interface StoreOptions {
   readonly onChange: () => void;
   readonly onRefused: (error: unknown) => void;
   /** Stored on the server, and unreadable. */
-  readonly onSetAside: (leftOut: readonly LeftOut[]) => void;
+  readonly onSetAside: (odd: readonly SetAside[]) => void;
 }
 
 export class AnnotationStore {
@@ -91,14 +92,14 @@ export class AnnotationStore {
         const text = await exchangeText(addressOf(this.#options.slide), { signal });
         const answer = (await parseLines(text)) as {
           features: Feature[];
-          set_aside?: { id: string; why: string }[];
+          set_aside?: SetAside[];
         };
         for (const feature of answer.features) {
           if (!this.#pending.has(feature.id) && !this.#refused.has(feature.id)) this.#features.set(feature.id, feature);
         }
         this.#loaded = true;
         this.#changed();
-        const odd = (answer.set_aside ?? []).map(({ id, why }) => ({ place: id, why }));
+        const odd = answer.set_aside ?? [];
         if (odd.length > 0) this.#options.onSetAside(odd);
       }, signal);
     } catch (error) {

@@ -5,20 +5,15 @@
 
 import { fetchJson, isAbort, sendJson, ServerError, type Slide } from "../api.js";
 import type { Connection } from "../connection.js";
+import type { SetAside } from "../setAside.js";
 import type { Tour } from "./tour.js";
-
-/** Something that the server keeps and cannot read. */
-export interface Odd {
-  readonly id: string;
-  readonly why: string;
-}
 
 export interface TourStoreOptions {
   readonly slide: Slide;
   readonly connection: Connection;
   readonly onChange: () => void;
   readonly onRefused: (error: unknown) => void;
-  readonly onSetAside: (odd: readonly Odd[]) => void;
+  readonly onSetAside: (odd: readonly SetAside[]) => void;
 }
 
 export class TourStore {
@@ -59,7 +54,7 @@ export class TourStore {
     const { connection, slide, onRefused, onSetAside } = this.#options;
     try {
       const answer = await connection.insist(() => fetchJson(addressOf(slide), { signal }), signal);
-      const { tours, set_aside: odd = [] } = answer as { tours: Tour[]; set_aside?: Odd[] };
+      const { tours, set_aside: odd = [] } = answer as { tours: Tour[]; set_aside?: SetAside[] };
       for (const tour of tours) {
         if (!this.#pending.has(tour.id) && !this.#refused.has(tour.id)) this.#tours.set(tour.id, tour);
       }
