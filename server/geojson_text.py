@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from everslide.server.errors import MalformedError
-from everslide.server.hand_edited import Slip, slip_at
+from everslide.server.hand_edited import Slip, decoded, slip_at
+from everslide.server.packed import unpacked
 
 _MOST_DIGITS = 4300
 """Of a whole number: Python takes no more."""
@@ -29,14 +30,26 @@ class TooLong:
     digits: int
 
 
-def parsed(data: bytes) -> Any:
-    """JSON in any encoding that it may have, with NaN and Infinity; several texts after one another (GeoJSONSeq) are a
-    list. Whole numbers are exact, or `TooLong`. Raises MalformedError, which names the place."""
+def text_of(data: bytes, most: int) -> tuple[str, list[Slip]]:
+    """A file as text, packed or not, in any encoding that JSON may have; other text is read as Windows-1252, in which
+    older programs write, and damaged text with its damage: both are told. Raises MalformedError; TooLargeError for more
+    than `most` bytes."""
+    data = unpacked(data, most)
+    slips: list[Slip] = []
     try:
-        text = data.decode(json.detect_encoding(data), "surrogatepass").removeprefix("\ufeff")
+        text = data.decode(json.detect_encoding(data), "surrogatepass")
     except UnicodeDecodeError as error:
-        found = f"byte {data[error.start]:#04x} at {error.start}"
-        raise MalformedError("text in UTF-8, UTF-16 or UTF-32", found, "save the file as UTF-8") from error
+        cut = error.end == len(data)  # in the middle of a letter: what is torn by that is told
+        text, slips = decoded(data[: error.start] if cut else data)
+    text = text.lstrip("\ufeff")
+    if not text.strip():
+        raise MalformedError("a GeoJSON file", "an empty one", "export the annotations again")
+    return text, slips
+
+
+def parsed(text: str) -> Any:
+    """JSON with NaN and Infinity; several texts after one another (GeoJSONSeq) are a list. Whole numbers are exact, or
+    `TooLong`. Raises MalformedError, which names the place."""
     try:
         try:
             return json.loads(text, parse_constant=str)
@@ -47,22 +60,16 @@ def parsed(data: bytes) -> Any:
         except ValueError:  # of a number that is too long
             return json.loads(text, parse_constant=str, parse_int=_whole)
     except json.JSONDecodeError as error:
-        found = f"{error.msg} at line {error.lineno} column {error.colno}"
+        begin = f", which begins with {text[:20]!r}" if not text[: error.pos].strip() else ""
+        found = f"{error.msg} at line {error.lineno} column {error.colno}{begin}"
         raise MalformedError("JSON", found, "export the annotations as GeoJSON") from error
     except (ValueError, RecursionError) as error:
         raise MalformedError("JSON", str(error)[:80], "export the annotations as GeoJSON") from error
 
 
-def salvaged(data: bytes) -> tuple[list[Any], list[Slip]]:
+def salvaged(text: str) -> tuple[list[Any], list[Slip]]:
     """The whole features in a text that is no JSON, and where others were: one that was cut off, as by a full disk or
-    a broken line, or in which something was overwritten. None of a text in another encoding."""
-    encoding = json.detect_encoding(data)
-    try:
-        text = data.decode(encoding, "surrogatepass")
-    except UnicodeDecodeError as error:
-        if error.end < len(data):
-            return [], []
-        text = data[: error.start].decode(encoding, "surrogatepass")  # cut in the middle of a letter
+    a broken line, or in which something was overwritten."""
     begun = _BEGIN.search(text)
     decoder = json.JSONDecoder(parse_constant=str, parse_int=_whole)
     whole: list[Any] = []
