@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from everslide.model.errors import ImageError
+from everslide.model.image_io.file_kinds import HEAD_BYTES, kind_of
 from everslide.model.image_io.pixel_values import Pixels, on_white, to_8_bits, upright
 from everslide.model.image_io.tiff import MAGICS, check_size, read_tiff
 
@@ -51,7 +52,7 @@ def read_picture(file: BinaryIO, limits: Limits) -> Pixels:
     """Pixels (H, W, 3) as the picture looks. Raises ImageError, which says what is wrong, for pictures that break the
     limits, before they are decoded, for files that cannot be read to their end, and for what has no one look: several
     pages, moving pictures, channels of unknown meaning, values that are no grey levels."""
-    head = file.read(32)
+    head = file.read(HEAD_BYTES)
     file.seek(0)
     try:
         if head[:4] in MAGICS:
@@ -70,12 +71,15 @@ def read_picture(file: BinaryIO, limits: Limits) -> Pixels:
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(f"expected at most {limits.max_pixels} px, found: {error}") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(_unreadable(kind_of(head))) from error
     except Exception as error:  # damaged files: Pillow, tifffile and their codecs raise errors of many kinds
         raise ImageError(_unreadable(error)) from error
 
 
-def _unreadable(error: Exception) -> str:
-    found = "another kind of file" if isinstance(error, UnidentifiedImageError) else error or type(error).__name__
+def _unreadable(found: Exception | str) -> str:
+    if isinstance(found, LookupError | TypeError | AttributeError | AssertionError) or not str(found):
+        found = f"a damaged file ({type(found).__name__})"
     return f"expected a readable RGB image (PNG, JPEG, TIFF, WebP), found: {found}"
 
 
