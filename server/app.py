@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, jsonify, request
+from flask.json.provider import DefaultJSONProvider
 from flask_cors import CORS
 from flask_openapi3 import Info, OpenAPI
 from pydantic import ValidationError
@@ -82,7 +83,7 @@ def create_app(
         validation_error_callback=_invalid,
         security_schemes={"token": {"type": "http", "scheme": "bearer"}},
     )
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # the provider of Flask has it, its base class has not
+    app.json = _Json(app)
     app.url_map.merge_slashes = False  # an address has one spelling
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     origins, frames = parse_origins(settings.cors_origins), parse_frames(settings.frame_ancestors)
@@ -114,6 +115,19 @@ def create_app(
     hosts = Hosts(settings.hosts, settings.host)
     app.wsgi_app = Entrance(inner, TrustedProxies(settings.trusted_proxies), hosts, common)  # type: ignore[method-assign]
     return app
+
+
+class _Json(DefaultJSONProvider):
+    """Fields in their order; a body that is nested too deeply is no JSON, as any other that cannot be read."""
+
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **options: Any) -> Any:
+        """Raises ValueError."""
+        try:
+            return super().loads(s, **options)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
 
 
 def _common_headers(frames: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -149,7 +149,9 @@ def test_a_bad_viewport_is_refused(client: FlaskClient, change: dict[str, object
     assert answer.json["error"]["found"].startswith(f"{field}:")
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'"text"', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[1]", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"level": %s}' % (b"9" * 5000)]
+)
 def test_a_body_that_is_none_is_refused(client: FlaskClient, body: bytes) -> None:
     answer = client.post("/slides/demo/viewport", data=body, content_type="application/json")
     assert answer.status_code in (400, 415)

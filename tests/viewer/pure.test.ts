@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { here, parseJson, tileUrl, type Slide } from "../../viewer/src/api.js";
+import { here, parseJson, sendJson, ServerError, tileUrl, type Slide } from "../../viewer/src/api.js";
 import { partOf, pictureSize } from "../../viewer/src/enlarge.js";
 import { tilesWords } from "../../viewer/src/export/panel.js";
 import { regionSize } from "../../viewer/src/export/region.js";
@@ -416,6 +416,29 @@ test("the state of painting in words", () => {
   assert.equal(paintingText(12, 0.05), "12 tiles to paint");
   assert.equal(paintingText(12, 0.3), "12 tiles to paint, about 4 s");
   assert.equal(paintingText(12, 0.3, 1.25), "12 tiles to paint, now at 1.25x, about 4 s");
+});
+
+test("answers that are not the server's own, in words", async () => {
+  const own = globalThis.fetch;
+  const told = async (status: number, type: string, text: string): Promise<string> => {
+    globalThis.fetch = () => Promise.resolve(new Response(text, { status, headers: { "Content-Type": type } }));
+    const error = await sendJson("PUT", "/api/slides/demo/annotations/a", {}).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    assert.ok(error instanceof ServerError, `${status} is no success`);
+    return error.message;
+  };
+  try {
+    assert.match(await told(413, "text/html", "<html>nginx</html>"), /more than the server, or a proxy before it/);
+    assert.match(await told(504, "text/html", "<html>nginx</html>"), /waited in vain/);
+    assert.match(await told(418, "text/html", "<html></html>"), /answered 418/);
+    assert.match(await told(200, "text/html; charset=utf-8", "<html>Sign in</html>"), /is not Everslide/);
+    const body = JSON.stringify({ error: { found: "8 MB", expected: "less", do: "" } });
+    assert.equal(await told(413, "application/json", body), "Found 8 MB, expected less.");
+  } finally {
+    globalThis.fetch = own;
+  }
 });
 
 test("what cannot be read, in words", () => {

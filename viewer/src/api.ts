@@ -161,8 +161,14 @@ async function answer(url: string, init: RequestInit): Promise<Response> {
   } catch (error) {
     throw connectionError(error);
   }
-  if (response.ok) return response;
-  throw await refusal(response);
+  if (!response.ok) throw await refusal(response);
+  if (response.headers.get("Content-Type")?.startsWith("text/html"))
+    throw new ServerError(
+      response.status,
+      "What answers is not Everslide, but a page, perhaps to sign in.",
+      "Sign in again in another tab, then go on here.",
+    );
+  return response;
 }
 
 async function body<T>(reading: Promise<T>): Promise<T> {
@@ -177,6 +183,15 @@ function connectionError(error: unknown): unknown {
   return error instanceof DOMException && error.name === "AbortError" ? error : new ConnectionError();
 }
 
+const FOREIGN: Record<number, readonly [string, string]> = {
+  413: [
+    "This is more than the server, or a proxy before it, takes at once.",
+    "Send less at a time. Who runs the server can allow up to 128 MB in its proxy.",
+  ],
+  502: ["The proxy gets no answer from the server.", "The server may be starting."],
+  504: ["The proxy waited in vain for the server's answer.", "Who runs the server can let its proxy wait longer."],
+};
+
 async function refusal(response: Response): Promise<ServerError> {
   const fallback = `${response.status} ${response.statusText}`.trim();
   try {
@@ -184,7 +199,9 @@ async function refusal(response: Response): Promise<ServerError> {
     const message = error.found ? `Found ${error.found}, expected ${error.expected ?? "something else"}.` : fallback;
     return new ServerError(response.status, message, error.do ?? "");
   } catch {
-    return new ServerError(response.status, `The server answered ${fallback}.`, "");
+    // Not this server's own words: of a proxy before it, or of what reads requests for it.
+    const [message, remedy] = FOREIGN[response.status] ?? [`The server answered ${fallback}.`, ""];
+    return new ServerError(response.status, message, remedy);
   }
 }
 
