@@ -366,7 +366,14 @@ describe("keys", () => {
       ["m", "KeyM", none, "m"],
       ["a", "KeyQ", none, "a"], // French: the letter that is written on it
       ["z", "KeyW", { ...none, ctrlKey: true }, "Ctrl+z"],
-      ["Z", "KeyZ", { ...shift, metaKey: true }, "Ctrl+z"],
+      ["Z", "KeyZ", { ...none, metaKey: true }, "Ctrl+z"], // Caps Lock
+      ["Z", "KeyZ", { ...shift, metaKey: true }, "Ctrl+Shift+z"], // elsewhere the opposite of undo
+      ["R", "KeyR", none, "r"], // Caps Lock
+      ["r", "KeyR", shift, "R"],
+      [")", "Minus", none, "-"], // French
+      ["'", "Minus", none, "-"], // Italian
+      ["-", "Slash", none, "-"], // German
+      [",", "KeyM", none, ","],
       ["\u044c", "KeyM", none, "m"], // Russian
       ["\u041a", "KeyR", shift, "R"],
       ["\u044f", "KeyZ", { ...none, ctrlKey: true }, "Ctrl+z"],
