@@ -20,6 +20,7 @@ from everslide.server.documents import Document, Documents, document_name
 from everslide.server.encode import NOTICE
 from everslide.server.errors import ConflictError, MalformedError, NotFoundError, StorageError
 from everslide.server.fields import fresh_json, json_body, takes, text
+from everslide.server.one_line import one_line
 from everslide.server.picture import PICTURES, picture_of
 from everslide.server.set_aside import SetAside
 from everslide.server.shapes import SlidePatch
@@ -196,9 +197,9 @@ def _picture(documents: Documents, slide: Slide) -> ImageTop:
 
 
 def title_of(fields: dict[str, Any]) -> str:
-    title = text(fields, "title", MAX_TITLE).strip()
+    title = one_line(text(fields, "title", MAX_TITLE))
     if not title:
-        raise MalformedError("a title", "none", "give the slide a title")
+        raise MalformedError("a title that can be seen", repr(fields["title"])[:40], "give the slide a title")
     return title
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 UNTOLD = "the reason is told to whoever has the server's token, and in its log"
 
+_LONGEST = 400
+
 
 @dataclass(frozen=True)
 class SetAside:
@@ -22,8 +24,8 @@ class SetAside:
 def told(found: Iterable[SetAside], whole: bool) -> list[dict[str, str]]:
     """As JSON. whole: to somebody who may change what the server keeps; others learn nothing of its folders."""
     return [
-        {"id": one.id, "why": one.why, "file": str(one.file)}
+        {"id": one.id[:_LONGEST], "why": one.why[:_LONGEST], "file": str(one.file)}
         if whole
-        else {"id": one.id, "why": UNTOLD, "file": one.file.name}
+        else {"id": one.id[:_LONGEST], "why": UNTOLD, "file": one.file.name}
         for one in found
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 
 from flask import Response, jsonify, request
@@ -14,6 +15,7 @@ from everslide.model.geometry import BASE_MAGNIFICATION, BASE_MPP, TILE_PX
 from everslide.server.access import Access, client_gone, revalidated, viewer_name
 from everslide.server.documents import Documents
 from everslide.server.encode import JPEG, NOTICE
+from everslide.server.errors import NotFoundError
 from everslide.server.events import Listener
 from everslide.server.made import slides_set_aside
 from everslide.server.set_aside import told
@@ -124,8 +126,9 @@ def _add_live(app: OpenAPI, service: TileService, access: Access) -> None:
 
         def told() -> Iterator[str]:
             yield _event("progress", _progress(service, name))
-            while not service.queue.broker.closed and not gone():
-                yield _next(listener, service, name)
+            with suppress(NotFoundError):  # the slide was deleted
+                while not service.queue.broker.closed and not gone() and service.slide(name):
+                    yield _next(listener, service, name)
 
         response = Response(told(), mimetype="text/event-stream")
         response.call_on_close(lambda: service.queue.broker.leave(listener))

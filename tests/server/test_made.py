@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +17,13 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
+from everslide.server import slide_routes
 from everslide.server.app import create_app
 from everslide.server.documents import Documents
 from everslide.server.errors import StorageError
 from everslide.server.made import MAX_DELETED
 from everslide.server.settings import Settings
+from everslide.server.tiles import TileService
 from tests.server.stub import Studio, make_service
 
 WISH = {"title": "By mistake", "seed": "5", "model": "stub", "width": 20000, "height": 10000}
@@ -59,11 +62,45 @@ def test_a_slide_is_renamed_and_keeps_its_id_and_its_tiles(tmp_path: Path) -> No
         assert titles(client) == {name: "Lymph node"}
 
 
-@pytest.mark.parametrize("body", [{}, {"title": ""}, {"title": 7}, {"title": "x" * 81}])
+@pytest.mark.parametrize(
+    "body", [{}, {"title": ""}, {"title": 7}, {"title": "x" * 81}, {"title": "\u200b \0"}, {"title": "\ud800"}]
+)
 def test_what_is_no_title_is_refused(client: FlaskClient, body: dict[str, object]) -> None:
     name = make(client)
     assert client.patch(f"/api/slides/{name}", json=body).status_code == 400
     assert titles(client) == {name: "By mistake"}
+
+
+def test_a_title_hides_and_turns_nothing(client: FlaskClient) -> None:
+    name = make(client, title="\u202elamroN\0\n tissue \ud800")
+    assert titles(client) == {name: "lamroN tissue"}
+    assert client.patch(f"/api/slides/{name}", json={"title": "\u2066Lymph\tnode 😀"}).status_code == 200
+    assert titles(client) == {name: "Lymph node 😀"}
+
+
+def test_a_slide_that_is_deleted_meanwhile_is_exported_to_the_end_and_its_stream_ends(
+    service: TileService, studio: Studio, static: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slide_routes, "HEARTBEAT_SECONDS", 0.05)
+    client = create_app(service, static).test_client()
+    name = make(client)
+    stream = client.get(f"/slides/{name}/events")
+    told = iter(stream.response)
+    assert b"progress" in bytes(next(told))
+    studio.gate.clear()
+    answers = []
+    region = {"level": 15, "x": 0, "y": 0, "width": 300, "height": 300}
+    asking = threading.Thread(
+        target=lambda: answers.append(client.application.test_client().post(f"/slides/{name}/export", json=region))
+    )
+    asking.start()
+    assert studio.started.wait(30)
+    assert client.delete(f"/api/slides/{name}").status_code == 204
+    studio.gate.set()
+    asking.join(30)
+    assert [answer.status_code for answer in answers] == [200]
+    assert Image.open(io.BytesIO(answers[0].data)).size == (300, 320)
+    assert len(list(told)) < 100, "the stream ends"
 
 
 def test_a_slide_is_deleted_and_brought_back_with_its_annotations(tmp_path: Path) -> None:
