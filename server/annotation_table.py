@@ -11,6 +11,7 @@ from typing import Any
 
 from everslide.model.geometry import BASE_MPP
 from everslide.server.encode import NOTICE
+from everslide.server.one_line import one_line
 
 Feature = dict[str, Any]
 Position = list[float]
@@ -139,7 +140,8 @@ def _csv(columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> str:
 
 
 def _cell(value: object) -> object:
-    """Text that a spreadsheet would take for a formula is shown as text."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
+    """Text as one line; what a spreadsheet would take for a formula is shown as text."""
+    if isinstance(value, str):
+        line = one_line(value)
+        return f"'{line}" if line[:1] in ("=", "+", "-", "@") else line
     return round(value, 6) if isinstance(value, float) else value

@@ -89,26 +89,26 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         body = json_body(request, MAX_FILE_BYTES)
         puts, deletes = (_listed(body, name) for name in ("put", "delete"))
         found: dict[str, Feature] = {}
-        refused: dict[str, str] = {}
+        refused: list[tuple[str, str]] = []
         for put in puts:
             given = put.get("id") if isinstance(put, dict) else None
             try:
                 key = identifier(given)
                 found[key] = geojson.checked_feature(put, key)
             except MalformedError as error:
-                refused["" if given is None else str(given)[:64]] = geojson.reason(error)
+                refused.append(("" if given is None else str(given)[:64], geojson.reason(error)))
 
         def edit(kept: Document) -> None:
             for key in deletes:
                 kept.pop(str(key), None)
             for key, feature in found.items():
                 if key not in kept and len(kept) >= MAX_FEATURES:
-                    refused[key] = f"expected at most {MAX_FEATURES} annotations a slide, found more"
+                    refused.append((key, f"expected at most {MAX_FEATURES} annotations a slide, found more"))
                 else:
                     kept[key] = feature
 
         documents.change(KIND, name_of(slide), edit, stored_feature)
-        return fresh_json({"refused": [{"id": key, "why": why} for key, why in refused.items()]})
+        return fresh_json({"refused": [{"id": key, "why": why} for key, why in refused]})
 
     @routes.delete("/api/slides/<slide>/annotations")
     def delete_all(slide: str) -> Response:

@@ -59,10 +59,9 @@ def json_body(request: Request, most: int = MAX_BODY_BYTES) -> dict[str, Any]:
 def sent(request: Request, most: int) -> bytes:
     """The body of a request. Raises MalformedError for more than `most` bytes."""
     request.max_content_length = most  # more than other requests may send
-    size = request.content_length
-    if size is None or size > most:
-        found = "no length" if size is None else f"{size} bytes"
-        raise MalformedError(f"a body of at most {most} bytes", found, "send less at a time")
+    size = request.content_length or 0
+    if size > most:
+        raise MalformedError(f"a body of at most {most} bytes", f"{size} bytes", "send less at a time")
     return request.get_data()
 
 

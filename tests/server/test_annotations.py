@@ -170,6 +170,24 @@ def test_a_change_without_a_usable_id_is_refused_and_stored_under_no_other(clien
     assert [one["id"] for one in listed(client)] == ["b"]
 
 
+def test_each_change_that_is_refused_is_told(client: FlaskClient) -> None:
+    answer = client.patch("/api/slides/demo/annotations", json={"put": [1, None, "text"]})
+    assert answer.json is not None and len(answer.json["refused"]) == 3
+
+
+def test_an_empty_file_is_told_as_empty(client: FlaskClient) -> None:
+    answer = client.post("/api/slides/demo/annotations", data=b"", content_type="application/json")
+    assert answer.status_code == 400 and answer.json is not None
+    assert answer.json["error"]["found"] == "an empty one"
+
+
+def test_a_table_has_one_line_a_row_whatever_names_are(client: FlaskClient) -> None:
+    names = ["a\0b", "\u202e=1", "\t=1", " @x", "a\nb"]
+    imported(client, [feature("Point", [1, 2]) | {"properties": {"name": name}} for name in names])
+    rows = client.get("/api/slides/demo/annotations.csv").text.splitlines()[1:]
+    assert [row.split(",")[2] for row in rows] == ["a b", "'=1", "'=1", "'@x", "a b"]
+
+
 def test_all_are_deleted_or_those_of_a_class(client: FlaskClient) -> None:
     classes: list[object] = [{"name": "Tumor"}, "Tumor", {"names": ["Tumor", "Positive"]}, None]
     rows = [feature("Point", [1, 2], f"{n}") | {"properties": {"classification": c}} for n, c in enumerate(classes)]
