@@ -100,7 +100,8 @@ def create_app(
     app.register_blueprint(inspection_routes(service, access))
     _add_errors(app, service)
     common = _common_headers(frames)
-    _add_headers(app, common)
+    named = origins not in ((), ("*",))
+    _add_headers(app, common, named)
     if origins:
         CORS(
             app,
@@ -110,7 +111,7 @@ def create_app(
             allow_headers=["Authorization", "Content-Type", VIEWER_HEADER],
         )
     inner: WSGIApplication = app.wsgi_app
-    if not origins or origins == ("*",):  # else every answer varies by its origin
+    if not named:  # else every answer varies by its origin
         inner = FastPath(inner, service, common, HOUR, FOREVER)
     hosts = Hosts(settings.hosts, settings.host)
     app.wsgi_app = Entrance(inner, TrustedProxies(settings.trusted_proxies), hosts, common)  # type: ignore[method-assign]
@@ -143,10 +144,14 @@ def _common_headers(frames: tuple[str, ...]) -> list[tuple[str, str]]:
     ]
 
 
-def _add_headers(app: Flask, headers: list[tuple[str, str]]) -> None:
+def _add_headers(app: Flask, headers: list[tuple[str, str]], by_origin: bool) -> None:
+    """by_origin: who asks decides who may read, also in the caches of proxies and browsers."""
+
     @app.after_request
     def mark(response: Response) -> Response:
         response.headers.update(headers)
+        if by_origin:
+            response.vary.add("Origin")
         return _compressed(response)
 
 

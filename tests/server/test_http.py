@@ -163,6 +163,16 @@ def test_a_body_that_is_too_large_is_refused(client: FlaskClient) -> None:
     assert answer.status_code == 413
 
 
+@pytest.mark.parametrize("named", ["https://pages.example", "https://pages.example, https://more.example"])
+def test_no_cache_gives_one_origin_the_answer_of_another(service: TileService, static: Path, named: str) -> None:
+    client = client_of(service, static, cors_origins=named)
+    for origin in (None, "https://pages.example", "https://other.example"):
+        for address in (TILE, "/slides/demo.dzi", "/api/slides/none", "/static/dist/page.js"):
+            answer = client.get(address, headers={} if origin is None else {"Origin": origin})
+            assert "Origin" in answer.headers["Vary"], (origin, address)
+    assert "Origin" not in client_of(service, static, cors_origins="*").get(TILE).headers.get("Vary", "")
+
+
 def test_a_viewport_of_no_slide(client: FlaskClient) -> None:
     assert client.post("/slides/nothing/viewport", json=VIEW).status_code == 404
 
