@@ -25,18 +25,17 @@ _BRANDS = {b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIC", b"msf1": "a 
 HEAD_BYTES = 132
 
 
-def kind_of(head: bytes) -> str:
-    """head: the first HEAD_BYTES of a file, fewer where it ends before. "a HEIC, another kind of file"."""
+def name_of(head: bytes) -> str | None:
+    """head: the first HEAD_BYTES of a file, fewer where it ends before. "a HEIC"; None of what is not in the table."""
     if not head.strip(b"\0"):
         return "an empty file" if not head else "a file of zeros"
-    other = "another kind of file"
     if head[4:8] == b"ftyp":
-        return f"{_BRANDS.get(head[8:12], 'a film')}, {other}"
+        return _BRANDS.get(head[8:12], "a film")
     if head[128:132] == b"DICM":
-        return f"a DICOM file, {other}"
+        return "a DICOM file"
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith((b"<svg", b"<?xml")):
-        return f"an SVG or XML file, {other}"
+        return "an SVG or XML file"
     if start.startswith((b"<!doctype", b"<html")):
-        return f"a web page, {other}"
-    return next((f"{name}, {other}" for begin, name in _BEGINNINGS if head.startswith(begin)), other)
+        return "a web page"
+    return next((name for begin, name in _BEGINNINGS if head.startswith(begin)), None)

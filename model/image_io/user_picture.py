@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from everslide.model.errors import ImageError
-from everslide.model.image_io.file_kinds import HEAD_BYTES, kind_of
+from everslide.model.image_io.file_kinds import HEAD_BYTES, name_of
 from everslide.model.image_io.pixel_values import Pixels, on_white, to_8_bits, upright
 from everslide.model.image_io.tiff import MAGICS, check_size, read_tiff
 
@@ -72,7 +72,7 @@ def read_picture(file: BinaryIO, limits: Limits) -> Pixels:
     except Image.DecompressionBombError as error:
         raise ImageError(f"expected at most {limits.max_pixels} px, found: {error}") from error
     except UnidentifiedImageError as error:
-        raise ImageError(_unreadable(kind_of(head))) from error
+        raise ImageError(_unreadable(name_of(head) or "another kind of file")) from error
     except Exception as error:  # damaged files: Pillow, tifffile and their codecs raise errors of many kinds
         raise ImageError(_unreadable(error)) from error
 
