@@ -87,7 +87,7 @@ def class_of(classification: object) -> str:
 
 def _words(value: object) -> str:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return " ".join(str(value).split())[:200] if isinstance(value, str) or is_number else ""
+    return one_line(str(value))[:200] if isinstance(value, str) or is_number else ""
 
 
 def _row(feature: Feature) -> dict[str, Any]:

@@ -111,6 +111,8 @@ def test_what_is_no_geojson_is_refused(content: object) -> None:
         (None, "called"),
         ([None, {}], "called"),
         (True, "called"),
+        ("\u202eTu\0mor\n 1\u2069", "Tu mor 1"),
+        ("\u200b \0", "called"),
     ],
 )
 def test_classes_as_names_text_or_object(classification: object, label: str) -> None:
