@@ -343,6 +343,20 @@ describe("hands", { skip: noBrowser() || noServer() }, () => {
     assert.equal((await kept()).length, 3);
   });
 
+  test("a drag of no size makes nothing, and the next one does", async () => {
+    const page = await open();
+    for (const tool of ["Box", "Freehand"]) {
+      await page.locator(".tool", { hasText: tool }).click();
+      await drag(page, [500, 300], [560, 360], [500, 300]);
+      if (tool === "Box") await drag(page, [500, 300], [560, 300]);
+      else await drag(page, [500, 300], [502, 301]);
+    }
+    assert.deepEqual((await stateOf(page)).annotations.length, 1, "what was drawn freely there and back");
+    await page.locator(".tool", { hasText: "Box" }).click();
+    await drag(page, [500, 300], [560, 360]);
+    await saved(page, 2);
+  });
+
   test("gives lengths, areas and counts as tables and as measurements", async () => {
     const page = await open();
     await importFile(page, [feature(square(1000, 1000, 200), { classification: "Tumor" })]);
