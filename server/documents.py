@@ -170,8 +170,9 @@ class Documents:
         try:
             return path.read_bytes() if path.exists() else b""
         except OSError as error:
+            found = error.strerror or type(error).__name__
             raise StorageError(
-                f"a readable file {path.name} of {kind}", str(error)[:200], "mend or remove it"
+                f"a readable file {kind}/{path.name} in the server's data folder", found, "mend or remove it there"
             ) from error
 
     def _set_aside(self, kind: str, name: str) -> None:

@@ -218,6 +218,20 @@ def test_what_is_stored_and_odd_does_not_lame_its_slide(service: TileService, st
     assert documents.get("annotations", "demo-7").keys() == odd.keys() | {"a", "b", "c"}
 
 
+def test_a_file_that_cannot_be_opened_is_told_without_its_folder(
+    service: TileService, static: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "data" / "annotations" / "demo-7.json").mkdir(parents=True)
+    client = create_app(service, static, documents=Documents(tmp_path / "data")).test_client()
+    for answer in (
+        client.get("/api/slides/demo/annotations"),
+        client.put("/api/slides/demo/annotations/a", json=feature("Point", [1, 2])),
+    ):
+        assert answer.status_code == 507 and answer.json is not None
+        assert "annotations/demo-7.json" in answer.json["error"]["expected"] and str(tmp_path) not in answer.text
+    assert client.get("/api/slides/small/annotations").status_code == 200
+
+
 def test_a_torn_file_is_imported_as_far_as_it_goes(client: FlaskClient) -> None:
     rows = [feature("Point", [n, n]) for n in range(3)]
     text = json.dumps({"type": "FeatureCollection", "features": rows})[:-30]

@@ -425,6 +425,11 @@ test("the state of painting in words", () => {
   assert.equal(paintingText(12, 0.3, 1.25), "12 tiles to paint, now at 1.25x, about 4 s");
 });
 
+test("asking again helps where the server is busy or gone, not where its disk is full", () => {
+  const again = [400, 404, 408, 413, 429, 500, 502, 503, 507].filter((status) => new ServerError(status, "", "").again);
+  assert.deepEqual(again, [408, 429, 500, 502, 503]);
+});
+
 test("answers that are not the server's own, in words", async () => {
   const own = globalThis.fetch;
   const told = async (status: number, type: string, text: string): Promise<string> => {

@@ -52,8 +52,9 @@ export class ServerError extends Error {
     this.name = "ServerError";
   }
 
+  /** Not of a full disk or a file that cannot be opened (507): somebody must see to it first. */
   get again(): boolean {
-    return this.status >= 500 || this.status === 429 || this.status === 408;
+    return (this.status >= 500 && this.status !== 507) || this.status === 429 || this.status === 408;
   }
 }
 
