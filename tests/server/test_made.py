@@ -85,8 +85,8 @@ def test_a_slide_that_is_deleted_meanwhile_is_exported_to_the_end_and_its_stream
     client = create_app(service, static).test_client()
     name = make(client)
     stream = client.get(f"/slides/{name}/events")
-    told = iter(stream.response)
-    assert b"progress" in bytes(next(told))
+    told = stream.iter_encoded()
+    assert b"progress" in next(told)
     studio.gate.clear()
     answers = []
     region = {"level": 15, "x": 0, "y": 0, "width": 300, "height": 300}
