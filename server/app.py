@@ -152,6 +152,8 @@ def _add_headers(app: Flask, headers: list[tuple[str, str]], by_origin: bool) ->
         response.headers.update(headers)
         if by_origin:
             response.vary.add("Origin")
+        if response.status_code == 204:
+            del response.headers["Content-Type"]  # of nothing
         return _compressed(response)
 
 

@@ -446,6 +446,9 @@ test("answers that are not the server's own, in words", async () => {
     assert.match(await told(504, "text/html", "<html>nginx</html>"), /waited in vain/);
     assert.match(await told(418, "text/html", "<html></html>"), /answered 418/);
     assert.match(await told(200, "text/html; charset=utf-8", "<html>Sign in</html>"), /is not Everslide/);
+    globalThis.fetch = () =>
+      Promise.resolve(new Response(null, { status: 204, headers: { "Content-Type": "text/html" } }));
+    assert.equal(await sendJson("DELETE", "/api/slides/demo/annotations/a", null), null, "nothing is no page");
     const body = JSON.stringify({ error: { found: "8 MB", expected: "less", do: "" } });
     assert.equal(await told(413, "application/json", body), "Found 8 MB, expected less.");
   } finally {

@@ -163,7 +163,7 @@ async function answer(url: string, init: RequestInit): Promise<Response> {
     throw connectionError(error);
   }
   if (!response.ok) throw await refusal(response);
-  if (response.headers.get("Content-Type")?.startsWith("text/html"))
+  if (response.status !== 204 && response.headers.get("Content-Type")?.startsWith("text/html"))
     throw new ServerError(
       response.status,
       "What answers is not Everslide, but a page, perhaps to sign in.",
