@@ -1,4 +1,4 @@
-"""JSON that somebody sent, every field checked, errors that name it; and answers that no cache may keep."""
+"""Request bodies: JSON whose fields are checked one by one, with errors that name the field; answers as fresh JSON."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Takes:
-    """What the documentation of the interface says of a view that reads a body. status: of its answer."""
+    """The documented body of a view. shape: its pydantic model. status: HTTP status of the answer."""
 
     shape: type[BaseModel]
     status: int
 
 
 def takes(shape: type[BaseModel], status: int = 200) -> Callable[[View], View]:
-    """Describes the body that a view reads by `json_body`; the view itself checks it, field by field."""
+    """A decorator of views that documents the body that they read by `json_body`. It does not check it."""
 
     def mark(view: View) -> View:
         setattr(view, _TAKES, Takes(shape, status))
@@ -40,9 +40,9 @@ def takes(shape: type[BaseModel], status: int = 200) -> Callable[[View], View]:
 
 
 def taken_by(view: Callable[..., Any]) -> Takes | None:
-    """What `takes` was told of the view."""
-    told: Takes | None = getattr(view, _TAKES, None)
-    return told
+    """The documentation that `takes` attached to a view, or None."""
+    taken: Takes | None = getattr(view, _TAKES, None)
+    return taken
 
 
 def json_body(request: Request, most: int = MAX_BODY_BYTES) -> dict[str, Any]:
@@ -67,14 +67,14 @@ def sent(request: Request, most: int) -> bytes:
 
 
 def fresh_json(content: dict[str, Any]) -> Response:
-    """An answer that is true only now."""
+    """A JSON answer that no cache may keep."""
     response = jsonify(content)
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def identifier(value: object) -> str:
-    """An identifier such as a UUID."""
+    """`value`, an identifier such as a UUID. Raises MalformedError where it is none."""
     if not isinstance(value, str) or not _ID.fullmatch(value):
         raise MalformedError("an id of 1 to 64 letters, digits and '-'", _short(value), "send a UUID")
     return value
@@ -85,7 +85,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def text(fields: dict[str, Any], name: str, most: int, default: str | None = None) -> str:
-    """A text of at most `most` characters."""
+    """The field `name`, a text of at most `most` characters. Raises MalformedError."""
     value = fields.get(name, default)
     if not isinstance(value, str) or len(value) > most:
         raise MalformedError(f"field {name!r} as a text of at most {most} characters", _short(value), f"send {name!r}")
@@ -93,7 +93,7 @@ def text(fields: dict[str, Any], name: str, most: int, default: str | None = Non
 
 
 def number(fields: dict[str, Any], name: str, low: float, high: float, default: float | None = None) -> float:
-    """A finite number in low .. high."""
+    """The field `name`, a finite number in low .. high. Raises MalformedError."""
     value = fields.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
         raise MalformedError(f"field {name!r} as a number", _short(value), f"send {name!r}")
@@ -103,7 +103,7 @@ def number(fields: dict[str, Any], name: str, low: float, high: float, default: 
 
 
 def items(fields: dict[str, Any], name: str, most: int) -> list[dict[str, Any]]:
-    """A list of at most `most` objects."""
+    """The field `name`, a list of at most `most` objects. Raises MalformedError."""
     value = fields.get(name)
     if not isinstance(value, list) or len(value) > most or not all(isinstance(item, dict) for item in value):
         raise MalformedError(f"field {name!r} as a list of at most {most} objects", _short(value), f"send {name!r}")

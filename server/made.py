@@ -1,4 +1,4 @@
-"""Slides that people made: kept on the disk, put on offer again, renamed, deleted, and brought back."""
+"""Slides that users made: stored, served again after a restart, renamed, deleted, and restored."""
 
 from __future__ import annotations
 
@@ -94,7 +94,8 @@ def made_slides_routes(service: TileService, documents: Documents, access: Acces
 
 @contextmanager
 def on_offer(service: TileService, entry: Entry) -> Iterator[None]:
-    """Puts a slide on offer, and takes it off again where it could not be kept. Raises ConflictError."""
+    """A context: serves a slide, and stops serving it where the body raises. Raises ConflictError where it cannot
+    be."""
     try:
         service.add(entry)
     except SlideError as error:
@@ -107,14 +108,14 @@ def on_offer(service: TileService, entry: Entry) -> Iterator[None]:
 
 
 def taken_names(service: TileService, documents: Documents) -> set[str]:
-    """Names that no new slide may have: of slides on offer, of those that are kept and cannot be offered now, and of
-    those that can be brought back."""
+    """Names that no new slide may have: those of served slides, of stored ones that cannot be served now, and of
+    deleted ones that can be restored."""
     kept = (documents.get(KIND, name) for name in (MADE, DELETED))
     return {entry.slide.name for entry in service.catalogue}.union(*kept)
 
 
 def restore_made(service: TileService, documents: Documents) -> None:
-    """Put the slides that were made on offer. Those that cannot be are told, each in a line, and stay in the file."""
+    """Serve the stored slides. Those that cannot be served are logged, each in a line, and stay in the file."""
     file = documents.place(KIND, MADE)
     try:
         records = documents.get(KIND, MADE)
@@ -129,7 +130,7 @@ def restore_made(service: TileService, documents: Documents) -> None:
 
 
 def record_of(entry: Entry) -> dict[str, Any]:
-    """What is kept of a slide."""
+    """The stored form of a slide, for JSON; see `entry_of`."""
     slide = entry.slide
     return {
         "title": entry.title,
@@ -147,7 +148,7 @@ def record_of(entry: Entry) -> dict[str, Any]:
 
 
 def entry_of(service: TileService, documents: Documents, name: str, record: Any) -> Entry:
-    """The inverse of `record_of`, of a record that somebody may have edited. Raises EverslideError, which names the
+    """The inverse of `record_of`. The record may have been edited by hand: raises EverslideError, which names the
     field."""
     if not isinstance(record, dict):
         raise SlideError(f"expected an object, found {repr(record)[:40]}")
@@ -177,14 +178,14 @@ def title_of(fields: dict[str, Any]) -> str:
 
 
 def seed_of(value: object) -> int:
-    """A seed as text, since JavaScript's numbers end at 2^53."""
+    """A seed from text (JavaScript numbers are exact only up to 2^53). Raises MalformedError."""
     if not isinstance(value, str) or not _SEED.fullmatch(value) or int(value) > MAX_SEED:
         raise MalformedError("a seed in 0 .. 2^64 - 1, as a text of digits", repr(value)[:40], "correct the seed")
     return int(value)
 
 
 def organ_field(fields: Mapping[str, Any]) -> str:
-    """What a slide shall be of; "" has it drawn from the seed. Raises MalformedError where it is no text."""
+    """The field `organ`; "" where it is missing. Raises MalformedError where it is not a text."""
     return text(dict(fields), "organ", 80, "") if fields.get("organ") is not None else ""
 
 

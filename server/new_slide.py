@@ -1,4 +1,4 @@
-"""Slides that people make while the server runs: what it offers, how seeds look, and keeping what was made."""
+"""Routes for making slides while the server runs: models on offer, previews of seeds, and the new slide itself."""
 
 from __future__ import annotations
 
@@ -42,8 +42,10 @@ MAX_MADE = 1000
 
 
 def made_slide_routes(service: TileService, documents: Documents, access: Access) -> Blueprint:
-    """GET `/api/models`, GET `/api/gallery/<model>/<seed>.jpeg`, POST `/api/slides`. Slides made before are put on
-    offer again; those that cannot be (their model is not served) are logged and kept."""
+    """GET `/api/models`, GET `/api/gallery/<model>/<seed>.jpeg`, POST `/api/slides`.
+
+    Slides that were made before are served again; see `restore_made`.
+    """
     restore_made(service, documents)
     routes = Blueprint("new_slides", __name__)
 
@@ -93,7 +95,7 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
 
 
 def _offered(name: str, painters: Painters) -> dict[str, Any]:
-    """What a slide of this model may choose: no steps, guidance 1 and no organs where there is no choice."""
+    """What a slide of this model may choose, for JSON. Without a choice: no steps, guidance 1, no organs."""
     capabilities = painters.capabilities
     return {
         "name": name,
@@ -153,16 +155,16 @@ def _organ(fields: Mapping[str, Any], model: str, capabilities: SamplingCapabili
 
 
 def _reference(like: Any, service: TileService, model: str) -> Reference:
-    """{"data": base64 of a picture, "um_per_px": number} -> what a slide like it is told. Raises MalformedError."""
+    """{"data": base64 of a picture, "um_per_px": number} -> a reference with its style. Raises MalformedError."""
     if not service.models[model].steerable:
         raise MalformedError(
             f"no reference picture for the model {model}", "one", "leave it out, or take another model"
         )
-    from everslide.model.mini.style_extraction import look_of
+    from everslide.model.mini.style_extraction import style_of_picture
 
     pixels, um_per_px = reference_picture(like)
     try:
-        return Reference(look_of(pixels, um_per_px))
+        return Reference(style_of_picture(pixels, um_per_px))
     except ImageError as error:
         raise MalformedError(
             "a picture of stained tissue, 0.1 to 1.3 um per pixel", str(error), "choose another"

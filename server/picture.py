@@ -1,4 +1,4 @@
-"""A real picture as the topmost plane of a slide: read, brought to one of the scales, kept, and found again."""
+"""Pictures that users upload as topmost planes of slides: read, resampled to a scale, stored, and loaded again."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def reference_picture(fields: Any) -> tuple[Pixels, float]:
 
 
 def picture_record(top: ImageTop | None) -> dict[str, Any]:
-    """What is kept of a picture, without loss."""
+    """The stored form of a picture, lossless; see `picture_of`."""
     assert top is not None
     return {
         "s": top.s,
@@ -69,8 +69,8 @@ def picture_record(top: ImageTop | None) -> dict[str, Any]:
 
 
 def picture_of(record: dict[str, Any]) -> ImageTop:
-    """The inverse of `picture_record`, of a record that somebody may have edited. Raises ImageError, MalformedError;
-    KeyError, TypeError and ValueError where there is no picture in it."""
+    """The inverse of `picture_record`. The record may have been edited by hand: raises ImageError, MalformedError, and
+    KeyError, TypeError or ValueError where it holds no picture."""
     s = number(record, "s", 1, COARSEST)
     return ImageTop(read_picture(io.BytesIO(base64.b64decode(record["png"])), Limits()), int(s))
 

@@ -121,7 +121,7 @@ class StopBody(BaseModel):
     """A place of a tour."""
 
     title: str = Field(max_length=200, json_schema_extra={"example": "A duct"})
-    text: str = Field("", max_length=5000, json_schema_extra={"example": "Style at the lumen."})
+    text: str = Field("", max_length=5000, json_schema_extra={"example": "Look at the lumen."})
     x: float = _shown("Of the view's centre, in 20x pixels.", 76000.5)
     y: float = _shown("Of the view's centre, in 20x pixels.", 51000)
     magnification: float = Field(ge=1e-6, le=80, json_schema_extra={"example": 10})
@@ -224,7 +224,7 @@ class SlideAnswer(BaseModel):
 
 
 class PlaceAnswer(BaseModel):
-    """A place amid tissue."""
+    """A place inside tissue."""
 
     x: int = Field(description="20x pixels")
     y: int = Field(description="20x pixels")

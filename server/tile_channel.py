@@ -27,7 +27,8 @@ _HOST = re.compile(rb"^host:[ \t]*([!-~]*)[ \t]*\r$", re.IGNORECASE | re.MULTILI
 
 
 class TileChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
-    """tiles: answers; hosts: names answered to. Set by a subclass, since waitress makes the channels itself."""
+    """tiles: finds the answers. hosts: the accepted Host headers. Both are set by a subclass, since waitress itself
+    makes the channels."""
 
     tiles: FastPath
     hosts: Hosts

@@ -1,4 +1,4 @@
-"""Tours of a slide: bookmarks in an order, each with a text. Stored with the slide."""
+"""Routes of tours: ordered stops on a slide, each with a text. Stored with the slide."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def tour_routes(service: TileService, documents: Documents, access: Access) -> B
 
     @routes.get("/api/slides/<slide>/tours")
     def every(slide: str) -> Response:
-        """The tours of a slide. set_aside: what is stored and cannot be read, and why."""
-        kept = documents.style(KIND, name_of(slide), stored_tour)
+        """The tours of a slide. set_aside: stored entries that cannot be read, each with the reason."""
+        kept = documents.read(KIND, name_of(slide), stored_tour)
         odd = [{"id": key, "why": why} for key, why in kept.odd.items()]
         return fresh_json({"tours": list(kept.sound.values()), **({"set_aside": odd} if odd else {})})
 
@@ -63,7 +63,7 @@ def tour_routes(service: TileService, documents: Documents, access: Access) -> B
 
 
 def stored_tour(key: str, entry: Any) -> dict[str, Any]:
-    """A tour as it is on the disk -> as it is served. Raises MalformedError."""
+    """A tour as it is stored -> checked, as it is served. Raises MalformedError."""
     if not isinstance(entry, dict):
         raise MalformedError("a tour", repr(entry)[:40], "correct or delete it")
     return checked_tour(entry, key)

@@ -1,4 +1,4 @@
-"""Windows painted once by several threads or processes that work side by side."""
+"""Sharing of painted windows among threads and processes: each window is painted once."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def _nothing() -> None:
 
 
 def window_name(fingerprint: str, context: GenerationContext, window: WindowIndex, parent: Parent) -> str:
-    """Names a window by all that it depends on."""
+    """The store key of a window: all that its bands depend on. fingerprint: of the model."""
     below = hashlib.sha256(parent.tobytes()).hexdigest()[:24]
     return f"window-1/{fingerprint}/{context.key}/{window.s}/{window.col}_{window.row}/{below}"
 
 
 def bands_from(data: bytes, grid: WindowGrid) -> Bands:
-    """The bands of a window from their bytes."""
+    """Bytes float16 -> the bands (h, h, 3, 3) of a window of `grid`, h half a window."""
     side = grid.window_px // 2
     return np.frombuffer(data, np.float16).reshape(side, side, 3, 3)
 
 
 class SharedWindows:
-    """Looks for a window in `store`; paints it with `paints` where nobody else is at it, else waits for the other.
+    """A `Windows` that takes a window from `store`, or paints it with `paints`, or waits while another thread or
+    process paints it.
 
-    No thread waits for others while it holds a lease, so none waits for ever. Each window is stored, and its lease
-    released, as soon as it is painted. still_wanted: called while waiting and before each window; what it raises ends
-    the work, and what was painted until then is kept. alone: whether the calling thread may have one window painted at
-    a time only.
+    No thread waits while it holds a lease, so there is no deadlock. Each window is stored, and its lease released, as
+    soon as it is painted. still_wanted: called while waiting and before each window; what it raises ends the work, and
+    windows painted until then stay stored. alone: whether the calling thread may paint only one window at a time.
     """
 
     def __init__(

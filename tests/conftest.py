@@ -48,7 +48,7 @@ def redis(_redis_server: RedisServer) -> RedisServer:
 
 @pytest.fixture
 def own_redis() -> Iterator[RedisServer]:
-    """A real Redis server that nobody else uses: to be killed, filled, or told another bound."""
+    """A real Redis server that nobody else uses: to be killed, filled, or given another limit."""
     require_redis()
     server = RedisServer()
     server.start()

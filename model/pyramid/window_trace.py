@@ -1,4 +1,4 @@
-"""Watching a model paint: each window with its time, its noise, its detail, and how far it was from its parent."""
+"""Watching a model paint, for inspection: time, noise, detail of each window, and its difference from its parent."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from everslide.model.sampling_config import SamplingCapabilities
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 NO_DIFFERENCE_DB = 99.0
-"""Reported where the box mean is the parent already."""
+"""Reported in place of infinity, where the box mean equals the parent before rounding is adjusted."""
 
 
 @dataclass(frozen=True)
 class PaintedWindow:
-    """A window as the network left it, before blending and before the exact step.
+    """A window as the model painted it, before blending and before it is made to agree with its parent.
 
-    parent: (h, h, 3) uint8, h half a window. noise: (9, h, h). bands: (h, h, 3, 3). steps: walks again from noise to
-    detail, and gives the bands as they are expected at each step; none where the model does not show them.
+    seconds: time it took. parent: (h, h, 3) uint8, h half a window. noise: (9, h, h) float32, the sampler's first.
+    bands: (h, h, 3 bands, RGB) float32 in grey levels. steps: samples the window again, and returns the bands predicted
+    at each step; empty where the model does not offer this.
     """
 
     s: int
@@ -40,11 +41,11 @@ class PaintedWindow:
 
     @property
     def unclosed(self) -> Pixels:
-        """(2h, 2h, 3): parent and detail, rounded, not yet nudged to agree with the parent."""
+        """(2h, 2h, 3) uint8: parent plus detail, rounded, not yet adjusted to agree with the parent."""
         return self.with_detail(self.bands)
 
     def with_detail(self, bands: Floats | Bands) -> Pixels:
-        """(2h, 2h, 3): the parent with other bands (h, h, 3, 3), rounded."""
+        """(2h, 2h, 3) uint8: the parent with other bands (h, h, 3, RGB), rounded."""
         child = merge(self.parent.astype(np.float32), bands.astype(np.float32))
         rounded: Pixels = np.clip(np.floor(child + np.float32(0.5)), 0, 255).astype(np.uint8)
         return rounded
@@ -61,9 +62,10 @@ Watch = Callable[[PaintedWindow], None]
 
 
 class WatchedWindows:
-    """Windows painted by others, each told to `watch`; see `everslide.model.pyramid.windows.Windows`.
+    """A `Windows` that paints with another one, and calls `watch` with each painted window.
 
-    One at a time, so that each has its own time: the bands are the same, since a window does not depend on its batch.
+    Windows are painted one at a time, so that each can be timed. A window does not depend on its batch: the bands are
+    the same.
     """
 
     def __init__(self, windows: Windows, watch: Watch) -> None:

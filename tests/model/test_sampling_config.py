@@ -134,7 +134,7 @@ def test_without_a_reference_there_is_nothing_to_guide_towards(model: MiniModel)
     np.testing.assert_array_equal(plain, guided)
 
 
-def test_guidance_goes_on_from_untold_through_told(model: MiniModel) -> None:
+def test_guidance_extrapolates_from_unconditional_through_conditional(model: MiniModel) -> None:
     """Of one step from the same noise: u + w (c - u), in what the network draws, which the bands are linear in."""
 
     def bands(reference: Reference | None, sampling: SamplingConfig) -> Bands:

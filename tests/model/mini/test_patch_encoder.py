@@ -35,7 +35,7 @@ def test_round_trip(encoder: PatchEncoder, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["e.safetensors"]
 
 
-def test_the_shipped_encoder_tells_tissue_from_glass() -> None:
+def test_the_shipped_encoder_separates_tissue_from_glass() -> None:
     encoder = load_encoder()
     seen = np.stack(
         [tissue(PATCH_PX, PATCH_PX, 1), tissue(PATCH_PX, PATCH_PX, 2), np.full((128, 128, 3), 243, np.uint8)]

@@ -1,6 +1,6 @@
 /**
  * The tours of one slide: shown at once, then saved on the server, one after the other and again and again until it answers.
- * What it refuses stays on the page, is told as not saved, and is sent again when it is changed or when the person asks.
+ * What it refuses stays on the page, is marked as not saved, and is sent again when it is changed or when the person asks.
  */
 
 import { fetchJson, isAbort, sendJson, ServerError, type Slide } from "../api.js";
