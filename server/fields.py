@@ -1,4 +1,4 @@
-"""Request bodies: JSON whose fields are checked one by one, with errors that name the field; answers as fresh JSON."""
+"""Request bodies: JSON, checked against the shapes that document it, with errors that name the field; JSON answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 from flask import Request, Response, jsonify
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from everslide.server.errors import MalformedError
 
@@ -19,6 +19,23 @@ MAX_FILE_BYTES = 128 * 2**20
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _TAKES = "_everslide_takes"
 View = TypeVar("View", bound=Callable[..., Any])
+Shape = TypeVar("Shape", bound=BaseModel)
+_WORDS = {
+    "missing": "to be there",
+    "string_type": "as a text",
+    "string_too_long": "as a text of at most {max_length} characters",
+    "int_type": "as a whole number",
+    "float_type": "as a number",
+    "finite_number": "as a finite number",
+    "bool_type": "as true or false",
+    "list_type": "as a list",
+    "too_long": "as a list of at most {max_length} entries",
+    "dict_type": "as an object",
+    "model_type": "as an object",
+    "greater_than_equal": "of at least {ge:g}",
+    "less_than_equal": "of at most {le:g}",
+}
+"""pydantic's type of an error -> what was expected of the field."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +47,7 @@ class Takes:
 
 
 def takes(shape: type[BaseModel], status: int = 200) -> Callable[[View], View]:
-    """A decorator of views that documents the body that they read by `json_body`. It does not check it."""
+    """A decorator of views that documents the body that they read by `json_body`; see `checked` for checking it."""
 
     def mark(view: View) -> View:
         setattr(view, _TAKES, Takes(shape, status))
@@ -84,30 +101,20 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def text(fields: dict[str, Any], name: str, most: int, default: str | None = None) -> str:
-    """The field `name`, a text of at most `most` characters. Raises MalformedError."""
-    value = fields.get(name, default)
-    if not isinstance(value, str) or len(value) > most:
-        raise MalformedError(f"field {name!r} as a text of at most {most} characters", _short(value), f"send {name!r}")
-    return value
+def checked(shape: type[Shape], fields: object) -> Shape:
+    """`fields`, decoded JSON, as a `shape`; fields that it does not have are dropped.
 
-
-def number(fields: dict[str, Any], name: str, low: float, high: float, default: float | None = None) -> float:
-    """The field `name`, a finite number in low .. high. Raises MalformedError."""
-    value = fields.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
-        raise MalformedError(f"field {name!r} as a number", _short(value), f"send {name!r}")
-    if not low <= value <= high:
-        raise MalformedError(f"field {name!r} in {low:g} .. {high:g}", _short(value), f"correct {name!r}")
-    return float(value)
-
-
-def items(fields: dict[str, Any], name: str, most: int) -> list[dict[str, Any]]:
-    """The field `name`, a list of at most `most` objects. Raises MalformedError."""
-    value = fields.get(name)
-    if not isinstance(value, list) or len(value) > most or not all(isinstance(item, dict) for item in value):
-        raise MalformedError(f"field {name!r} as a list of at most {most} objects", _short(value), f"send {name!r}")
-    return value
+    Raises MalformedError, which names the first field that is wrong.
+    """
+    try:
+        return shape.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        words = _WORDS.get(first["type"], f"where {first['msg'].lower()}").format(**first.get("ctx", {}))
+        found = "none" if first["type"] == "missing" else _short(first["input"])
+        what = f"field {name!r} {words}" if name else f"a value {words}"
+        raise MalformedError(what, found, f"correct {name!r}" if name else "correct it") from error
 
 
 def _short(value: object) -> str:

@@ -2,6 +2,10 @@
 
 Known deviations are repaired: open rings are closed, collections are split, NaN and Infinity are kept as text. What
 cannot be read is left out, with the reason. All other content is kept unchanged, so that an export returns it.
+
+Read by hand, not by geojson-pydantic or shapely. geojson-pydantic refuses a whole feature for an open ring or a
+position of four numbers, drops members that RFC 7946 does not name (QuPath's nucleusGeometry, plane), and is some six
+times slower; shapely knows geometries only.
 """
 
 from __future__ import annotations

@@ -9,13 +9,12 @@ from flask import Blueprint, Response, request
 from everslide.server.access import Access
 from everslide.server.documents import Document, Documents, document_name
 from everslide.server.errors import MalformedError, NotFoundError
-from everslide.server.fields import fresh_json, identifier, items, json_body, number, takes, text
+from everslide.server.fields import checked, fresh_json, identifier, json_body, takes
 from everslide.server.shapes import TourPut
 from everslide.server.tiles import TileService
 
 KIND = "tours"
 MAX_TOURS = 200
-MAX_STOPS = 200
 
 
 def tour_routes(service: TileService, documents: Documents, access: Access) -> Blueprint:
@@ -64,27 +63,10 @@ def tour_routes(service: TileService, documents: Documents, access: Access) -> B
 
 def stored_tour(key: str, entry: Any) -> dict[str, Any]:
     """A tour as it is stored -> checked, as it is served. Raises MalformedError."""
-    if not isinstance(entry, dict):
-        raise MalformedError("a tour", repr(entry)[:40], "correct or delete it")
     return checked_tour(entry, key)
 
 
-def checked_tour(fields: dict[str, Any], key: str) -> dict[str, Any]:
+def checked_tour(fields: object, key: str) -> dict[str, Any]:
     """A tour with exactly the known fields: id, title, stops (title, text, x and y in 20x pixels, magnification,
     rotation in degrees). Raises MalformedError."""
-    return {
-        "id": identifier(key),
-        "title": text(fields, "title", 200),
-        "stops": [_stop(stop) for stop in items(fields, "stops", MAX_STOPS)],
-    }
-
-
-def _stop(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "title": text(fields, "title", 200),
-        "text": text(fields, "text", 5000, ""),
-        "x": number(fields, "x", -(2.0**53), 2.0**53),
-        "y": number(fields, "y", -(2.0**53), 2.0**53),
-        "magnification": number(fields, "magnification", 1e-6, 80),
-        "rotation": number(fields, "rotation", -360, 360, 0),
-    }
+    return {"id": identifier(key), **checked(TourPut, fields).model_dump()}

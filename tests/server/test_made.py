@@ -200,7 +200,7 @@ GOOD = {"title": "t", "seed": "1", "width": 4096, "height": 4096, "unbounded": F
     [
         ({"title": None}, "'title'"),
         ({"title": " "}, "a title"),
-        ({"seed": 1}, "a seed"),
+        ({"seed": 1}, "'seed' as a text"),
         ({"seed": "-1"}, "a seed"),
         ({"width": "wide"}, "'width'"),
         ({"width": 1e300}, "'width'"),
