@@ -26,7 +26,7 @@ from everslide.model.errors import EverslideError
 from everslide.model.geometry import WindowGrid, WindowIndex
 from everslide.model.pyramid.batching import GatheredWindows
 from everslide.model.pyramid.generation_context import GenerationContext
-from everslide.model.pyramid.windows import Bands, Counts, Parent
+from everslide.model.pyramid.windows import Bands, Counts, Parent, in_order
 from everslide.model.sampling_config import SamplingCapabilities, SamplingConfig
 from everslide.model.style_reference import Reference
 from everslide.server.painters import ModelFiles, load_model
@@ -190,8 +190,7 @@ class ClusterWindows:
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
     ) -> list[Bands]:
         """See `Windows.paint`. Raises what a task raised on its last try."""
-        painted = dict(self.paint_each(context, windows, parents))
-        return [painted[i] for i in range(len(windows))]
+        return in_order(self.paint_each(context, windows, parents))
 
     def paint_each(
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]

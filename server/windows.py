@@ -12,8 +12,7 @@ from everslide.cache.local_leases import LeaseBook
 from everslide.cache.store import ByteStore, Key
 from everslide.model.geometry import WindowGrid, WindowIndex
 from everslide.model.pyramid.generation_context import GenerationContext
-from everslide.model.pyramid.windows import Bands, Counts, PaintsEach, Parent
-from everslide.model.sampling_config import SamplingCapabilities
+from everslide.model.pyramid.windows import Bands, Counts, PaintsEach, Parent, WrappedWindows
 
 _WAIT_SECONDS = 0.5
 
@@ -34,7 +33,7 @@ def bands_from(data: bytes, grid: WindowGrid) -> Bands:
     return np.frombuffer(data, np.float16).reshape(side, side, 3, 3)
 
 
-class SharedWindows:
+class SharedWindows(WrappedWindows):
     """A `Windows` that takes a window from `store`, or paints it with `paints`, or waits while another thread or
     process paints it.
 
@@ -51,32 +50,13 @@ class SharedWindows:
         still_wanted: Callable[[], None] = _nothing,
         alone: Callable[[], bool] = lambda: False,
     ) -> None:
+        super().__init__(paints)
         self._paints, self._store, self._leases = paints, store, leases
         self._still_wanted, self._alone = still_wanted, alone
 
     @property
-    def fingerprint(self) -> str:
-        return self._paints.fingerprint
-
-    @property
-    def grid(self) -> WindowGrid:
-        return self._paints.grid
-
-    @property
-    def scales(self) -> int:
-        return self._paints.scales
-
-    @property
     def counts(self) -> Counts:
         return self._paints.counts
-
-    @property
-    def steerable(self) -> bool:
-        return self._paints.steerable
-
-    @property
-    def capabilities(self) -> SamplingCapabilities:
-        return self._paints.capabilities
 
     def paint(
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from everslide.model.geometry import WindowIndex
 from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.pyramid.window_model import WindowModel
-from everslide.model.pyramid.windows import Bands, Counts, Parent, count_batch, paint_batch
+from everslide.model.pyramid.windows import Bands, Counts, Parent, count_batch, in_order, paint_batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +61,7 @@ class GatheredWindows:
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
     ) -> list[Bands]:
         """See `Windows.paint`; safe to call from several threads."""
-        painted = dict(self.paint_each(context, windows, parents))
-        return [painted[i] for i in range(len(windows))]
+        return in_order(self.paint_each(context, windows, parents))
 
     def paint_each(
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]

@@ -10,12 +10,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.geometry import WindowGrid, WindowIndex
+from everslide.model.geometry import WindowIndex
 from everslide.model.pyramid import keyed_noise as keyed
 from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.pyramid.wavelet import box_mean, merge
-from everslide.model.pyramid.windows import Bands, Counts, Parent, ShowsSteps, Windows
-from everslide.model.sampling_config import SamplingCapabilities
+from everslide.model.pyramid.windows import Bands, Counts, Parent, ShowsSteps, Windows, WrappedWindows
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -61,7 +60,7 @@ class PaintedWindow:
 Watch = Callable[[PaintedWindow], None]
 
 
-class WatchedWindows:
+class WatchedWindows(WrappedWindows):
     """A `Windows` that paints with another one, and calls `watch` with each painted window.
 
     Windows are painted one at a time, so that each can be timed. A window does not depend on its batch: the bands are
@@ -69,29 +68,9 @@ class WatchedWindows:
     """
 
     def __init__(self, windows: Windows, watch: Watch) -> None:
-        self._windows = windows
+        super().__init__(windows)
         self._watch = watch
         self.counts = Counts()
-
-    @property
-    def fingerprint(self) -> str:
-        return self._windows.fingerprint
-
-    @property
-    def grid(self) -> WindowGrid:
-        return self._windows.grid
-
-    @property
-    def scales(self) -> int:
-        return self._windows.scales
-
-    @property
-    def steerable(self) -> bool:
-        return self._windows.steerable
-
-    @property
-    def capabilities(self) -> SamplingCapabilities:
-        return self._windows.capabilities
 
     def paint(
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
@@ -101,15 +80,15 @@ class WatchedWindows:
 
     def _paint(self, context: GenerationContext, window: WindowIndex, parent: Parent) -> Bands:
         started = time.perf_counter()
-        [bands] = self._windows.paint(context, [window], [parent])
+        [bands] = self._inner.paint(context, [window], [parent])
         seconds = time.perf_counter() - started
         noise = keyed.normals(context.seed, "detail", window.s, window.parent_rect, 9)
         kept = parent.copy()
         walk: Callable[[], Sequence[Bands]] = tuple
-        if isinstance(self._windows, ShowsSteps):
-            walk = partial(self._windows.steps, context, window, kept)
+        if isinstance(self._inner, ShowsSteps):
+            walk = partial(self._inner.steps, context, window, kept)
         self._watch(PaintedWindow(window.s, seconds, kept, noise, bands.astype(np.float32), walk))
-        # Not what `self._windows` counted meanwhile: others paint with it at the same time.
+        # Not what `self._inner` counted meanwhile: others paint with it at the same time.
         self.counts.windows += 1
         self.counts.denoiser_calls += self.capabilities.calls(context.sampling)
         return bands

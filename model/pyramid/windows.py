@@ -5,7 +5,7 @@ A window is a pure function of its slide's context, its place and its parent.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -78,6 +78,39 @@ class ShowsSteps(Protocol):
     def steps(self, context: GenerationContext, window: WindowIndex, parent: Parent) -> list[Bands]:
         """The detail predicted at each sampler step, the painted one last; empty where the model does not offer it."""
         ...
+
+
+def in_order(each: Iterable[tuple[int, Bands]]) -> list[Bands]:
+    """What `PaintsEach.paint_each` yields, complete, in the order of the windows."""
+    painted = dict(each)
+    return [painted[i] for i in range(len(painted))]
+
+
+class WrappedWindows:
+    """Base of `Windows` that paint with other ones: all attributes but counts are those of `inner`."""
+
+    def __init__(self, inner: Windows) -> None:
+        self._inner = inner
+
+    @property
+    def fingerprint(self) -> str:
+        return self._inner.fingerprint
+
+    @property
+    def grid(self) -> WindowGrid:
+        return self._inner.grid
+
+    @property
+    def scales(self) -> int:
+        return self._inner.scales
+
+    @property
+    def steerable(self) -> bool:
+        return self._inner.steerable
+
+    @property
+    def capabilities(self) -> SamplingCapabilities:
+        return self._inner.capabilities
 
 
 class LocalWindows:
