@@ -26,8 +26,6 @@ FORMAT = "everslide-encoder-1"
 SHIPPED_ENCODER = Path(__file__).parent.parent / "weights" / "encoder.safetensors"
 PATCH_PX = 128
 """Side of a patch at 20x: 64 um."""
-PITCH_PX = 64
-"""Distance in 20x pixels of neighbouring patches of an embedding map."""
 EMBEDDING = 64
 """Length of an embedding."""
 
@@ -108,23 +106,6 @@ class PatchEncoder(nn.Module):
         device = self.leave.weight.device
         with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
             return self.glance(x.to(device, memory_format=torch.channels_last), side).float()
-
-    def embedding_map(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embeddings (rows, columns, embedding) of a 20x plane (H, W, 3) uint8, one for each square of PITCH_PX.
-
-        Each is that of the patch centred on the square; the plane is mirrored at its edges.
-        """
-        rows, columns = (-(-side // PITCH_PX) for side in pixels.shape[:2])
-        margin = (PATCH_PX - PITCH_PX) // 2
-        after = [margin + n * PITCH_PX - side for n, side in zip((rows, columns), pixels.shape[:2], strict=True)]
-        seen = np.pad(pixels, ((margin, after[0]), (margin, after[1]), (0, 0)), mode="symmetric")
-        tall = [
-            self.embed(
-                np.stack([seen[y : y + PATCH_PX, x : x + PATCH_PX] for x in range(0, columns * PITCH_PX, PITCH_PX)])
-            )
-            for y in range(0, rows * PITCH_PX, PITCH_PX)
-        ]
-        return np.stack(tall)
 
     @property
     def digest(self) -> str:
