@@ -1,8 +1,8 @@
 """A connection of waitress that answers for tiles in memory at once, in the thread that reads from the sockets.
 
 To hand a request to another thread, and to build a WSGI request for it, costs more than the answer: by
-`tests/benchmarks/cached_tiles.py` this class serves 7.5 times the tiles of the usual way, which alone is 1.3 times as fast
-as large_image. Whatever is not one whole, plain GET for a tile in memory goes waitress' usual way.
+`tests/benchmarks/cached_tiles.py` this class serves 7.5 times the tiles of the usual way, which alone is 1.3 times as
+fast as large_image. Whatever is not one whole, plain GET for a tile in memory goes waitress' usual way.
 """
 
 from __future__ import annotations
