@@ -1,5 +1,5 @@
-"""The text of a GeoJSON file -> values: in every encoding and dialect that people's programs write, and of a torn or
-damaged file the features that are whole."""
+"""Parsing of the text of GeoJSON files: any Unicode encoding, NaN and Infinity, several texts in a row; and recovery of
+the intact features of truncated or damaged files."""
 
 from __future__ import annotations
 
@@ -25,15 +25,14 @@ _MOST_SLIPS = 100
 
 @dataclass(frozen=True)
 class TooLong:
-    """Stands for a whole number of so many digits."""
+    """Stands for an integer with more digits than Python parses. digits: their number."""
 
     digits: int
 
 
 def text_of(data: bytes, most: int) -> tuple[str, list[Slip]]:
-    """A file as text, packed or not, in any encoding that JSON may have; other text is read as Windows-1252, in which
-    older programs write, and damaged text with its damage: both are told. Raises MalformedError; TooLargeError for more
-    than `most` bytes."""
+    """A file, packed or not, as text, and what was wrong with its encoding: UTF-8, 16 or 32; anything else is read as
+    Windows-1252, damaged text with its damage. Raises MalformedError; TooLargeError for more than `most` bytes."""
     data = unpacked(data, most)
     slips: list[Slip] = []
     try:
@@ -48,8 +47,8 @@ def text_of(data: bytes, most: int) -> tuple[str, list[Slip]]:
 
 
 def parsed(text: str) -> Any:
-    """JSON with NaN and Infinity; several texts after one another (GeoJSONSeq) are a list. Whole numbers are exact, or
-    `TooLong`. Raises MalformedError, which names the place."""
+    """JSON -> values. NaN and Infinity become text; several texts in a row (GeoJSONSeq) become a list; integers are
+    exact, or `TooLong`. Raises MalformedError, which names the place."""
     try:
         try:
             return json.loads(text, parse_constant=str)
@@ -68,8 +67,7 @@ def parsed(text: str) -> Any:
 
 
 def salvaged(text: str) -> tuple[list[Any], list[Slip]]:
-    """The whole features in a text that is no JSON, and where others were: one that was cut off, as by a full disk or
-    a broken line, or in which something was overwritten."""
+    """The intact features of a truncated or damaged text, and the places of the damage."""
     begun = _BEGIN.search(text)
     decoder = json.JSONDecoder(parse_constant=str, parse_int=_whole)
     whole: list[Any] = []

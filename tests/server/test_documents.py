@@ -48,7 +48,9 @@ def only_numbers(key: str, entry: Any) -> Any:
     return entry
 
 
-def test_odd_entries_are_set_aside_told_and_kept_on_the_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_odd_entries_are_set_aside_reported_and_kept_on_the_disk(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     documents = Documents(tmp_path)
     documents.change("tours", "demo-7", lambda kept: kept.update(a=1, b="two", c=3))
     found = documents.read("tours", "demo-7", only_numbers)
@@ -133,7 +135,7 @@ def test_a_file_overwritten_in_the_middle_costs_the_entry_there(tmp_path: Path, 
         ('{"a": {"x": 1, "x": 2}}', {"a": {"x": 2}}, []),
     ],
 )
-def test_what_a_hand_left_twice_or_behind_the_end_is_told_and_not_lost(
+def test_what_a_hand_left_twice_or_behind_the_end_is_reported_and_not_lost(
     tmp_path: Path, text: str, kept: dict[str, Any], odd: list[str]
 ) -> None:
     path = tmp_path / "tours" / "demo-7.json"
@@ -186,7 +188,7 @@ def test_text_that_utf_8_cannot_write_is_kept(documents: Documents) -> None:
     assert documents.get("tours", "demo-7") == {"a": "\ud800", "b": "Drüse"}
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "tours").write_text("a file where a folder belongs")
     with pytest.raises(StorageError):
         Documents(tmp_path).change("tours", "demo-7", lambda kept: kept.update(a=1))

@@ -67,7 +67,7 @@ export class Annotating {
       onCorner: (index) => this.layer.handles.choose(this.layer.handles.chosen === index ? null : index),
     });
     this.keyboard = new KeyboardEditing({ stage, notices, layer: this.layer, editing: this.#editing, editable });
-    this.#exchange = new Exchange({ notices, onLeftOut: (leftOut) => this.annotatePanel.tellLeftOut(leftOut) });
+    this.#exchange = new Exchange({ notices, onLeftOut: (leftOut) => this.annotatePanel.showLeftOut(leftOut) });
     this.#show();
   }
 
@@ -113,7 +113,7 @@ export class Annotating {
     this.#selected = null;
     this.#drawing.cancel();
     this.#store = this.#left.take(slide.id) ?? this.#storeOf(slide);
-    this.annotatePanel.tellLeftOut([]);
+    this.annotatePanel.showLeftOut([]);
     this.#notices.dismiss("set-aside");
     void this.#store.load();
     this.#show();
@@ -125,7 +125,7 @@ export class Annotating {
       connection: this.#connection,
       onChange: () => this.#show(),
       onRefused: (error) => this.#notices.showError(error),
-      onSetAside: (odd) => this.#tellSetAside(odd),
+      onSetAside: (odd) => this.#showSetAside(odd),
     });
   }
 
@@ -204,8 +204,8 @@ export class Annotating {
     if (chosen) this.#store?.put({ ...chosen, properties: { ...chosen.properties, isLocked: locked } });
   }
 
-  #tellSetAside(odd: readonly SetAside[]): void {
-    this.annotatePanel.tellLeftOut(odd.map(({ id, why }) => ({ place: id, why })));
+  #showSetAside(odd: readonly SetAside[]): void {
+    this.annotatePanel.showLeftOut(odd.map(({ id, why }) => ({ place: id, why })));
     this.#notices.show("set-aside", ...setAsideWords("annotation", odd));
   }
 
