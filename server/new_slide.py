@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from flask import Blueprint, Response, request
 
 from everslide.model.errors import ImageError, SlideError
 from everslide.model.geometry import TileIndex
-from everslide.model.organs import check_organ
+from everslide.model.organs import SlideOrgan, check_organ
 from everslide.model.sampling_config import SamplingCapabilities, SamplingConfig
 from everslide.model.slide import Slide
 from everslide.model.style_reference import Reference
@@ -124,7 +125,14 @@ def _entry(service: TileService, documents: Documents, body: SlidePost) -> Entry
     capabilities = service.models[model].capabilities
     sampling, organ = _sampling(body, capabilities), _organ(body.organ, model, capabilities)
     slide = Slide(name, seed_of(body.seed), width, height, unbounded, model, sampling, organ)
-    return Entry(slide, title, picture.top if picture else None, reference, made=True)
+    top = picture.top if picture else None
+    slide = _with_organ(slide, service.models[model].organ(slide, top, reference))
+    return Entry(slide, title, top, reference, made=True)
+
+
+def _with_organ(slide: Slide, organ: SlideOrgan | None) -> Slide:
+    """A slide that keeps the organ that was drawn for it: other weights, which know other organs, draw another one."""
+    return replace(slide, organ=organ.name, organ_drawn=True) if organ and organ.drawn else slide
 
 
 def _sampling(body: SlidePost, capabilities: SamplingCapabilities) -> SamplingConfig:
