@@ -127,6 +127,43 @@ def test_a_slide_made_of_an_organ_that_is_not_known_now_is_kept_and_reported(
         service.close()
 
 
+SKIN = {"x_um": 1000, "y_um": 0, "width_um": 2000.5, "height_um": 5000, "organ": "skin"}
+
+
+def test_regions_of_other_organs_are_kept(tmp_path: Path) -> None:
+    for _ in range(2):
+        studio = Studio(capabilities=KNOWS)
+        service = make_service(studio)
+        client = create_app(service, tmp_path, documents=Documents(tmp_path / "data")).test_client()
+        if client.get("/api/slides/mine").status_code == 404:
+            assert client.post("/api/slides", json=WISH | {"organ": "colon", "regions": [SKIN]}).status_code == 201
+        assert facts(client, "mine")["organ"] == "colon"
+        (region,) = studio.references[-1].regions
+        assert (region.x_um, region.y_um, region.width_um, region.height_um) == (1000, 0, 2000.5, 5000)
+        assert region.style.organ == "skin"
+        service.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"x_um": 8000}, "region 1 to be a part of the slide of 10000 x 5000 um"),
+        ({"y_um": 0.5}, "2000.5 x 5000 um at 1000, 0.5"),
+        ({"x_um": -1}, "region 1 to be a part of the slide"),
+        ({"width_um": 0}, "region 1 to be a part of the slide"),
+        ({"width_um": "9"}, "field 'regions.0.width_um' as a number"),
+        ({"organ": "heart"}, "region 1: organ 'heart': model stub was trained on colon, lymph node, skin"),
+        ({"organ": None}, "field 'regions.0.organ' as a text"),
+    ],
+)
+def test_regions_that_are_refused(client: FlaskClient, change: dict[str, object], expected: str) -> None:
+    answer = client.post("/api/slides", json=WISH | {"regions": [SKIN | change]})
+    assert answer.status_code == 400 and expected in answer.get_data(as_text=True)
+    assert client.post("/api/slides", json=WISH | {"regions": [SKIN] * 21}).status_code == 400
+    assert client.post("/api/slides", json=WISH | {"regions": "all"}).status_code == 400
+    assert client.get("/api/slides/mine").status_code == 404
+
+
 def served_as(folder: Path, organs: tuple[tuple[str, int], ...], wish: dict[str, Any] | None) -> dict[str, Any]:
     """What a slide is of, on a server whose model knows these organs; made there where there is a wish."""
     service = make_service(Studio(capabilities=SamplingCapabilities(1, organs=organs)))
