@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.multiprocessing.spawn import ProcessException, spawn
 from torch.utils.data import DataLoader
@@ -35,7 +36,7 @@ from everslide.model.training.parts import load_parts, moments, save_parts
 from everslide.model.training.perceptual_features import Features
 from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, Batch, Batches, Tissue
 from everslide.model.training.progress_sheet import draw_progress
-from everslide.model.training.replay import ReplayBuffer, alike
+from everslide.model.training.replay import Place, ReplayBuffer, alike
 from everslide.model.training.run import Run, follow
 
 log = logging.getLogger(__name__)
@@ -184,25 +185,31 @@ class Trainer:
         """The energy distance of what is painted upon painted parents, two octaves down, from real places alike."""
         count = 2 * self.plan.batch
         top = int(self.rng.integers(max(replay.depth(), REPLAYED_OCTAVES), TOP_SCALE + 1))
-        chosen = np.stack([replay.parent(top) for _ in range(count)])
-        parent = torch.from_numpy(chosen.transpose(0, 3, 1, 2).copy()).to(self.device).float()
-        unconditional = torch.zeros((count, self.network.config.conditions), device=self.device)
+        chosen = [replay.parent(top) for _ in range(count)]
+        parent = self._tensor([place.pixels for place in chosen])
+        organs = [place.organ for place in chosen]
+        condition = torch.from_numpy(np.stack([self.tissue.shown(organ, self.rng) for organ in organs])).to(self.device)
         total, metrics = [], {}
         with autocast(self.device):
             for s in range(top - 1, top - 1 - REPLAYED_OCTAVES, -1):
-                child = self.brush.child(parent, torch.full((count,), s, device=self.device), unconditional)
+                child = self.brush.child(parent, torch.full((count,), s, device=self.device), condition)
                 shown = child.detach().permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8)
-                real = np.stack([alike(self.tissue, s, one, self.rng) for one in shown]).transpose(0, 3, 1, 2)
+                painted = [Place(*one) for one in zip(shown, organs, strict=True)]
+                real = self._tensor([alike(self.tissue, s, one, self.rng) for one in painted])
                 y, x = torch.randint(SHIFT_PX + 1, (2,)).tolist()
                 with torch.no_grad():
-                    wanted = self.features(_seen(torch.from_numpy(real.copy()).to(self.device).float(), y, x))
+                    wanted = self.features(_seen(real, y, x))
                 total.append(energy_distance(self.features(_seen(child, y, x)), wanted))
                 metrics[f"r{s}"] = float(total[-1].detach())
-                for one in shown:
+                for one in painted:
                     replay.keep(s, one)
                 y, x = (int(self.rng.integers(RIM_PX, CROP_PX - PARENT_PX - RIM_PX + 1)) for _ in range(2))
                 parent = child[:, :, y : y + PARENT_PX, x : x + PARENT_PX]
         return torch.stack(total).mean(), metrics
+
+    def _tensor(self, pictures: list[NDArray[np.uint8]]) -> Tensor:
+        """Pictures (H, W, 3) -> (B, 3, H, W), grey levels."""
+        return torch.from_numpy(np.stack(pictures).transpose(0, 3, 1, 2).copy()).to(self.device).float()
 
     def _count(self, finite: bool) -> None:
         """Count steps without a finite gradient. Raises DataError after too many in a row."""
