@@ -10,21 +10,16 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.multiprocessing.spawn import ProcessException, spawn
 from torch.utils.data import DataLoader
 
-from everslide.model.errors import DataError, EverslideError
+from everslide.model.errors import DataError
 from everslide.model.geometry import TOP_SCALE
 from everslide.model.mini.network import DetailUNet, NetworkConfig
 from everslide.model.mini.patch_encoder import load_encoder
@@ -35,6 +30,7 @@ from everslide.model.training.loss import energy_distance, energy_score
 from everslide.model.training.parts import load_parts, moments, save_parts
 from everslide.model.training.perceptual_features import Features
 from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, Batch, Batches, Tissue
+from everslide.model.training.processes import average_gradients, of_first, run_together
 from everslide.model.training.progress_sheet import draw_progress
 from everslide.model.training.replay import Place, ReplayBuffer, alike
 from everslide.model.training.run import Run, follow
@@ -97,7 +93,7 @@ class Trainer:
             plan.save_every_s,
             objective=OBJECTIVE,
             sitting=plan.sitting,
-            agreed=_agreed if dist.is_initialized() else None,
+            agreed=of_first,
             leads=rank == 0,
         )
         state = self.clock.resume(device) or self._carried()
@@ -153,8 +149,7 @@ class Trainer:
             scores, metrics = self.scores(next(self.batches).to(self.device))
         scores.backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        if dist.is_initialized():
-            _average(gradients)
+        average_gradients(gradients)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
         finite = math.isfinite(float(norm))  # averaged, so that all processes decide alike
         self._count(finite)
@@ -337,60 +332,12 @@ def _validation(prepared: Path) -> Tissue | None:
         return None
 
 
-def _average(gradients: list[Tensor]) -> None:
-    """Replace the gradients by their mean over the processes, in one message."""
-    flat = torch.cat([g.flatten() for g in gradients])
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
-    start = 0
-    for g in gradients:
-        g.copy_(flat[start : start + g.numel()].view_as(g))
-        start += g.numel()
-
-
-def _agreed(seconds: float) -> float:
-    """The seconds of the first process, for all."""
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    told = torch.tensor([seconds], dtype=torch.float64, device=device)
-    dist.broadcast(told, 0)
-    return float(told)
-
-
 def train(
     prepared: Path, folder: Path, plan: Plan, *, start: Path | None = None, processes: int = 1, threads: int = 1
 ) -> Path:
     """Train in so many processes, of so many CPU threads or one GPU each; the file of weights. Raises DataError."""
-    given = load_weights(start) if start else None
-    work = (prepared, folder, plan, given, threads)
-    if processes == 1:
-        _work(0, *work)
-        return folder / WEIGHTS
-    gpus = torch.cuda.device_count()
-    if torch.cuda.is_available() and processes > gpus:
-        raise DataError(f"--processes {processes}: expected at most one for each GPU, found {gpus}")
-    told = get_context("spawn").SimpleQueue()
-    with (
-        TemporaryDirectory() as meeting
-    ):  # a new one each time: whoever finds a former run's file waits for its processes
-        try:
-            spawn(_spawned, (processes, Path(meeting) / "processes", told, *work), nprocs=processes)  # type: ignore[no-untyped-call]
-        except ProcessException as error:
-            if told.empty():
-                raise
-            raise DataError(told.get()) from error
+    run_together(_work, processes, prepared, folder, plan, load_weights(start) if start else None, threads)
     return folder / WEIGHTS
-
-
-def _spawned(rank: int, count: int, meeting: Path, told: SimpleQueue[str], *work: Any) -> None:
-    """One process of several, which find each other by the file `meeting`. What it cannot do it puts into `told`."""
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, init_method=f"file://{meeting}", rank=rank, world_size=count)
-    try:
-        _work(rank, *work)
-    except EverslideError as error:
-        told.put(str(error))
-        raise
-    dist.destroy_process_group()
 
 
 def _work(rank: int, prepared: Path, folder: Path, plan: Plan, start: Weights | None, threads: int) -> None:
