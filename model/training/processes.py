@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
@@ -43,7 +44,8 @@ def run_together(work: Callable[..., None], processes: int, *given: Any) -> None
 def _one_of(
     rank: int, count: int, meeting: Path, failures: SimpleQueue[str], work: Callable[..., None], *given: Any
 ) -> None:
-    """One process of several, which find each other by the file `meeting`."""
+    """One process of several, which find each other by the file `meeting`, and end with the one that started them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # sent when that one ends; ignored behind `nohup ... &`
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, init_method=f"file://{meeting}", rank=rank, world_size=count)
     try:
