@@ -32,7 +32,7 @@ setup: .venv/installed-dev $(BUNDLE) $(TYPES)
 
 test: lint browser
 	CHROMIUM="$$(.ci/setup --which)" PATH="$(CURDIR)/$(BIN):$$PATH" npm test
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -42,10 +42,10 @@ def _open_new(path: Path) -> IO[bytes]:
 class FileStore:
     """Keeps about `limit` bytes in files under `folder`, one per key: `<rank>/<ab>/<sha256 of the name>`.
 
-    A file is a sealed value (`everslide.cache.sealed`); it appears under its name whole or not at all. An entry that
-    fails its checksum is deleted, logged, counted, and is a miss. When a file was last used is its
-    modification time. Every process that shares the folder keeps the bound on its own: it looks at the folder again
-    after it wrote 1/16 of the limit, so `n` processes may exceed the limit by n/16 of it.
+    A file is a sealed value (`everslide.cache.sealed`), written atomically. An entry that fails its checksum is
+    deleted, logged and counted, and is a miss. The modification time of a file is the time of its last use. Every
+    process that shares the folder keeps the limit by itself: it scans the folder after it wrote 1/16 of the limit, so
+    `n` processes may exceed the limit by n/16 of it.
 
     open_new: opens a new file for writing; tests give one that fails.
     clock_ns: time in nanoseconds; tests give one that does not depend on the file system's.
@@ -165,7 +165,7 @@ class FileStore:
             self._complain("list", folder, error)
 
     def _evict_to_limit(self) -> int:
-        """Delete what exceeds the limit, and a little more, so that not every put has to look; -> bytes left."""
+        """Delete what exceeds the limit, and 1/16 of the limit more, so that not every put must scan; -> bytes left."""
         self._written_since_scan = 0
         self._sweep_stale()
         ranks = [sorted(self._scan(rank), key=lambda entry: -entry.used_ns) for rank in range(RANKS)]

@@ -1,4 +1,4 @@
-"""Leases on names, shared by all processes that use the same Redis server, so that work is done once among them."""
+"""Distributed locks that expire (leases), shared by all processes on one Redis server, so that work is done once."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ _RELEASE = (
 _LISTEN_SECONDS = 0.5
 """How often the listening thread looks whether it should end."""
 _AWAKE_SECONDS = 2.0
-"""A waiter looks by itself after this time, whatever it was told: messages may be lost when a server restarts."""
+"""A waiter checks again after this time, with or without a message: messages may be lost when a server restarts."""
 
 
 class Lease:
-    """The right to do one piece of work. Renewed until it is released; a context that releases it at its end."""
+    """The exclusive right to do one piece of work, renewed until it is released. As a context it is released at the
+    end."""
 
     def __init__(self, leases: Leases, name: str, token: str | None) -> None:
         self._leases, self.name, self.token = leases, name, token
 
     @property
     def shared(self) -> bool:
-        """False where Redis could not be asked: others may do the same work at the same time."""
+        """False where Redis could not be reached: other processes may do the same work at the same time."""
         return self.token is not None
 
     def release(self) -> None:
-        """Let others have it, and wake those who wait."""
+        """Give it up, and wake the processes that wait for it."""
         self._leases._release(self)
 
     def __enter__(self) -> Lease:
@@ -48,10 +49,10 @@ class Lease:
 
 
 class Leases:
-    """Gives out leases by `SET NX PX`, renews them in a thread, and lets others wait by publish and subscribe.
+    """Gives out leases (Redis `SET NX PX`), renews them in a thread, and wakes waiters by publish and subscribe.
 
-    milliseconds: for how long a lease outlives a holder that died. While Redis is gone, everybody gets every lease:
-    work may be done twice then, and is done.
+    milliseconds: how long a lease outlives a process that died. While Redis cannot be reached, `acquire` always
+    succeeds: work may be done twice then, but never not at all. Safe to use from several threads.
     """
 
     def __init__(self, link: RedisLink, milliseconds: int = 10_000) -> None:

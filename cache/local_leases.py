@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class LeaseBook(Protocol):
-    """Who may do which work. What `acquire` gives is released at the end of its context."""
+    """Leases by name. The context that `acquire` returns releases its lease at its end."""
 
     def acquire(self, name: str) -> AbstractContextManager[object] | None:
         """The lease, or None where somebody else holds it."""
@@ -18,7 +18,7 @@ class LeaseBook(Protocol):
 
 
 class LocalLeases:
-    """Safe to use from several threads."""
+    """A `LeaseBook` for the threads of one process. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -40,7 +40,7 @@ class LocalLeases:
             released.wait(seconds)
 
     def release(self, name: str) -> None:
-        """Let others have it, and wake those who wait."""
+        """Give the lease up, and wake the threads that wait for it."""
         with self._lock:
             released = self._held.pop(name)
         released.set()

@@ -1,4 +1,5 @@
-"""A connection to a Redis server that may come and go: what fails is logged, counted, and given a rest."""
+"""A connection to a Redis server that may be unreachable for a while: failures are logged and counted, and commands
+fail at once during a pause after each."""
 
 from __future__ import annotations
 
@@ -20,18 +21,19 @@ OLDEST_VERSION = 7
 
 
 class RedisDownError(Exception):
-    """The server did not do what was asked; it was logged and counted."""
+    """A command failed, or the server is known to be unreachable. It was logged and counted."""
 
 
 class RedisLink:
     """Runs commands on the Redis server at `url`; safe to use from several threads.
 
     url: redis://, rediss:// or unix://, with password and database number where there are any.
-    timeout: seconds that a command may take. rest: seconds for which nothing is asked after the server could not be
-        reached, so that a lost server costs one timeout a rest, not one a request.
+    timeout: seconds that a command may take. rest: seconds for which commands fail at once after the server could not
+        be reached, so that a lost server costs one timeout in each such pause, not one in each request.
+    clock: monotonic seconds.
 
-    Raises StoreError where the address is none, or the server is older than version 7; a server that cannot be reached
-    is waited for.
+    Raises StoreError where `url` is not valid, or the server is older than OLDEST_VERSION; not where the server cannot
+    be reached.
     """
 
     def __init__(self, url: str, timeout: float = 1.0, rest: float = 1.0, clock: Callable[[], float] = time.monotonic):
@@ -51,11 +53,11 @@ class RedisLink:
 
     @property
     def up(self) -> bool:
-        """Whether the last command was answered, or the server was given its rest."""
+        """Whether commands are sent: False during the pause after the server could not be reached."""
         return self._clock() >= self._down_until
 
     def call(self, what: str, work: Callable[[Any], T]) -> T:
-        """`work(client)`. Raises RedisDownError, at once while the server is given a rest."""
+        """`work(client)`. what: its name in the log. Raises RedisDownError; at once during a pause."""
         if not self.up:
             raise RedisDownError
         try:
@@ -65,7 +67,7 @@ class RedisLink:
             raise RedisDownError from error
 
     def reachable(self) -> bool:
-        """Ask the server now whether it is there; one that is needs no more rest."""
+        """Ping the server now; an answer ends the pause."""
         try:
             there = bool(self.client.ping())
         except redis.RedisError:

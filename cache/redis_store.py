@@ -17,19 +17,19 @@ _WEEK_SECONDS = 7 * 24 * 3600
 
 
 def weeks(rank: int) -> int:
-    """A week for rank 0, one more for every rank above it; in seconds."""
+    """rank -> seconds: one week for rank 0, one more for each rank above it."""
     return (rank + 1) * _WEEK_SECONDS
 
 
 class RedisStore:
-    """Keeps sealed bytes (`everslide.cache.sealed`) on a Redis server, which is told its bound itself (`maxmemory`).
+    """Keeps sealed bytes (`everslide.cache.sealed`) on a Redis server, whose own setting `maxmemory` is the limit.
 
     Every entry may be evicted. It lives for (rank + 1) weeks from when it was last used, so with
     `maxmemory-policy volatile-ttl` the server drops low ranks first, and within a rank the least recently used; with
     `volatile-lru` or `allkeys-lru` it drops the least recently used of any rank. The database belongs to Everslide:
     its number of keys is what `stats` calls entries.
 
-    A server that is gone is a miss for whoever asks, and forgets what it is told; see `RedisLink`.
+    While the server cannot be reached, `get` is a miss and `put` does nothing; see `RedisLink`.
     """
 
     def __init__(self, link: RedisLink, lifetime: Callable[[int], int] = weeks) -> None:

@@ -1,4 +1,4 @@
-"""The form in which bytes are kept outside this process: a version, a checksum, and the bytes themselves."""
+"""The format of values kept outside this process: a version, a checksum, and the value."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import hashlib
 from everslide.cache.store import Key
 
 _MAGIC = b"EVERSLD1"
-"""Version of the form: another one is another form, and its entries are misses."""
+"""Version of the format: entries of another version are misses."""
 _DIGEST_BYTES = 32
 SEAL_BYTES = len(_MAGIC) + _DIGEST_BYTES
-"""How much longer a sealed value is."""
+"""Bytes that sealing adds to a value."""
 
 
 def seal(key: Key, value: bytes) -> bytes:

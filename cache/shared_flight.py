@@ -15,28 +15,28 @@ def _stay() -> None:
 
 
 class SharedFlight:
-    """Lets one process do what several want, and the others find the result where the first one puts it."""
+    """Lets one of several processes do some work; the others wait, and find the result where the first one puts it."""
 
     def __init__(self, leases: LeaseBook) -> None:
         self._leases = leases
 
     def run(
-        self, name: str, style: Callable[[], T | None], work: Callable[[], T], still_wanted: Callable[[], None] = _stay
+        self, name: str, find: Callable[[], T | None], work: Callable[[], T], still_wanted: Callable[[], None] = _stay
     ) -> T:
-        """What `look()` finds, now or as soon as the process that does the work has put it there; else `work()`,
-        which must put its result where `look` finds it.
+        """The result of the work `name`: what `find()` returns, at once or when another process has done the work; else
+        `work()`, which must put its result where `find` finds it.
 
-        A holder that dies is followed by another when its lease runs out. A failure stays with the process that met
-        it: the next one tries anew. still_wanted: called while waiting; what it raises ends the waiting.
+        Where a process dies, another takes over when its lease runs out. An error of `work` is raised in this process
+        only: the next one tries again. still_wanted: called while waiting; what it raises ends the waiting.
         """
         while True:
-            found = style()
+            found = find()
             if found is not None:
                 return found
             lease = self._leases.acquire(name)
             if lease is not None:
                 with lease:
-                    found = style()  # it may have been done between looking and acquiring
+                    found = find()  # another process may have finished between the two
                     return found if found is not None else work()
             still_wanted()
             self._leases.wait(name, seconds=0.5)

@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Lets the first thread that asks for a name do the work, and the others wait for its result or its exception.
+    """Lets the first of several threads do some work; the others wait for its result, or its exception.
 
-    Nothing is remembered: who asks after the work is done does it again.
+    Nothing is remembered: a call after the work is done does it again.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class SingleFlight(Generic[T]):
         self._flights: dict[str, Future[T]] = {}
 
     def run(self, name: str, work: Callable[[], T]) -> T:
-        """The result of `work()`, done by this thread or by one that is already doing it for the same name."""
+        """The result of `work()`, run by this thread, or by one that is already running it under the same name."""
         with self._lock:
             flight = self._flights.get(name)
             mine = flight is None

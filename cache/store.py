@@ -1,4 +1,4 @@
-"""What a store of bytes is: the protocol, its keys and its counters."""
+"""The protocol of a store of bytes, its keys, its counters, and its rule of eviction."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 RANKS = 16
-"""Number of ranks. A full store gives up rank 0 first; RESERVED_SHARE is what it leaves of each."""
+"""Number of ranks. A full store evicts rank 0 first, but leaves RESERVED_SHARE of its size to each rank."""
 RESERVED_SHARE = 1 / RANKS
-"""Share of a store that no rank loses to higher ranks: without it, a store full of coarse tiles would drop every fine
-tile the moment it came in."""
+"""Share of a store's size that a rank keeps against higher ranks. Without it, a store full of coarse tiles would evict
+every fine tile at once."""
 
 
 class StoreError(Exception):
-    """A store cannot be used at all; raised when it is made, never later."""
+    """A store cannot be used at all. Raised by constructors, never later."""
 
 
 @dataclass(frozen=True, order=True)
@@ -52,17 +52,17 @@ class StoreStats:
 
 
 class ByteStore(Protocol):
-    """Keeps bytes by key, within a bound of bytes, for as long as it can. Safe to use from several threads.
+    """Keeps bytes by key, within a limit of bytes. Safe to use from several threads.
 
-    A store forgets: `get` may answer None for whatever was put. It never answers other bytes than those put last, and
-    it never raises because a disk is full, slow or damaged; that is logged, counted and served past.
+    It is a cache: `get` may return None for any key at any time, but never other bytes than those put last. A disk that
+    is full, slow or damaged is logged and counted, and never raises.
     """
 
     def get(self, key: Key) -> bytes | None:
         """The bytes last put under `key`, or None when they are not there any more."""
 
     def put(self, key: Key, value: bytes) -> None:
-        """Keep `value`, making room by the rule of `rank_to_evict`, then least recently used first."""
+        """Keep `value`. To make room, entries of the rank `rank_to_evict` go first, the least recently used of them."""
 
     def delete(self, key: Key) -> None:
         """Forget `key`; nothing happens when it is not there."""
@@ -72,8 +72,8 @@ class ByteStore(Protocol):
 
 
 def rank_to_evict(bytes_by_rank: list[int], limit: int) -> int:
-    """The rank that gives up an entry: the lowest that holds more than its reserved share, else the lowest that holds
-    anything. `bytes_by_rank` must not be all zero."""
+    """The rank of the next entry to evict: the lowest that holds more than its reserved share of `limit`, else the
+    lowest that holds anything. bytes_by_rank: not all zero."""
     held = [rank for rank, size in enumerate(bytes_by_rank) if size > 0]
     over = [rank for rank in held if bytes_by_rank[rank] > limit * RESERVED_SHARE]
     return (over or held)[0]

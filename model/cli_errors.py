@@ -1,4 +1,4 @@
-"""How commands speak to a person: logs on the terminal, errors of the project as messages without a traceback."""
+"""Errors and logs of the commands: logs go to the terminal, errors of the project are shown without a traceback."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from everslide.model.errors import EverslideError
 
 @contextmanager
 def cli_errors() -> Iterator[None]:
-    """Turns EverslideError into click's own error."""
+    """A context for the body of a command: logs from level INFO on; EverslideError becomes click's ClickException."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     try:
         yield

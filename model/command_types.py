@@ -1,4 +1,4 @@
-"""Types of options that all commands share: finite numbers, and paths in which `~` is the user's home."""
+"""Types of click options that all commands share: finite numbers, and paths in which `~` is the user's home."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 
 class Number(click.FloatRange):
-    """A finite number of at least `min`: click's own takes "nan", which is in every range, and "inf"."""
+    """A finite number of at least `min`. click's own FloatRange accepts "inf", and "nan" whatever the range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         found = super().convert(value, param, ctx)
@@ -21,7 +21,7 @@ class Number(click.FloatRange):
 
 
 class UserPath(click.Path):
-    """A path; `~` and `~name` are home folders, also where no shell has seen them, as in a file of variables."""
+    """A path. `~` and `~name` are expanded to home folders, since no shell expands them in a file of variables."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(path_type=Path, **kwargs)
@@ -34,8 +34,10 @@ class UserPath(click.Path):
 
 
 def with_home(path: str | Path) -> Path:
-    """ "~/slides" -> the folder in the user's home; other paths as they are. Raises ValueError, which says what was
-    expected, where no such home is known, and for what is no path on any disk."""
+    """ "~/slides" -> the folder in the user's home; other paths unchanged.
+
+    Raises ValueError where no such home is known, and for text that no file system accepts (NUL, lone surrogates).
+    """
     text = os.fspath(path)
     try:
         if b"\0" in os.fsencode(text):

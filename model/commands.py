@@ -235,10 +235,10 @@ def new(
 ) -> None:
     """Make a slide NAME: of a seed and an organ, below a real picture, or in the tissue and stain of others.
 
-    An organ is a likeness of the cases that the model was trained on; `everslide new --organs` tells how many.
-    Of reference pictures only what they look like is kept, never their pixels.
+    An organ is a likeness of the cases that the model was trained on; `everslide new --organs` lists how many.
+    Of reference pictures an embedding and five colours are kept, never their pixels.
     """
-    from everslide.model.new_slide import Wish, add_slide, organ_cases
+    from everslide.model.new_slide import NewSlide, add_slide, organ_cases
     from everslide.model.sampling_config import SamplingConfig
 
     if listing or organ == "":
@@ -249,10 +249,10 @@ def new(
         raise click.UsageError("Missing argument 'NAME'.")
     with cli_errors():
         sampling = SamplingConfig(steps, guidance)
-        wish = Wish(
+        asked = NewSlide(
             name, seed, model, size, unbounded, parent, mpp, like, regions, like_mpp, sampling, organ or "", weights
         )
-        extent = add_slide(wish, out)
+        extent = add_slide(asked, out)
     serving = (
         ""
         if model == "mini"

@@ -1,4 +1,4 @@
-"""How many CPU threads torch computes with, which is a setting of the thread that asks for the computing."""
+"""The number of CPU threads that torch computes with. torch keeps it for each calling thread."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ MOST_THREADS = 8
 
 
 def available_threads() -> int:
-    """Cores that this process may use, 8 at most: small convolutions do not feed more."""
+    """Cores that this process may use, at most MOST_THREADS: small convolutions gain nothing from more."""
     return min(len(os.sched_getaffinity(0)), MOST_THREADS)
 
 
 def compute_with(threads: int) -> None:
-    """Have torch compute in so many threads when the calling thread asks. Call before each evaluation whose last bits
-    are promised: sums are split by threads, and other models in the same process may want another number.
+    """Set the number of threads that torch uses for calls from this thread.
 
-    torch keeps the number for each thread; one that asks for the first time gets what was set last by any of them.
+    Call it before each evaluation that must be reproducible to the last bit: torch splits sums among its threads, and
+    another model in the same process may have set another number. A thread that never called it has the number that
+    any thread set last.
     """
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)

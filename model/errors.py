@@ -11,7 +11,7 @@ from __future__ import annotations
 
 
 class EverslideError(Exception):
-    """Base of all errors that tell a person what was expected, what was found and what to do."""
+    """Base of all errors whose message is for the user: what was expected, what was found, what to do."""
 
 
 class SlideError(EverslideError):

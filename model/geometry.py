@@ -38,7 +38,7 @@ def magnification(s: int) -> float:
 
 @dataclass(frozen=True)
 class Rect:
-    """Half-open rectangle [x, x + width) x [y, y + height) of one pixel plane."""
+    """Half-open rectangle [x, x + width) x [y, y + height), in pixels of one plane; width and height are positive."""
 
     x: int
     y: int
@@ -54,7 +54,7 @@ class Rect:
         return self.y + self.height
 
     def grown(self, px: int) -> Rect:
-        """With `px` more on each side."""
+        """The rectangle with `px` pixels more on each side."""
         return Rect(self.x - px, self.y - px, self.width + 2 * px, self.height + 2 * px)
 
     def parent(self) -> Rect:
@@ -80,7 +80,7 @@ class Rect:
 
 @dataclass(frozen=True, order=True)
 class TileIndex:
-    """A tile of scale s; its pixels are `rect` of plane s. Whole tiles always, also across the slide's edge."""
+    """A tile of scale s, TILE_PX a side; its pixels are `rect` of plane s. Tiles are never cut by the slide's edge."""
 
     s: int
     col: int
@@ -97,7 +97,10 @@ class TileIndex:
 
 @dataclass(frozen=True, order=True)
 class WindowGrid:
-    """Square windows of `window_px` every `stride_px`, anchored at the origin of every plane. Both are even."""
+    """Where windows lie: squares of `window_px` pixels, one every `stride_px`, from the origin of every plane on.
+
+    Both numbers are even, so that a window's parent is made of whole pixels. Neighbours overlap by the difference.
+    """
 
     window_px: int = WINDOW_PX
     stride_px: int = STRIDE_PX
@@ -105,7 +108,7 @@ class WindowGrid:
 
 @dataclass(frozen=True, order=True)
 class WindowIndex:
-    """A window of scale s: what the network paints in one go."""
+    """A window of scale s: the square that one evaluation of the network paints. col, row: its place in `grid`."""
 
     s: int
     col: int

@@ -1,4 +1,5 @@
-"""`everslide new`: adds a slide to a file of slides, of a seed and an organ, below a real picture, or like others."""
+"""`everslide new`: adds a slide to a TOML file of slides. It is painted from a seed and an organ, below a real picture,
+or in the style of pictures."""
 
 from __future__ import annotations
 
@@ -20,19 +21,20 @@ if TYPE_CHECKING:
     from everslide.model.style_reference import Region
 
 UNBOUNDED_PX = 2**31
-"""Virtual extent of a slide without an end."""
+"""Width and height, in 20x pixels, that an unbounded slide is given."""
 _OF_ORGAN = "organ:"
 _REGION = re.compile(rf"{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}=(.+)", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a new slide shall be.
+class NewSlide:
+    """The options of `everslide new`.
 
     parent: a picture to zoom into, of parent_mpp um per pixel. like: a picture whose tissue and stain it shall have.
     regions: "X,Y,WIDTH,HEIGHT=PICTURE" or "X,Y,WIDTH,HEIGHT=organ:ORGAN", in um from the corner of the slide. like_mpp:
-    um per pixel of those pictures. sampling: whether the model offers it is known when it is served. organ: what it is
-    a slide of. weights: of the model, where the shipped ones are not meant; they say which organs there are.
+    um per pixel of `like` and of the regions' pictures. sampling: checked against the model only when the slide is
+    served. organ: what it is a slide of. weights: file of the model's weights, which list the organs; None: those
+    shipped.
     """
 
     name: str
@@ -50,43 +52,43 @@ class Wish:
     weights: Path | None = None
 
 
-def add_slide(wish: Wish, file: Path) -> str:
-    """Add the slide to `file`, and write what its references look like beside it; a line that describes it.
+def add_slide(new: NewSlide, file: Path) -> str:
+    """Append the slide to `file`, and write its reference, if it has one, to a JSON file beside it.
 
-    Raises SlideError, ImageError.
+    Returns the slide's extent in words. Raises SlideError, ImageError.
     """
     before, encoding = _read(file)
-    if re.search(rf"""^[ \t]*name[ \t]*=[ \t]*["']{re.escape(wish.name)}["']""", before, re.MULTILINE):
-        raise SlideError(f"{file}: has a slide {wish.name} already; choose another name or file")
-    if (wish.parent is None) != (wish.parent_mpp is None):
+    if re.search(rf"""^[ \t]*name[ \t]*=[ \t]*["']{re.escape(new.name)}["']""", before, re.MULTILINE):
+        raise SlideError(f"{file}: has a slide {new.name} already; choose another name or file")
+    if (new.parent is None) != (new.parent_mpp is None):
         raise SlideError("expected both of --parent and --mpp, or none")
-    if wish.parent and (wish.size_px or wish.unbounded):
+    if new.parent and (new.size_px or new.unbounded):
         raise SlideError("--parent gives the size: leave out --size and --unbounded")
-    width, height = wish.size_px or (Slide.width_px, Slide.height_px)
-    if wish.organ:
-        check_organ(wish.organ, organ_cases(wish.model, wish.weights), f"slide {wish.name}", wish.model)
-    slide = Slide(wish.name, wish.seed, width, height, model=wish.model)
-    lines = ["[[slide]]", f'name = "{wish.name}"', f"seed = {wish.seed}", f"model = {_quoted(wish.model)}"]
-    lines += [f"steps = {wish.sampling.steps}"] if wish.sampling.steps is not None else []
-    lines += [f"guidance = {float(wish.sampling.guidance)}"] if wish.sampling.guided else []
-    lines += [f"organ = {_quoted(wish.organ)}"] if wish.organ else []
+    width, height = new.size_px or (Slide.width_px, Slide.height_px)
+    if new.organ:
+        check_organ(new.organ, organ_cases(new.model, new.weights), f"slide {new.name}", new.model)
+    slide = Slide(new.name, new.seed, width, height, model=new.model)
+    lines = ["[[slide]]", f'name = "{new.name}"', f"seed = {new.seed}", f"model = {_quoted(new.model)}"]
+    lines += [f"steps = {new.sampling.steps}"] if new.sampling.steps is not None else []
+    lines += [f"guidance = {float(new.sampling.guidance)}"] if new.sampling.guided else []
+    lines += [f"organ = {_quoted(new.organ)}"] if new.organ else []
     extent = f"{slide.width_px} x {slide.height_px} px of 20x"
     size = slide.width_px, slide.height_px
-    if wish.parent is not None and wish.parent_mpp is not None:
+    if new.parent is not None and new.parent_mpp is not None:
         from everslide.model.pyramid.top import read_top
 
-        top = read_top(wish.parent, wish.parent_mpp)
+        top = read_top(new.parent, new.parent_mpp)
         size = top.size[0] * 2**top.s, top.size[1] * 2**top.s
         extent = " x ".join(map(str, size)) + " px of 20x"
-        lines += [f"parent = {_quoted(str(wish.parent.resolve()))}", f"mpp = {float(wish.parent_mpp)}"]
-    elif wish.unbounded:
+        lines += [f"parent = {_quoted(str(new.parent.resolve()))}", f"mpp = {float(new.parent_mpp)}"]
+    elif new.unbounded:
         size = UNBOUNDED_PX, UNBOUNDED_PX
         lines += [f"width_px = {UNBOUNDED_PX}", f"height_px = {UNBOUNDED_PX}", "unbounded = true"]
         extent = "without an end"
     else:
         lines += [f"width_px = {slide.width_px}", f"height_px = {slide.height_px}"]
-    if wish.like or wish.regions:
-        lines.append(f"reference = {_quoted(_written(wish, size, file.parent))}")
+    if new.like or new.regions:
+        lines.append(f"reference = {_quoted(_written(new, size, file.parent))}")
     try:
         file.write_bytes(("\n".join(([before.rstrip(), ""] if before else []) + lines) + "\n").encode(encoding))
     except OSError as error:
@@ -118,14 +120,14 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _written(wish: Wish, size: tuple[int, int], folder: Path) -> str:
-    """The name of the file, in `folder`, that says what the references look like. size: of the slide in 20x pixels."""
-    from everslide.model.mini.style_extraction import read_look
+def _written(new: NewSlide, size: tuple[int, int], folder: Path) -> str:
+    """Write the slide's reference to a file in `folder`; returns its name. size: of the slide in 20x pixels."""
+    from everslide.model.mini.style_extraction import read_style
     from everslide.model.style_reference import Reference, write_reference
 
-    regions = tuple(_region(text, wish, size) for text in wish.regions)
-    everywhere = read_look(wish.like, wish.like_mpp) if wish.like else None
-    path = folder / f"{wish.name}.reference.json"
+    regions = tuple(_region(text, new, size) for text in new.regions)
+    everywhere = read_style(new.like, new.like_mpp) if new.like else None
+    path = folder / f"{new.name}.reference.json"
     try:
         write_reference(path, Reference(everywhere, regions))
     except OSError as error:
@@ -133,9 +135,9 @@ def _written(wish: Wish, size: tuple[int, int], folder: Path) -> str:
     return path.name
 
 
-def _region(text: str, wish: Wish, size: tuple[int, int]) -> Region:
+def _region(text: str, new: NewSlide, size: tuple[int, int]) -> Region:
     """A region from its text. Raises SlideError, also where it does not lie on the slide; ImageError."""
-    from everslide.model.mini.style_extraction import read_look
+    from everslide.model.mini.style_extraction import read_style
     from everslide.model.style_reference import Region
 
     match = _REGION.fullmatch(text)
@@ -150,15 +152,15 @@ def _region(text: str, wish: Wish, size: tuple[int, int]) -> Region:
         raise SlideError(f"--region {text!r}: expected a part of the slide of {across_um:g} x {down_um:g} um")
     if match[5].startswith(_OF_ORGAN):
         organ = match[5].removeprefix(_OF_ORGAN)
-        check_organ(organ, organ_cases(wish.model, wish.weights), f"--region {text!r}", wish.model)
-        style = style_of(organ, wish.seed)
+        check_organ(organ, organ_cases(new.model, new.weights), f"--region {text!r}", new.model)
+        style = style_of(organ, new.seed)
     else:
-        style = read_look(Path(match[5]), wish.like_mpp)
+        style = read_style(Path(match[5]), new.like_mpp)
     return Region(x_um, y_um, width_um, height_um, style)
 
 
 def organ_cases(model: str, weights: Path | None = None) -> dict[str, int]:
-    """The organs that a model knows, each with the number of training cases behind it. Raises WeightsError."""
+    """Organ -> number of training cases, for each organ that a model knows. Raises WeightsError."""
     if model != "mini":
         return {}
     from everslide.model.mini.model import SHIPPED_WEIGHTS

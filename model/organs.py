@@ -1,4 +1,4 @@
-"""The organ of a slide: chosen, or drawn from its seed; and the colours and pieces that sections of it have."""
+"""The organ of a slide, chosen by the user or drawn from the seed, and what real sections of it look like."""
 
 from __future__ import annotations
 
@@ -28,14 +28,17 @@ def _sections() -> list[dict[str, Any]]:
 
 
 def groups_of(organ: str) -> list[list[list[float]]]:
-    """The pieces of each real section of an organ, of all sections where it has none: lists of the numbers of a
-    `PieceShape`, the largest piece first."""
+    """The pieces of each measured section of an organ; of every section where the organ has none.
+
+    Returns sections -> pieces, the largest first -> the four numbers of a `PieceShape`.
+    """
     return [one["pieces"] for one in _sections() if one["organ"] == organ] or [one["pieces"] for one in _sections()]
 
 
 @dataclass(frozen=True)
 class SlideOrgan:
-    """What a slide is of. cases: training cases of its model behind the organ. drawn: from the seed, not chosen."""
+    """The organ of a slide. cases: training cases of this organ that its model has seen. drawn: it was drawn from the
+    seed, not chosen by the user."""
 
     name: str
     cases: int
@@ -43,19 +46,22 @@ class SlideOrgan:
 
     @property
     def words(self) -> str:
-        """For people: ", organ colon: a likeness of 3 cases"; one line, whatever the weights call it."""
+        """For file marks and messages: ", organ colon: a likeness of 3 cases". Always one line of printable text."""
         name = "".join(letter if letter.isprintable() else "?" for letter in self.name)
         return f", organ {name}: {likeness(self.cases)}"
 
 
 def likeness(cases: int) -> str:
-    """ "a likeness of 3 cases": all that an organ learned from three cases can be."""
+    """ "a likeness of 3 cases": so that nobody takes an organ learned from three cases for the organ in general."""
     return f"a likeness of {cases} case{'s' * (cases != 1)}"
 
 
 @lru_cache(maxsize=1)
 def palettes() -> dict[str, Doubles]:
-    """Mean colours (n, 5, 3) of the darkest to the palest tissue of the n real sections of each organ, at 128 um/px."""
+    """Organ -> colours (n, 5, 3) of its n measured sections, RGB in 0 .. 255, at 128 um/px.
+
+    The five are means of equal shares of a section's pixels, darkest to palest.
+    """
     found: dict[str, list[list[list[float]]]] = {}
     for one in _sections():
         found.setdefault(one["organ"], []).append(one["colours"])
@@ -63,9 +69,10 @@ def palettes() -> dict[str, Doubles]:
 
 
 def organ_of(slide: Slide, known: Collection[str]) -> str:
-    """The organ of a slide: its own, else one of those `known` that have sections, drawn from its seed; or "".
+    """The organ of a slide: the chosen one, else one drawn from the seed among those `known` that have measured
+    sections; "" where there are none.
 
-    Raises SlideError where its own is not known.
+    Raises SlideError where the chosen organ is not `known`.
     """
     if slide.organ:
         check_organ(slide.organ, known, f"slide {slide.name}", slide.model)
@@ -75,7 +82,7 @@ def organ_of(slide: Slide, known: Collection[str]) -> str:
 
 
 def check_organ(organ: str, known: Collection[str], who: str, model: str) -> None:
-    """Raises SlideError, which begins with `who` and lists the organs that there are, where it is not known."""
+    """Raises SlideError where `organ` is not `known`. The message begins with `who`, and lists the known organs."""
     if organ in known:
         return
     if not known:
@@ -94,8 +101,10 @@ def _drawn(seed: int, stream: int, count: int) -> int:
 
 
 def style_of(organ: str, seed: int) -> Style:
-    """What an organ looks like: the colours of one of its sections, drawn from a seed; those of all organs where it has
-    none."""
+    """The style of an organ: the colours of one of its measured sections, drawn from the seed, and a zero embedding.
+
+    An organ without measured sections gets the colours of a section of any organ.
+    """
     some = palettes().get(organ)
     rows = np.concatenate(list(palettes().values())) if some is None else some
     chosen = rows[_drawn(seed, 1, len(rows))]
@@ -103,10 +112,11 @@ def style_of(organ: str, seed: int) -> Style:
 
 
 def conditioned(slide: Slide, reference: Reference | None, known: Collection[str], real: bool) -> Reference | None:
-    """The reference of a slide with its organ in it.
+    """The reference of a slide with the slide's organ added: what its windows are conditioned on, or None.
 
-    known: organs of its model. real: whether it is painted below a real picture, or like one: then an organ is only
-    what was chosen, never drawn. Raises SlideError where its organ, or that of a region, is not known.
+    known: organs of its model. real: the slide is painted below a real picture. Then, and where `reference` has a style
+    of its own everywhere, an organ is added only if the user chose one: none is drawn from the seed.
+    Raises SlideError where the slide's organ, or that of a region, is not `known`.
     """
     for region in reference.regions if reference else ():
         if region.style.organ:
@@ -121,8 +131,10 @@ def conditioned(slide: Slide, reference: Reference | None, known: Collection[str
 
 
 def slide_organ(slide: Slide, reference: Reference | None, cases: Mapping[str, int], real: bool) -> SlideOrgan | None:
-    """The organ that a slide is conditioned on, or None. cases: of each organ of its model; the rest as for
-    `conditioned`."""
+    """The organ that a slide is conditioned on outside its regions, or None.
+
+    cases: organ -> number of training cases, for each organ of its model. The rest as for `conditioned`.
+    """
     like = conditioned(slide, reference, cases, real)
     name = like.everywhere.organ if like and like.everywhere else ""
     return SlideOrgan(name, cases.get(name, 0), drawn=not slide.organ) if name else None

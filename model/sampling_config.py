@@ -1,4 +1,4 @@
-"""How a slide is painted, where its model leaves that open: in how many steps, and how strongly guided."""
+"""Number of steps and strength of guidance: what a slide chooses, and what a model offers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from everslide.model.errors import SlideError
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """A slide's choice. Raises SlideError where a value is impossible for any model.
+    """The steps and the guidance that a slide is sampled with. Raises SlideError where no model could have them.
 
-    steps: from noise to detail; None takes as many as the model's own sampler.
-    guidance: how far the network goes from what it paints untold of the tissue towards what it paints when told, and
-    beyond; 1 is told, without guidance.
+    steps: sampler steps from noise to detail, 1 or more; None: the model's default.
+    guidance: scale of classifier-free guidance, 1 or more: unconditional + guidance * (conditional - unconditional).
+    1 is the conditional output alone, without guidance.
     """
 
     steps: int | None = None
@@ -32,18 +32,18 @@ class SamplingConfig:
 
     @property
     def calls_per_step(self) -> int:
-        """Network evaluations: guidance also asks the network that is told nothing."""
+        """Network evaluations of one step: guidance needs the unconditional output too."""
         return 2 if self.guided else 1
 
     @property
     def key(self) -> str:
-        """Equal for equal choices, and empty for the default; without spaces."""
+        """Part of store keys and fingerprints: equal for equal choices, empty for the default, without spaces."""
         steps = "" if self.steps is None else f"-steps{self.steps}"
         return f"{steps}-guidance{float(self.guidance)!r}" if self.guided else steps
 
     @property
     def words(self) -> str:
-        """For people: ", 2 steps, guidance 3", or nothing for a model's own."""
+        """For messages and file marks: ", 2 steps, guidance 3"; empty for the model's default."""
         steps = "" if self.steps is None else f", {self.steps} step{'s' * (self.steps != 1)}"
         return f"{steps}, guidance {self.guidance:g}" if self.guided else steps
 
@@ -54,12 +54,12 @@ OWN = SamplingConfig()
 
 @dataclass(frozen=True)
 class SamplingCapabilities:
-    """The steps and guidance that a model can sample with.
+    """What a slide may choose of a model: steps, guidance, organs.
 
-    own_calls: network evaluations of a window by default, which are its steps where there is a choice of them.
-    steps: those to choose from, none where there is no choice. guidance: the strongest, 1 where there is none.
-    from_top: windows are painted from the slide's topmost plane as well, so that it must be told them. organs: those
-    it can be conditioned on, each with the number of training cases behind it.
+    own_calls: network evaluations of a window by default; where there is a choice of steps, the default of these.
+    steps: the numbers of steps to choose from; empty where there is no choice. guidance: the largest scale, 1 where the
+    model has no guidance. from_top: a window depends on the slide's topmost plane too, not on its parent alone.
+    organs: (name, number of training cases) of each organ that the model can be conditioned on.
     """
 
     own_calls: int
@@ -69,11 +69,11 @@ class SamplingCapabilities:
     organs: tuple[tuple[str, int], ...] = ()
 
     def calls(self, sampling: SamplingConfig) -> int:
-        """Network evaluations of a window."""
+        """Network evaluations of one window sampled so."""
         return (sampling.steps or self.own_calls) * sampling.calls_per_step
 
     def check(self, sampling: SamplingConfig, who: str) -> None:
-        """Raises SlideError, which begins with `who`, where the model cannot sample so."""
+        """Raises SlideError where the model does not offer this. The message begins with `who`."""
         if sampling == OWN:
             return
         if not self.steps and self.guidance == 1:

@@ -20,9 +20,10 @@ class Slide:
     name: identifier in addresses, lower-case letters, digits, '-' and '_'.
     seed: 0 <= seed < 2**64; the same seed paints the same slide.
     width_px, height_px: extent at s = 0 (0.5 um/px), 256 to 2**40.
-    unbounded: the extent is only a virtual one: opened in its middle, never shown whole.
-    model: name of the model that paints it. sampling: its steps and guidance. organ: what it is a slide of; "" has one
-    drawn from the seed, where the model knows any.
+    unbounded: the slide has no end: the extent only bounds its coordinates. It opens in the middle, and is never shown
+    whole.
+    model: name of the model that paints it. sampling: its steps and guidance.
+    organ: what it is a slide of; with "" an organ is drawn from the seed, if the model knows organs.
 
     Raises SlideError where a value is out of its range.
     """

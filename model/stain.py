@@ -39,14 +39,22 @@ def hematoxylin_eosin(pixels: Pixels) -> Floats:
 
 
 def jitter_stain(pixels: Pixels, gains: Floats, shift: Floats) -> Pixels:
-    """Scale the three stains by `gains` (3,) and add `shift` (3,) times the local density: other stain, same tissue."""
+    """Change the stain of a picture (..., 3) uint8: an augmentation that keeps the tissue.
+
+    gains: factors (3,) of hematoxylin, eosin and the residual. shift: (3,) relative change of the optical density of
+    red, green and blue; 0 changes nothing.
+    """
     stains = optical_density(pixels) @ UNMIX
     mixed = (stains * gains) @ STAIN_VECTORS
     return from_optical_density(np.maximum(mixed * (1.0 + shift), 0.0).astype(np.float32))
 
 
 def tissue_mask(pixels: Pixels, smooth_px: float = 2.0, threshold: float = TISSUE_OD) -> NDArray[np.bool_]:
-    """True where tissue is, (H, W) of (H, W, 3): smoothed density or colourfulness above glass, small holes filled."""
+    """(H, W, 3) uint8 -> (H, W) bool, True on tissue.
+
+    Tissue is where the mean optical density, or 1.5 times the spread of its channels, exceeds `threshold` after a
+    Gaussian filter of `smooth_px` pixels; specks below about 5 px are removed (binary opening).
+    """
     density = optical_density(pixels)
     colour = density.max(-1) - density.min(-1)
     score = ndimage.gaussian_filter(np.maximum(density.mean(-1), 1.5 * colour), smooth_px)

@@ -1,6 +1,6 @@
-"""References: pictures whose tissue and stain a slide shall have, all over or in regions of its own.
+"""What a slide shall look like: styles taken from pictures or organs, for the whole slide or for regions of it.
 
-A reference keeps one embedding and the colours of its tissue, never its pixels.
+A style is one embedding and five colours; the pixels of a picture are never kept.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ Doubles = NDArray[np.float64]
 REFERENCE_CHANNELS = 64
 """Length of the embedding of a style."""
 COLOURS = 5
+"""Number of colours of a style."""
 SAMPLES = 8
-"""Places a side of a window at which the regions are looked up."""
+"""A window's share of a region is measured on a grid of SAMPLES x SAMPLES points."""
 EDGE_UM = 200.0
-"""Over about this distance a region gives way to its surroundings."""
+"""Width of the strip, centred on a region's border, in which it is blended with its surroundings."""
 
 
 @dataclass(frozen=True, eq=False)
 class Style:
-    """What tissue looks like: that of a picture, that of an organ, or both.
+    """What tissue looks like: taken from a picture, from an organ, or from both.
 
-    embedding: (64,), of a picture's tissue at 20x, zeros where there is none. colours: (COLOURS, 3), darkest to palest.
-    organ: one that the weights know, or "".
+    embedding: (REFERENCE_CHANNELS,) mean embedding of a picture's 20x tissue patches; zeros: no picture.
+    colours: (COLOURS, 3) RGB in 0 .. 255, darkest to palest. organ: its name, or "".
     """
 
     embedding: Floats
@@ -43,7 +44,7 @@ class Style:
     organ: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, rounded so that they read back as the same look."""
+        """Values for JSON, rounded in such a way that `from_dict` gives the same style again."""
         return {
             "embedding": np.round(self.embedding.astype(float), 4).tolist(),
             "colours": np.round(self.colours.astype(float), 2).tolist(),
@@ -52,7 +53,7 @@ class Style:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Style:
-        """The inverse of `as_dict`. Raises ImageError where that is damaged."""
+        """The inverse of `as_dict`. Raises ImageError where values are missing or of the wrong kind."""
         try:
             embedding = np.array(values["embedding"], np.float32)
             colours = np.array(values["colours"], np.float32)
@@ -74,7 +75,7 @@ class Style:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A rectangle of a slide, in um from its top-left corner, with a look of its own."""
+    """A rectangle of a slide, in um from its top-left corner, with a style of its own."""
 
     x_um: float
     y_um: float
@@ -83,7 +84,7 @@ class Region:
     style: Style
 
     def cover(self, x: Doubles, y: Doubles) -> Doubles:
-        """How much it counts at places in um, 0 outside to 1 inside, of the shape of x and y."""
+        """Weight of the region at places x, y in um, 0 outside to 1 inside; shape: x and y broadcast together."""
         across = np.minimum(x - self.x_um, self.x_um + self.width_um - x)
         along = np.minimum(y - self.y_um, self.y_um + self.height_um - y)
         return np.clip(np.minimum(across, along) / EDGE_UM + 0.5, 0.0, 1.0)
@@ -91,25 +92,27 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What a slide shall look like. everywhere: outside the regions, or None for the model's own choice."""
+    """What a slide shall look like. everywhere: the style outside the regions; None: the windows there are painted
+    unconditionally. regions: later ones cover earlier ones."""
 
     everywhere: Style | None
     regions: tuple[Region, ...] = ()
 
     @cached_property
     def digest(self) -> str:
-        """Hexadecimal; equal references have equal ones."""
+        """SHA-256 in hexadecimal; equal for equal references."""
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
 
     def embedding(self, rect: Rect, s: int) -> Floats:
-        """The embedding (64,) that a window over `rect` of plane s is told: that of each region by its share of it."""
+        """The embedding (REFERENCE_CHANNELS,) that the window over `rect` of plane s is conditioned on: the mean of the
+        styles that it touches, each weighted by its share of the window's area."""
         out = np.zeros(REFERENCE_CHANNELS, np.float32)
         for style, share in self._styles(rect, s):
             out = out + np.float32(share) * (style.embedding - out)
         return np.asarray(out, np.float32)
 
     def organs(self, rect: Rect, s: int) -> dict[str, float]:
-        """The share that each organ has of a window over `rect` of plane s, at most 1 together."""
+        """Organ -> its share of the area of the window over `rect` of plane s, above 0; at most 1 in all."""
         out: dict[str, float] = {}
         for style, share in self._styles(rect, s):
             out = {organ: (1 - share) * known for organ, known in out.items()}
@@ -118,7 +121,7 @@ class Reference:
         return {organ: share for organ, share in out.items() if share > 0}
 
     def _styles(self, rect: Rect, s: int) -> Iterator[tuple[Style, float]]:
-        """Styles, each with the share of the window that it takes from those before it."""
+        """Styles in order, each with the share of the window that it covers, and so takes from those before it."""
         if self.everywhere:
             yield self.everywhere, 1.0
         x = (rect.x + (np.arange(SAMPLES) + 0.5) * rect.width / SAMPLES) * mpp(s)
@@ -127,7 +130,7 @@ class Reference:
             yield region.style, float(region.cover(x[None, :], y[:, None]).mean())
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Values for JSON; see `from_dict`."""
         regions = [
             {"um": [float(v) for v in (r.x_um, r.y_um, r.width_um, r.height_um)], **r.style.as_dict()}
             for r in self.regions
@@ -136,7 +139,7 @@ class Reference:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Reference:
-        """The inverse of `as_dict`. Raises ImageError where that is damaged."""
+        """The inverse of `as_dict`. Raises ImageError where values are missing or of the wrong kind."""
         everywhere = values.get("everywhere")
         regions = []
         for one in values.get("regions", ()):
@@ -149,7 +152,7 @@ class Reference:
 
 
 def read_reference(path: Path) -> Reference:
-    """A reference written by `write_reference`. Raises ImageError."""
+    """Read a file of `write_reference`. Raises ImageError where it cannot be read as one."""
     try:
         values = json.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, ValueError) as error:
@@ -160,5 +163,5 @@ def read_reference(path: Path) -> Reference:
 
 
 def write_reference(path: Path, reference: Reference) -> None:
-    """Write a reference as JSON."""
+    """Write a reference as JSON. Raises OSError."""
     path.write_text(json.dumps(reference.as_dict()) + "\n", "utf-8")

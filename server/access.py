@@ -1,4 +1,4 @@
-"""Who a request is from, and whether it may let the server work. Flask's side of `everslide.server.guards`."""
+"""Authentication, origin and rate of the current Flask request; the rules are in `guards` and `origins`."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ VIEWER_HEADER = "X-Everslide-Viewer"
 
 
 class Access:
-    """Reads tokens and viewers' names from the request at hand."""
+    """Checks the current Flask request: its token, its origin, and the rate of its client."""
 
     def __init__(self, token: str | None, rate: float, origins: Origins, framed: bool) -> None:
-        """framed: pages of other sites show the viewer in a frame, so its cookie must go with it."""
+        """token: None: none is needed. rate: requests a second of one client that may paint or compute. framed: pages
+        of other sites may show the viewer in a frame, so its cookie must be allowed there."""
         self._guard = Guard(token, rate)
         self._origins = origins
         self._framed = framed
 
     def check_change(self) -> None:
-        """Call before every request. Raises ForeignError, MediaTypeError where another site may have sent it."""
+        """Call for every request. Raises ForeignError, MediaTypeError where a page of another site sent a change."""
         self._origins.check_change(_asked())
 
     def admit(self) -> None:
-        """Call before anything that changes or costs. Raises ForeignError, DeniedError, RateError."""
+        """Call before a request changes something, paints or computes. Raises ForeignError, DeniedError, RateError."""
         self._origins.check_cost(_asked())
         self._guard.admit(request.remote_addr or "", _given())
 
@@ -37,7 +38,7 @@ class Access:
         return self._guard.knows(_given())
 
     def sign_in(self, token: str, response: BaseResponse) -> None:
-        """Remember the right token in the browser, where scripts cannot read it."""
+        """Set the token as a cookie that scripts cannot read, if it is the right one."""
         if not self._guard.knows(token):
             return
         path, secure = request.script_root + "/", request.is_secure
@@ -58,18 +59,19 @@ def _given() -> str | None:
 
 
 def viewer_name() -> str:
-    """Who asks: the name that a viewer gives itself, else the client's address."""
+    """The viewer that sent the request: the name that it gives itself in VIEWER_HEADER, else the client's address."""
     return request.headers.get(VIEWER_HEADER, "")[:64] or f"at {request.remote_addr}"
 
 
 def client_gone() -> Callable[[], bool]:
-    """How to find out whether the client went away; waitress can tell, other servers never do."""
+    """A function: whether the client has closed the connection. Under servers other than waitress it is always
+    False."""
     gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
     return gone
 
 
 def revalidated(response: Response) -> Response:
-    """To be kept, and asked about every time: with a tag of its content, and 304 where the client has it."""
+    """The response with `Cache-Control: no-cache` and an ETag of its content; 304 where the client has that already."""
     response.headers["Cache-Control"] = "no-cache"
     if response.status_code == 200:
         if not response.direct_passthrough:

@@ -33,10 +33,10 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
 
     @routes.get("/api/slides/<slide>/annotations")
     def every(slide: str) -> Response:
-        """The annotations of a slide, as GeoJSON; `?measures=1`: with their lengths and areas among QuPath's
-        measurements. set_aside: what is stored and cannot be read, and why."""
+        """The annotations of a slide, as GeoJSON; `?measures=1`: with lengths and areas among QuPath's measurements.
+        set_aside: stored entries that cannot be read, each with the reason."""
         name = name_of(slide)
-        kept = documents.style(KIND, name, stored_feature)
+        kept = documents.read(KIND, name, stored_feature)
         odd = [{"id": key, "why": why} for key, why in kept.odd.items()]
         texts: Iterable[bytes] = documents.texts(KIND, name, stored_feature).values()
         if request.args.get("measures") == "1":
@@ -56,8 +56,8 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
     @routes.post("/api/slides/<slide>/annotations")
     @takes(AnnotationsPost)
     def add(slide: str) -> Response:
-        """Import GeoJSON: all that can be read is kept with the slide, and told with its ids; what is left out is told
-        one by one. `?import=UUID`: sent again, the same import adds nothing twice."""
+        """Import GeoJSON. The answer has the features that were kept, with their ids, and in `left_out` the place and
+        reason of each that was not. `?import=UUID`: the same import sent again adds nothing twice."""
         access.admit()
         name = name_of(slide)
         reading = geojson.read_file(sent(request, MAX_FILE_BYTES))
@@ -83,7 +83,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
     @routes.patch("/api/slides/<slide>/annotations")
     @takes(AnnotationsPatch)
     def change(slide: str) -> Response:
-        """Keep and delete many annotations in one step. refused: those that are not kept, and why."""
+        """Keep and delete many annotations in one step. refused: those that are not kept, each with the reason."""
         access.admit()
         body = json_body(request, MAX_FILE_BYTES)
         puts, deletes = (_listed(body, name) for name in ("put", "delete"))
@@ -156,7 +156,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
 
 
 def stored_feature(key: str, entry: Any) -> Feature:
-    """A feature as it is on the disk -> as it is served. Raises MalformedError."""
+    """A feature as it is stored -> checked, as it is served. Raises MalformedError."""
     return geojson.checked_feature(entry, identifier(key))
 
 

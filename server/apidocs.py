@@ -1,4 +1,4 @@
-"""The interface described whole, and as a page for people, made from that description. No scripts."""
+"""Documentation of the HTTP interface: the complete OpenAPI document, and a plain HTML page made from it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import Any
 from pydantic import BaseModel
 from werkzeug.routing import Map, Rule
 
-from everslide.server.fields import Takes, taken_by
+from everslide.server.fields import taken_by
 from everslide.server.shapes import ErrorAnswer
 
 _REFERENCE = "#/components/schemas/"
 
 
 def described(spec: dict[str, Any], routes: Map, views: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
-    """The OpenAPI document `spec` with the routes of blueprints, which it lacks: summaries are their docstrings, bodies
-    what `everslide.server.fields.takes` says."""
+    """The OpenAPI document `spec` with the routes of blueprints added, which flask-openapi3 leaves out.
+
+    Summaries are the docstrings of the views; request bodies are the models given to `everslide.server.fields.takes`.
+    """
     paths: dict[str, Any] = {path: dict(item) for path, item in spec["paths"].items()}
     schemas: dict[str, Any] = dict(spec["components"]["schemas"])
     for rule in routes.iter_rules():
@@ -32,13 +34,13 @@ def described(spec: dict[str, Any], routes: Map, views: Mapping[str, Callable[..
 
 def _operation(rule: Rule, method: str, view: Callable[..., Any], schemas: dict[str, Any]) -> dict[str, Any]:
     """schemas: those of shapes that are named here are added."""
-    told = taken_by(view)
+    takes = taken_by(view)
     statuses = ["400", *([] if method == "GET" else ["401", "429"])]
     refusals: dict[str, Any] = {
         status: {"description": "What was expected instead.", "content": _json(ErrorAnswer, schemas)}
         for status in statuses
     }
-    done = "204" if method == "DELETE" else str(told.status if told else 200)
+    done = "204" if method == "DELETE" else str(takes.status if takes else 200)
     operation: dict[str, Any] = {
         "summary": inspect.getdoc(view) or "",
         "parameters": [
@@ -49,13 +51,9 @@ def _operation(rule: Rule, method: str, view: Callable[..., Any], schemas: dict[
     }
     if method != "GET":
         operation["security"] = [{"token": []}]
-    if told is not None:
-        operation["requestBody"] = _body(told, schemas)
+    if takes is not None:
+        operation["requestBody"] = {"required": True, "content": _json(takes.shape, schemas)}
     return operation
-
-
-def _body(told: Takes, schemas: dict[str, Any]) -> dict[str, Any]:
-    return {"required": True, "content": _json(told.shape, schemas)}
 
 
 def _json(shape: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +65,7 @@ def _json(shape: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def docs_page(spec: dict[str, Any]) -> str:
-    """spec: an OpenAPI 3.1 document."""
+    """An OpenAPI 3.1 document -> an HTML page without scripts."""
     info = spec["info"]
     body = "".join(_operations(spec))
     return (

@@ -1,4 +1,4 @@
-"""The Flask application: put together from its routes; headers, access, and errors as JSON.
+"""The Flask application: its routes, headers, access checks, and errors as JSON.
 
 Routes of tiles are in `tile_routes`, of slides in `slide_routes`, of IIIF in `iiif_routes`, of exports in
 `export_routes`, of the page and of the running server in `operation_routes`.
@@ -49,7 +49,7 @@ MAX_BODY = 1 << 20
 """Bytes of a request's body; larger ones are refused unread."""
 _GZIP_MIN = 1000
 _GZIP_QUICKLY = 2**20
-"""From so many bytes on a person would wait for the smaller answer."""
+"""Longer answers are compressed at the fastest level: a person would wait for a better one."""
 _GZIP_TYPES = ("text/", "application/json", "application/xml", "application/javascript", "application/ld+json")
 _READABLE = [
     "ETag",
@@ -68,8 +68,11 @@ _READABLE = [
 def create_app(
     service: TileService, static: Path, settings: Settings | None = None, documents: Documents | None = None
 ) -> Flask:
-    """The application that serves `service`, and the page in the folder `static`. documents: people's own work, kept
-    in memory only unless given."""
+    """The application that serves `service`, and the viewer's page from the folder `static`.
+
+    settings: the defaults, without a cache folder, unless given. documents: where annotations, tours and new slides are
+    stored; in memory only unless given.
+    """
     settings = settings or Settings(cache=None)
     info = Info(title="Everslide", version=version(), description=f"Tiles painted when they are asked for. {NOTICE}.")
     app = OpenAPI(

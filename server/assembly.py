@@ -1,4 +1,4 @@
-"""A service put together from its settings: stores, engine, queue, painters."""
+"""Construction of the service from its settings: stores, engine, queue, painters."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _CLUSTER_THREADS = 8
 
 @dataclass
 class Assembly:
-    """A service, and whatever must be closed with it, the last first."""
+    """A service, and functions that close what belongs to it, called in reverse order."""
 
     service: TileService
     closers: list[Callable[[], None]] = field(default_factory=list)
@@ -59,10 +59,10 @@ def assemble(
     files: Mapping[str, ModelFiles] | None = None,
     also: Iterable[str] = (),
 ) -> Assembly:
-    """files: of models by name, for those that did not come with Everslide. also: further models; one that cannot be
-    loaded is told, and not served.
+    """The service for the slides of `catalogue`, with their models loaded.
 
-    Raises StoreError, WeightsError, SlideError, EngineError.
+    files: weights and options of models by name, for those that are not shipped. also: further models to load; one that
+    cannot be loaded is logged, and not served. Raises StoreError, WeightsError, SlideError, EngineError.
     """
     closers: list[Callable[[], None]] = []
     link, leases = _redis(settings)
@@ -104,7 +104,7 @@ def _redis(settings: Settings) -> tuple[RedisLink, Leases] | tuple[None, None]:
 
 
 def paint_while_idle(assembly: Assembly) -> None:
-    """Have the assembled service paint what is likely to be asked for while nobody waits, until it is closed."""
+    """Let the service paint tiles that are likely to be requested while it is idle, until it is closed."""
     service = assembly.service
     idle = IdlePainter(service.foresight, service.queue, service.paint_ahead)
     for slide in service.served():
@@ -115,8 +115,8 @@ def paint_while_idle(assembly: Assembly) -> None:
 
 
 def make_stores(settings: Settings, link: RedisLink | None = None) -> Stores:
-    """Half of the memory for each of the first two; behind it Redis, else files where there is a folder. Raises
-    StoreError."""
+    """The stores of the settings: half of `memory_size` for lossless tiles, half for encoded ones; behind the lossless
+    ones a folder, and before that Redis, where they are set. Raises StoreError."""
     half = settings.memory_size // 2
     lossless: ByteStore = MemoryStore(half)
     if settings.cache is not None:
@@ -130,7 +130,7 @@ def make_stores(settings: Settings, link: RedisLink | None = None) -> Stores:
 
 @runtime_checkable
 class Cancellable(Protocol):
-    """Windows that ask while they wait whether they are still wanted."""
+    """A `Windows` that calls `still_wanted` while it waits; what that raises cancels the work."""
 
     still_wanted: Callable[[], None]
 

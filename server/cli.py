@@ -71,7 +71,7 @@ _MODEL_OPTIONS = (
 
 
 def with_model(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a click command the flags of a model, and call it with `model` and `files` in their place."""
+    """A decorator of click commands: adds the flags of a model, and passes them as `model` and `files`."""
 
     @wraps(command)
     def called(weights: Path | None, options: tuple[str, ...], **values: Any) -> None:
@@ -140,7 +140,7 @@ def serve(
 
 
 def _add_listed(assembly: Assembly, file: Path | None, listed: list[Entry], wrong: list[str]) -> None:
-    """Put the slides of a file on offer. What is wrong in it costs the slides that it is in, and is told."""
+    """Serve the slides of a file. Those that cannot be served are logged, each in a line, and left out."""
     for entry in listed:
         try:
             assembly.service.add(entry)
@@ -151,7 +151,7 @@ def _add_listed(assembly: Assembly, file: Path | None, listed: list[Entry], wron
 
 
 def _add_organs(assembly: Assembly, model: str, documents: Documents) -> None:
-    """Put the demo slides of organs on offer: those that the weights know, under names that no other slide has."""
+    """Serve the demo slides of organs that the weights know, if no other slide has their name."""
     from everslide.server.made import taken_names
     from everslide.server.slides import organ_entries
 
@@ -159,7 +159,7 @@ def _add_organs(assembly: Assembly, model: str, documents: Documents) -> None:
     try:
         taken = taken_names(service, documents)
     except StorageError:
-        return  # told by the slides that cannot be read
+        return  # logged where the slides that were made are restored
     for entry in organ_entries(model):
         known = dict(service.models[model].capabilities.organs)
         if entry.slide.organ in known and entry.slide.name not in taken:
@@ -167,8 +167,10 @@ def _add_organs(assembly: Assembly, model: str, documents: Documents) -> None:
 
 
 def _documents(settings: Settings) -> Documents:
-    """Where people's work is kept; nowhere, and that is told, where they have no folder. Raises SettingsError where the
-    folder that was named cannot be used."""
+    """Where annotations, tours and new slides are stored. Without a usable home folder nothing is, with a message.
+
+    Raises SettingsError where the folder that was named cannot be used.
+    """
     from everslide.server.documents import Documents
     from everslide.server.folders import NoDocuments, check_folder, default_folder
 
@@ -182,8 +184,10 @@ def _documents(settings: Settings) -> Documents:
 
 
 def _with_cache(settings: Settings) -> Settings:
-    """The settings with a folder of tiles; without one, which is told, where the user has none. Raises SettingsError
-    where the folder that was named cannot be used."""
+    """The settings with a cache folder; unchanged, with a message, where the user has no usable home folder.
+
+    Raises SettingsError where the folder that was named cannot be used.
+    """
     from everslide.server.folders import check_folder, default_folder
 
     if settings.cache is not None:
@@ -253,7 +257,7 @@ def worker(scheduler: str, model: str, files: ModelFiles, windows: int, name: st
 @click.option("--region", metavar="X,Y,WIDTH,HEIGHT", help="In 20x pixels; the whole slide by default.")
 @click.option("--magnification", type=Number(0), default=20.0, show_default=True, help="Of the finest pixels.")
 @click.option("--lossless", is_flag=True, help="For OME-TIFF: deflate instead of JPEG.")
-@click.option("--dry-run", is_flag=True, help="Only tell how much there is to paint, and how long it takes.")
+@click.option("--dry-run", is_flag=True, help="Only print how much there is to paint, and how long it takes.")
 @click.option("--steps", type=int, help="Steps from noise to detail, where the model offers a choice.")
 @click.option("--guidance", type=Number(0), default=1.0, show_default=True, help="Classifier-free, if it offers that.")
 @click.option("--organ", default="", help="What it is a slide of, where the model knows organs.")

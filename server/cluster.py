@@ -26,12 +26,12 @@ from everslide.model.errors import EverslideError
 from everslide.model.geometry import WindowGrid, WindowIndex
 from everslide.model.pyramid.batching import GatheredWindows
 from everslide.model.pyramid.generation_context import GenerationContext
-from everslide.model.pyramid.windows import Bands, Counts, Parent
+from everslide.model.pyramid.windows import Bands, Counts, Parent, in_order
 from everslide.model.sampling_config import SamplingCapabilities, SamplingConfig
 from everslide.model.style_reference import Reference
 from everslide.server.painters import ModelFiles, load_model
 from everslide.server.windows import bands_from, window_name
-from everslide.server.worked import WORK_BYTES, Told, add_work
+from everslide.server.worked import WORK_BYTES, UnreportedWork, add_work
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +60,11 @@ def check_paints_from_parents(model: str, capabilities: SamplingCapabilities) ->
 
 
 class Brush(WorkerPlugin):
-    """A worker's model, which its threads share: their windows are gathered into batches, and painted on all cores."""
+    """The model of a worker, shared by its threads: their windows are gathered into batches, and painted on all
+    cores."""
 
     def __init__(self, model: str, windows: GatheredWindows) -> None:
-        self.model, self.windows, self.told = model, windows, Told(windows.counts)
+        self.model, self.windows, self.work = model, windows, UnreportedWork(windows.counts)
         self.name = _PLUGIN
 
     def teardown(self, worker: Worker) -> None:
@@ -80,18 +81,19 @@ def paint_window(
     steps: int | None = None,
     guidance: float = 1.0,
 ) -> bytes:
-    """The task: one window on a worker. parent: (h, h, 3) uint8, h half a window -> what the worker did since it
-    last told (`everslide.server.worked`), then bands float16, as bytes.
+    """The Dask task: paint one window on a worker.
 
-    reference: what the slide shall look like, as JSON, or nothing. steps, guidance: its `SamplingConfig`.
+    parent: (h, h, 3) uint8 as bytes, h half a window. reference: what the slide shall look like, as JSON; "" for none.
+    steps, guidance: its `SamplingConfig`. Returns the work of the worker since its last answer
+    (`everslide.server.worked`), then the bands (h, h, 3, 3) float16, as bytes.
     """
     brush: Any = get_worker().plugins[_PLUGIN]
     grid: WindowGrid = brush.windows.grid
     pixels = np.frombuffer(parent, np.uint8).reshape(grid.window_px // 2, grid.window_px // 2, 3)
-    told = Reference.from_dict(json.loads(reference)) if reference else None
-    context = GenerationContext(seed, told, SamplingConfig(steps, guidance))
+    like = Reference.from_dict(json.loads(reference)) if reference else None
+    context = GenerationContext(seed, like, SamplingConfig(steps, guidance))
     (bands,) = brush.windows.paint(context, [WindowIndex(s, col, row, grid)], [pixels])
-    data: bytes = brush.told.news() + bands.tobytes()
+    data: bytes = brush.work.take() + bands.tobytes()
     return data
 
 
@@ -138,8 +140,8 @@ class Cluster:
             return 0
 
     def windows(self, model: str) -> ClusterWindows:
-        """The engine for a model, once a worker that has it is there. Raises EngineError when none comes in time, or
-        where workers would paint different bytes."""
+        """The windows of a model, painted by the cluster. Waits for a worker that has the model; raises EngineError
+        when none comes within the timeout, or where workers would paint different bytes."""
         deadline = time.monotonic() + self._timeout
         while not (found := self._painters_of(model)):
             if time.monotonic() > deadline:
@@ -169,11 +171,11 @@ class Cluster:
 
 
 class ClusterWindows:
-    """Paints windows as tasks, named by all that they depend on: coarse ones first, and again where a worker dies.
+    """Paints windows as Dask tasks, whose keys name all that they depend on; coarse ones first, and again if a worker
+    dies. Safe to use from several threads.
 
-    counts: what the workers did in the batches that they gathered, as they tell it with their answers.
-    still_wanted: called while waiting; what it raises cancels the tasks that nobody else wants. Safe to use from
-    several threads.
+    counts: work of the workers' batches, as they report it with their answers. still_wanted: called while waiting; what
+    it raises cancels the tasks that nobody else wants.
     """
 
     def __init__(self, client: Client, model: WorkerModel) -> None:
@@ -188,8 +190,7 @@ class ClusterWindows:
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
     ) -> list[Bands]:
         """See `Windows.paint`. Raises what a task raised on its last try."""
-        painted = dict(self.paint_each(context, windows, parents))
-        return [painted[i] for i in range(len(windows))]
+        return in_order(self.paint_each(context, windows, parents))
 
     def paint_each(
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]

@@ -1,4 +1,4 @@
-"""Deep Zoom levels of a slide, and how they correspond to scales. Integers only.
+"""Deep Zoom levels of a slide, and conversion between levels and scales. Integers only.
 
 Deep Zoom counts levels from a single pixel (0) to full resolution (`max_level`), scales count from full resolution (0)
 to coarser: s = max_level - level. Coordinates of tiles begin with `t_`, pixels of a level with `z_`.
@@ -22,7 +22,7 @@ the levels above would need any number of painted tiles at once."""
 
 @dataclass(frozen=True, order=True)
 class TileAddress:
-    """A tile as Deep Zoom names it."""
+    """A tile as Deep Zoom names it: level (0 is a single pixel), column, row."""
 
     level: int
     col: int
@@ -45,7 +45,7 @@ def parse_tile_name(name: str) -> tuple[int, int, str]:
 
 
 class DeepZoom:
-    """The Deep Zoom pyramid of `slide`, of which scales up to `top_scale` are painted and coarser ones are means.
+    """The Deep Zoom pyramid of `slide`. Scales up to `top_scale` are painted, coarser ones are box means.
 
     max_level: full resolution. min_level: the coarsest level served. root_level: the level of 0.15625x.
     """
@@ -60,7 +60,7 @@ class DeepZoom:
 
     @property
     def ends(self) -> bool:
-        """Whether it is served up to a single pixel, which is where viewers of Deep Zoom begin."""
+        """Whether it is served up to the level of a single pixel, where Deep Zoom viewers begin."""
         return self.min_level == 0 and not self.slide.unbounded
 
     def scale(self, level: int) -> int:

@@ -1,4 +1,4 @@
-"""What people make and must not be lost: annotations, tours, slides of their own. JSON in files, never in a cache."""
+"""Storage of users' work: annotations, tours, slides that they made. JSON files, never in a cache."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 Check = Callable[[str, Any], Any]
-"""(key, entry as it is on the disk) -> the entry as it may be relied upon. Raises EverslideError."""
+"""(key, entry as it is stored) -> the entry, checked. Raises EverslideError where it is not valid."""
 _REMEMBERED = 4
-"""Documents whose files need not be read anew while they are as they were."""
+"""Number of documents kept in memory; a file is read again only when it has changed."""
 
 
 def document_name(slide: Slide) -> str:
-    """The name of what belongs to a slide: another seed under the same name is another slide."""
+    """The name of a slide's documents. It has the seed: another seed under the same name is another slide."""
     return f"{slide.name}-{slide.seed}"
 
 
@@ -39,8 +39,8 @@ def unchecked(_key: str, entry: Any) -> Any:
 
 @dataclass(frozen=True)
 class Kept:
-    """A document as it was read. sound: the entries that can be relied upon. odd: why each other one is set aside, by
-    its key, or by its place in the file where the text itself is wrong."""
+    """A document as it was read. sound: the valid entries. odd: key -> reason, for each other entry; where the text
+    itself is damaged, place in the file -> reason."""
 
     sound: Document
     odd: dict[str, str]
@@ -62,10 +62,10 @@ class _Read:
 class Documents:
     """JSON objects by kind and name, in files `<folder>/<kind>/<name>.json`; a folder of None keeps them in memory.
 
-    Kinds and names are the server's own words: letters, digits, '-' and '_'. A file appears under its name whole or not
-    at all, one entry a line. Whatever is in it, it is read: entries that cannot be, or that the `check` of the caller
-    refuses, are set aside and told, and kept on the disk. Safe to use from several threads of one process; `change` is
-    the way to edit without losing the edit of another.
+    Kinds and names are chosen by the server: letters, digits, '-' and '_'. A file is written atomically, one entry a
+    line. A damaged file is read as far as possible: entries that cannot be read, or that the caller's `check` refuses,
+    are logged and not served, but stay in the file. Safe to use from several threads of one process; `change` is the
+    way to edit without losing the edit of another thread.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -75,26 +75,30 @@ class Documents:
         self._lock = threading.RLock()
 
     def get(self, kind: str, name: str, check: Check = unchecked) -> Document:
-        """The sound entries of a document, none where there is none. Raises StorageError where its file cannot be
-        opened. The entries themselves must not be changed."""
-        return self.style(kind, name, check).sound
+        """The valid entries of a document; empty where there is no such document. The entries must not be changed.
 
-    def style(self, kind: str, name: str, check: Check = unchecked) -> Kept:
-        """As `get`, and why entries are missing in it."""
+        Raises StorageError where its file cannot be opened.
+        """
+        return self.read(kind, name, check).sound
+
+    def read(self, kind: str, name: str, check: Check = unchecked) -> Kept:
+        """As `get`, with the reasons why entries are missing."""
         with self._lock:
             kept = self._load(kind, name, check).kept
             return Kept(dict(kept.sound), dict(kept.odd))
 
     def texts(self, kind: str, name: str, check: Check = unchecked) -> dict[str, bytes]:
-        """The sound entries as JSON in UTF-8, each in one line; made once, and again only where an entry changes."""
+        """The valid entries as JSON in UTF-8, one line each. Kept in memory until an entry changes."""
         with self._lock:
             read = self._load(kind, name, check)
             read.lines.update(_lines(read.kept.sound, read.lines))
             return {key: read.lines[key][1] for key in read.kept.sound}
 
     def change(self, kind: str, name: str, edit: Callable[[Document], None], check: Check = unchecked) -> Document:
-        """Let `edit` change the sound entries in place, and keep them. Where `edit` raises, nothing is kept. A file
-        whose text is wrong is set aside under another name first."""
+        """Let `edit` change the valid entries in place, then write them; where `edit` raises, nothing is written.
+
+        A file whose text is damaged is first renamed, so that nothing of it is lost. Raises StorageError.
+        """
         with self._lock:
             before = self._load(kind, name, check)
             document = dict(before.kept.sound)
@@ -112,7 +116,7 @@ class Documents:
             return document
 
     def place(self, kind: str, name: str) -> str:
-        """Where a document is kept, for people."""
+        """Where a document is stored, for messages."""
         return str(self._path(kind, name)) if self._folder is not None else f"{kind} of {name}"
 
     def _load(self, kind: str, name: str, check: Check) -> _Read:

@@ -1,4 +1,4 @@
-"""Requests that wait for a tile which another process paints: their viewers may look away just the same."""
+"""Requests that wait for a tile that another process paints. They too are cancelled when their viewer moves away."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from everslide.server.viewports import L0Tile, Viewports
 
 @dataclass(eq=False)
 class Waiter:
-    """A request. dropped: its viewer looks elsewhere now."""
+    """A waiting request. dropped: the tile is out of its viewer's view now."""
 
     viewer: str
     slide: str
@@ -19,7 +19,7 @@ class Waiter:
 
 
 class Elsewhere:
-    """Who waits for other processes now. Safe to use from several threads."""
+    """The requests that wait for other processes now. Safe to use from several threads."""
 
     def __init__(self, viewports: Viewports) -> None:
         self._viewports = viewports
@@ -31,19 +31,19 @@ class Elsewhere:
             return len(self._waiters)
 
     def wait(self, viewer: str, slide: str, tile: L0Tile) -> Waiter:
-        """One more, until it leaves."""
+        """Register a request; call `leave` at its end."""
         waiter = Waiter(viewer, slide, tile)
         with self._lock:
             self._waiters.add(waiter)
         return waiter
 
     def leave(self, waiter: Waiter) -> None:
-        """It waits no more; twice is once."""
+        """The request no longer waits. May be called more than once."""
         with self._lock:
             self._waiters.discard(waiter)
 
-    def look_again(self, viewer: str, slide: str) -> int:
-        """Drop the requests of a viewer for tiles that its viewport left; -> how many."""
+    def cancel_out_of_view(self, viewer: str, slide: str) -> int:
+        """Cancel the viewer's requests for tiles that are out of its viewport; -> how many."""
         with self._lock:
             leaving = [
                 waiter

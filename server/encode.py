@@ -1,4 +1,4 @@
-"""Pixels to files and back. Every file carries the mark that it is synthetic; same pixels, same bytes."""
+"""Encoding of pixels as JPEG, PNG, WebP, and decoding. Every file is marked as synthetic; same pixels, same bytes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ _PNG_UP = 2
 
 @dataclass(frozen=True)
 class Format:
-    """A format of tiles: its canonical suffix, media type, and how many pixels a side it can have."""
+    """A file format of tiles. suffix: canonical, without dot. mimetype: media type. max_side: of the format, in
+    pixels."""
 
     suffix: str
     mimetype: str
@@ -52,7 +53,7 @@ def format_of(suffix: str) -> Format:
 
 
 def check_sides(width: int, height: int, fmt: Format) -> None:
-    """Raises TooLargeError where the format ends before the picture does. Call before anything is painted."""
+    """Raises TooLargeError where the format cannot hold so many pixels a side. Call before anything is painted."""
     if max(width, height) > fmt.max_side:
         raise TooLargeError(
             f"at most {fmt.max_side} px a side, which is where {fmt.suffix} ends",
@@ -62,13 +63,13 @@ def check_sides(width: int, height: int, fmt: Format) -> None:
 
 
 def mark_of(slide: Slide, organ: SlideOrgan | None = None) -> str:
-    """The sentence inside every file. organ: what the slide is of."""
+    """The text inside every file: notice, model, seed, sampling, organ. organ: that of the slide, chosen or drawn."""
     of = organ.words if organ else ""
     return f"{NOTICE}; Everslide {slide.model} seed {slide.seed}{slide.sampling.words}{of}"
 
 
 def encoders_fingerprint() -> str:
-    """Changes with whatever may change the bytes of an encoded tile while its pixels stay."""
+    """A hash of everything that may change the bytes of an encoded tile, other than its pixels and its mark."""
     versions = [PIL.__version__, *(str(features.version(codec)) for codec in ("jpg", "webp"))]
     versions.append(str(imagecodecs.deflate_version()))
     settings = [str(JPEG_QUALITY), str(WEBP_QUALITY), str(_PNG_LEVEL), str(_PNG_UP), NOTICE]

@@ -1,4 +1,4 @@
-"""What every request passes first: proxies are heard, and names that are not the server's are turned away."""
+"""The outermost WSGI middleware: applies headers of trusted proxies, and refuses foreign Host headers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 class Entrance:
-    """WSGI middleware around everything else. tiles: the short way to cached tiles, where there is one."""
+    """WSGI middleware around the application. common: headers of every answer. tiles: the `FastPath`, if `app` is
+    one."""
 
     def __init__(
         self, app: WSGIApplication, proxies: TrustedProxies, hosts: Hosts, common: list[tuple[str, str]]

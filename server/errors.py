@@ -2,7 +2,7 @@
 
 EverslideError
  +- SettingsError     the server is started with settings that cannot be
- +- RequestError      tells what was expected, what was found, and what to do
+ +- RequestError      a request cannot be answered; base of those below
      +- MalformedError  a part of the address cannot be read at all
      +- TooLargeError   more is asked for than one request may cost
      +- DeniedError     a token is needed, and is missing or wrong

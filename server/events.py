@@ -1,4 +1,4 @@
-"""What happens to tiles, told to whoever listens."""
+"""Events of tiles (waiting, painting, final ...), published to listeners."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from everslide.server.errors import BusyError
 
 TileState = Literal["waiting", "painting", "final", "failed", "dropped"]
 BACKLOG = 1000
-"""Events kept for a listener that reads slowly; the oldest are lost, and it is told."""
+"""Events kept for a slow listener; beyond that the oldest are lost, and counted in `Listener.lost`."""
 
 
 @dataclass(frozen=True)
 class TileEvent:
-    """A tile of a slide came into a state. dropped: nobody waits for it any more."""
+    """A tile of a slide entered a state. dropped: it is not painted, since no request waits for it any more."""
 
     slide: str
     address: TileAddress
@@ -25,7 +25,7 @@ class TileEvent:
 
 
 class Listener:
-    """Events of one slide, in order. lost: how many were not kept since it was last read."""
+    """The events of one slide, in order. lost: events discarded because the listener was slow; its owner resets it."""
 
     def __init__(self, slide: str) -> None:
         self.slide = slide
@@ -40,7 +40,7 @@ class Listener:
             return None
 
     def put(self, event: TileEvent | None) -> None:
-        """Never waits. None wakes who waits for an event."""
+        """Add an event without waiting; a full queue loses its oldest. None only wakes `next`."""
         while True:
             try:
                 return self._events.put_nowait(event)
@@ -50,7 +50,8 @@ class Listener:
 
 
 class Broker:
-    """Gives events to all listeners of their slide. max_listeners: at the same time."""
+    """Publishes events to the listeners of their slide. max_listeners: allowed at the same time. Safe to use from
+    several threads."""
 
     def __init__(self, max_listeners: int = 64) -> None:
         self._max_listeners = max_listeners
@@ -72,7 +73,7 @@ class Broker:
             if listener in self._listeners:
                 self._listeners.remove(listener)
 
-    def tell(self, event: TileEvent) -> None:
+    def publish(self, event: TileEvent) -> None:
         with self._lock:
             for listener in self._listeners:
                 if listener.slide == event.slide:
@@ -87,7 +88,7 @@ class Broker:
         return self._closed
 
     def close(self) -> None:
-        """End the streams."""
+        """Wake all listeners, so that their streams end."""
         self._closed = True
         with self._lock:
             for listener in self._listeners:

@@ -32,12 +32,12 @@ MAX_OCTAVES = 8
 """Coarser levels of a file's pyramid that are painted; a region begins at a whole pixel of the coarsest."""
 _FOOTER_PX = 20
 Progress = Callable[[int, int], None]
-"""Called with tiles done and tiles in all."""
+"""Called with the number of tiles done, and of all tiles."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """What is exported. level: of its finest pixels; z_rect: of that level, on the slide."""
+    """The part of a slide that is exported. level: Deep Zoom level of its finest pixels. z_rect: in pixels of it."""
 
     slide: ServedSlide
     level: int
@@ -59,7 +59,7 @@ class Region:
 
 
 def region_of(slide: ServedSlide, level: int, z_rect: Rect) -> Region:
-    """Raises NotFoundError where the slide has no such level, or the rectangle does not lie on it."""
+    """A checked region. Raises NotFoundError where the slide has no such level, or `z_rect` is not on it."""
     zoom = slide.zoom
     if not zoom.min_level <= level <= zoom.max_level:
         expected = f"a level in {zoom.min_level} .. {zoom.max_level}"
@@ -81,8 +81,11 @@ def _quiet(done: int, total: int) -> None:
 
 
 class Pyramid:
-    """A region and its coarser octaves, in tiles of 256 px that begin at the region's corner. The region is grown to
-    the left and upwards to whole pixels of the coarsest octave, so that every octave shows the same area."""
+    """A region and its coarser octaves, in tiles of 256 px that begin at the region's corner.
+
+    The region is grown to the left and upwards to whole pixels of the coarsest octave, so that every octave shows the
+    same area. gone: whether the client has gone; then painting stops.
+    """
 
     def __init__(self, service: TileService, region: Region, gone: Callable[[], bool] = _never) -> None:
         self._service, self._gone = service, gone

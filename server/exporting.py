@@ -49,13 +49,14 @@ def run_export(
     region: str | None,
     magnification: float,
     lossless: bool,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     dry_run: bool = False,
 ) -> None:
-    """Write `out`, in the format that its name says.
+    """Write a region of a slide to `out`, in the format of its suffix.
 
-    tell: is told what there is to paint, before that; a dry run ends there. Raises SlideError, StoreError,
-    RequestError, OSError.
+    region: "X,Y,WIDTH,HEIGHT" in 20x pixels; None: the whole slide. magnification: of the finest pixels. report: called
+    with the number of tiles and the expected time, before painting; a dry run ends there. Raises SlideError,
+    StoreError, RequestError, OSError.
     """
     kind = kind_of(out)
     _check_place(out, kind)
@@ -75,7 +76,7 @@ def run_export(
         pyramid = Pyramid(assembly.service, wanted)
         if isinstance(kind, Format):
             check_field(*pyramid.size(0), kind, settings.max_pixels)
-        tell(plan_of(assembly.service, pyramid, None if isinstance(kind, Format) else pyramid.tiles))
+        report(plan_of(assembly.service, pyramid, None if isinstance(kind, Format) else pyramid.tiles))
         if dry_run:
             return
         if isinstance(kind, Format):
@@ -92,7 +93,7 @@ def run_export(
 
 
 def kind_of(out: Path) -> Format | Literal["tiff", "dzi"]:
-    """What a file's name says, in capitals or not. Raises MalformedError."""
+    """The format of a file by its suffix, in any case. Raises MalformedError."""
     suffix = out.suffix.lower()
     if suffix not in SUFFIXES:
         raise MalformedError(f"a file that ends in {', '.join(SUFFIXES)}", out.name, "choose another name")
@@ -110,7 +111,7 @@ def _check_place(out: Path, kind: object) -> None:
 
 
 def plan_of(service: TileService, pyramid: Pyramid, tiles: int | None) -> str:
-    """What is to be painted, and how long that takes at most, in words. tiles: of all levels; None is one image."""
+    """Size, number of tiles and expected time, in words. tiles: number in all levels; None: a single image."""
     width, height = pyramid.size(0)
     cols, rows = pyramid.grid(0)
     count, levels = tiles or cols * rows, pyramid.octaves + 1 if tiles else 1

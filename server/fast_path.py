@@ -1,7 +1,7 @@
-"""The short way to a cached tile: past Flask, with the same answer.
+"""Answers for cached tiles without Flask. The answers are the same.
 
-Browsing is mostly cached tiles; routing, validating and building a response cost several times what finding the bytes
-does. Whatever is not a plain GET or HEAD of a tile that lies in the store goes the long way.
+Browsing is mostly cached tiles, and Flask's routing, validation and response cost several times as much as finding the
+bytes. Everything but a plain GET or HEAD of a stored tile is passed on to Flask.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _LONG_WAY = ("HTTP_IF_NONE_MATCH", "HTTP_ORIGIN", "HTTP_IF_MODIFIED_SINCE", "HTT
 
 
 LOOKED = "everslide.looked"
-"""In the WSGI environment: slide, address and format of a tile whose file was looked for here, and is not there."""
+"""Key in the WSGI environment: slide, address and format of a tile that was not found in the store here."""
 _REMEMBERED = 4096
-"""Addresses whose answers' headers are kept, about a kilobyte each."""
+"""Number of addresses whose headers are kept, about a kilobyte each."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A tile as an address names it, and what is said of it whenever it is sent. head: the same, as it is sent. count:
-    counts that it was sent."""
+    """What an address asks for, and the headers of its answer. head: `headers` as bytes. count: call it for every
+    answer that is sent."""
 
     slide: ServedSlide
     address: TileAddress
@@ -47,7 +47,8 @@ class Asked:
 
 
 class FastPath:
-    """WSGI middleware. common: headers of every answer. hour, forever: Cache-Control without and with the version."""
+    """WSGI middleware. common: headers of every answer. hour, forever: values of Cache-Control for addresses without
+    and with the slide's fingerprint."""
 
     def __init__(
         self,
@@ -65,7 +66,8 @@ class FastPath:
         return self._cached(environ, start_response) or self._app(environ, start_response)
 
     def in_memory(self, path: str, query: str) -> tuple[bytes, bytes] | None:
-        """The answer to GET, where it takes neither disk nor network: headers, but for the length, and body."""
+        """Answer to GET of a tile in memory: headers without Content-Length, and body. None where it is not in
+        memory."""
         asked = self._asked_for(path, query)
         if asked is None or (data := self._service.encoded_in_memory(asked.slide, asked.address, asked.fmt)) is None:
             return None

@@ -1,4 +1,4 @@
-"""JSON that somebody sent, every field checked, errors that name it; and answers that no cache may keep."""
+"""Request bodies: JSON, checked against the shapes that document it, with errors that name the field; JSON answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 from flask import Request, Response, jsonify
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from everslide.server.errors import MalformedError
 
@@ -19,18 +19,35 @@ MAX_FILE_BYTES = 128 * 2**20
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _TAKES = "_everslide_takes"
 View = TypeVar("View", bound=Callable[..., Any])
+Shape = TypeVar("Shape", bound=BaseModel)
+_WORDS = {
+    "missing": "to be there",
+    "string_type": "as a text",
+    "string_too_long": "as a text of at most {max_length} characters",
+    "int_type": "as a whole number",
+    "float_type": "as a number",
+    "finite_number": "as a finite number",
+    "bool_type": "as true or false",
+    "list_type": "as a list",
+    "too_long": "as a list of at most {max_length} entries",
+    "dict_type": "as an object",
+    "model_type": "as an object",
+    "greater_than_equal": "of at least {ge:g}",
+    "less_than_equal": "of at most {le:g}",
+}
+"""pydantic's type of an error -> what was expected of the field."""
 
 
 @dataclass(frozen=True)
 class Takes:
-    """What the documentation of the interface says of a view that reads a body. status: of its answer."""
+    """The documented body of a view. shape: its pydantic model. status: HTTP status of the answer."""
 
     shape: type[BaseModel]
     status: int
 
 
 def takes(shape: type[BaseModel], status: int = 200) -> Callable[[View], View]:
-    """Describes the body that a view reads by `json_body`; the view itself checks it, field by field."""
+    """A decorator of views that documents the body that they read by `json_body`; see `checked` for checking it."""
 
     def mark(view: View) -> View:
         setattr(view, _TAKES, Takes(shape, status))
@@ -40,9 +57,9 @@ def takes(shape: type[BaseModel], status: int = 200) -> Callable[[View], View]:
 
 
 def taken_by(view: Callable[..., Any]) -> Takes | None:
-    """What `takes` was told of the view."""
-    told: Takes | None = getattr(view, _TAKES, None)
-    return told
+    """The documentation that `takes` attached to a view, or None."""
+    taken: Takes | None = getattr(view, _TAKES, None)
+    return taken
 
 
 def json_body(request: Request, most: int = MAX_BODY_BYTES) -> dict[str, Any]:
@@ -67,14 +84,14 @@ def sent(request: Request, most: int) -> bytes:
 
 
 def fresh_json(content: dict[str, Any]) -> Response:
-    """An answer that is true only now."""
+    """A JSON answer that no cache may keep."""
     response = jsonify(content)
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def identifier(value: object) -> str:
-    """An identifier such as a UUID."""
+    """`value`, an identifier such as a UUID. Raises MalformedError where it is none."""
     if not isinstance(value, str) or not _ID.fullmatch(value):
         raise MalformedError("an id of 1 to 64 letters, digits and '-'", _short(value), "send a UUID")
     return value
@@ -84,30 +101,20 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def text(fields: dict[str, Any], name: str, most: int, default: str | None = None) -> str:
-    """A text of at most `most` characters."""
-    value = fields.get(name, default)
-    if not isinstance(value, str) or len(value) > most:
-        raise MalformedError(f"field {name!r} as a text of at most {most} characters", _short(value), f"send {name!r}")
-    return value
+def checked(shape: type[Shape], fields: object) -> Shape:
+    """`fields`, decoded JSON, as a `shape`; fields that it does not have are dropped.
 
-
-def number(fields: dict[str, Any], name: str, low: float, high: float, default: float | None = None) -> float:
-    """A finite number in low .. high."""
-    value = fields.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
-        raise MalformedError(f"field {name!r} as a number", _short(value), f"send {name!r}")
-    if not low <= value <= high:
-        raise MalformedError(f"field {name!r} in {low:g} .. {high:g}", _short(value), f"correct {name!r}")
-    return float(value)
-
-
-def items(fields: dict[str, Any], name: str, most: int) -> list[dict[str, Any]]:
-    """A list of at most `most` objects."""
-    value = fields.get(name)
-    if not isinstance(value, list) or len(value) > most or not all(isinstance(item, dict) for item in value):
-        raise MalformedError(f"field {name!r} as a list of at most {most} objects", _short(value), f"send {name!r}")
-    return value
+    Raises MalformedError, which names the first field that is wrong.
+    """
+    try:
+        return shape.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        words = _WORDS.get(first["type"], f"where {first['msg'].lower()}").format(**first.get("ctx", {}))
+        found = "none" if first["type"] == "missing" else _short(first["input"])
+        what = f"field {name!r} {words}" if name else f"a value {words}"
+        raise MalformedError(what, found, f"correct {name!r}" if name else "correct it") from error
 
 
 def _short(value: object) -> str:

@@ -1,4 +1,4 @@
-"""How a window came about, in pictures: parent, noise, each step to detail, window, and the tile it was closed into."""
+"""The sampling of a window as a sequence of pictures: parent, noise, each step, detail, window, finished tile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _NOISE_CONTRAST = 40.0
 
 
 def film(window: PaintedWindow, steps: Sequence[Bands], tile: Pixels, mark: str) -> list[dict[str, str]]:
-    """Titles, words and JPEG pictures as data addresses, in the order of painting."""
+    """The frames in order: title, words, and image as a data URL of a JPEG.
+
+    steps: bands predicted at each step. tile: the finished tile (256, 256, 3). mark: text in every file.
+    """
     middle = np.full(window.parent.shape, 128, np.float32)
     walk = [
         (f"Step {number} of {len(steps)}", "what the network expects to see at this step", window.with_detail(bands))

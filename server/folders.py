@@ -1,4 +1,4 @@
-"""The folders that a server writes to: found usable at its start, or said in one line why not."""
+"""Checks of the folders that a server writes to, made when it starts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from everslide.server.errors import SettingsError, StorageError
 
 
 def check_folder(folder: Path, kind: str) -> Path:
-    """The folder itself. Raises SettingsError where it cannot be made or written to; nothing is made yet.
+    """Returns `folder`. Raises SettingsError where it cannot be created or written to; it is not created yet.
 
-    kind: "cache" or "data", as its flag is named.
+    kind: "cache" or "data", the name of its flag.
     """
     try:
         there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
@@ -27,7 +27,7 @@ def check_folder(folder: Path, kind: str) -> Path:
 
 
 def default_folder(find: Callable[[], Path], kind: str) -> Path:
-    """The user's own folder. Raises SettingsError where there is no home, or it cannot be written to."""
+    """The default folder that `find` returns. Raises SettingsError where there is no home, or it is not writable."""
     try:
         folder = find()
     except (RuntimeError, ValueError) as error:  # pathlib's word for a user without a home, and that of `with_home`
@@ -36,7 +36,7 @@ def default_folder(find: Callable[[], Path], kind: str) -> Path:
 
 
 class NoDocuments(Documents):
-    """Keeps nothing, and says so to whoever would have something kept. reason: why."""
+    """Stores nothing: `change` always fails. reason: why there is no folder."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(None)

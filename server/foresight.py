@@ -1,6 +1,6 @@
-"""Which tiles are likely to be asked for next: those ahead of whoever moves, around what was looked at, and overviews.
+"""Prediction of the tiles that will be requested next: ahead of a moving view, around recent views, and overviews.
 
-Pure bookkeeping: what it names is painted by `everslide.server.idle_painting` while nobody waits.
+It only lists tiles: `everslide.server.idle_painting` paints them while the server is idle.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from everslide.server.deepzoom import DeepZoom, TileAddress
 from everslide.server.viewports import Viewport
 
 REMEMBERED_LOOKS = 16
-"""Viewers whose surroundings are painted, the latest first."""
+"""Number of views whose surroundings are painted, the latest first."""
 LOOK_SECONDS = 4.0
-"""Tiles asked for within so long before the latest one are what a viewer without a viewport looks at."""
+"""The view of a viewer that posts no viewport: the tiles that it requested in so many seconds before the latest one."""
 STRIPS = 6
 """Rows or columns of tiles ahead of a movement."""
 MOST_AHEAD = 24
 """Tiles ahead of a movement, whole rows or columns, at least one."""
 MOST_IN_VIEW = 96
-"""A larger view is nobody's screen: nothing is painted around it."""
+"""A view of more tiles is not that of a screen: nothing is painted around it."""
 MAP_LEVELS, OVERVIEW_LEVELS = 2, 2
 """Levels of a bounded slide that are painted without being asked for: above its coarsest magnification, for the small
 map and the whole slide on a screen, and from that magnification down."""
@@ -83,7 +83,8 @@ class _Look:
 
 
 class Foresight:
-    """Remembers what viewers look at. Safe to use from several threads. changed: called when there is more to guess."""
+    """Remembers what viewers look at, and predicts tiles. changed: called when there may be new guesses. Safe to use
+    from several threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -99,7 +100,7 @@ class Foresight:
         self.changed()
 
     def asked(self, viewer: str, slide: str, address: TileAddress) -> None:
-        """A viewer asks for a tile."""
+        """Record that a viewer requested a tile."""
         now = self._clock()
         with self._lock:
             look = self._looks.get((viewer, slide))
@@ -122,7 +123,7 @@ class Foresight:
         self.changed()
 
     def looked(self, viewer: str, slide: str, zoom: DeepZoom, viewport: Viewport) -> None:
-        """A viewer posts its viewport."""
+        """Record a viewport that a viewer posted."""
         level = max(zoom.min_level, min(viewport.level, zoom.max_level))
         side = TILE_PX << zoom.scale(level)
         left, top = (int(edge // side) for edge in (viewport.l0_x, viewport.l0_y))
@@ -140,7 +141,7 @@ class Foresight:
         self.changed()
 
     def guesses(self) -> Iterator[Guess]:
-        """The likeliest first; some are no tiles of their slide."""
+        """Predicted tiles, the likeliest first. Some may lie outside their slide."""
         with self._lock:
             looks = [_Look(look.slide, look.box, look.cols, look.rows) for look in reversed(self._looks.values())]
             overviews = dict(self._overviews)

@@ -1,7 +1,11 @@
-"""GeoJSON as QuPath, GeoPandas, QGIS, TIAToolbox and people's scripts write it -> features that can be relied upon.
+"""Reading of GeoJSON as QuPath, GeoPandas, QGIS, TIAToolbox and scripts write it -> checked features.
 
-What is known to be meant is mended: open rings are closed, collections taken apart, numbers that JSON lacks kept as
-text. What cannot be read is left out, with the reason. All else is kept as it came: an export gives it back.
+Known deviations are repaired: open rings are closed, collections are split, NaN and Infinity are kept as text. What
+cannot be read is left out, with the reason. All other content is kept unchanged, so that an export returns it.
+
+Read by hand, not by geojson-pydantic or shapely. geojson-pydantic refuses a whole feature for an open ring or a
+position of four numbers, drops members that RFC 7946 does not name (QuPath's nucleusGeometry, plane), and is some six
+times slower; shapely knows geometries only.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ _LEGACY = {
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Something of a file that was not read. place: "feature 3"."""
+    """A part of a file that could not be read. place: such as "feature 3, hole 1". why: the reason."""
 
     place: str
     why: str
@@ -43,15 +47,18 @@ class LeftOut:
 
 @dataclass
 class Reading:
-    """What was found in a text. features: their ids are as they came, usable or not, None where there was none."""
+    """The features of a text, and the parts left out. The ids of features are as they came, valid or not; None:
+    none."""
 
     features: list[Feature] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
 
 def read_file(data: bytes) -> Reading:
-    """The features of a file. Of one that is torn or damaged those that are whole; the others are left out. Raises
-    MalformedError where there are none, with the place of the first slip."""
+    """The features of a file; of a truncated or damaged file those that are intact.
+
+    Raises MalformedError, with the place of the first error, where there are none.
+    """
     try:
         return read_features(parsed(data))
     except MalformedError:
@@ -81,7 +88,7 @@ def read_features(content: Any) -> Reading:
 
 
 def checked_feature(value: object, key: str) -> Feature:
-    """One feature as it is kept under an id. Raises MalformedError where it cannot be read, or only in part."""
+    """One feature, checked, with the id `key`. Raises MalformedError where it cannot be read, or only in part."""
     reading = Reading()
     _read(value, "the feature", reading)
     if reading.left_out or len(reading.features) != 1:
@@ -95,8 +102,11 @@ def reason(error: MalformedError) -> str:
 
 
 def with_ids(features: list[Feature], kept: Mapping[str, Feature], fresh: Callable[[int], str]) -> list[Feature]:
-    """The features with an id each. A UUID is who a feature is: it replaces the one that is kept under it. Other ids
-    are numbers of rows and the like: they hold unless another feature has them. fresh: an id for the n-th."""
+    """The features, each with an id of its own.
+
+    A UUID identifies a feature: it replaces the one of `kept` with that id. Other ids, such as row numbers, are kept
+    only if no other feature has them. fresh: n -> a new id for the n-th feature.
+    """
     given: set[str] = set()
     settled = []
     for number, feature in enumerate(features):
@@ -110,7 +120,8 @@ def with_ids(features: list[Feature], kept: Mapping[str, Feature], fresh: Callab
 
 
 def fresh_ids(import_key: str | None) -> Callable[[int], str]:
-    """Ids for features without one; the same again where the same import is sent again (import_key: a UUID)."""
+    """n -> an id for the n-th feature: random, or, with `import_key` (a UUID), the same whenever that import is
+    sent."""
     if import_key is None or not _UUID.fullmatch(import_key):
         return lambda _: str(uuid.uuid4())
     space = uuid.UUID(import_key)

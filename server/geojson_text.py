@@ -1,5 +1,5 @@
-"""The text of a GeoJSON file -> values: in every encoding and dialect that people's programs write, and of a torn or
-damaged file the features that are whole."""
+"""Parsing of the text of GeoJSON files: any Unicode encoding, NaN and Infinity, several texts in a row; and recovery of
+the intact features of truncated or damaged files."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _MOST_SLIPS = 100
 
 @dataclass(frozen=True)
 class TooLong:
-    """Stands for a whole number of so many digits."""
+    """Stands for an integer with more digits than Python parses. digits: their number."""
 
     digits: int
 
 
 def parsed(data: bytes) -> Any:
-    """JSON in any encoding that it may have, with NaN and Infinity; several texts after one another (GeoJSONSeq) are a
-    list. Whole numbers are exact, or `TooLong`. Raises MalformedError, which names the place."""
+    """JSON in UTF-8, 16 or 32 -> values. NaN and Infinity become text; several texts in a row (GeoJSONSeq) become a
+    list; integers are exact, or `TooLong`. Raises MalformedError, which names the place."""
     try:
         text = data.decode(json.detect_encoding(data), "surrogatepass").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -54,8 +54,8 @@ def parsed(data: bytes) -> Any:
 
 
 def salvaged(data: bytes) -> tuple[list[Any], list[Slip]]:
-    """The whole features in a text that is no JSON, and where others were: one that was cut off, as by a full disk or
-    a broken line, or in which something was overwritten. None of a text in another encoding."""
+    """The intact features of a truncated or damaged text, and the places of the damage. ([], []) for other
+    encodings."""
     encoding = json.detect_encoding(data)
     try:
         text = data.decode(encoding, "surrogatepass")

@@ -1,4 +1,4 @@
-"""Who may let the server work, and how often."""
+"""Token and rate limit of clients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BURST_SECONDS = 2.0
 
 
 class RateLimit:
-    """A bucket of `rate` requests a second for every client; 0 is no limit. Safe to use from several threads."""
+    """A token bucket of `rate` requests a second for each client; 0: no limit. Safe to use from several threads."""
 
     def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -42,20 +42,20 @@ class RateLimit:
 
 
 class Guard:
-    """Lets a client have work done: with the right token, where one is needed, and within its rate."""
+    """Admits clients that send the right token, where one is needed, and stay within their rate."""
 
     def __init__(self, token: str | None, rate: float) -> None:
         self._token = token
         self._limit = RateLimit(rate)
 
     def knows(self, given: str | None) -> bool:
-        """Whether this is the token, or none is needed. Takes as long for a wrong one as for the right one."""
+        """Whether `given` is the token, or none is needed. Compared in constant time."""
         if self._token is None:
             return True
         return given is not None and hmac.compare_digest(given.encode(), self._token.encode())
 
     def admit(self, client: str, given: str | None) -> None:
-        """Raises DeniedError, RateError."""
+        """Raises DeniedError for a missing or wrong token, RateError for too many requests. client: its address."""
         if not self.knows(given):
             found = "none" if given is None else "another one"
             raise DeniedError("the server's token", found, "send it as 'Authorization: Bearer TOKEN'")

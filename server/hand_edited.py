@@ -1,4 +1,4 @@
-"""JSON that people may have edited by hand: every entry that can be read, and where the others are wrong."""
+"""Tolerant reading of JSON objects that may have been edited by hand: intact entries, and the places of errors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"\s*")
 _DAMAGE = "\ufffd"
-"""What stands for bytes that are no text."""
-_MOST_TOLD = 100
+"""The Unicode replacement character, which stands for undecodable bytes."""
+_MOST_REPORTED = 100
 
 
 @dataclass(frozen=True)
 class Slip:
-    """What is wrong at a place of a text, both counted from 1. key: the entry that it costs, where that is known."""
+    """An error in a text, at a line and column counted from 1. key: the entry that is lost by it, where known."""
 
     line: int
     column: int
@@ -26,7 +26,7 @@ class Slip:
 
     @property
     def place(self) -> str:
-        """For people."""
+        """ "line 3 column 7"."""
         return f"line {self.line} column {self.column}"
 
     def __str__(self) -> str:
@@ -35,8 +35,11 @@ class Slip:
 
 
 def decoded(data: bytes) -> tuple[str, list[Slip]]:
-    """Text in UTF-8, 16 or 32, with a byte order mark or without. What is none of them is read as Windows-1252, in
-    which older editors write, or where other letters show that it is UTF-8, as that with its damage; both are told."""
+    """Text in UTF-8, 16 or 32, with or without a byte order mark, and the errors found in it.
+
+    Undecodable text is read as Windows-1252, in which older editors write; but where other characters show that it is
+    UTF-8, as damaged UTF-8. Both are reported as slips.
+    """
     encoding = json.detect_encoding(data)
     try:
         return data.decode(encoding, "surrogatepass").removeprefix("\ufeff"), []
@@ -45,7 +48,7 @@ def decoded(data: bytes) -> tuple[str, list[Slip]]:
         if encoding.startswith("utf-8") and not any("\x7f" < letter != _DAMAGE for letter in mended):
             text = data.decode("cp1252", "replace")
             return text, [slip_at(text, error.start, "not UTF-8, read as Windows-1252: save the file as UTF-8")]
-        places = islice(re.finditer(f"{_DAMAGE}+", mended), _MOST_TOLD)
+        places = islice(re.finditer(f"{_DAMAGE}+", mended), _MOST_REPORTED)
         return mended, [slip_at(mended, place.start(), f"damaged: no {encoding.upper()}") for place in places]
 
 
@@ -54,7 +57,7 @@ def slip_at(text: str, position: int, what: str, key: str | None = None) -> Slip
 
 
 def read_entries(data: bytes) -> tuple[dict[str, Any], list[Slip]]:
-    """The entries of a JSON object. A slip costs the entry that it is in, and no other."""
+    """The entries of a JSON object, and the errors in it. An error costs only the entry that it is in."""
     text, slips = decoded(data)
     outermost: list[tuple[str, Any]] = []
 

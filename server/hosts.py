@@ -1,7 +1,8 @@
-"""The names that the server answers to: a page that has its own name point to this machine gets nothing here.
+"""The Host headers that the server accepts, as a protection against DNS rebinding.
 
-Such a page (DNS rebinding) would be of the same origin as the server. Nobody can have an address or a name without a
-public domain point elsewhere, so these are answered to; public names must be listed.
+In such an attack a page's own domain name is made to resolve to this machine, so that the page has the same origin as
+the server. IP addresses and names outside public domains cannot be abused in this way, and are accepted; public names
+must be listed.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ def parse_hosts(words: str) -> tuple[str, ...]:
 
 
 class Hosts:
-    """Which Host headers are answered.
+    """Decides which Host headers are accepted.
 
-    words: names that the user listed, see `parse_hosts`. listen: the address that the server listens on: where that is
-    this machine only, names of a local network are not its own.
+    words: names that the user listed, see `parse_hosts`. listen: the address that the server listens on; if that is a
+    loopback address, names of a local network are refused.
     """
 
     def __init__(self, words: str, listen: str) -> None:
@@ -53,7 +54,7 @@ class Hosts:
 
     @property
     def words(self) -> str:
-        """For people: what is answered to."""
+        """The accepted names, for messages."""
         return ", ".join(("localhost, addresses", *self.listed))
 
 

@@ -1,4 +1,4 @@
-"""Painting while nobody waits: one thread, never more than one core, that gives way as soon as somebody does."""
+"""Painting ahead while the server is idle: one thread, on one core, which stops as soon as a request waits."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from everslide.server.queue import PaintQueue
 log = logging.getLogger(__name__)
 
 _REMEMBERED = 16384
-"""Guesses that need not be looked at again."""
+"""Number of finished guesses that are remembered."""
 
 
 class IdlePainter:
     """Paints the guesses of `foresight` in a thread of its own, one after the other, while `queue` is idle.
 
-    paint: paints a guess where it is a tile, and is not kept. It raises GoneError where it gives way, as
-    `PaintQueue.abandoned` tells it to: the guess is tried again when the queue is idle again.
+    paint: paints the tile of a guess, if there is such a tile and it is not stored. It raises GoneError when
+    `PaintQueue.abandoned` becomes true, since a request waits; the guess is tried again when the queue is idle.
     """
 
     def __init__(self, foresight: Foresight, queue: PaintQueue, paint: Callable[[Guess], None]) -> None:
@@ -33,12 +33,12 @@ class IdlePainter:
         self._thread = threading.Thread(target=self._run, name="idle painter", daemon=True)
 
     def start(self) -> None:
-        """Begin, now that everything is there that `paint` needs."""
+        """Start the thread. Everything that `paint` needs must be ready."""
         self._more.set()
         self._thread.start()
 
     def close(self) -> None:
-        """End, giving up what is being painted."""
+        """Stop, cancelling the tile being painted."""
         self._closing = True
         self._queue.close_to_idle_work()
         self._more.set()

@@ -1,4 +1,4 @@
-"""IIIF Image API 3.0: what an address asks for, and the image that answers it. https://iiif.io/api/image/3.0/"""
+"""IIIF Image API 3.0: parsing of addresses, and rendering of their images. https://iiif.io/api/image/3.0/"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For people who look into the model: facts about tiles, agreement with the parent, and painting a tile once more."""
+"""Routes for inspecting the model: facts of tiles, difference from the parent, and painting a tile again."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from everslide.server.film import film
 from everslide.server.tiles import ServedSlide, TileService
 
 MAX_TILES = 400
-"""Tiles of one question: a wall screen shows about 300."""
+"""Tiles in one request; a wall screen shows about 300."""
 _HALF = TILE_PX // 2
 
 
 class Counts(Protocol):
-    """Work that a painter did since it was made."""
+    """Work of a painter since it was made: windows painted, network evaluations."""
 
     windows: int
     denoiser_calls: int
@@ -44,10 +44,10 @@ class Counting(Protocol):
 
 @dataclass(frozen=True)
 class Repainted:
-    """A tile painted once more, without anything that was remembered of it.
+    """A tile painted again from its stored ancestors, without anything else that was cached.
 
-    windows: those painted for it, coarse first; none where the model cannot be watched. steps: of the last one. The
-    counts are None where nobody counts.
+    pixels: (256, 256, 3). windows: those painted for it, coarse first; empty where the model cannot be watched. steps:
+    bands predicted at each sampler step of the last window. The counts are None where the painter does not count.
     """
 
     pixels: Pixels

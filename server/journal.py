@@ -1,4 +1,4 @@
-"""A file of tiles that grows by appending, and is read again after a stop: what makes a long export resumable."""
+"""An append-only file of encoded tiles, which makes long exports resumable."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _MARK = b"TILE"
 
 
 class Journal:
-    """Encoded tiles by (octave, index). plan: what is exported, as JSON; a journal of another plan is begun anew.
+    """Encoded tiles by (octave, index), in the file `path`. Use it as a context. Raises OSError.
 
-    A record that was cut off by a stop is dropped with all that follows it. Use as a context; Raises OSError.
+    plan: description of the export, for JSON; a file of another plan is overwritten. A truncated or damaged record is
+    dropped, with all that follows it.
     """
 
     def __init__(self, path: Path, plan: dict[str, object]) -> None:

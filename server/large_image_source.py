@@ -52,7 +52,7 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 class SlideFile(BaseModel):
-    """What a `*.everslide.yaml` may say. cache, weights: paths, relative to the file; `~` is the home."""
+    """The fields of a `*.everslide.yaml`. cache, weights: paths, relative to the file; `~` is the home folder."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -97,8 +97,11 @@ class EverslideTileSource(FileTileSource, metaclass=LruCacheMetaclass):  # type:
 
     @classmethod
     def canRead(cls, path: str | Path | dict[Any, Any], *args: Any, **kwargs: Any) -> bool:  # noqa: N802
-        """Whether it is named as one of these. What is wrong with it is told when it is opened: large_image asks other
-        sources after a no, and in the end says only that there is none."""
+        """Whether the name is that of a slide file or an everslide:// address; the content is checked when it is
+        opened.
+
+        After False, large_image asks other sources, and in the end reports only that none fits.
+        """
         return _is_ours(str(path)) and (str(path).lower().startswith(_SCHEME) or Path(str(path)).exists())
 
     def _open(self, assembly: Assembly, slide: Slide) -> None:

@@ -1,14 +1,15 @@
-"""Slides that people made: kept on the disk, put on offer again, renamed, deleted, and brought back."""
+"""Slides that users made: stored, served again after a restart, renamed, deleted, and restored."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from flask import Blueprint, Response, request
+from pydantic import Field
 
 from everslide.model.errors import EverslideError, SlideError
 from everslide.model.sampling_config import SamplingConfig
@@ -18,9 +19,9 @@ from everslide.server.access import Access
 from everslide.server.documents import Document, Documents, document_name
 from everslide.server.encode import NOTICE
 from everslide.server.errors import ConflictError, MalformedError, NotFoundError, StorageError
-from everslide.server.fields import fresh_json, json_body, takes, text
+from everslide.server.fields import checked, fresh_json, json_body, takes
 from everslide.server.picture import PICTURES, picture_of
-from everslide.server.shapes import SlidePatch
+from everslide.server.shapes import Body, SlidePatch
 from everslide.server.slides import Entry
 from everslide.server.tiles import TileService
 
@@ -36,6 +37,22 @@ MAX_SEED = 2**64 - 1
 _SEED = re.compile(r"[0-9]{1,20}")
 
 
+class SlideRecord(Body):
+    """The stored form of a slide; see `record_of`. picture: its picture is stored beside it."""
+
+    title: str = Field(max_length=MAX_TITLE)
+    seed: str
+    width: int
+    height: int
+    unbounded: bool = False
+    model: str = Field(max_length=64)
+    steps: int | None = None
+    guidance: float = 1.0
+    organ: str | None = Field("", max_length=80)
+    picture: bool = False
+    reference: dict[str, Any] | None = None
+
+
 def made_slides_routes(service: TileService, documents: Documents, access: Access) -> Blueprint:
     """PATCH and DELETE `/api/slides/<name>`, and POST `/api/slides/<name>/restore`, of slides that were made."""
     routes = Blueprint("made_slides", __name__)
@@ -46,7 +63,7 @@ def made_slides_routes(service: TileService, documents: Documents, access: Acces
         """Give a slide that was made another title. Its id stays, and with it all links."""
         access.admit()
         fields = json_body(request)
-        title = title_of(fields)
+        title = title_of(checked(SlidePatch, fields).title)
         if further := fields.keys() - {"title"}:
             found = ", ".join(sorted(further))[:80]
             raise MalformedError("the title alone", found, "make a new slide of another seed, organ or size")
@@ -94,7 +111,8 @@ def made_slides_routes(service: TileService, documents: Documents, access: Acces
 
 @contextmanager
 def on_offer(service: TileService, entry: Entry) -> Iterator[None]:
-    """Puts a slide on offer, and takes it off again where it could not be kept. Raises ConflictError."""
+    """A context: serves a slide, and stops serving it where the body raises. Raises ConflictError where it cannot
+    be."""
     try:
         service.add(entry)
     except SlideError as error:
@@ -107,14 +125,14 @@ def on_offer(service: TileService, entry: Entry) -> Iterator[None]:
 
 
 def taken_names(service: TileService, documents: Documents) -> set[str]:
-    """Names that no new slide may have: of slides on offer, of those that are kept and cannot be offered now, and of
-    those that can be brought back."""
+    """Names that no new slide may have: those of served slides, of stored ones that cannot be served now, and of
+    deleted ones that can be restored."""
     kept = (documents.get(KIND, name) for name in (MADE, DELETED))
     return {entry.slide.name for entry in service.catalogue}.union(*kept)
 
 
 def restore_made(service: TileService, documents: Documents) -> None:
-    """Put the slides that were made on offer. Those that cannot be are told, each in a line, and stay in the file."""
+    """Serve the stored slides. Those that cannot be served are logged, each in a line, and stay in the file."""
     file = documents.place(KIND, MADE)
     try:
         records = documents.get(KIND, MADE)
@@ -129,7 +147,7 @@ def restore_made(service: TileService, documents: Documents) -> None:
 
 
 def record_of(entry: Entry) -> dict[str, Any]:
-    """What is kept of a slide."""
+    """The stored form of a slide, for JSON; see `entry_of`."""
     slide = entry.slide
     return {
         "title": entry.title,
@@ -147,59 +165,40 @@ def record_of(entry: Entry) -> dict[str, Any]:
 
 
 def entry_of(service: TileService, documents: Documents, name: str, record: Any) -> Entry:
-    """The inverse of `record_of`, of a record that somebody may have edited. Raises EverslideError, which names the
+    """The inverse of `record_of`. The record may have been edited by hand: raises EverslideError, which names the
     field."""
     if not isinstance(record, dict):
         raise SlideError(f"expected an object, found {repr(record)[:40]}")
     if name in {entry.slide.name for entry in service.catalogue}:
         raise SlideError(f"another slide is named {name!r}")
-    model = text(record, "model", 64)
-    if model not in service.models:
-        raise SlideError(f"its model {model!r} is not served now")
+    found = checked(SlideRecord, record)
+    if found.model not in service.models:
+        raise SlideError(f"its model {found.model!r} is not served now")
     try:
-        sampling = SamplingConfig(record.get("steps"), record.get("guidance", 1.0))
-        size = _whole(record, "width"), _whole(record, "height")
-        seed, organ = seed_of(record.get("seed")), organ_field(record)
-        slide = Slide(name, seed, *size, _switch(record, "unbounded"), model, sampling, organ)
-        top = picture_of(documents.get(PICTURES, document_name(slide))) if _switch(record, "picture") else None
-        like = Reference.from_dict(record["reference"]) if record.get("reference") else None
-        service.models[model].capabilities.check(sampling, f"the model {model}")
+        sampling = SamplingConfig(found.steps, found.guidance)
+        size = found.width, found.height
+        slide = Slide(name, seed_of(found.seed), *size, found.unbounded, found.model, sampling, found.organ or "")
+        top = picture_of(documents.get(PICTURES, document_name(slide))) if found.picture else None
+        like = Reference.from_dict(found.reference) if found.reference else None
+        service.models[found.model].capabilities.check(sampling, f"the model {found.model}")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
         raise SlideError(f"expected a record of a slide, found {type(error).__name__}: {str(error)[:80]}") from error
-    return Entry(slide, title_of(record), top, like, made=True)
+    return Entry(slide, title_of(found.title), top, like, made=True)
 
 
-def title_of(fields: dict[str, Any]) -> str:
-    title = text(fields, "title", MAX_TITLE).strip()
+def title_of(text: str) -> str:
+    """A title without space around it. Raises MalformedError where nothing is left."""
+    title = text.strip()
     if not title:
         raise MalformedError("a title", "none", "give the slide a title")
     return title
 
 
-def seed_of(value: object) -> int:
-    """A seed as text, since JavaScript's numbers end at 2^53."""
-    if not isinstance(value, str) or not _SEED.fullmatch(value) or int(value) > MAX_SEED:
+def seed_of(value: str) -> int:
+    """A seed from text (JavaScript numbers are exact only up to 2^53). Raises MalformedError."""
+    if not _SEED.fullmatch(value) or int(value) > MAX_SEED:
         raise MalformedError("a seed in 0 .. 2^64 - 1, as a text of digits", repr(value)[:40], "correct the seed")
     return int(value)
-
-
-def organ_field(fields: Mapping[str, Any]) -> str:
-    """What a slide shall be of; "" has it drawn from the seed. Raises MalformedError where it is no text."""
-    return text(dict(fields), "organ", 80, "") if fields.get("organ") is not None else ""
-
-
-def _whole(record: dict[str, Any], name: str) -> int:
-    value = record.get(name)
-    if type(value) is not int:
-        raise MalformedError(f"field {name!r} as a whole number", repr(value)[:40], "correct it")
-    return value
-
-
-def _switch(record: dict[str, Any], name: str) -> bool:
-    value = record.get(name, False)
-    if not isinstance(value, bool):
-        raise MalformedError(f"field {name!r} as true or false", repr(value)[:40], "correct it")
-    return value
 
 
 def _made(service: TileService, name: str) -> Entry:

@@ -1,4 +1,4 @@
-"""What the service counts, for Prometheus."""
+"""Metrics of the service, for Prometheus."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from prometheus_client.registry import Collector
 
 _SECONDS = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1, 2, 3, 6, 12, 30, 60)
 Reading = tuple[str, str, dict[str, str], float]
-"""Name, help, labels and value of what is read when somebody asks; names that end in _total are counters."""
+"""Name, help, labels and value of a metric read on request; names that end in _total are counters, others gauges."""
 
 
 class Metrics:
-    """Counters of this process. `watch` adds what is read when somebody asks."""
+    """Counters of this process; `watch` adds values that are read whenever the metrics are requested."""
 
     def __init__(self) -> None:
         self.collectors = CollectorRegistry()
@@ -44,7 +44,7 @@ class Metrics:
         self.serves(slide, level, state)()
 
     def serves(self, slide: str, level: int, state: str) -> Callable[[], None]:
-        """What counts one more, for who counts often."""
+        """A function that counts one more served tile: faster than `served` for callers that count often."""
         count: Callable[[], None] = self._served.labels(slide, str(level), state).inc
         return count
 
@@ -52,11 +52,11 @@ class Metrics:
         self._refused.labels(str(status)).inc()
 
     def watch(self, read: Callable[[], Iterable[Reading]]) -> None:
-        """read: called whenever somebody asks for the metrics."""
+        """read: called whenever the metrics are requested."""
         self.collectors.register(_Watcher(read))
 
     def text(self) -> bytes:
-        """In Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.collectors)
 
 

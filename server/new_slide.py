@@ -1,9 +1,8 @@
-"""Slides that people make while the server runs: what it offers, how seeds look, and keeping what was made."""
+"""Routes for making slides while the server runs: models on offer, previews of seeds, and the new slide itself."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -20,12 +19,11 @@ from everslide.server.deepzoom import TileAddress
 from everslide.server.documents import Document, Documents, document_name
 from everslide.server.encode import JPEG, NOTICE, encode, mark_of
 from everslide.server.errors import ConflictError, MalformedError, NotFoundError
-from everslide.server.fields import fresh_json, json_body, number, takes, text
+from everslide.server.fields import checked, fresh_json, json_body, takes
 from everslide.server.made import (
     KIND,
     MADE,
     on_offer,
-    organ_field,
     record_of,
     restore_made,
     seed_of,
@@ -34,7 +32,7 @@ from everslide.server.made import (
 )
 from everslide.server.painters import Painters
 from everslide.server.picture import PICTURES, checked_picture, picture_record, reference_picture
-from everslide.server.shapes import SlidePost
+from everslide.server.shapes import LikeBody, SlidePost
 from everslide.server.slides import ENDLESS_EXTENT_PX, Entry
 from everslide.server.tiles import TileService
 
@@ -42,8 +40,10 @@ MAX_MADE = 1000
 
 
 def made_slide_routes(service: TileService, documents: Documents, access: Access) -> Blueprint:
-    """GET `/api/models`, GET `/api/gallery/<model>/<seed>.jpeg`, POST `/api/slides`. Slides made before are put on
-    offer again; those that cannot be (their model is not served) are logged and kept."""
+    """GET `/api/models`, GET `/api/gallery/<model>/<seed>.jpeg`, POST `/api/slides`.
+
+    Slides that were made before are served again; see `restore_made`.
+    """
     restore_made(service, documents)
     routes = Blueprint("new_slides", __name__)
 
@@ -60,7 +60,7 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
         access.admit()
         if model not in service.models:
             raise NotFoundError(f"one of the models {', '.join(service.models)}", repr(model[:40]), "see /api/models")
-        organ = _organ(request.args, model, service.models[model].capabilities)
+        organ = _organ(request.args.get("organ"), model, service.models[model].capabilities)
         slide = Slide("gallery", seed_of(seed), model=model, organ=organ)
         data = _thumbnail(service, slide)
         response = Response(data, mimetype=JPEG.mimetype)
@@ -72,8 +72,7 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
     def make() -> Response:
         """Make a slide from a seed, below a picture, or like one."""
         access.admit()
-        fields = json_body(request)
-        entry = _entry(service, documents, fields)
+        entry = _entry(service, documents, checked(SlidePost, json_body(request)))
 
         if entry.top is not None:
             documents.change(PICTURES, document_name(entry.slide), lambda kept: kept.update(picture_record(entry.top)))
@@ -93,7 +92,7 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
 
 
 def _offered(name: str, painters: Painters) -> dict[str, Any]:
-    """What a slide of this model may choose: no steps, guidance 1 and no organs where there is no choice."""
+    """What a slide of this model may choose, for JSON. Without a choice: no steps, guidance 1, no organs."""
     capabilities = painters.capabilities
     return {
         "name": name,
@@ -106,63 +105,59 @@ def _offered(name: str, painters: Painters) -> dict[str, Any]:
     }
 
 
-def _entry(service: TileService, documents: Documents, fields: dict[str, Any]) -> Entry:
-    model = text(fields, "model", 64)
+def _entry(service: TileService, documents: Documents, body: SlidePost) -> Entry:
+    """The slide that is asked for. Raises MalformedError, also where its model lacks something that it asks for."""
+    model, unbounded = body.model, body.unbounded
     if model not in service.models:
         raise MalformedError(f"one of the models {', '.join(service.models)}", repr(model), "see /api/models")
-    picture = checked_picture(fields["picture"]) if fields.get("picture") is not None else None
-    title = title_of(fields)
-    unbounded = fields.get("unbounded", False)
-    if not isinstance(unbounded, bool):
-        raise MalformedError("field 'unbounded' as true or false", repr(unbounded)[:40], "correct it")
+    picture = checked_picture(body.picture) if body.picture is not None else None
+    title = title_of(body.title)
     width, height = ENDLESS_EXTENT_PX, ENDLESS_EXTENT_PX
     if picture is not None:
         (width, height), unbounded = picture.size_px, False
     elif not unbounded:
-        width, height = (int(number(fields, side, 256, 2**40)) for side in ("width", "height"))
-    reference = _reference(fields["like"], service, model) if fields.get("like") is not None else None
+        if body.width is None or body.height is None:
+            raise MalformedError("fields 'width' and 'height'", "none", "send both, in 20x pixels")
+        width, height = body.width, body.height
+    reference = _reference(body.like, service, model) if body.like is not None else None
     name = _free_name(title, taken_names(service, documents))
     capabilities = service.models[model].capabilities
-    sampling, organ = _sampling(fields, model, capabilities), _organ(fields, model, capabilities)
-    slide = Slide(name, seed_of(fields.get("seed")), width, height, unbounded, model, sampling, organ)
+    sampling, organ = _sampling(body, capabilities), _organ(body.organ, model, capabilities)
+    slide = Slide(name, seed_of(body.seed), width, height, unbounded, model, sampling, organ)
     return Entry(slide, title, picture.top if picture else None, reference, made=True)
 
 
-def _sampling(fields: dict[str, Any], model: str, capabilities: SamplingCapabilities) -> SamplingConfig:
+def _sampling(body: SlidePost, capabilities: SamplingCapabilities) -> SamplingConfig:
     """Raises MalformedError where the model does not offer it."""
-    steps, guidance = fields.get("steps"), number(fields, "guidance", 1, 100, default=1)
-    if steps is not None and type(steps) is not int:
-        raise MalformedError("field 'steps' as a whole number", repr(steps)[:40], "correct it or leave it out")
     try:
-        sampling = SamplingConfig(steps, guidance)
-        capabilities.check(sampling, f"the model {model}")
+        sampling = SamplingConfig(body.steps, body.guidance)
+        capabilities.check(sampling, f"the model {body.model}")
     except SlideError as error:
         raise MalformedError("steps and guidance that the model offers", str(error), "see /api/models") from error
     return sampling
 
 
-def _organ(fields: Mapping[str, Any], model: str, capabilities: SamplingCapabilities) -> str:
+def _organ(organ: str | None, model: str, capabilities: SamplingCapabilities) -> str:
     """What the slide shall be of; "" where nothing is said. Raises MalformedError where the model does not know it."""
-    organ = organ_field(fields)
     try:
         if organ:
             check_organ(organ, dict(capabilities.organs), "field 'organ'", model)
     except SlideError as error:
         raise MalformedError("an organ that the model knows", str(error), "see /api/models") from error
-    return organ
+    return organ or ""
 
 
-def _reference(like: Any, service: TileService, model: str) -> Reference:
-    """{"data": base64 of a picture, "um_per_px": number} -> what a slide like it is told. Raises MalformedError."""
+def _reference(like: LikeBody, service: TileService, model: str) -> Reference:
+    """A reference with the style of a picture. Raises MalformedError."""
     if not service.models[model].steerable:
         raise MalformedError(
             f"no reference picture for the model {model}", "one", "leave it out, or take another model"
         )
-    from everslide.model.mini.style_extraction import look_of
+    from everslide.model.mini.style_extraction import style_of_picture
 
     pixels, um_per_px = reference_picture(like)
     try:
-        return Reference(look_of(pixels, um_per_px))
+        return Reference(style_of_picture(pixels, um_per_px))
     except ImageError as error:
         raise MalformedError(
             "a picture of stained tissue, 0.1 to 1.3 um per pixel", str(error), "choose another"

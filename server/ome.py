@@ -1,4 +1,4 @@
-"""OME-TIFF's two faces: the XML that says what the picture is, and levels that every reader finds.
+"""The parts of OME-TIFF that tifffile does not write in this form: OME-XML, and pyramid levels that every reader finds.
 
 The OME way to name a picture's coarser levels is the tag SubIFDs of its first directory: Bio-Formats (so QuPath) and
 tifffile read that. Plain readers of pyramids (openslide, libvips, large_image) follow the chain of directories instead.

@@ -1,7 +1,7 @@
-"""Which pages a browser may send requests from: the server's own, and those of origins that the user named.
+"""Protection against cross-site requests: pages of the server itself and of listed origins may send requests.
 
-A page of any other origin can make a browser send requests here, with the cookies of whoever looks at it. Browsers say
-where a request comes from (`Sec-Fetch-Site`, `Origin`); other programs say nothing, and carry nobody's cookies.
+A page of any other origin can make a browser send requests here, with the cookies of its user. Browsers state where a
+request comes from (`Sec-Fetch-Site`, `Origin`); other programs do not, and have no user's cookies.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def _parsed(words: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request, as far as it says who sent it. host: of the server, as the client named it."""
+    """The parts of a request that show which page sent it. host: of the server, as the client named it. length: of the
+    body in bytes, 1 if unknown."""
 
     method: str
     host: str
@@ -52,7 +53,8 @@ class Asked:
 
     @property
     def origin(self) -> str | None:
-        """Of the page that sent it, where the browser says so; "null": a page without one, or what no browser says."""
+        """Origin of the page that sent it, where the browser states it; "null" for a page without origin or a header
+        that is not valid."""
         given = self.headers.get("Origin", self.headers.get("Referer") or None)
         if given is None:
             return None
@@ -64,7 +66,8 @@ class Asked:
 
 
 class Origins:
-    """named: origins whose pages may ask as the server's own page may; "*" lets any page read, and none write."""
+    """Decides by origin. named: origins whose pages have the rights of the server's own page; "*": any page may read,
+    none may write."""
 
     def __init__(self, named: tuple[str, ...]) -> None:
         self._named = named
@@ -79,10 +82,10 @@ class Origins:
             raise MediaTypeError("JSON", asked.media_type, "send it with 'Content-Type: application/json'")
 
     def check_cost(self, asked: Asked) -> None:
-        """Call before a page lets the server paint or compute. Raises ForeignError.
+        """Call before a request paints or computes. Raises ForeignError.
 
-        What is only read is judged by `Sec-Fetch-Site` alone: pictures are asked for without an Origin, and programs
-        that check IIIF services invent one.
+        Only `Sec-Fetch-Site` counts here: browsers request pictures without an Origin, and programs that validate IIIF
+        services invent one.
         """
         if "*" in self._named or asked.headers.get("Sec-Fetch-Site") != "cross-site":
             return

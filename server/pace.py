@@ -1,4 +1,4 @@
-"""Small work that must not keep the painter from its own."""
+"""Limits the share of the interpreter that small work takes while the painter is busy."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 REST = 3.0
-"""How much longer the rest is than the work."""
+"""Length of the pause over that of the work."""
 LONGEST_REST = 0.1
-"""Seconds; a machine that stood still must not make anybody wait for as long again."""
+"""Seconds. Work that took long because the machine was suspended must not be followed by as long a pause."""
 
 
 class Pace:
-    """Lets one thread at a time do something, and, while the painter is behind, rest after it for REST times as long.
+    """Lets one thread at a time do small work; while the painter is overloaded, followed by a pause of REST times its
+    length.
 
-    All threads of a process share one interpreter: whoever answers from many of them at once leaves hardly any of it to
-    the painter, which asks for its turn thousands of times a tile. behind: whether more is asked of the painter than it
-    can do.
+    All threads of a process share one interpreter lock. Many threads that answer at once would leave little of it to
+    the painter, which takes the lock thousands of times for a tile. behind: whether the painter is overloaded.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Pace:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait for one's turn, do it, rest."""
+        """A context for the work: waits for the turn before, pauses after."""
         with self._lock:
             started = self._clock()
             try:

@@ -1,4 +1,4 @@
-"""How slides get their painters. The models are imported only when a slide needs them: they take seconds to load."""
+"""Loading of models, and construction of the painters of slides. Models are imported when needed: it takes seconds."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from everslide.model.style_reference import Reference
 
 PUBLISHED = ("zoomldm-brca", "zoomldm-naip", "pixcell-256", "pixcell-1024")
-"""Models that others published."""
+"""Models whose weights others published."""
 MODELS = ("mini", "speckle", *PUBLISHED)
 
 
 class TileStore(Protocol):
-    """Where a painter finds and keeps tiles, (256, 256, 3) uint8; as for a `Painter`."""
+    """Where a painter finds and keeps tiles, (256, 256, 3) uint8; see `everslide.model.pyramid.painter.TileStore`."""
 
     def get(self, tile: TileIndex) -> Pixels | None: ...
 
@@ -36,10 +36,9 @@ class TileStore(Protocol):
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """What a model is loaded from, where that did not come with Everslide.
+    """What a model is loaded from. weights: a file, or the folder of a checkpoint; None: those shipped.
 
-    weights: a file, or the folder of a checkpoint. options: of the models PUBLISHED, see
-    `everslide.model.zoomldm.options`.
+    options: only for PUBLISHED models, see `everslide.model.zoomldm.options`.
     """
 
     weights: Path | None = None
@@ -53,7 +52,7 @@ class TilePainter(Protocol):
         """The whole tile, (256, 256, 3) uint8."""
 
     def paint(self, tile: TileIndex) -> Pixels:
-        """The same, for who knows that it is not kept: its store is not asked for it."""
+        """As `tile`, without asking the store for it: for callers that know it is not kept."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,11 @@ class Painters:
     """A model that is ready to paint any number of slides.
 
     top_scale: the coarsest scale that is painted; coarser ones are box means of it.
-    identity: hexadecimal; changes with whatever changes a pixel of a slide; see `identity` of the painter.
-    steerable: whether a slide may have a reference. capabilities: steps and guidance that a slide may choose.
-    make: makes the painter of a slide, which keeps its tiles where it is told; below a picture where one is given, and
-    like a reference where one is given. Raises SlideError where the model cannot do that.
-    watched: the same, and it tells of every window that it paints; None where a model cannot be watched.
+    identity: (slide, topmost plane, reference) -> `everslide.model.pyramid.painter.identity` of the slide.
+    steerable: whether a slide may have a reference. capabilities: steps, guidance and organs that a slide may choose.
+    make: (slide, store, topmost plane, reference) -> the painter of the slide. A topmost plane of None is a sketch.
+    Raises SlideError where the model lacks what is asked for.
+    watched: as `make`, with a function that is called with every painted window; None where this is not possible.
     """
 
     top_scale: int
@@ -76,14 +75,14 @@ class Painters:
     watched: Callable[[Slide, TileStore, TopPlane | None, Reference | None, Watch], TilePainter] | None = None
 
     def organ(self, slide: Slide, top: TopPlane | None, reference: Reference | None) -> SlideOrgan | None:
-        """What a slide is of, chosen or drawn. Raises SlideError where the model does not know it."""
+        """The slide's organ, chosen or drawn, or None. Raises SlideError where the model does not know it."""
         from everslide.model.organs import slide_organ
 
         return slide_organ(slide, reference, dict(self.capabilities.organs), real=top is not None)
 
 
 class NoTiles:
-    """Remembers nothing."""
+    """A `TileStore` that keeps nothing."""
 
     def get(self, tile: TileIndex) -> Pixels | None:
         return None
@@ -98,9 +97,10 @@ def load_painters(
     paints: Windows | None = None,
     bare: Windows | None = None,
 ) -> Painters:
-    """The painters of a model; see `load_model`.
+    """The painters of a model. Raises what `load_model` raises.
 
-    paints: paints its windows, so that it is not loaded here. bare: the same, but remembers none.
+    paints: paints the model's windows; unless given, the model is loaded here. bare: the same model without a cache of
+    windows, used for watched painters; `paints` by default.
     """
     from everslide.model.organs import conditioned
     from everslide.model.pyramid.painter import Painter, identity

@@ -1,4 +1,4 @@
-"""A real picture as the topmost plane of a slide: read, brought to one of the scales, kept, and found again."""
+"""Pictures that users upload as topmost planes of slides: read, resampled to a scale, stored, and loaded again."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from pydantic import Field
 
 from everslide.model.errors import ImageError
 from everslide.model.geometry import BASE_MPP, TILE_PX, mpp
@@ -18,7 +19,8 @@ from everslide.model.image_io.user_picture import FORMATS, Limits, read_picture
 from everslide.model.pyramid.top import ImageTop
 from everslide.server.encode import PNG, Pixels, encode
 from everslide.server.errors import MalformedError
-from everslide.server.fields import number
+from everslide.server.fields import checked
+from everslide.server.shapes import Body, LikeBody, PictureBody
 
 PICTURES = "pictures"
 MAX_SIDE_PX = 8192
@@ -35,32 +37,34 @@ class Picture:
     size_px: tuple[int, int]
 
 
-def checked_picture(fields: Any) -> Picture:
-    """{"data": base64 of a JPEG, PNG, WebP or TIFF file, "um_per_px": number} -> Picture. Raises MalformedError.
+class PictureRecord(Body):
+    """The stored form of a picture: a PNG file as base64, and its scale."""
+
+    s: int = Field(ge=1, le=COARSEST)
+    png: str
+
+
+def checked_picture(body: PictureBody) -> Picture:
+    """A picture that was sent, as a topmost plane. Raises MalformedError.
 
     Its pixels are resampled to the nearest scale s, of 0.5 um x 2^s each: 1 <= s <= COARSEST.
     """
-    if not isinstance(fields, dict):
-        raise MalformedError("a picture as an object", type(fields).__name__, "send data and um_per_px")
-    um_per_px = number(fields, "um_per_px", mpp(1) / math.sqrt(2), mpp(COARSEST) * math.sqrt(2))
-    pixels = _read(fields.get("data"))
-    s = min(max(round(math.log2(um_per_px / BASE_MPP)), 1), COARSEST)
-    pixels = _resampled(pixels, um_per_px / mpp(s))
+    pixels = _read(body.data)
+    s = min(max(round(math.log2(body.um_per_px / BASE_MPP)), 1), COARSEST)
+    pixels = _resampled(pixels, body.um_per_px / mpp(s))
     height, width = pixels.shape[:2]
     if min(width, height) << s < TILE_PX:
         raise MalformedError("a picture of at least 128 um a side", f"{width} x {height} px", "send a larger one")
     return Picture(ImageTop(pixels, s), (width << s, height << s))
 
 
-def reference_picture(fields: Any) -> tuple[Pixels, float]:
-    """{"data": base64 of a picture, "um_per_px": number} -> its pixels and um per pixel. Raises MalformedError."""
-    if not isinstance(fields, dict):
-        raise MalformedError("a picture as an object", type(fields).__name__, "send data and um_per_px")
-    return _read(fields.get("data")), number(fields, "um_per_px", 0.1, 1.3)
+def reference_picture(body: LikeBody) -> tuple[Pixels, float]:
+    """A reference picture that was sent -> its pixels and um per pixel. Raises MalformedError."""
+    return _read(body.data), body.um_per_px
 
 
 def picture_record(top: ImageTop | None) -> dict[str, Any]:
-    """What is kept of a picture, without loss."""
+    """The stored form of a picture, lossless; see `picture_of`."""
     assert top is not None
     return {
         "s": top.s,
@@ -69,16 +73,14 @@ def picture_record(top: ImageTop | None) -> dict[str, Any]:
 
 
 def picture_of(record: dict[str, Any]) -> ImageTop:
-    """The inverse of `picture_record`, of a record that somebody may have edited. Raises ImageError, MalformedError;
-    KeyError, TypeError and ValueError where there is no picture in it."""
-    s = number(record, "s", 1, COARSEST)
-    return ImageTop(read_picture(io.BytesIO(base64.b64decode(record["png"])), Limits()), int(s))
+    """The inverse of `picture_record`. The record may have been edited by hand: raises ImageError, MalformedError, and
+    ValueError where it holds no picture."""
+    found = checked(PictureRecord, record)
+    return ImageTop(read_picture(io.BytesIO(base64.b64decode(found.png)), Limits()), found.s)
 
 
-def _read(data: object) -> Pixels:
+def _read(data: str) -> Pixels:
     expected = f"a picture ({', '.join(FORMATS)}) as base64"
-    if not isinstance(data, str):
-        raise MalformedError(expected, type(data).__name__, "send the file's content")
     try:
         file = io.BytesIO(base64.b64decode(data, validate=True))
     except (ValueError, binascii.Error) as error:

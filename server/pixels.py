@@ -1,4 +1,4 @@
-"""The tiles that a painter remembers, kept as lossless files in a store of bytes."""
+"""The `TileStore` of a served slide: tiles as lossless files in a store of bytes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _SHAPE = (TILE_PX, TILE_PX, 3)
 
 
 def rank_of(s: int) -> int:
-    """Rank of a scale in the stores: coarse tiles are few, and are kept longest."""
+    """Rank of scale s in the stores: coarse tiles are few, and are kept longest."""
     return min(s, RANKS - 1)
 
 
 class PixelTiles:
-    """Whole tiles of one slide as arrays (256, 256, 3) uint8; what `everslide.model` calls a TileStore.
+    """Whole tiles of one slide as arrays (256, 256, 3) uint8: a `TileStore` of the painter.
 
-    files: keeps the tiles as PNG, which is also what is served where a tile is not cut by the slide's edge.
-    raw: keeps the most recent ones as they are, so that the painter need not decode them.
-    name: begins every key; changes with whatever changes the pixels. mark: goes into every file.
+    files: keeps tiles as PNG files, which are served as they are where the slide's edge does not cut them.
+    raw: keeps the most recent tiles undecoded, so that the painter need not decode them again.
+    name: prefix of every key; it must change with everything that changes pixels. mark: text in every file.
     """
 
     def __init__(self, files: ByteStore, raw: ByteStore, name: str, mark: str) -> None:

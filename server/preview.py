@@ -1,4 +1,4 @@
-"""Something to look at until a tile is painted: the nearest cached tile above it, enlarged."""
+"""Previews shown until a tile is painted: its nearest cached ancestor, enlarged."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ GLASS_RGB = (243, 242, 243)
 
 @dataclass(frozen=True)
 class Preview:
-    """A whole tile (256, 256, 3) that stands in for a painted one, and what it was enlarged from, None for glass."""
+    """A stand-in for a tile, (256, 256, 3), and the tile that it was enlarged from; None: plain glass."""
 
     pixels: Pixels
     ancestor: TileIndex | None
 
 
 def preview(tiles: PixelTiles, tile: TileIndex, max_scale: int) -> Preview:
-    """`tile` enlarged from its nearest cached ancestor of scale <= max_scale; glass where none is."""
+    """`tile` enlarged from its nearest cached ancestor of scale <= max_scale; plain glass where none is cached."""
     ancestor = tile
     while ancestor.s < max_scale:
         ancestor = ancestor.parent

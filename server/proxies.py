@@ -1,4 +1,4 @@
-"""Proxies that are believed: what they say of the client, the scheme, the host and the path that it asked for."""
+"""X-Forwarded headers of trusted proxies: client address, scheme, host and path prefix of the original request."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def parse_networks(words: str) -> tuple[Network, ...]:
 
 
 class TrustedProxies:
-    """What they say replaces what the connection says; what anybody else says of itself is taken out."""
+    """Applies the X-Forwarded headers of trusted proxies, and removes those of all others."""
 
     def __init__(self, words: str) -> None:
         """words: see `parse_networks`."""
@@ -40,11 +40,11 @@ class TrustedProxies:
         return found is not None and any(found in network for network in self._networks)
 
     def apply(self, environ: WSGIEnvironment) -> bool:
-        """Change a request to what its client sent; whether a trusted proxy sent it on.
+        """Change the request to what its client sent; returns whether a trusted proxy forwarded it.
 
-        Every proxy adds what it saw at the right end of `X-Forwarded-For`; what stands left of the first address that
-        is not trusted may be the client's own invention. Of the other headers the value of as many places from the
-        right counts. Raises MalformedError where a header cannot be what it should.
+        Every proxy appends the address it saw to `X-Forwarded-For`. From the right, the first address that is not
+        trusted is the client; those left of it may be forged. Of the other headers, the value at the same place from
+        the right counts. Raises MalformedError where a header is not valid.
         """
         said = {name: _listed(environ.pop(name, "")) for name in FORWARDED}
         if not self._networks or not self.trusts(environ.get("REMOTE_ADDR", "")):

@@ -1,8 +1,7 @@
-"""The painter's queue: few threads paint, requests wait; who paints what next is decided when a thread is free.
+"""The painter's queue: requests wait, and a few threads paint. The next tile is chosen when a thread is free.
 
-Tiles that somebody sees come before those that nobody does; then viewers take turns, who waits longest first; then a
-viewer's coarse tiles come before its fine ones, those near the centre of its viewport before those at its edge, and the
-newest before older ones.
+Tiles in view come before tiles out of view; then viewers take turns, the one that waits longest first; of one viewer,
+coarse tiles come before fine ones, tiles near the centre of its viewport before others, new requests before old ones.
 """
 
 from __future__ import annotations
@@ -27,18 +26,22 @@ from everslide.server.viewports import L0Tile, Urgency, Viewports, l0_tile
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.05
-"""How often a waiting request looks whether its client is still there."""
+"""How often a waiting request checks whether its client is still connected."""
 MOMENT_SECONDS = 0.04
-"""Who asks for tile after tile is back sooner: idle work would only be begun and given up."""
+"""The queue counts as idle only after so long: a client that requests tile after tile is back sooner."""
 _REMEMBERED_TURNS = 4096
-"""Viewers after whom a round ends, whoever had no turn yet."""
+"""A round of turns ends after so many viewers at the latest."""
 _RECENT = 32
 """Number of tiles whose median time is `seconds_per_tile`."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """State of one slide: tiles that wait, a tile being painted, tiles painted since the start."""
+    """State of painting of one slide.
+
+    waiting: number of tiles. painting: a tile being painted, or None. painted: tiles since the start. seconds_per_tile:
+    median of the latest ones, None before the first.
+    """
 
     waiting: int
     painting: TileAddress | None
@@ -48,7 +51,7 @@ class Progress:
 
 @dataclass(eq=False)
 class _Waiter:
-    """A request that waits. number: of requests so far when it came. dropped: its viewer looks elsewhere now."""
+    """A waiting request. number: its serial number. dropped: its tile is out of its viewer's view now."""
 
     viewer: str
     number: int
@@ -85,7 +88,7 @@ def _never() -> bool:
 
 
 class PaintQueue:
-    """Runs the work of painting in threads of its own, which start at once.
+    """Runs the work of painting in threads of its own, which start at once. Safe to use from several threads.
 
     max_waiting: requests that may wait at the same time; more are refused, so that there are always threads left to
         serve what is cached. threads: how many tiles are painted at the same time.
@@ -127,11 +130,13 @@ class PaintQueue:
         gone: Callable[[], bool] = _never,
         viewer: str = "",
     ) -> Pixels:
-        """The result of `work()`, done once in a painter's thread for all who wait for the same tile.
+        """The pixels (256, 256, 3) of a tile: the result of `work()`, run once in a painter's thread for all requests
+        that wait for this tile.
 
-        s: scale of the tile. gone: whether the client went away; a tile for which nobody waits any more is not painted.
-        viewer: who asks, as in its viewports.
-        Raises PaintError when work failed, BusyError, ClosingError, GoneError, DroppedError.
+        s: scale of the tile. gone: whether the client has disconnected; a tile that no request waits for is not
+        painted.
+        viewer: the name under which the requesting viewer posts its viewport.
+        Raises PaintError where `work` raised, BusyError, ClosingError, GoneError, DroppedError.
         """
         job, waiter = self._join(slide, address, s, work, viewer)
         try:
@@ -152,8 +157,8 @@ class PaintQueue:
         with self._changed:
             return (slide, address) in self._jobs
 
-    def look_again(self, viewer: str, slide: str) -> int:
-        """Drop the requests of a viewer for tiles that its viewport left; -> how many."""
+    def cancel_out_of_view(self, viewer: str, slide: str) -> int:
+        """Cancel the viewer's requests for tiles that are out of its viewport; -> how many."""
         dropped = 0
         with self._changed:
             for job in list(self._jobs.values()):
@@ -165,10 +170,11 @@ class PaintQueue:
                     job.waiters.remove(waiter)
                 dropped += len(leaving)
                 self._drop_if_alone(job, moved_away())
-        return dropped + self.elsewhere.look_again(viewer, slide)
+        return dropped + self.elsewhere.cancel_out_of_view(viewer, slide)
 
     def abandoned(self) -> bool:
-        """Whether nobody waits for what the calling thread paints any more; idle work ends as soon as anybody waits."""
+        """Whether the tile that the calling thread paints is no longer needed: no request waits for it, or, for idle
+        work, any request waits."""
         with self._changed:
             if self.is_idle_work():
                 return self._no_idle_work or self._waiting > 0
@@ -176,7 +182,7 @@ class PaintQueue:
             return job is not None and not job.waiters
 
     def wait_until_idle(self) -> bool:
-        """Return when nobody waits nor did a moment ago, and nothing is painted; -> False when idle work shall end."""
+        """Wait until nothing is painted and no request has waited for MOMENT_SECONDS; False: idle work must end."""
         with self._changed:
             while True:
                 self._idle.wait_for(lambda: self._no_idle_work or (not self._waiting and not self._painting))
@@ -186,14 +192,14 @@ class PaintQueue:
                 self._idle.wait(left)
 
     def close_to_idle_work(self) -> None:
-        """End the idle work that is being done, and let none begin."""
+        """Cancel idle work, and let none begin."""
         with self._changed:
             self._no_idle_work = True
             self._idle.notify_all()
 
     @contextmanager
     def idle_work(self) -> Iterator[None]:
-        """What the calling thread does within nobody asked for: it is `abandoned` as soon as somebody waits."""
+        """A context for painting without a request: it is `abandoned` as soon as a request waits."""
         self._idle_workers.add(threading.get_ident())
         try:
             yield
@@ -201,7 +207,7 @@ class PaintQueue:
             self._idle_workers.discard(threading.get_ident())
 
     def is_idle_work(self) -> bool:
-        """Whether the calling thread does what nobody asked for."""
+        """Whether the calling thread is within `idle_work`."""
         return threading.get_ident() in self._idle_workers
 
     def progress(self, slide: str) -> Progress:
@@ -222,7 +228,7 @@ class PaintQueue:
 
     @property
     def full(self) -> bool:
-        """Whether nobody more may wait."""
+        """Whether a further request would be refused."""
         return self._waiting >= self.max_waiting
 
     @property
@@ -253,7 +259,7 @@ class PaintQueue:
             job = self._jobs.get((slide, address))
             if job is None:
                 job = self._jobs[slide, address] = _Job(slide, address, s, work)
-                self._tell(job, "waiting")
+                self._publish(job, "waiting")
             job.number = next(self._numbers)
             waiter = _Waiter(viewer, job.number)
             job.waiters.append(waiter)
@@ -273,7 +279,7 @@ class PaintQueue:
     def _drop_if_alone(self, job: _Job, error: Exception) -> None:
         """Forget a job that nobody waits for and nobody paints. The lock is held."""
         if not job.waiters and job not in self._painting.values() and not job.done.is_set():
-            self._tell(job, "dropped")
+            self._publish(job, "dropped")
             self._finish(job, error=error)
 
     def _run(self) -> None:
@@ -300,7 +306,7 @@ class PaintQueue:
                 if waiting:
                     job = self._choose(waiting)
                     self._painting[threading.get_ident()] = job
-                    self._tell(job, "painting")
+                    self._publish(job, "painting")
                     return job
                 if self._closing:
                     return None
@@ -333,7 +339,7 @@ class PaintQueue:
                 tally = self._tallies.setdefault(job.slide, _Tally())
                 tally.painted += 1
                 tally.seconds.append(seconds)
-            self._tell(job, "final" if error is None else "dropped" if isinstance(error, GoneError) else "failed")
+            self._publish(job, "final" if error is None else "dropped" if isinstance(error, GoneError) else "failed")
             self._finish(job, pixels, error)
 
     def _finish(self, job: _Job, pixels: Pixels | None = None, error: Exception | None = None) -> None:
@@ -342,8 +348,8 @@ class PaintQueue:
         del self._jobs[job.slide, job.address]
         job.done.set()
 
-    def _tell(self, job: _Job, state: TileState) -> None:
-        self.broker.tell(TileEvent(job.slide, job.address, state))
+    def _publish(self, job: _Job, state: TileState) -> None:
+        self.broker.publish(TileEvent(job.slide, job.address, state))
 
 
 def moved_away() -> DroppedError:

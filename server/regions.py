@@ -1,4 +1,4 @@
-"""Regions of a level, put together from tiles."""
+"""Rectangles of a level, assembled from tiles."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 def read_region(
     service: TileService, slide: ServedSlide, level: int, z_rect: Rect, gone: Callable[[], bool], viewer: str = ""
 ) -> Pixels:
-    """(height, width, 3) uint8: a rectangle of a level's pixels that lies on the slide; painted where need be, one tile
-    after the other. Raises what `TileService.pixels` raises."""
+    """The pixels (height, width, 3) uint8 of a rectangle of a level, painted where needed, one tile after the other.
+
+    z_rect: in pixels of the level, on the slide. Raises what `TileService.pixels` raises.
+    """
     out = np.empty((z_rect.height, z_rect.width, 3), np.uint8)
     for row in range(z_rect.y // TILE_PX, (z_rect.bottom - 1) // TILE_PX + 1):
         for col in range(z_rect.x // TILE_PX, (z_rect.right - 1) // TILE_PX + 1):

@@ -1,4 +1,4 @@
-"""Listening with waitress until a signal says stop, and stopping without cutting answers off."""
+"""The HTTP server (waitress): starting, and stopping without cutting off answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _DRAIN_SECONDS = 10.0
 """How long a stopping server waits for clients to read their answers."""
 _END_SECONDS = 2.0
-"""How long a stopping server waits for each kind of its threads; they end at once unless somebody holds them up."""
+"""How long a stopping server waits for its worker threads, and then for its main loop."""
 
 
 def _events_at_once(app: WSGIApplication) -> WSGIApplication:
@@ -47,7 +47,8 @@ def _events_at_once(app: WSGIApplication) -> WSGIApplication:
 
 
 class Server:
-    """A server that listens from its constructor on; port 0 takes any free one. Raises OSError when it cannot."""
+    """An HTTP server for `app`. It listens once constructed, and answers after `start`. port: 0 takes any free one.
+    Raises OSError where it cannot listen."""
 
     def __init__(self, app: WSGIApplication, host: str, port: int, threads: int) -> None:
         self._sockets: dict[int, Any] = {}
@@ -88,7 +89,7 @@ class Server:
         self._thread.start()
 
     def stop(self, refuse: Callable[[], None]) -> None:
-        """Stop. refuse: lets requests that wait for something give up; called before waiting for their answers."""
+        """Stop. refuse: called first; it must let waiting requests end, so that their answers can be sent."""
         refuse()
         deadline = time.monotonic() + _DRAIN_SECONDS
         while self.in_flight and time.monotonic() < deadline:

@@ -42,7 +42,7 @@ class ByteSize(click.ParamType[int]):
 
 
 class Checked(click.ParamType[str]):
-    """A text that `parse` takes. parse: raises ValueError, which says what was expected."""
+    """A text that `parse` accepts. parse: raises ValueError, whose message says what was expected."""
 
     name = "text"
 
@@ -58,7 +58,7 @@ class Checked(click.ParamType[str]):
 
 
 def check_token(token: str) -> None:
-    """Raises ValueError for a token that cannot travel in a header."""
+    """Raises ValueError for a token that cannot be sent in an HTTP header."""
     if not _TOKEN.fullmatch(token):
         raise ValueError(
             "expected 1 to 256 ASCII characters (letters, digits, signs), such as those that `openssl rand -hex 24` "
@@ -67,7 +67,7 @@ def check_token(token: str) -> None:
 
 
 def check_url(url: str) -> None:
-    """Raises ValueError for what has no scheme."""
+    """Raises ValueError for an address without a scheme."""
     if not _URL.fullmatch(url):
         raise ValueError(f"{url!r}: expected an address such as redis://127.0.0.1:6379/0 or tcp://127.0.0.1:8786")
 
@@ -167,7 +167,7 @@ def flag_of(name: str) -> str:
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a click command a flag for every setting, and call it with `settings` in their place."""
+    """A decorator of click commands: adds a flag for every setting, and passes them as one `settings`."""
     names = [each.name for each in fields(Settings)]
 
     @wraps(command)
@@ -206,12 +206,12 @@ def _flag(setting: Field[Any]) -> Callable[[Callable[..., None]], Callable[..., 
 
 
 def default_cache() -> Path:
-    """The user's folder for such things: $XDG_CACHE_HOME/everslide, else ~/.cache/everslide."""
+    """The user's cache folder: $XDG_CACHE_HOME/everslide, else ~/.cache/everslide."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (with_home(base) if base else Path.home() / ".cache") / "everslide"
 
 
 def default_data() -> Path:
-    """The user's folder for what must not be lost: $XDG_DATA_HOME/everslide, else ~/.local/share/everslide."""
+    """The user's data folder: $XDG_DATA_HOME/everslide, else ~/.local/share/everslide."""
     base = os.environ.get("XDG_DATA_HOME", "")
     return (with_home(base) if base else Path.home() / ".local" / "share") / "everslide"

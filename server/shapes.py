@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 _PICTURE = (
     "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR4nGM8MW0LAwMDEwMDAwMDAwAZFgIW/oCSNwAAAABJRU5ErkJggg=="
@@ -12,9 +12,15 @@ _PICTURE = (
 """A PNG file of 2 x 2 pixels."""
 
 
-def _shown(words: str, example: Any, default: Any = ...) -> Any:
-    """A field with an example for the documentation; it must be given where it has no default."""
-    return Field(default, description=words, json_schema_extra={"example": example})
+def _shown(words: str, example: Any, default: Any = ..., **limits: Any) -> Any:
+    """A field with an example for the documentation; required unless it has a default. limits: of pydantic's Field."""
+    return Field(default, description=words, json_schema_extra={"example": example}, **limits)
+
+
+class Body(BaseModel):
+    """A body or a stored record that `everslide.server.fields.checked` reads: a text is no number, NaN is none."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 class SlidePath(BaseModel):
@@ -117,63 +123,68 @@ class AnnotationsPatch(BaseModel):
     delete: list[str] = _shown("Ids.", ["a-2"], default=[])
 
 
-class StopBody(BaseModel):
+class StopBody(Body):
     """A place of a tour."""
 
     title: str = Field(max_length=200, json_schema_extra={"example": "A duct"})
-    text: str = Field("", max_length=5000, json_schema_extra={"example": "Style at the lumen."})
-    x: float = _shown("Of the view's centre, in 20x pixels.", 76000.5)
-    y: float = _shown("Of the view's centre, in 20x pixels.", 51000)
+    text: str = Field("", max_length=5000, json_schema_extra={"example": "Look at the lumen."})
+    x: float = _shown("Of the view's centre, in 20x pixels.", 76000.5, ge=-(2.0**53), le=2.0**53)
+    y: float = _shown("Of the view's centre, in 20x pixels.", 51000, ge=-(2.0**53), le=2.0**53)
     magnification: float = Field(ge=1e-6, le=80, json_schema_extra={"example": 10})
-    rotation: float = Field(0, ge=-360, le=360, description="Degrees.", json_schema_extra={"example": 90})
+    rotation: float = Field(0.0, ge=-360, le=360, description="Degrees.", json_schema_extra={"example": 90})
 
 
-class TourPut(BaseModel):
+class TourPut(Body):
     """A tour of a slide. Its id is the address's last part."""
 
     title: str = Field(max_length=200, json_schema_extra={"example": "First look"})
     stops: list[StopBody] = Field(description="In their order.", max_length=200)
 
 
-class PictureBody(BaseModel):
+class PictureBody(Body):
     """A picture as a slide's topmost plane: its slide has its extent."""
 
     data: str = _shown("A JPEG, PNG, WebP or TIFF file as base64, at least 128 um a side.", _PICTURE)
-    um_per_px: float = _shown("um per pixel of the picture, 0.71 to 181.", 128)
+    um_per_px: float = _shown("um per pixel of the picture, 0.71 to 181.", 128, ge=2**-0.5, le=128 * 2**0.5)
 
 
-class LikeBody(BaseModel):
+class LikeBody(Body):
     """A picture of stained tissue; what it looks like is kept, not its pixels."""
 
     data: str = _shown("A JPEG, PNG, WebP or TIFF file as base64, at least 64 um a side.", _PICTURE)
-    um_per_px: float = _shown("um per pixel of the picture, 0.1 to 1.3.", 0.5)
+    um_per_px: float = _shown("um per pixel of the picture, 0.1 to 1.3.", 0.5, ge=0.1, le=1.3)
 
 
-class SlidePost(BaseModel):
+class SlidePost(Body):
     """A slide to be made, from a seed or below a picture."""
 
     title: str = Field(max_length=80, description="Its id is made from it.", json_schema_extra={"example": "My slide"})
     seed: str = _shown("0 to 2^64 - 1 as a text of digits.", "42")
-    model: str = _shown("One of /api/models.", "mini")
+    model: str = _shown("One of /api/models.", "mini", max_length=64)
     unbounded: bool = Field(False, description="A slide without an end; width and height say nothing then.")
     width: int | None = Field(
         None,
         description="20x pixels, 256 to 2^40; must be given unless unbounded or below a picture.",
         json_schema_extra={"example": 4096},
+        ge=256,
+        le=2**40,
     )
-    height: int | None = Field(None, description="As width.", json_schema_extra={"example": 2048})
+    height: int | None = Field(None, description="As width.", json_schema_extra={"example": 2048}, ge=256, le=2**40)
     picture: PictureBody | None = Field(None, description="A picture to zoom into.")
     like: LikeBody | None = Field(None, description="A picture whose tissue and stain the slide shall have.")
     steps: int | None = Field(None, description="From noise to detail, one of the model's; its own by default.")
-    guidance: float = Field(1, description="Classifier-free guidance, 1 (none) to the model's in /api/models.")
-    organ: str = Field(
+    guidance: float = Field(
+        1.0, description="Classifier-free guidance, 1 (none) to the model's in /api/models.", ge=1, le=100
+    )
+    organ: str | None = Field(
         "",
+        max_length=80,
         description="One of the model's in /api/models; by default one that is drawn from the seed.",
         json_schema_extra={"example": ""},
     )
 
 
-class SlidePatch(BaseModel):
+class SlidePatch(Body):
     """What can be changed of a slide that was made: nothing that is painted, so neither its seed nor its organ."""
 
     title: str = Field(max_length=80, description="Its id stays.", json_schema_extra={"example": "Lymph node"})
@@ -224,7 +235,7 @@ class SlideAnswer(BaseModel):
 
 
 class PlaceAnswer(BaseModel):
-    """A place amid tissue."""
+    """A place inside tissue."""
 
     x: int = Field(description="20x pixels")
     y: int = Field(description="20x pixels")

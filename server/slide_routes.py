@@ -33,7 +33,7 @@ from everslide.server.viewports import Viewport
 
 _TAG = [Tag(name="slides", description="Facts of slides, and what happens to them.")]
 HEARTBEAT_SECONDS = 5.0
-"""A stream that has nothing to tell sends a comment so often; else nobody would notice that its reader is gone."""
+"""A stream without events sends a comment so often; otherwise a client that has gone would not be noticed."""
 
 
 def add(app: OpenAPI, service: TileService, access: Access) -> None:
@@ -66,7 +66,7 @@ def _add_facts(app: OpenAPI, service: TileService, access: Access) -> None:
         responses={200: PlacesAnswer, **dict.fromkeys((400, 401, 404, 429, 503), ErrorAnswer)},
     )
     def tissue(path: SlidePath, query: TissueQuery) -> Response:
-        """Places amid tissue and what organ is there, those most amid it first; the same ones every time."""
+        """Places inside tissue, with the organ that is there; those with most tissue around first, always the same."""
         access.admit()
         slide = service.slide(path.name)
         places = tissue_places(service, slide, query.count, client_gone(), viewer_name())
@@ -92,13 +92,13 @@ def _add_live(app: OpenAPI, service: TileService, access: Access) -> None:
         responses={200: ViewportAnswer, 401: ErrorAnswer, 404: ErrorAnswer, 429: ErrorAnswer},
     )
     def viewport(path: SlidePath, body: ViewportPost) -> Response:
-        """Tell what a viewer shows: its tiles are painted first, the nearest to its centre before others."""
+        """Post what a viewer shows: its tiles are painted first, those nearest to its centre before others."""
         access.admit()
         slide, viewport = service.slide(path.name), Viewport(body.level, body.x, body.y, body.width, body.height)
         name = slide.entry.slide.name
         service.queue.viewports.post(body.viewer, name, viewport)
         service.foresight.looked(body.viewer, name, slide.zoom, viewport)
-        response = jsonify({"dropped": service.queue.look_again(body.viewer, name)})
+        response = jsonify({"dropped": service.queue.cancel_out_of_view(body.viewer, name)})
         response.headers["Cache-Control"] = "no-store"
         return response
 
@@ -117,12 +117,12 @@ def _add_live(app: OpenAPI, service: TileService, access: Access) -> None:
         listener = service.queue.broker.listen(name)
         gone = client_gone()
 
-        def told() -> Iterator[str]:
+        def stream() -> Iterator[str]:
             yield _event("progress", _progress(service, name))
             while not service.queue.broker.closed and not gone():
                 yield _next(listener, service, name)
 
-        response = Response(told(), mimetype="text/event-stream")
+        response = Response(stream(), mimetype="text/event-stream")
         response.call_on_close(lambda: service.queue.broker.leave(listener))
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"
@@ -146,7 +146,7 @@ def _progress(service: TileService, name: str) -> dict[str, object]:
 
 
 def metadata(slide: ServedSlide) -> dict[str, object]:
-    """Facts of a slide, as JSON."""
+    """Facts of a slide, for JSON; see `SlideAnswer`."""
     is_slide, root = slide.entry.slide, request.script_root
     pyramid = is_slide.name if slide.zoom.ends else default_part(slide)
     image = pyramid if is_slide.unbounded else is_slide.name
@@ -181,7 +181,7 @@ def metadata(slide: ServedSlide) -> dict[str, object]:
 
 
 def organ_facts(slide: ServedSlide) -> dict[str, object]:
-    """What a slide is of, as JSON: where its model knows none, null."""
+    """The organ of a slide, for JSON; null where its model knows none."""
     organ = slide.organ
     return {
         "organ": organ.name if organ else None,

@@ -1,8 +1,8 @@
-"""What viewers see of a slide: all of it, or, of a slide without an end, a bounded part.
+"""Bounded views of slides: the whole slide, or a part of a slide that has no end or is too large.
 
-A viewer that begins with the picture as a whole cannot begin with a slide without an end, nor with one so large that
-its overview would need any number of tiles. Such slides are offered in parts, `NAME@X,Y,WIDTH,HEIGHT` in 20x pixels:
-each a pyramid of its own, down to a single pixel.
+Many viewers begin with the whole picture. They cannot show an unbounded slide, nor one whose overview would need any
+number of tiles. Such slides are served in parts, `NAME@X,Y,WIDTH,HEIGHT` in 20x pixels: each is a pyramid of its own,
+down to a single pixel.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ from everslide.server.tiles import ServedSlide, TileService
 
 _PART = re.compile(r"(\d{1,13}),(\d{1,13}),(\d{1,13}),(\d{1,13})", re.ASCII)
 DEFAULT_PX = (131072, 98304)
-"""Width and height of the part that is offered without asking: a glass slide."""
+"""Width and height, in 20x pixels, of the part that is offered by default: about a glass slide."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A picture of a slide: all of it, or the part that begins at (l0_x, l0_y). name: in addresses. zoom: its
-    pyramid."""
+    """A slide, or the part of it that begins at the 20x pixel (l0_x, l0_y). name: in addresses. zoom: its pyramid."""
 
     slide: ServedSlide
     name: str
@@ -41,7 +40,7 @@ class View:
     def read(
         self, service: TileService, level: int, z_rect: Rect, gone: Callable[[], bool], viewer: str = ""
     ) -> Pixels:
-        """(height, width, 3): a rectangle of a level, painted where need be. Raises what `read_region` raises."""
+        """Pixels (height, width, 3) of a rectangle of a level of this view. Raises what `read_region` raises."""
         whole, s = self.slide.zoom, self.zoom.scale(level)
         painted = min(s, whole.scale(whole.min_level))
         shrink = 2 ** (s - painted)
@@ -62,8 +61,8 @@ class View:
 
 
 def view_of(service: TileService, name: str) -> View:
-    """The view that an address names. Raises NotFoundError, MalformedError; for a slide without an end unless a part of
-    it is named."""
+    """The view that an address names. Raises NotFoundError where there is none, also for an unbounded slide without a
+    part; MalformedError where the part cannot be read, or is not on the slide."""
     base, at, part = name.partition("@")
     slide = service.slide(base)
     if at and not slide.zoom.ends:
@@ -76,7 +75,7 @@ def view_of(service: TileService, name: str) -> View:
 
 
 def pyramid_of(service: TileService, name: str) -> View:
-    """As `view_of`, of what is served up to a single pixel; raises NotFoundError for a slide too large for that."""
+    """As `view_of`, but raises NotFoundError also for a slide too large to be served up to a single pixel."""
     view = view_of(service, name)
     if not view.zoom.ends:
         raise _only_in_parts(view.slide, "a slide too large to be shown whole")
@@ -90,7 +89,7 @@ def _only_in_parts(slide: ServedSlide, what: str) -> NotFoundError:
 
 
 def default_part(slide: ServedSlide) -> str:
-    """The name of the part amid a slide that viewers are offered where they cannot begin with the whole."""
+    """The name of the part in the middle of a slide that is offered to viewers that need a whole picture."""
     whole, step = slide.entry.slide, _step(slide)
     width, height = (min(most, side) for most, side in zip(DEFAULT_PX, (whole.width_px, whole.height_px), strict=True))
     x, y = ((side - size) // 2 // step * step for side, size in ((whole.width_px, width), (whole.height_px, height)))

@@ -1,4 +1,4 @@
-"""The slides on offer: the demos, and those that the user names on the command line or in a file."""
+"""The catalogue of slides: the demos, and those that the user names on the command line or in a file."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ _TYPES: dict[object, tuple[type, str]] = {
 class Entry:
     """A slide and its title for people.
 
-    top: the picture that it is painted from, instead of a sketch. reference: what it shall look like. made: by somebody
-    while the server ran, who may rename and delete it.
+    top: the picture that it is painted below; None: a sketch. reference: what it shall look like. made: it was made
+    while the server ran, and may be renamed and deleted.
     """
 
     slide: Slide
@@ -67,14 +67,14 @@ DEMO_NAMES = ("demo", "endless", *(f"demo-{organ}" for organ in DEMO_ORGANS))
 
 
 def demo_entries(model: str) -> tuple[Entry, ...]:
-    """The slides that are there without asking."""
+    """The demo slides of every model: a bounded one, and one without an end."""
     demo = Slide("demo", DEMO_SEED, model=model)
     endless = Slide("endless", ENDLESS_SEED, ENDLESS_EXTENT_PX, ENDLESS_EXTENT_PX, unbounded=True, model=model)
     return Entry(demo, "Demo slide"), Entry(endless, "Endless slide")
 
 
 def organ_entries(model: str) -> tuple[Entry, ...]:
-    """Further slides that are there without asking, where the weights know their organs."""
+    """The demo slides of organs; to be served where the weights know the organ."""
     if model != "mini":
         return ()
     return tuple(
@@ -132,7 +132,7 @@ def _tables(path: Path, text: str, wrong: list[str]) -> list[tuple[int, dict[str
     try:
         return list(enumerate(_slides_in(path, tomllib.loads(text), wrong), start=1))
     except tomllib.TOMLDecodeError:
-        pass  # told below, table by table
+        pass  # reported below, table by table
     found = []
     starts = [match.start() for match in _TABLE.finditer(text)]
     for number, (begin, end) in enumerate(pairwise([0, *starts, len(text)])):
@@ -226,7 +226,7 @@ class Catalogue:
             raise SlideError(f"two slides are named {entry.slide.name!r}: give each slide its own name")
 
     def replace(self, entry: Entry) -> None:
-        """Another entry under a name that is there."""
+        """Put `entry` in the place of the one with its name."""
         self._entries[entry.slide.name] = entry
 
     def remove(self, name: str) -> None:

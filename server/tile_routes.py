@@ -35,7 +35,7 @@ def add(app: OpenAPI, service: TileService, access: Access) -> None:
         },
     )
     def tile(path: TilePath, query: TileQuery) -> Response:
-        """A tile, painted if need be; the client that goes away, or whose viewport does, is not painted for."""
+        """A tile, painted if needed. If the client disconnects or its viewport moves away, it is not painted for it."""
         if "@" in path.name:
             return _part_of_endless(service, access, path)
         slide = service.slide(path.name)

@@ -1,7 +1,7 @@
 """The tile service: from an address to the bytes of a tile.
 
-A request goes address -> store -> painter's queue -> encode -> store -> answer. Lossless whole tiles are what is kept
-in files; JPEG and WebP are made from them in a millisecond and kept in memory only.
+A request goes address -> store -> painter's queue -> encode -> store -> answer. Files hold whole lossless tiles; JPEG
+and WebP are encoded from them in a millisecond, and are kept in memory only.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ State = Literal["final", "preview"]
 
 @dataclass(frozen=True)
 class Tile:
-    """An encoded tile. state: "final" is what it will always be, "preview" stands in for it. ancestor: the tile that a
-    preview was enlarged from, None where it is but glass."""
+    """An encoded tile. state: "final", or "preview" for a stand-in. ancestor: the tile that a preview was enlarged
+    from;
+    None: plain glass."""
 
     data: bytes
     fmt: Format
@@ -50,8 +51,11 @@ class Tile:
 
 @dataclass(frozen=True)
 class ServedSlide:
-    """A slide with everything that serves it. fingerprint: changes with the bytes of any of its tiles. organ: what it
-    is of, chosen or drawn, where its model knows."""
+    """A slide with everything that serves it.
+
+    fingerprint: of the bytes of its tiles: the painter's identity, the mark and the encoders. mark: text in every file.
+    organ: chosen or drawn; None where its model knows none.
+    """
 
     entry: Entry
     zoom: DeepZoom
@@ -75,8 +79,8 @@ class ServedSlide:
 
 @dataclass(frozen=True)
 class Stores:
-    """Where tiles are kept. lossless: whole tiles as PNG. encoded: what is served and is not in `lossless`. raw: whole
-    tiles undecoded, for the painter."""
+    """Where tiles are kept. lossless: whole tiles as PNG. encoded: other encoded tiles, as they are served. raw: whole
+    tiles as arrays, for the painter."""
 
     lossless: ByteStore
     encoded: ByteStore
@@ -85,7 +89,7 @@ class Stores:
 
 @dataclass(frozen=True)
 class Check:
-    """A part of a running service. passes: asks whether it is there. needed: whether nothing can be painted without."""
+    """A check of readiness. passes: whether the part works now. needed: whether nothing can be painted without it."""
 
     name: str
     passes: Callable[[], bool]
@@ -122,16 +126,16 @@ class TileService:
         self._slides = {entry.slide.name: self._serve(entry, models[entry.slide.model]) for entry in catalogue}
 
     def slide(self, name: str) -> ServedSlide:
-        """Raises NotFoundError."""
+        """The served slide of this name. Raises NotFoundError."""
         served = self._slides.get(name)
         return served if served is not None else self._slides[self.catalogue[name].slide.name]
 
     def served(self) -> list[ServedSlide]:
-        """All slides on offer."""
+        """All served slides, in the order of the catalogue."""
         return [slide for entry in self.catalogue if (slide := self._slides.get(entry.slide.name)) is not None]
 
     def add(self, entry: Entry) -> None:
-        """Put a slide more on offer. Raises SlideError where its name is taken or its model is not served."""
+        """Serve one more slide. Raises SlideError where its name is taken or its model is not served."""
         if entry.slide.model not in self.models:
             raise SlideError(f"its model {entry.slide.model!r} is not served")
         served = self._serve(entry, self.models[entry.slide.model])
@@ -139,7 +143,7 @@ class TileService:
         self._slides[entry.slide.name] = served
 
     def serves(self, slide: ServedSlide) -> bool:
-        """Whether the slide is still on offer, as it is here."""
+        """Whether the slide is still served, unchanged."""
         return self._slides.get(slide.entry.slide.name) is slide
 
     def rename(self, name: str, title: str) -> None:
@@ -150,14 +154,14 @@ class TileService:
         self.catalogue.replace(entry)
 
     def remove(self, name: str) -> None:
-        """Take a slide off offer; what is being painted of it is painted to its end. Raises NotFoundError."""
+        """Stop serving a slide; a tile of it that is being painted is finished. Raises NotFoundError."""
         self.slide(name)
         self.catalogue.remove(name)
         del self._slides[name]
 
     def painter_of(self, entry: Entry, tiles: TileStore | None = None, watch: Watch | None = None) -> TilePainter:
-        """A painter that remembers nothing; `tiles` are all that it knows of the slide, else it knows none. watch: is
-        told of every window, where the model can be watched."""
+        """A new painter of a slide, with nothing remembered. tiles: its store; an empty one by default. watch: called
+        with every painted window, where the model can be watched."""
         painters = self.models[entry.slide.model]
         tiles = tiles or NoTiles()
         if watch is not None and painters.watched is not None:
@@ -165,19 +169,19 @@ class TileService:
         return painters.make(entry.slide, tiles, entry.top, entry.reference)
 
     def encoded(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> bytes | None:
-        """The final tile where its file is kept: nothing is decoded, encoded or painted."""
+        """The file of the final tile, or None where it is not stored. Nothing is decoded, encoded or painted."""
         if is_stored(slide, address, fmt):
             return slide.tiles.file(slide.zoom.tile_index(address))
         return self.stores.encoded.get(self._key(slide, address, fmt))
 
     def encoded_in_memory(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> bytes | None:
-        """As `encoded`, where it asks neither a disk nor a server: not for lossless tiles."""
+        """As `encoded`, without access to disk or network: None for lossless whole tiles."""
         if is_stored(slide, address, fmt):
             return None
         return self.stores.encoded.get(self._key(slide, address, fmt))
 
     def cached(self, slide: ServedSlide, address: TileAddress, fmt: Format, *, looked: bool = False) -> Tile | None:
-        """The final tile where it need not be painted. looked: `encoded` was asked just now, and had none."""
+        """The final tile, or None where it must be painted. looked: `encoded` has just returned None for it."""
         data = None if looked else self.encoded(slide, address, fmt)
         if data is None:
             pixels = slide.tiles.get(slide.zoom.tile_index(address))
@@ -187,19 +191,19 @@ class TileService:
     def final(
         self, slide: ServedSlide, address: TileAddress, fmt: Format, gone: Callable[[], bool], viewer: str = ""
     ) -> Tile:
-        """The tile, painted if need be. `address` must have been checked. Raises what `PaintQueue.paint` raises."""
+        """The final tile, painted if needed. address: checked. Raises what `PaintQueue.paint` raises."""
         return self.cached(slide, address, fmt) or self.painted(slide, address, fmt, gone, viewer)
 
     def painted(
         self, slide: ServedSlide, address: TileAddress, fmt: Format, gone: Callable[[], bool], viewer: str = ""
     ) -> Tile:
-        """The tile, which no store has. `address` must have been checked. Raises what `PaintQueue.paint` raises."""
+        """The final tile, painted: for a tile that is not stored. address: checked. Raises what `PaintQueue.paint`
+        raises."""
         pixels = self._painted_pixels(slide, address, gone, viewer)
         return Tile(self._encode_once(slide, address, fmt, pixels), fmt, "final")
 
     def preview(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> Tile:
-        """The tile if it is cached, else its nearest cached ancestor enlarged, else glass. Never paints, and
-        leaves the painter its time."""
+        """The tile if it is cached, else its nearest cached ancestor enlarged, else glass. Never paints; see `Pace`."""
         final = self.cached(slide, address, fmt)
         if final is not None:
             return final
@@ -211,7 +215,7 @@ class TileService:
         return Tile(data, fmt, "preview", ancestor)
 
     def pixels(self, slide: ServedSlide, address: TileAddress, gone: Callable[[], bool], viewer: str = "") -> Pixels:
-        """The whole tile, (256, 256, 3), remembered or painted. Raises what `PaintQueue.paint` raises."""
+        """The whole tile (256, 256, 3), stored or painted. Raises what `PaintQueue.paint` raises."""
         pixels = slide.tiles.get(slide.zoom.tile_index(address))
         return pixels if pixels is not None else self._painted_pixels(slide, address, gone, viewer)
 
@@ -228,8 +232,8 @@ class TileService:
         return self._fly(slide, tile, paint, gone, viewer)
 
     def paint_ahead(self, guess: Guess) -> None:
-        """Paint a tile that nobody asked for, where there is such a tile and no store has it. Raises GoneError where it
-        is to give way."""
+        """Paint a predicted tile, if there is such a tile and it is not stored. Raises GoneError when a request
+        waits."""
         slide = self._slides.get(guess.slide)
         if slide is None or not slide.zoom.holds(guess.address):
             return

@@ -1,4 +1,4 @@
-"""Places amid the tissue of a slide: where a tour stops, and what a teacher asks about."""
+"""Places inside the tissue of a slide, for tours and quizzes."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _WINDOW_PX = 1280
 
 @dataclass(frozen=True)
 class Place:
-    """x, y: in 20x pixels. tissue: share of tissue around it. organ: what is there, as the slide is conditioned, or
-    None where it does not know, or where regions of two organs meet."""
+    """A place inside tissue. x, y: in 20x pixels. tissue: share of tissue around it. organ: the organ that the slide is
+    conditioned on there; None where there is none, or where regions of two organs meet."""
 
     x: int
     y: int
@@ -42,9 +42,9 @@ class Place:
 def tissue_places(
     service: TileService, slide: ServedSlide, count: int, gone: Callable[[], bool], viewer: str = ""
 ) -> list[Place]:
-    """At most `count` places, those most amid tissue first, none near another; the same ones every time.
+    """At most `count` places, those with most tissue around first, none close to another; always the same.
 
-    They are looked for in a plane that is coarse enough to cost nothing, or nearly. Raises what `read_region` raises.
+    They are searched in a plane so coarse that little or nothing must be painted. Raises what `read_region` raises.
     """
     entry = slide.entry
     top_scale = entry.top.s if entry.top else service.models[entry.slide.model].top_scale
@@ -73,7 +73,8 @@ def _looked_at(slide: ServedSlide, top_scale: int) -> tuple[int, Rect]:
 
 
 def tissue_density(pixels: Pixels) -> NDArray[np.float64]:
-    """(H, W, 3) -> (H, W) in [0, 1]: the share of tissue around each pixel. Beyond the edge there is none."""
+    """(H, W, 3) uint8 -> (H, W) in [0, 1]: share of tissue in the square of _AROUND_PX around each pixel; none beyond
+    the edge."""
     tissue = optical_density(pixels).mean(-1) > TISSUE_OD
     return np.asarray(ndimage.uniform_filter(tissue.astype(np.float64), _AROUND_PX, mode="constant"))
 

@@ -1,4 +1,4 @@
-"""Tours of a slide: bookmarks in an order, each with a text. Stored with the slide."""
+"""Routes of tours: ordered stops on a slide, each with a text. Stored with the slide."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from flask import Blueprint, Response, request
 from everslide.server.access import Access
 from everslide.server.documents import Document, Documents, document_name
 from everslide.server.errors import MalformedError, NotFoundError
-from everslide.server.fields import fresh_json, identifier, items, json_body, number, takes, text
+from everslide.server.fields import checked, fresh_json, identifier, json_body, takes
 from everslide.server.shapes import TourPut
 from everslide.server.tiles import TileService
 
 KIND = "tours"
 MAX_TOURS = 200
-MAX_STOPS = 200
 
 
 def tour_routes(service: TileService, documents: Documents, access: Access) -> Blueprint:
@@ -27,8 +26,8 @@ def tour_routes(service: TileService, documents: Documents, access: Access) -> B
 
     @routes.get("/api/slides/<slide>/tours")
     def every(slide: str) -> Response:
-        """The tours of a slide. set_aside: what is stored and cannot be read, and why."""
-        kept = documents.style(KIND, name_of(slide), stored_tour)
+        """The tours of a slide. set_aside: stored entries that cannot be read, each with the reason."""
+        kept = documents.read(KIND, name_of(slide), stored_tour)
         odd = [{"id": key, "why": why} for key, why in kept.odd.items()]
         return fresh_json({"tours": list(kept.sound.values()), **({"set_aside": odd} if odd else {})})
 
@@ -63,28 +62,11 @@ def tour_routes(service: TileService, documents: Documents, access: Access) -> B
 
 
 def stored_tour(key: str, entry: Any) -> dict[str, Any]:
-    """A tour as it is on the disk -> as it is served. Raises MalformedError."""
-    if not isinstance(entry, dict):
-        raise MalformedError("a tour", repr(entry)[:40], "correct or delete it")
+    """A tour as it is stored -> checked, as it is served. Raises MalformedError."""
     return checked_tour(entry, key)
 
 
-def checked_tour(fields: dict[str, Any], key: str) -> dict[str, Any]:
+def checked_tour(fields: object, key: str) -> dict[str, Any]:
     """A tour with exactly the known fields: id, title, stops (title, text, x and y in 20x pixels, magnification,
     rotation in degrees). Raises MalformedError."""
-    return {
-        "id": identifier(key),
-        "title": text(fields, "title", 200),
-        "stops": [_stop(stop) for stop in items(fields, "stops", MAX_STOPS)],
-    }
-
-
-def _stop(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "title": text(fields, "title", 200),
-        "text": text(fields, "text", 5000, ""),
-        "x": number(fields, "x", -(2.0**53), 2.0**53),
-        "y": number(fields, "y", -(2.0**53), 2.0**53),
-        "magnification": number(fields, "magnification", 1e-6, 80),
-        "rotation": number(fields, "rotation", -360, 360, 0),
-    }
+    return {"id": identifier(key), **checked(TourPut, fields).model_dump()}

@@ -1,4 +1,4 @@
-"""What viewers look at, as far as they say so, and how urgent a tile is for them."""
+"""Viewports that viewers post, and the urgency of a tile for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from everslide.server.deepzoom import TileAddress
 
 REMEMBERED_VIEWPORTS = 1024
 LIFETIME_SECONDS = 600.0
-"""A viewport that was not posted again for so long says nothing any more."""
+"""A viewport that was not posted again for so long is ignored."""
 MARGIN = 0.5
 """Tiles within this share of the viewport's size around it are kept in the queue: the viewer may be on its way."""
 
@@ -71,7 +71,7 @@ class Urgency:
 
 
 SEEN = Urgency(False, 0.0)
-"""For viewers that did not say what they look at."""
+"""For viewers that posted no viewport."""
 
 
 class Viewports:
@@ -102,6 +102,6 @@ class Viewports:
         return Urgency(not seen, viewport.distance(tile))
 
     def wanted(self, viewer: str, slide: str, tile: L0Tile) -> bool:
-        """Whether a tile asked for may still be of use: in or near the view, at most one level finer than is drawn."""
+        """Whether a requested tile is still of use: in or near the view, at most one level finer than is drawn."""
         viewport = self.of(viewer, slide)
         return viewport is None or (tile.level <= viewport.level + 1 and viewport.meets(tile, MARGIN))

@@ -1,4 +1,4 @@
-"""Windows painted once by several threads or processes that work side by side."""
+"""Sharing of painted windows among threads and processes: each window is painted once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from everslide.cache.local_leases import LeaseBook
 from everslide.cache.store import ByteStore, Key
 from everslide.model.geometry import WindowGrid, WindowIndex
 from everslide.model.pyramid.generation_context import GenerationContext
-from everslide.model.pyramid.windows import Bands, Counts, PaintsEach, Parent
-from everslide.model.sampling_config import SamplingCapabilities
+from everslide.model.pyramid.windows import Bands, Counts, PaintsEach, Parent, WrappedWindows
 
 _WAIT_SECONDS = 0.5
 
@@ -23,24 +22,24 @@ def _nothing() -> None:
 
 
 def window_name(fingerprint: str, context: GenerationContext, window: WindowIndex, parent: Parent) -> str:
-    """Names a window by all that it depends on."""
+    """The store key of a window: all that its bands depend on. fingerprint: of the model."""
     below = hashlib.sha256(parent.tobytes()).hexdigest()[:24]
     return f"window-1/{fingerprint}/{context.key}/{window.s}/{window.col}_{window.row}/{below}"
 
 
 def bands_from(data: bytes, grid: WindowGrid) -> Bands:
-    """The bands of a window from their bytes."""
+    """Bytes float16 -> the bands (h, h, 3, 3) of a window of `grid`, h half a window."""
     side = grid.window_px // 2
     return np.frombuffer(data, np.float16).reshape(side, side, 3, 3)
 
 
-class SharedWindows:
-    """Looks for a window in `store`; paints it with `paints` where nobody else is at it, else waits for the other.
+class SharedWindows(WrappedWindows):
+    """A `Windows` that takes a window from `store`, or paints it with `paints`, or waits while another thread or
+    process paints it.
 
-    No thread waits for others while it holds a lease, so none waits for ever. Each window is stored, and its lease
-    released, as soon as it is painted. still_wanted: called while waiting and before each window; what it raises ends
-    the work, and what was painted until then is kept. alone: whether the calling thread may have one window painted at
-    a time only.
+    No thread waits while it holds a lease, so there is no deadlock. Each window is stored, and its lease released, as
+    soon as it is painted. still_wanted: called while waiting and before each window; what it raises ends the work, and
+    windows painted until then stay stored. alone: whether the calling thread may paint only one window at a time.
     """
 
     def __init__(
@@ -51,32 +50,13 @@ class SharedWindows:
         still_wanted: Callable[[], None] = _nothing,
         alone: Callable[[], bool] = lambda: False,
     ) -> None:
+        super().__init__(paints)
         self._paints, self._store, self._leases = paints, store, leases
         self._still_wanted, self._alone = still_wanted, alone
 
     @property
-    def fingerprint(self) -> str:
-        return self._paints.fingerprint
-
-    @property
-    def grid(self) -> WindowGrid:
-        return self._paints.grid
-
-    @property
-    def scales(self) -> int:
-        return self._paints.scales
-
-    @property
     def counts(self) -> Counts:
         return self._paints.counts
-
-    @property
-    def steerable(self) -> bool:
-        return self._paints.steerable
-
-    @property
-    def capabilities(self) -> SamplingCapabilities:
-        return self._paints.capabilities
 
     def paint(
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]

@@ -1,6 +1,6 @@
-"""What a worker did, told to those whom it works for: each batch once, with the window that happens to come first.
+"""Work counts of a cluster's worker, reported with its answers: each batch once, with whichever window comes first.
 
-A window does not know in which batch it is painted. So every answer carries what was counted since the answer before:
+A window does not know which batch it is painted in. So every answer carries what was counted since the answer before:
 the sum over all answers is the sum over all batches.
 """
 
@@ -16,25 +16,25 @@ _WORK = struct.Struct("<4Q")
 WORK_BYTES = _WORK.size
 
 
-class Told:
-    """Remembers how much of `counts` was told already. Safe to use from several threads."""
+class UnreportedWork:
+    """The part of `counts` that was not reported yet. Safe to use from several threads."""
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
         self._lock = threading.Lock()
-        self._told = (0, 0, 0, 0)
+        self._reported = (0, 0, 0, 0)
 
-    def news(self) -> bytes:
-        """What was counted since the last time, WORK_BYTES long."""
+    def take(self) -> bytes:
+        """The work since the last call, WORK_BYTES long."""
         with self._lock:
             now = _fields(self._counts)
-            news = [new - old for new, old in zip(now, self._told, strict=True)]
-            self._told = now
-        return _WORK.pack(*news)
+            fresh = [new - old for new, old in zip(now, self._reported, strict=True)]
+            self._reported = now
+        return _WORK.pack(*fresh)
 
 
 def add_work(counts: Counts, data: bytes) -> None:
-    """Add what the first WORK_BYTES of an answer tell."""
+    """Add the work in the first WORK_BYTES of an answer to `counts`."""
     windows, calls, batches, places = _WORK.unpack_from(data)
     counts.windows += windows
     counts.denoiser_calls += calls

@@ -1,7 +1,7 @@
 """Confidence intervals by the bootstrap (Efron, "Bootstrap methods: another look at the jackknife", 1979).
 
 What is drawn again is a square of tissue, not a pixel; neighbouring squares resemble each other, so that the intervals
-tell of the places that were measured, and are somewhat narrow for tissue in general.
+describe the places that were measured, and are somewhat narrow for tissue in general.
 """
 
 from __future__ import annotations

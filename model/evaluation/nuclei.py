@@ -3,6 +3,10 @@
 Hematoxylin density (`everslide.model.stain`), smoothed; a threshold by Otsu, "A threshold selection method from
 gray-level histograms" (1979); holes filled; clumps parted among the peaks of the distance to their edge.
 It counts what is dark blue and as large as a nucleus: pale nuclei are missed, crowded ones may be counted as one.
+
+scipy.ndimage alone, not scikit-image: its Otsu gives the same bin, but the bin's middle for a threshold where this one
+takes the upper edge, and its watershed other borders between touching nuclei. Published figures would no longer compare
+with new ones, and 32 MB more be installed, for nothing that is counted better.
 """
 
 from __future__ import annotations
@@ -52,7 +56,8 @@ def hematoxylin(pixels: Pixels) -> Floats:
 
 
 def otsu(values: Floats) -> float:
-    """The threshold that parts values into two classes with the largest variance between them."""
+    """The threshold that separates values into two classes of the largest between-class variance: the upper edge of the
+    best of 256 bins."""
     counts, edges = np.histogram(values, 256)
     middle = (edges[:-1] + edges[1:]) / 2
     below, total = np.cumsum(counts), np.cumsum(counts * middle)
@@ -70,7 +75,8 @@ def nuclear_threshold(pixels: Pixels) -> float:
 
 
 def label_nuclei(density: Floats, threshold: float) -> Labels:
-    """Every nucleus's pixels by its number from 1, (H, W); 0 elsewhere. density: of `hematoxylin`."""
+    """(H, W) int32: the number of the nucleus, from 1, at each of its pixels; 0 between nuclei. density: see
+    `hematoxylin`. Touching nuclei are separated by the nearest peak of the distance to the edge."""
     mask = ndimage.binary_fill_holes(ndimage.binary_opening(density > threshold, iterations=1))
     depth = ndimage.gaussian_filter(np.asarray(ndimage.distance_transform_edt(mask), np.float32), 1.0)
     peaks = (depth == ndimage.maximum_filter(depth, size=9)) & (depth >= CORE_PX)

@@ -1,4 +1,9 @@
-"""How alike images are: PSNR and SSIM of pairs, Frechet distance and nearest neighbours of sets of embeddings."""
+"""How alike images are: PSNR and SSIM of pairs, Frechet distance and nearest neighbours of sets of embeddings.
+
+A few lines each on numpy and scipy, in place of two libraries: scikit-image (32 MB) gives the same SSIM
+(`structural_similarity(gaussian_weights=True, use_sample_covariance=False, data_range=255, full=True)`, mean of its
+map); torchmetrics' Frechet distance works on images and a network, not on embeddings that are there already.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,2 @@
-"""Images that people have, read as they look and at a wanted resolution, or refused with the reason."""
+"""Reading of users' images and whole-slide files as RGB at a wanted resolution. What cannot be read is refused, with
+the reason."""

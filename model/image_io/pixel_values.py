@@ -1,4 +1,4 @@
-"""Values of pictures as grey levels 0 .. 255: integers of any depth, floats, transparency, turned pictures."""
+"""Conversion of pixel values to 8 bits: integers of any depth, floats, transparency, EXIF orientation."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from everslide.model.errors import ImageError
 
 Pixels = NDArray[np.uint8]
 DEPTHS = (8, 10, 12, 14, 16)
-"""Bits of cameras and scanners. Their files often have 16 bits whatever was counted: the values tell."""
+"""Bit depths of cameras and scanners. Their files often say 16 bits whatever the depth was: the largest value
+decides."""
 
 
 OVERSHOOT = 0.1
-"""Of floats of 0 .. 1: what sharpening and resampling add beyond both ends."""
+"""How far floats of 0 .. 1 may exceed both ends: sharpening and resampling overshoot."""
 FAINT = 16
-"""Floats that end below this and above 1 are neither 0 .. 1 nor 0 .. 255: they would be shown black."""
+"""Floats whose maximum is above 1 and below this are neither 0 .. 1 nor 0 .. 255, and are refused."""
 
 
 def to_8_bits(values: NDArray[Any], bits: int = 8) -> Pixels:
-    """Values of any kind -> [0, 255] uint8, same shape. Raises ImageError, which says what is wrong.
+    """Integers, floats or bools -> [0, 255] uint8 of the same shape. Raises ImageError for other values.
 
-    bits: that the file says are in use. Integers: the least of DEPTHS that holds all values is full white. Floats:
-    0 .. 1, or 0 .. 255, or counts as integers are; of 0 .. 1 what resampling adds at edges is cut off.
+    bits: bit depth that the file states. Integers: white is the largest value of the smallest of DEPTHS that holds all
+    values. Floats: of 0 .. 1 (an overshoot is clipped), or counts as integers are.
     """
     if values.dtype == np.bool_:
         return np.where(values, np.uint8(255), np.uint8(0))
@@ -51,8 +52,10 @@ def to_8_bits(values: NDArray[Any], bits: int = 8) -> Pixels:
 
 
 def on_white(colour: Pixels, alpha: Pixels, premultiplied: bool = False) -> Pixels:
-    """(H, W, 3) and (H, W) -> (H, W, 3) as it looks on white paper: a slide's glass is bright. Raises ImageError where
-    nothing could be seen."""
+    """Colours (H, W, 3) with alpha (H, W), both uint8, blended onto white -> (H, W, 3) uint8.
+
+    premultiplied: colours are multiplied by alpha already. Raises ImageError where alpha is 0 everywhere.
+    """
     if not alpha.any():
         raise ImageError("is transparent all over; save it without transparency")
     share = alpha[..., None].astype(np.uint16)
@@ -62,7 +65,7 @@ def on_white(colour: Pixels, alpha: Pixels, premultiplied: bool = False) -> Pixe
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:
-    """orientation: EXIF's and TIFF's tag 274, 1 to 8; others change nothing."""
+    """Pixels (H, W, ...) rotated and mirrored by EXIF's and TIFF's tag 274, 1 to 8; other values change nothing."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     rows, columns = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(orientation, (1, 1))

@@ -1,4 +1,4 @@
-"""Reading real images and whole slides at a wanted resolution, through large_image, tifffile's formats or Pillow."""
+"""Reading of training images and whole-slide files at a wanted resolution."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Pixels = NDArray[np.uint8]
 PLAIN_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 SLIDE_SUFFIXES = {".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms"}
 MAX_PIXELS = 2**30
-"""Images of more pixels are refused: decoded they would fill the memory of a small machine."""
+"""Images of more pixels are refused: decoded, they would fill the memory of a small machine."""
 
 
 @dataclass(frozen=True)
 class SourceImage:
-    """A real image: where it lies, and how many micrometres one of its pixels covers.
+    """A real image file. mpp: um per pixel.
 
-    licence, organ, case: as the manifest says them, empty where it says nothing. case: images of one patient or block.
+    licence, organ, case: from the manifest, "" where it has none. Images of one patient or block have the same case.
     """
 
     path: Path
@@ -42,12 +42,11 @@ class SourceImage:
 
 
 def find_sources(folder: Path) -> list[SourceImage]:
-    """Images below `folder` whose resolution is known.
+    """The images in `folder` and below whose resolution is known, sorted by path.
 
-    Plain images (.jpg, .png) are listed in `folder`/manifest.json as {"path": {"um_per_px": 0.5,
+    Plain images (.jpg, .png, .webp) are listed in `folder`/manifest.json as {"path": {"um_per_px": 0.5,
     "licence": "CC BY 4.0", "organ": "colon", "case": "12"}}; whole-slide files carry their own resolution. Raises
-    DataError where the
-    folder holds neither.
+    DataError where the folder holds neither.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder of images; give the path of one")
@@ -86,7 +85,7 @@ def _read_manifest(path: Path) -> list[SourceImage]:
 
 
 def read_at(source: SourceImage, mpp: float) -> Pixels:
-    """The whole image resampled to `mpp` micrometres per pixel (not finer than its own), (H, W, 3) uint8.
+    """The whole image (H, W, 3) uint8, shrunk to `mpp` um per pixel.
 
     Raises ImageError for images that are unreadable, larger than MAX_PIXELS, or coarser than `mpp`.
     """
@@ -116,7 +115,8 @@ def _read_plain(source: SourceImage, mpp: float) -> Pixels:
 
 
 def is_slide(path: Path) -> bool:
-    """Whether it is a whole-slide file: one of a scanner, or a TIFF of tiles with smaller copies of itself."""
+    """Whether a file is a whole-slide file: by its suffix, or a tiled TIFF that is large or has lower resolutions
+    too."""
     suffix = path.suffix.lower()
     if suffix not in (".tif", ".tiff"):
         return suffix in SLIDE_SUFFIXES
@@ -127,14 +127,15 @@ def is_slide(path: Path) -> bool:
             page = tiff.pages.first
             copies = bool(page.subifds) or (len(tiff.pages) > 1 and tiff.pages[1].aspage().is_reduced)
             return page.is_tiled and (copies or page.imagewidth * page.imagelength > PICTURE_PIXELS)
-    except Exception:  # tifffile raises many kinds; whoever reads it as a picture tells what is wrong
+    except Exception:  # tifffile raises many kinds; reading it as a picture will report what is wrong
         return False
 
 
 def read_slide(path: Path, mpp: float, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """A whole-slide file at `mpp` um per px, (H, W, 3) uint8, read by large_image from the level next to it.
+    """A whole-slide file (H, W, 3) uint8, read by large_image at `mpp` um per pixel.
 
-    Raises ImageError, before anything is decoded, where that would be finer than the file or more than `max_pixels`.
+    Raises ImageError where it cannot be read; before anything is decoded, where `mpp` is finer than the file's own
+    resolution or the result has more than `max_pixels`.
     """
     try:
         import large_image
@@ -167,7 +168,7 @@ def _check_slide(path: Path, facts: dict[str, Any], own: float, mpp: float, max_
 
 
 def _as_rgb(path: Path, pixels: NDArray[Any]) -> Pixels:
-    """Whatever large_image gives: grey, 16 bits, with alpha."""
+    """What large_image returns, grey or RGB, 8 or 16 bits, with alpha or without -> (H, W, 3) uint8."""
     try:
         if pixels.shape[2] in (1, 2):
             return np.repeat(to_8_bits(pixels[..., :1]), 3, axis=2)

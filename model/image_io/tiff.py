@@ -1,4 +1,5 @@
-"""TIFF as people have it: any depth, palettes, CMYK, transparency, planes, turned; or the reason why not."""
+"""Reading of TIFF pictures: any bit depth, palettes, CMYK, transparency, planar files, orientation. Whole-slide files
+are read by `everslide.model.image_io.source_image`."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BYTES_PER_PX = 16
-"""Of a decoded picture at most: four channels of 32 bits."""
+"""Largest size of a decoded pixel: four channels of 32 bits."""
 _LOOKED_AT = 64
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
 """Channels of photometric interpretations: white is zero, black is zero, RGB, palette, CMYK, YCbCr."""
@@ -26,7 +27,11 @@ _MODES = {2: "RGB", 5: "CMYK", 6: "YCbCr"}
 
 @dataclass(frozen=True)
 class Decoded:
-    """mode: Pillow's name of the channels of `pixels`, (H, W) or (H, W, C). alpha: (H, W), None where all is opaque."""
+    """A decoded picture, upright.
+
+    pixels: (H, W) or (H, W, C). mode: Pillow's name of its channels. alpha: (H, W), None: opaque. premultiplied:
+    colours are multiplied by alpha already. profile: its ICC colour profile.
+    """
 
     pixels: Pixels
     mode: str
@@ -36,7 +41,10 @@ class Decoded:
 
 
 def read_tiff(file: BinaryIO, max_side: int, max_pixels: int, min_side: int) -> Decoded:
-    """The first picture of a file. Raises ImageError; and what a library raises for a damaged file."""
+    """The first picture of a TIFF file. max_side, max_pixels, min_side: limits in pixels; see `check_size`.
+
+    Raises ImageError for pictures that are refused, and errors of tifffile and its codecs for damaged files.
+    """
     import tifffile
 
     with tifffile.TiffFile(file) as tiff:
@@ -49,7 +57,7 @@ def read_tiff(file: BinaryIO, max_side: int, max_pixels: int, min_side: int) -> 
 
 
 def check_size(width: int, height: int, max_side: int, max_pixels: int, min_side: int) -> None:
-    """Raises ImageError. Call before anything is decoded."""
+    """Raises ImageError where width or height, in pixels, exceed the limits. Call it before anything is decoded."""
     if min(width, height) < min_side:
         raise ImageError(f"expected at least {min_side} x {min_side} px, found {width} x {height}")
     if max(width, height) > max_side or width * height > max_pixels:

@@ -1,5 +1,5 @@
-"""Pictures that a user hands in, to zoom into, to invert or to enlarge: checked before they are decoded, and read as
-they look: upright, on white, in sRGB, 8 bits a channel; or refused with the reason."""
+"""Reading of pictures that a user supplies: checked before they are decoded; upright, on white, in sRGB, 8 bits a
+channel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
 MIN_SIDE_PX = 2
 MAX_SIDE_PX = 65_535
 MAX_PIXELS = 2**27
-"""Decoded, 400 MB; less than what Pillow takes for an attack."""
+"""400 MB decoded; below the limit at which Pillow assumes a decompression bomb."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION = 0x0112
 _SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
@@ -29,7 +29,7 @@ _SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 
 @dataclass(frozen=True)
 class Limits:
-    """Of a picture's sides and area in pixels."""
+    """Limits of a picture, in pixels: its shorter side, its longer side, its area."""
 
     min_side: int = MIN_SIDE_PX
     max_side: int = MAX_SIDE_PX
@@ -37,7 +37,7 @@ class Limits:
 
 
 def read_rgb(path: Path, min_side: int = MIN_SIDE_PX) -> Pixels:
-    """Pixels (H, W, 3) of a picture in a file. Raises ImageError; see `read_picture`."""
+    """`read_picture` of a file, (H, W, 3) uint8. min_side: the least side in pixels. Raises ImageError."""
     try:
         with path.open("rb") as file:
             return read_picture(file, Limits(min_side))
@@ -48,9 +48,11 @@ def read_rgb(path: Path, min_side: int = MIN_SIDE_PX) -> Pixels:
 
 
 def read_picture(file: BinaryIO, limits: Limits) -> Pixels:
-    """Pixels (H, W, 3) as the picture looks. Raises ImageError, which says what is wrong, for pictures that break the
-    limits, before they are decoded, for files that cannot be read to their end, and for what has no one look: several
-    pages, moving pictures, channels of unknown meaning, values that are no grey levels."""
+    """A JPEG, PNG, WebP or TIFF picture -> (H, W, 3) uint8 sRGB, upright, blended onto white.
+
+    Raises ImageError for pictures beyond the limits (before they are decoded), for damaged files, and for pictures that
+    can be read in more than one way: several pages, animations, channels of unknown meaning, values out of range.
+    """
     head = file.read(32)
     file.seek(0)
     try:

@@ -19,7 +19,7 @@ COLOURS = np.array(
 
 
 def rotate_colours(bands: Floats) -> Floats:
-    """(..., RGB) -> (..., brightness, red-blue, magenta-green)."""
+    """(..., RGB) -> (..., brightness, red-blue, magenta-green), an orthonormal change of basis."""
     return _turned(bands, COLOURS.T)
 
 
@@ -35,13 +35,16 @@ def _turned(bands: Floats, by: Floats) -> Floats:
 
 
 def to_channels(bands: Floats, deviation: Floats) -> Tensor:
-    """Grey-level bands (H, W, 3, RGB) -> (9, H, W) float32 over their `deviation` (3, 3): band, colour."""
+    """Bands (H, W, 3 bands, RGB) in grey levels -> the network's channels (9, H, W) float32, of about unit deviation.
+
+    deviation: (3 bands, 3 rotated colours) of detail at that scale, in grey levels.
+    """
     scaled = rotate_colours(bands) / deviation
     return torch.from_numpy(np.ascontiguousarray(scaled.reshape(*bands.shape[:2], 9).transpose(2, 0, 1)))
 
 
 def from_channels(channels: Floats, deviation: Floats) -> Floats:
-    """(9, H, W) -> bands (H, W, 3, 3 colours) in grey levels, colours still rotated."""
+    """(9, H, W) -> bands (H, W, 3 bands, 3 rotated colours) in grey levels; see `unrotate_colours` for RGB."""
     height, width = channels.shape[1:]
     return channels.transpose(1, 2, 0).reshape(height, width, 3, 3) * deviation
 

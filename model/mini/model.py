@@ -28,14 +28,15 @@ from everslide.model.style_reference import REFERENCE_CHANNELS
 Floats = NDArray[np.float32]
 SHIPPED_WEIGHTS = Path(__file__).parent.parent / "weights" / "mini.safetensors"
 STRONGEST_GUIDANCE = 4.0
+"""Largest scale of classifier-free guidance that a slide may choose."""
 FORMAT = 2
 """Part of every fingerprint: raise it when the same weights would paint other pixels."""
 
 
 class MiniModel(WindowModel):
-    """The network of `mini` as a `WindowModel`, on the CPU (in bfloat16 where that is fast) or a GPU.
+    """The network of `mini` as a `WindowModel`, on a CPU or GPU, in bfloat16 where that is fast there.
 
-    Each evaluation takes one CPU thread, whatever the machine has, so that bytes do not depend on the number of cores;
+    Every evaluation uses one CPU thread, whatever the machine has, so that bytes do not depend on the number of cores;
     `side_by_side` threads may evaluate at the same time.
     """
 
@@ -53,7 +54,7 @@ class MiniModel(WindowModel):
 
     @property
     def capabilities(self) -> SamplingCapabilities:
-        """See `WindowModel.offer`."""
+        """See `WindowModel.capabilities`."""
         return SamplingCapabilities(STEPS[0], STEPS, STRONGEST_GUIDANCE, organs=tuple(self._cases.items()))
 
     def bands(self, context: GenerationContext, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> Floats:
@@ -104,7 +105,7 @@ class MiniModel(WindowModel):
         return sample(draw, z_1, sampling.steps or STEPS[0])
 
     def _condition(self, context: GenerationContext, windows: Sequence[WindowIndex]) -> Floats:
-        """What each window is conditioned on, (B, `config.conditions`), zeros where nothing is said."""
+        """The condition of each window, (B, `config.conditions`): embedding and organ shares; zeros: unconditional."""
         organs = self._network.config.organs
         out = np.zeros((len(windows), self._network.config.conditions), np.float32)
         if context.reference is not None:
@@ -116,7 +117,7 @@ class MiniModel(WindowModel):
         return out
 
     def _placed(self, tensor: Tensor) -> Tensor:
-        """On the network's device, in its numbers."""
+        """On the network's device, in its number format and memory layout."""
         return tensor.to(self._device, self._dtype, memory_format=torch.channels_last)
 
     def _measure_fingerprint(self, digest: str) -> str:

@@ -1,9 +1,10 @@
 """The network of `mini`: a convolutional U-Net that paints Haar detail given the parent's pixels and noise.
 
-One network for all magnifications (ZoomLDM, CVPR 2025): the scale is an embedding, and so is the reference whose tissue
-it shall paint. Noise enters at every resolution, so that where a nucleus lies can be decided where nuclei are seen.
-Between pixels there is no attention and no normalisation over space: apart from those embeddings a pixel depends on a
-bounded neighbourhood and never on how large its window is, which is what keeps the borders of windows invisible.
+One network for all magnifications, as in ZoomLDM (Yellapragada et al., CVPR 2025): the scale enters as an embedding,
+and so do the reference picture and the organ. Noise enters at every resolution of the U-Net, so that it can decide
+where a nucleus lies at the resolution at which nuclei are seen.
+There is no attention and no normalisation over space: apart from the embeddings, an output pixel depends on a bounded
+neighbourhood and not on the size of the window. That keeps the borders of windows invisible.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ every weight about equally far, as Adam does, would leave an organ almost unheed
 class NetworkConfig:
     """Sizes of the U-Net.
 
-    channels: width per resolution, finest first; the first is half the parent's, each halves the one before.
-    blocks: residual blocks per resolution, on the way down and again on the way up.
-    noise: channels of noise at the parent's resolution and at each of the U-Net's.
-    fine: width of the convolutions at the parent's own resolution. scales: number of scales with an embedding.
-    organs: names of those with an embedding.
+    channels: width at each resolution, finest first: half the parent's resolution, a quarter, an eighth.
+    blocks: residual blocks at each resolution, on the way down and again on the way up.
+    noise: channels of noise, first at the parent's resolution, then at each resolution of the U-Net.
+    fine: width of the convolutions at the parent's own resolution. embedding: length E of the embedding of time, scale
+    and condition. scales: number of scales that have an embedding. organs: names of the organs that have one.
     """
 
     channels: tuple[int, ...] = (96, 160, 224)
@@ -47,7 +48,7 @@ class NetworkConfig:
 
     @property
     def conditions(self) -> int:
-        """Length of what the network is conditioned on: the embedding of a reference, and shares of its organs."""
+        """Length of the condition: the embedding of a reference, then the share of each organ."""
         return REFERENCE_CHANNELS + len(self.organs)
 
     def as_dict(self) -> dict[str, object]:
@@ -75,16 +76,16 @@ class ResidualBlock(nn.Module):
 
 
 def pixel_norm(x: Tensor) -> Tensor:
-    """Unit root mean square over the channels of each pixel, (B, C, H, W)."""
+    """(B, C, H, W) -> (B, C, H, W) with root mean square 1 over the channels of each pixel."""
     return F.rms_norm(x.permute(0, 2, 3, 1), (x.shape[1],), eps=1e-4).permute(0, 3, 1, 2)
 
 
 class DetailUNet(nn.Module):
-    """Draws clean detail x given z_t = (1 - t) x + t noise, the parent, and more noise.
+    """Samples clean detail x, given z_t = (1 - t) x + t noise, the parent, and more noise.
 
     A distributional diffusion model (De Bortoli et al., "Distributional diffusion models with scoring rules", 2025,
-    section 3): other than a denoiser it does not give the mean of x given z_t, but one x of its distribution. So one
-    step from t = 1, where z_t is noise alone, is a whole sample.
+    section 3): where a denoiser returns the mean of x given z_t, it returns a sample of that distribution. So one step
+    from t = 1, where z_t is pure noise, is a complete sample.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -135,11 +136,12 @@ class DetailUNet(nn.Module):
         noise: tuple[Tensor, ...],
         condition: Tensor,
     ) -> Tensor:
-        """Clean detail (B, 9, H, W), of about unit deviation, below a parent (B, 3, H, W) in [-1, 1].
+        """A sample of clean detail (B, 9, H, W), of about unit deviation (see `everslide.model.mini.bands`).
 
-        z_t: (B, 9, H, W); t: (B,) in [0, 1]; s: (B,) int64 scale of the child; noise: standard normals of the channels
-        in `config.noise`, (B, C, H, W), (B, C, H/2, W/2) and so on; condition: (B, `config.conditions`), the embedding
-        of a reference and the share of each organ, zeros for none. H and W are multiples of `multiple`.
+        z_t: (B, 9, H, W). parent: (B, 3, H, W) in [-1, 1]. t: (B,) in [0, 1]. s: (B,) int64, scale of the child.
+        noise: standard normals (B, C, H, W), (B, C, H/2, W/2) and so on, C as in `config.noise`.
+        condition: (B, `config.conditions`), embedding of a reference and share of each organ; zeros: unconditional.
+        H and W are multiples of `multiple`.
         """
         assert z_t.shape[1] == DETAIL_CHANNELS and parent.shape[1] == PARENT_CHANNELS
         assert z_t.shape[2] % self.multiple == 0 and z_t.shape[3] % self.multiple == 0
@@ -179,7 +181,7 @@ class DetailUNet(nn.Module):
 
 
 def fourier(x: Tensor) -> Tensor:
-    """(B,) -> (B, 64): sines and cosines of 32 octave-spaced frequencies."""
+    """(B,) -> (B, 64): sines and cosines of 32 frequencies, 1 to 1000 radians per unit, evenly spaced in logarithm."""
     frequency = torch.exp(torch.arange(32, device=x.device) * (math.log(1000.0) / 31))
     angle = x.float()[:, None] * frequency
     return torch.cat([angle.sin(), angle.cos()], 1)

@@ -1,7 +1,6 @@
-"""The encoder of `mini`: one vector for what a 20x patch shows, learned without labels.
+"""The encoder of `mini`: a patch of 20x tissue -> an embedding, learned without labels.
 
-A small convolutional network. What it gives is standardised over the training patches, so that distances in it, means
-of it and Frechet distances have a scale.
+A small convolutional network. Each component of the embedding has mean 0 and deviation 1 over the training patches.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ FORMAT = "everslide-encoder-1"
 SHIPPED_ENCODER = Path(__file__).parent.parent / "weights" / "encoder.safetensors"
 PATCH_PX = 128
 """Side of a patch at 20x: 64 um."""
-PITCH_PX = 64
-"""Distance of the patches of a map at 20x."""
 EMBEDDING = 64
+"""Length of an embedding."""
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """channels: width after the first convolution and after each halving. embedding: length of the vector."""
+    """Sizes of the encoder. channels: width after the first convolution, then after each halving of the resolution.
+    embedding: length of its output."""
 
     channels: tuple[int, ...] = (24, 48, 96, 144)
     embedding: int = EMBEDDING
@@ -59,7 +58,7 @@ class _Stage(nn.Module):
 
 
 class PatchEncoder(nn.Module):
-    """(B, 3, PATCH_PX, PATCH_PX) in [-1, 1] at 0.5 um per pixel -> (B, embedding)."""
+    """(B, 3, PATCH_PX, PATCH_PX) in [-1, 1] at 0.5 um per pixel -> embeddings (B, embedding)."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -80,7 +79,8 @@ class PatchEncoder(nn.Module):
     def glance(self, x: Tensor, side: int) -> Tensor:
         """Embeddings (B, embedding, side, side) of `side` x `side` equal squares of an image (B, 3, H, W) in [-1, 1].
 
-        Squares smaller than a patch, or coarser than 20x, are seen as they are: what it says of them is a hint.
+        H = W, a multiple of `side`. The encoder was trained on 20x patches of PATCH_PX: for smaller or coarser squares
+        the embedding is only a rough indication.
         """
         h = self.stages(F.relu(self.enter(x)))
         square = h.shape[2] // side
@@ -93,7 +93,7 @@ class PatchEncoder(nn.Module):
 
     @torch.inference_mode()
     def embed(self, patches: NDArray[np.uint8], batch: int = 64) -> NDArray[np.float32]:
-        """Embeddings (N, embedding) of patches (N, PATCH_PX, PATCH_PX, 3) at 20x, standardised."""
+        """Embeddings (N, embedding) float32 of patches (N, PATCH_PX, PATCH_PX, 3) uint8 at 20x; N may be 0."""
         assert patches.ndim == 4 and patches.shape[1:] == (PATCH_PX, PATCH_PX, 3) and patches.dtype == np.uint8
         out = [np.empty((0, self.config.embedding), np.float32)]
         for start in range(0, len(patches), batch):
@@ -102,27 +102,10 @@ class PatchEncoder(nn.Module):
         return np.concatenate(out)
 
     def quick(self, x: Tensor, side: int) -> Tensor:
-        """`glance` in bfloat16 where that is fast, (B, embedding, side, side) float32."""
+        """As `glance`, computed in bfloat16 where that is fast; (B, embedding, side, side) float32."""
         device = self.leave.weight.device
         with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
             return self.glance(x.to(device, memory_format=torch.channels_last), side).float()
-
-    def embedding_map(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embeddings (rows, columns, embedding) of a 20x plane (H, W, 3), one for each square of PITCH_PX.
-
-        A square is seen in the middle of its patch; the plane is mirrored at its edges.
-        """
-        rows, columns = (-(-side // PITCH_PX) for side in pixels.shape[:2])
-        margin = (PATCH_PX - PITCH_PX) // 2
-        after = [margin + n * PITCH_PX - side for n, side in zip((rows, columns), pixels.shape[:2], strict=True)]
-        seen = np.pad(pixels, ((margin, after[0]), (margin, after[1]), (0, 0)), mode="symmetric")
-        tall = [
-            self.embed(
-                np.stack([seen[y : y + PATCH_PX, x : x + PATCH_PX] for x in range(0, columns * PITCH_PX, PITCH_PX)])
-            )
-            for y in range(0, rows * PITCH_PX, PITCH_PX)
-        ]
-        return np.stack(tall)
 
     @property
     def digest(self) -> str:
@@ -135,13 +118,13 @@ class PatchEncoder(nn.Module):
 
 
 def save_encoder(path: Path, encoder: PatchEncoder) -> None:
-    """Write the encoder, whole or not at all. Raises WeightsError."""
+    """Write a file for `load_encoder`, atomically. Raises WeightsError."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     write_tensors(path, tensors, {"format": FORMAT, "config": json.dumps(encoder.config.as_dict())})
 
 
 def load_encoder(path: Path | None = None) -> PatchEncoder:
-    """The encoder at `path`, or the one shipped in this package. Raises WeightsError."""
+    """The encoder in the file `path`, or the one shipped in this package. Raises WeightsError."""
     path = path or SHIPPED_ENCODER
     if not path.exists():
         raise WeightsError(f"{path}: no such file; train it with `everslide train --encoder`")

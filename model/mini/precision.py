@@ -1,4 +1,4 @@
-"""Which numbers a network computes with on a device."""
+"""The number format, float32 or bfloat16, that networks compute in on a device."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import torch
 
 
 def fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 convolutions are faster than float32 ones there: on GPUs, and on CPUs with AMX.
+    """Whether convolutions are faster in bfloat16 than in float32 on the device: on GPUs, and on CPUs with AMX.
 
-    AVX-512 alone is not enough: with its bfloat16 instructions a convolution of 96 channels takes twice as long.
+    AVX-512 without AMX is not enough: there a bfloat16 convolution of 96 channels takes twice as long.
     """
     return device.type == "cuda" or torch.cpu._is_amx_tile_supported()
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """Training in bfloat16 where that is fast, else in float32."""
+    """A context in which torch computes in bfloat16 where that is fast on the device, else in float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device))

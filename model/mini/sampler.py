@@ -1,4 +1,4 @@
-"""How detail is sampled: in one step, or in several along the straight path from noise to detail."""
+"""The sampler of `mini`: one step, or several along the straight path from noise to detail."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from itertools import pairwise
 from torch import Tensor
 
 STEPS = (1, 2, 4, 8)
+"""Numbers of steps that a slide may choose; the first is the default."""
 
 
 def times(steps: int) -> tuple[float, ...]:
-    """The `steps` + 1 times of the path, evenly from 1 (noise) to 0 (detail)."""
+    """The `steps` + 1 times t of the path, evenly spaced from 1 (noise) to 0 (detail)."""
     return tuple(1.0 - k / steps for k in range(steps + 1))
 
 
 def sample(draw: Callable[[Tensor, float, int], Tensor], noise: Tensor, steps: int) -> list[Tensor]:
-    """What `draw` takes for the detail at each step, from `noise` of any shape; the last is the sample.
+    """Sample from `noise`, standard normals of any shape; returns the clean detail drawn at each step, the sample last.
 
-    draw: (z_t, t, step) -> one detail of the distribution given z_t = (1 - t) detail + t noise. Between two steps the
-    noise that the drawn detail implies is kept (Algorithm 1 of De Bortoli et al., "Distributional diffusion models with
-    scoring rules", 2025, without fresh noise between the steps).
+    draw: (z_t, t, step) -> a sample of the clean detail given z_t = (1 - t) detail + t noise. From one step to the next
+    the noise implied by z_t and the drawn detail is kept: Algorithm 1 of De Bortoli et al., "Distributional diffusion
+    models with scoring rules", 2025, without fresh noise.
     """
     z_t, drawn = noise, []
     path = times(steps)

@@ -1,4 +1,4 @@
-"""What a picture looks like: the mean embedding of its patches of tissue, and the colours of its tissue."""
+"""The style of a picture: the mean embedding of its patches of tissue, and the colours of its tissue."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ from everslide.model.style_reference import COLOURS, Style
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 COARSEST_UM_PER_PX = 1.3
-"""A coarser picture does not show what the encoder looks at."""
+"""In a coarser picture nuclei cannot be seen, and the encoder needs them."""
 BLOCK_PX = 64
-"""Side of the squares at 20x whose mean colours a palette is made of."""
+"""Side in 20x pixels of the squares whose mean colours a palette is made of."""
 TISSUE_DENSITY, MIN_TISSUE = 0.06, 0.5
-"""Optical density of tissue, and the share of a patch or block that must be tissue."""
+"""Mean optical density above which a pixel is tissue, and the share of a patch or block that must be tissue."""
 LARGEST_PX = 4096
-"""At most this much of a picture's side is looked at."""
+"""Only the top-left LARGEST_PX x LARGEST_PX pixels of a picture are used."""
 MOST_PATCHES = 256
-"""At most so many of its patches are embedded, evenly over the picture."""
+"""At most so many patches are embedded, evenly spread over the picture."""
 
 
-def look_of(pixels: Pixels, um_per_px: float, encoder: PatchEncoder | None = None) -> Style:
-    """The look of a picture (H, W, 3) uint8 of so many um per pixel. Raises ImageError where it shows no tissue."""
+def style_of_picture(pixels: Pixels, um_per_px: float, encoder: PatchEncoder | None = None) -> Style:
+    """The style of a picture (H, W, 3) uint8 of `um_per_px` um per pixel, 0.1 to COARSEST_UM_PER_PX.
+
+    encoder: the shipped one by default. Raises ImageError where it is too small or too coarse, or shows no tissue.
+    """
     if not 0.1 <= um_per_px <= COARSEST_UM_PER_PX:
         raise ImageError(
             f"a reference of {um_per_px:g} um per pixel: expected 0.1 to {COARSEST_UM_PER_PX} (nuclei must be seen)"
@@ -51,13 +54,16 @@ def look_of(pixels: Pixels, um_per_px: float, encoder: PatchEncoder | None = Non
     return Style(mean_embedding(patches, encoder or load_encoder()), _palette(blocks.mean((1, 2))))
 
 
-def read_look(path: Path, um_per_px: float) -> Style:
-    """The look of a picture in a file. Raises ImageError."""
-    return look_of(read_rgb(path), um_per_px)
+def read_style(path: Path, um_per_px: float) -> Style:
+    """`style_of_picture` of a file. Raises ImageError."""
+    return style_of_picture(read_rgb(path), um_per_px)
 
 
 def tissue_squares(pixels: Pixels, side: int) -> Pixels:
-    """The squares (n, side, side, 3) of a picture (H, W, 3) that are mostly tissue, side by side from its corner."""
+    """The squares (n, side, side, 3) of a picture (H, W, 3) uint8 that are mostly tissue.
+
+    Squares do not overlap; they begin at the top-left corner, and what is left at the other edges is not used.
+    """
     rows, columns = (length // side for length in pixels.shape[:2])
     squares = (
         pixels[: rows * side, : columns * side]
@@ -70,7 +76,8 @@ def tissue_squares(pixels: Pixels, side: int) -> Pixels:
 
 
 def mean_embedding(patches: Pixels, encoder: PatchEncoder, most: int = MOST_PATCHES) -> Floats:
-    """The mean embedding (64,) of at most so many of the patches (n, PATCH_PX, PATCH_PX, 3), n > 0, of 20x tissue."""
+    """The mean embedding (embedding,) float32 of 20x patches (n, PATCH_PX, PATCH_PX, 3) uint8, n > 0, or of `most` of
+    them, evenly chosen."""
     chosen = patches[:: -(-len(patches) // most)]
     return np.asarray(np.round(encoder.embed(chosen).mean(0), 4), np.float32)
 

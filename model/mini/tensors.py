@@ -1,4 +1,4 @@
-"""Files of tensors, written whole or not at all."""
+"""Atomic writing of safetensors files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from everslide.model.errors import WeightsError
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
-    """Write contiguous CPU tensors, readable for all. Raises WeightsError; what was there before is whole then."""
+    """Write contiguous CPU tensors and a header to a safetensors file, mode 0644, atomically.
+
+    Raises WeightsError where it cannot be written; a file that was there before is unchanged then.
+    """
     partial = path.with_suffix(".part")
     try:
         save_file(dict(tensors), partial, metadata=dict(header))

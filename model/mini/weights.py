@@ -1,4 +1,5 @@
-"""Weights of `mini` on disk: one safetensors file with its configuration and detail deviations in the header."""
+"""Weights of `mini` on disk: one safetensors file. Its header holds the sizes of the network and the training cases of
+each organ."""
 
 from __future__ import annotations
 
@@ -24,9 +25,11 @@ FORMAT = "everslide-mini-2"
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """config, tensors by name (any float dtype), deviation (scales, 3, 3) float32 of detail: scale, band, colour.
+    """All that a file of weights holds.
 
-    cases: how many training cases stand behind each of the organs that the network knows.
+    config: sizes of the network. tensors: its parameters by name, of any float type. deviation: (scales, 3 bands, 3
+    rotated colours) float32, standard deviation of real detail in grey levels. cases: organ -> number of training
+    cases, for each of `config.organs`.
     """
 
     config: NetworkConfig
@@ -35,7 +38,7 @@ class Weights:
     cases: Mapping[str, int] = field(default_factory=dict)
 
     def build(self) -> DetailUNet:
-        """The network with these weights, float32. Raises WeightsError where names or shapes do not fit."""
+        """The network with these weights, in float32. Raises WeightsError where names or shapes do not fit."""
         network = DetailUNet(self.config)
         try:
             network.load_state_dict({name: tensor.float() for name, tensor in self.tensors.items()})
@@ -60,7 +63,7 @@ def _stored(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def save_weights(path: Path, weights: Weights) -> None:
-    """Write `weights` in half precision, whole or not at all. Raises WeightsError."""
+    """Write `weights` in half precision, atomically. Raises WeightsError."""
     tensors = _stored(weights.tensors) | {"deviation": torch.from_numpy(np.ascontiguousarray(weights.deviation))}
     header = {
         "format": FORMAT,

@@ -1,2 +1,5 @@
-"""Planes of a slide, exact and seamless: geometry of windows, keyed noise, blending, closure. It knows no network: a
-`WindowModel` paints what a window adds to its parent."""
+"""The planes of a slide: the topmost plane, keyed noise, windows and their blending, exact agreement of a tile with its
+parent, and the slide's identity.
+
+This package knows no network: it asks a `WindowModel` for the detail that a window adds to its parent.
+"""

@@ -1,4 +1,4 @@
-"""A model without weights: grain in proportion to the local density. For tests, and for trying the service."""
+"""`speckle`, a model without weights that paints random grain. For tests, and for trying the service quickly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from everslide.model.pyramid.window_model import WindowModel
 
 
 class SpeckleModel(WindowModel):
-    """Paints speckle on tissue and nearly nothing on glass. Keeps every promise of a painter but that of beauty."""
+    """Detail is keyed noise, in proportion to the parent's distance from white: grain on tissue, almost none on glass.
+
+    It is deterministic, seamless and independent of the batch, as every `WindowModel` must be.
+    """
 
     name = "speckle"
     fingerprint = "5bec41e0"
@@ -25,7 +28,7 @@ class SpeckleModel(WindowModel):
     def bands(
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]
     ) -> NDArray[np.float32]:
-        """See `WindowModel.bands`; one octave of speckle, as strong as a tenth of the distance from white."""
+        """See `WindowModel.bands`. Standard normals times a tenth of (255 - parent)."""
         noise = np.stack([keyed.normals(context.seed, "detail", w.s, w.parent_rect, 9) for w in windows])
         count, _, height, width = noise.shape
         bands = noise.transpose(0, 2, 3, 1).reshape(count, height, width, 3, 3)

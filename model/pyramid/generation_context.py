@@ -1,4 +1,4 @@
-"""What all windows of one slide are painted from, beside their places and their parents."""
+"""What the windows of a slide have in common: seed, reference, sampling, and for some models the topmost plane."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Topmost:
-    """A slide's topmost plane, equal to others by its fingerprint."""
+    """A slide's topmost plane; compares equal to others of the same fingerprint."""
 
     fingerprint: str
     plane: TopPlane = field(compare=False)
@@ -22,8 +22,12 @@ class Topmost:
 
 @dataclass(frozen=True)
 class GenerationContext:
-    """seed: of the slide. reference: its style; only where the model is `steerable`. sampling: what the
-    model is capable of. top: the topmost plane, for models that paint `from_top`; it stays in its process."""
+    """What every window of a slide is painted from, beside its place and its parent.
+
+    seed: of the slide. reference: what it shall look like; None unless the model is `steerable`. sampling: steps and
+    guidance, which the model must offer. top: the topmost plane, only for models that paint `from_top`; it is not sent
+    to other processes.
+    """
 
     seed: int
     reference: Reference | None = None
@@ -32,7 +36,7 @@ class GenerationContext:
 
     @property
     def key(self) -> str:
-        """Equal for subjects that are painted alike."""
+        """Part of store keys: equal for contexts in which equal windows get equal bytes."""
         like = "" if self.reference is None else f"-{self.reference.digest[:16]}"
         from_top = "" if self.top is None else f"-top{self.top.fingerprint[:16]}"
         return f"{self.seed}{like}{self.sampling.key}{from_top}"

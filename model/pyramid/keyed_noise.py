@@ -1,7 +1,7 @@
-"""Noise that depends on where it is, and on nothing else.
+"""Random numbers that are a function of a place: the same whatever was painted before, on whichever machine.
 
-Every pixel of every plane has its own normal numbers, keyed by (slide seed, stream, scale, block x, block y). Windows
-that overlap read the same numbers; the order of painting, restarts and other windows change nothing.
+Every pixel of every plane has its own normal numbers, keyed by (slide seed, stream, scale, block x, block y). A stream
+is a name, such as "detail": other streams give independent numbers. Windows that overlap read the same numbers.
 Raw bits come from Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011), whose raw stream
 numpy keeps stable, and become normals by a table of 65536 quantiles, because numpy does not promise its own normals.
 """
@@ -37,7 +37,8 @@ def _stream_key(stream: str, s: int) -> int:
 
 
 def raw_bits(seed: int, stream: str, s: int, x: int, y: int, count: int) -> NDArray[np.uint64]:
-    """`count` uint64 of uniform bits, keyed by seed, stream, scale and any place (x, y), negative ones too."""
+    """(count,) uint64 of uniform random bits, keyed by seed, stream, scale and a place (x, y), which may be
+    negative."""
     key = np.array([seed & _MASK64, _stream_key(stream, s)], dtype=np.uint64)
     counter = np.array([0, x & _MASK64, y & _MASK64, 0], dtype=np.uint64)
     bits: NDArray[np.uint64] = np.random.Philox(key=key, counter=counter).random_raw(count)
@@ -45,13 +46,16 @@ def raw_bits(seed: int, stream: str, s: int, x: int, y: int, count: int) -> NDAr
 
 
 def uniforms(seed: int, stream: str, x: int, y: int, count: int) -> NDArray[np.float64]:
-    """`count` numbers in [0, 1), keyed by seed, stream and any place."""
+    """(count,) float64 uniform in [0, 1), keyed by seed, stream and a place (x, y), which may be negative."""
     bits = raw_bits(seed, stream, 0, x, y, count)
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def normals(seed: int, stream: str, s: int, rect: Rect, channels: int) -> Floats:
-    """Standard normals (channels, rect.height, rect.width) float32 of plane s. `rect` lies on the block grid."""
+    """Standard normals (channels, rect.height, rect.width) float32 of the pixels `rect` of plane s.
+
+    Position and size of `rect` are multiples of BLOCK_PX; see `normals_anywhere` for others.
+    """
     assert rect.x % BLOCK_PX == rect.y % BLOCK_PX == rect.width % BLOCK_PX == rect.height % BLOCK_PX == 0
     out = np.empty((channels, rect.height, rect.width), np.float32)
     count = channels * BLOCK_PX * BLOCK_PX
@@ -64,7 +68,7 @@ def normals(seed: int, stream: str, s: int, rect: Rect, channels: int) -> Floats
 
 
 def normals_anywhere(seed: int, stream: str, s: int, rect: Rect, channels: int) -> Floats:
-    """The same for any `rect`: made in whole blocks, and cut."""
+    """As `normals`, for any `rect`: made in whole blocks, then cropped."""
     left, top = rect.x // BLOCK_PX * BLOCK_PX, rect.y // BLOCK_PX * BLOCK_PX
     width, height = (
         -(-(end - start) // BLOCK_PX) * BLOCK_PX for start, end in ((left, rect.right), (top, rect.bottom))

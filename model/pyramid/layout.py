@@ -1,10 +1,10 @@
-"""Where sections lie on the glass, and their silhouettes: keyed by place, so that any part of an endless slide is known
-on its own.
+"""Where sections lie on the glass, and their silhouettes. Keyed by place: any part of an endless slide can be made
+without the rest.
 
-The glass is divided into cells. A cell holds the pieces of one case on a canvas of its own: a resection as a slab, a
-core as a sliver, several biopsies or levels side by side. What pieces an organ has follows from a few numbers measured
-on real sections (`everslide sections`); each is drawn anew,
-as a thick bent line with a rough outline, sometimes hollow.
+The slide is divided into cells. A cell holds the pieces of one case on a square canvas: a resection as a slab, a core
+biopsy as a sliver, several biopsies or levels side by side. The size and shape of the pieces are those measured on real
+sections of the organ (`everslide sections`); each piece is drawn anew, as a thick bent line with a rough outline,
+sometimes hollow.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ CANVAS_PX = 160
 UM_PER_PX = mpp(TOP_SCALE)
 CANVAS_UM = CANVAS_PX * UM_PER_PX
 EMPTY_SHARE = 0.1
-"""How often a cell of a slide of many holds nothing."""
+"""Probability that a cell is empty, on a slide of more than one cell."""
 SPINE = 24
-"""Points of the line along a piece."""
+"""Points of the centre line of a piece."""
 ATTEMPTS = 24
 SEARCH = 4
-"""A place for a piece is looked for on a grid so many times coarser."""
+"""The search for a free place for a piece runs on a grid so many times coarser than the canvas."""
 GAP_UM = 500.0
 RIM_UM = 2 * UM_PER_PX
 BEND, ROUGHNESS = 9.0, 1.6
@@ -51,8 +51,11 @@ CUT_MM2 = 60.0
 
 @dataclass(frozen=True)
 class PieceShape:
-    """One piece in numbers. area_mm2. elongation: deviation along its longest axis over that across. solidity: share of
-    its convex hull that it fills. hollow: share of it, filled, that is hollow."""
+    """Measured shape of one piece of tissue.
+
+    area_mm2: of its tissue. elongation: standard deviation along its longest axis over that across, 1 or more.
+    solidity: its area over that of its convex hull. hollow: area of its holes over that of the piece with holes filled.
+    """
 
     area_mm2: float
     elongation: float
@@ -62,7 +65,11 @@ class PieceShape:
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """A square of CANVAS_PX at TOP_SCALE. x_px, y_px: its corner there. place: its cell. cover: (N, N) in [0, 1]."""
+    """The pieces of one cell, on a square of CANVAS_PX pixels of plane TOP_SCALE.
+
+    x_px, y_px: the square's top-left pixel in that plane. place: column and row of the cell. cover: (CANVAS_PX,
+    CANVAS_PX), share of each pixel that is tissue, 0 to 1.
+    """
 
     x_px: int
     y_px: int
@@ -71,7 +78,8 @@ class Canvas:
 
 
 class Layout:
-    """The canvases of a slide. groups: the pieces of each case whose kind the slide may be of."""
+    """The canvases of a slide of width_um x height_um. groups: the pieces of each measured section; the seed draws one
+    section, and all cells have pieces like those of that one."""
 
     def __init__(self, seed: int, width_um: float, height_um: float, groups: Sequence[Sequence[PieceShape]]) -> None:
         self._seed, self._groups = seed, groups
@@ -80,8 +88,8 @@ class Layout:
         self._case = int(uniforms(seed, "case", 0, 0, 1)[0] * len(groups))
 
     def near(self, left: float, right: float, top: float, bottom: float) -> Iterator[Canvas]:
-        """The canvases of the cells that a part of the slide, in um, touches. Each lies within its cell, or reaches
-        beyond a slide that is narrower than a canvas."""
+        """The canvases of all cells that meet the rectangle left .. right, top .. bottom, in um. A canvas lies within
+        its cell, unless the slide is narrower than a canvas."""
         for row in range(math.floor(top / self._cell_um[1]), math.floor(bottom / self._cell_um[1]) + 1):
             for col in range(math.floor(left / self._cell_um[0]), math.floor(right / self._cell_um[0]) + 1):
                 if 0 <= col < self._cells[0] and 0 <= row < self._cells[1]:
@@ -138,7 +146,11 @@ class Layout:
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece, drawn from its shape. size: how much larger it is than the measured one. u: five numbers in [0, 1)."""
+    """A piece drawn after a measured shape.
+
+    seed, salt: key of its outline. size: its area over the measured one. u: five numbers in [0, 1) that vary
+    elongation, tears, bend and cuts.
+    """
 
     shape: PieceShape
     seed: int
@@ -166,7 +178,10 @@ class Piece:
         return float(np.clip(self.shape.elongation * (0.85 + 0.3 * self.u[0]), 1.0, 9.0))
 
     def depth(self, x: Doubles, y: Doubles, place: tuple[float, float, float]) -> Doubles:
-        """How many um inside the outline places are, negative outside. place: its middle in um and how it is turned."""
+        """Signed distance, about, from the outline in um at places x, y in um: positive inside, negative outside.
+
+        place: the piece's middle (x, y) in um and its rotation in radians. x and y broadcast together.
+        """
         dx, dy, turn = x - place[0], y - place[1], place[2]
         across = dx * math.cos(turn) + dy * math.sin(turn)
         along = dy * math.cos(turn) - dx * math.sin(turn)
@@ -176,7 +191,7 @@ class Piece:
         return self._torn(depth, across, along)
 
     def _whole(self, across: Doubles, along: Doubles) -> Doubles:
-        """The same without hollow and tears, at places around its middle, before it is turned."""
+        """As `depth` without hollow and tears, in the piece's own coordinates: origin in its middle, not rotated."""
         spine, half = self._spine()
         lacking = 1 - self.shape.solidity
         long = float(np.clip((self._elongation - 1.4) / 2, 0, 1))
@@ -196,7 +211,7 @@ class Piece:
 
     @cached_property
     def _wall_um(self) -> float:
-        """How thick its wall is, so that what lies deeper has the hollow's share of its area."""
+        """Thickness of the wall around the hollow, chosen so that the hollow has the measured share of the area."""
         reach = self.length_um / 2 + self.width_um
         at: Doubles = np.linspace(-reach, reach, WALL_SAMPLES)
         depth = self._whole(at[None], at[:, None])
@@ -243,7 +258,8 @@ def _levels(a: PieceShape, b: PieceShape) -> bool:
 
 
 def thickest(cover: Floats) -> tuple[int, int]:
-    """Row and column of the place farthest from any outline."""
+    """Row and column of the pixel of `cover` (H, W) in [0, 1] that lies deepest in tissue, farthest from any
+    outline."""
     depth = distance_transform_edt(np.pad(cover, 1) > 0.5)[1:-1, 1:-1]
     row, col = np.unravel_index(int(depth.argmax()), depth.shape)
     return int(row), int(col)

@@ -1,9 +1,10 @@
-"""The painter: whole tiles of a slide, each from its parent's pixels and keyed noise, and from nothing else.
+"""The painter: whole tiles of a slide. A tile is a function of its parent's pixels and of keyed noise alone.
 
 Planes are painted coarse to fine. The topmost plane is given (a sketch, or a real image); every finer plane is its
-parent plus detail, painted window by window, blended once, and closed in integers so that the 2x2 box mean of the
-children *is* the parent. Planes above the topmost one are box means. What is remembered only saves time: the same
-pixels come out after any eviction, in any order, with any other windows in the batch.
+parent plus detail. Detail comes from the model window by window; overlapping windows are blended (`Painter._paint`),
+and the result is rounded so that the 2x2 box mean of the children *is* the parent
+(`everslide.model.pyramid.wavelet`). Planes above the topmost one are box means. What is remembered only saves time: the
+same pixels come out after any eviction, in any order, with any other windows in the batch.
 
 Cost: a tile touches 2x2 windows; its ancestors add at most 3x3 windows a plane (`MAX_WINDOWS_PER_TILE` in all).
 """
@@ -45,17 +46,18 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 T = TypeVar("T", bound=np.generic)
 MAX_WINDOWS_PER_TILE = 4 + 9 * (TOP_SCALE - 1)
-"""Windows for a tile at s = 0 when nothing at all is cached."""
+"""Windows painted for a tile at s = 0 when nothing is cached, at most."""
 PYRAMID_FORMAT = 2
 """Part of every fingerprint: raise it when the same bands, blended and closed, would give other pixels."""
 CLEAR = 238
-"""Grey level from which on everything is glass: a window without tissue costs no evaluation below a sketch."""
+"""Grey levels of CLEAR and more are glass. Below a sketch, a window whose whole parent is glass is not evaluated."""
 REMEMBERED_WINDOWS = 160
 REMEMBERED_REGIONS = 6
 
 
 class TileStore(Protocol):
-    """Where finished tiles are kept; losing them costs time, never pixels."""
+    """Where a painter looks for finished tiles, and keeps them. A store may lose any tile: it is painted again,
+    equal."""
 
     def get(self, tile: TileIndex) -> Pixels | None:
         """The tile (256, 256, 3), or None where it is not kept."""
@@ -67,9 +69,10 @@ class TileStore(Protocol):
 
 
 class Painter:
-    """Paints the tiles of one slide below its topmost plane, a sketch unless another is given.
+    """Paints the tiles of one slide. Safe to use from several threads if `paints` is.
 
-    paints: paints the windows; a model does so here. Safe to use from several threads where `paints` is.
+    paints: paints the windows; a `WindowModel` is wrapped in `LocalWindows`. tiles: where finished tiles are kept.
+    top: the topmost plane; a `Sketch` by default. fingerprint: see `identity`.
     """
 
     def __init__(
@@ -80,7 +83,8 @@ class Painter:
         top: TopPlane | None = None,
         reference: Reference | None = None,
     ) -> None:
-        """reference: what the slide shall look like. Raises SlideError where the model cannot do as the slide says."""
+        """reference: what the slide shall look like. Raises SlideError where the model lacks what slide or reference
+        ask for."""
         self.slide, self._tiles = slide, tiles
         self._paints = paints if isinstance(paints, Windows) else LocalWindows(paints)
         self._grid = self._paints.grid
@@ -101,12 +105,15 @@ class Painter:
         return self._paints.counts
 
     def tile(self, tile: TileIndex) -> Pixels:
-        """Pixels (256, 256, 3) of a whole tile. Raises SlideError for planes that the slide does not have."""
+        """Pixels (256, 256, 3) uint8 of a whole tile, from the store or painted.
+
+        Raises SlideError for scales below 0, and for planes above the topmost one of an unbounded slide.
+        """
         kept = self._tiles.get(tile)
         return kept if kept is not None else self.paint(tile)
 
     def paint(self, tile: TileIndex) -> Pixels:
-        """The same, for who knows that it is not kept: the store is asked for its ancestors only."""
+        """As `tile`, without asking the store for the tile itself: for callers that know it is not kept."""
         if tile.s < 0:
             raise SlideError(f"scale {tile.s}: expected 0 (20x) or coarser")
         if tile.s > self._top.s:
@@ -119,7 +126,8 @@ class Painter:
         return pixels
 
     def _draw(self, tile: TileIndex) -> Pixels:
-        """A tile of the topmost plane, which takes as long as several windows: once for all threads that want it."""
+        """A tile of the topmost plane. It costs as much as several windows, so threads that want the same one share
+        it."""
         with self._drawing.setdefault(tile, threading.Lock()):
             pixels = self._tiles.get(tile)
             if pixels is None:
@@ -140,7 +148,7 @@ class Painter:
         return box_mean(children)
 
     def _pixels(self, s: int, rect: Rect) -> Pixels:
-        """Pixels of `rect` of plane s, from tiles where they are kept, else painted from the parent plane."""
+        """Pixels of `rect` of plane s: remembered, put together from kept tiles, or painted from the parent plane."""
         for known, pixels in self._regions.get(s, ()):
             if known.intersection(rect) == rect:
                 return _crop(pixels, known, rect)
@@ -161,7 +169,7 @@ class Painter:
         return rect, out
 
     def _paint(self, s: int, rect: Rect) -> tuple[Rect, Pixels]:
-        """`rect`, grown to whole 2x2 blocks, painted from plane s + 1."""
+        """`rect`, grown to whole 2x2 blocks, painted from plane s + 1: windows are blended here, by `tent`."""
         mean_rect = rect.parent()
         windows = list(windows_touching(s, mean_rect.children(), self._grid))
         painted = self._windows.get(windows)
@@ -182,7 +190,7 @@ class Painter:
         return mean_rect.children(), children_of(mean, bands)
 
     def _paint_windows(self, missing: list[WindowIndex], parent: Pixels, parent_rect: Rect) -> dict[WindowIndex, Bands]:
-        """The missing windows, all of one scale, in their remembered form."""
+        """Paint and remember the missing windows, all of one scale. parent: pixels `parent_rect` of plane s + 1."""
         if not missing:
             return {}
         parents = {w: np.ascontiguousarray(_crop(parent, parent_rect, w.parent_rect)) for w in missing}
@@ -217,9 +225,10 @@ class _RememberedWindows:
 
 
 def identity(slide: Slide, paints: Windows, top: TopPlane, reference: Reference | None) -> str:
-    """16 hexadecimal digits that change with whatever can change a pixel of a slide: the one place that says so.
+    """The slide's identity: 16 hexadecimal digits that change with everything that can change one of its pixels.
 
-    Entity tags, keys of stores, links, headers and exports are made of it.
+    This is the one place where it is computed. Entity tags, keys of stores, `?v=` of links, headers and exports derive
+    from it. paints: paints the windows. top: the topmost plane. reference: what the slide is conditioned on, or None.
     """
     extent = (slide.width_px, slide.height_px, slide.unbounded)
     style = reference.digest if reference else ""
@@ -231,7 +240,7 @@ def identity(slide: Slide, paints: Windows, top: TopPlane, reference: Reference 
 
 
 def _smooth(parent: Pixels) -> Bands:
-    """Bands of a window to which nothing is added but the smooth surface through its parent (h, h, 3)."""
+    """Bands of a window without detail of its own: the smooth surface through its parent (h, h, 3)."""
     return smooth_bands(parent.astype(np.float32)).astype(np.float16)
 
 
@@ -241,12 +250,12 @@ def _crop(array: NDArray[T], of: Rect, to: Rect) -> NDArray[T]:
 
 
 def _tent(grid: WindowGrid) -> Floats:
-    """Weights (h, h, 1, 1) of a window in its parent's plane; they add up to one with those of its neighbours."""
+    """Blending weights (h, h, 1, 1) of a window in its parent's plane; over all windows they add up to 1 everywhere."""
     return tent(grid.window_px // 2, (grid.window_px - grid.stride_px) // 2)[:, :, None, None]
 
 
 def tent(side: int, overlap: int) -> Floats:
-    """Weights (side, side) that rise and fall along straight lines over `overlap` pixels of each edge."""
+    """Weights (side, side) float32 in (0, 1]: 1 inside, falling linearly towards each edge over `overlap` pixels."""
     ramp = (np.arange(overlap, dtype=np.float32) + np.float32(0.5)) / np.float32(max(overlap, 1))
     weights = np.ones(side, np.float32)
     weights[:overlap], weights[side - overlap :] = ramp, ramp[::-1]

@@ -1,6 +1,6 @@
-"""What sections are filled with: a patchwork of the colours of one real section of their organ.
+"""The fill of silhouettes in the topmost plane: random patches in the colours of one real section of the organ.
 
-Patches and grain are as rough as real sections are at 128 um per pixel; where they lie says nothing of an organ.
+Patches and grain are as rough as real sections are at 128 um per pixel. Their arrangement is not that of the organ.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ SAMPLES = 2
 
 
 class Patchwork:
-    """Fills the silhouettes of a canvas. fingerprint: part of that of every slide."""
+    """Fills the silhouettes of a canvas. fingerprint: part of the slide's identity; change it with the pixels."""
 
     fingerprint = "patchwork 1"
 
     def paint(self, seed: int, place: tuple[int, int], cover: Floats, organs: Mapping[str, float]) -> Pixels:
-        """Colours (N, N, 3) under `cover` (N, N) in [0, 1], on glass of GLASS_GREY, keyed by seed and place.
+        """Pixels (N, N, 3) uint8 at 128 um/px: tissue where `cover` (N, N) is 1, glass of GLASS_GREY where it is 0.
 
-        organs: the share of each; the largest decides.
+        seed, place: of the slide, and the canvas's cell; they key the patches. organs: organ -> share; the largest
+        decides the colours.
         """
         organ = max(organs, key=lambda name: organs[name], default="")
         colours = style_of(organ, seed).colours.astype(np.float64)

@@ -36,21 +36,22 @@ TISSUE_DENSITY = 0.06
 
 
 class Sketch:
-    """Makes tiles of the topmost plane of a slide."""
+    """A `TopPlane` made from the slide's seed, organ and reference. s: its scale; planes other than TOP_SCALE are
+    resampled from that one."""
 
     real = False
 
     def __init__(
         self, slide: Slide, s: int = TOP_SCALE, reference: Reference | None = None, fills: Patchwork | None = None
     ) -> None:
-        """reference: organ and colours that the tissue shall have."""
+        """reference: organs and colours that the tissue shall have. fills: fills the silhouettes."""
         self.slide, self.s, self._reference = slide, s, reference
         self._fills = fills or Patchwork()
         everywhere = reference.everywhere if reference else None
         self._organs = {everywhere.organ: 1.0} if everywhere and everywhere.organ else {}
         self._style = everywhere
-        told = reference.digest if reference else ""
-        self.fingerprint = f"sketch {SKETCH_FORMAT} {LAYOUT_FORMAT} {self._fills.fingerprint} {told}"
+        style = reference.digest if reference else ""
+        self.fingerprint = f"sketch {SKETCH_FORMAT} {LAYOUT_FORMAT} {self._fills.fingerprint} {style}"
         self.um_per_px = mpp(s)
         groups = [[PieceShape(*piece) for piece in group] for group in groups_of(next(iter(self._organs), ""))]
         self._layout = Layout(slide.seed, slide.width_px * mpp(0), slide.height_px * mpp(0), groups)
@@ -70,7 +71,7 @@ class Sketch:
         return pixels
 
     def _enlarged(self, col: int, row: int) -> Pixels:
-        """A tile of a finer plane than sections are painted at: a smooth enlargement."""
+        """A tile of a plane finer than TOP_SCALE: linear interpolation of that one."""
         step = 2 ** (TOP_SCALE - self.s)
         at = [(place * TILE_PX + np.arange(TILE_PX) + 0.5) / step - 0.5 for place in (row, col)]
         low = [int(np.floor(positions[0])) - 1 for positions in at]
@@ -106,7 +107,7 @@ class Sketch:
 
     @lru_cache(maxsize=48)  # noqa: B019 (a sketch lives as long as its slide)
     def _painted(self, canvas: Canvas) -> Pixels:
-        """What a canvas looks like on this slide's glass, (N, N, 3)."""
+        """A canvas (N, N, 3) filled and stained as this slide, on its glass."""
         pixels = self._filled(canvas, self._organs, self._style)
         for region in self._reference.regions if self._reference else ():
             places = np.arange(CANVAS_PX, dtype=np.float64) + 0.5
@@ -124,13 +125,17 @@ class Sketch:
         pixels = jitter_stain(
             self._fills.paint(self.slide.seed, canvas.place, canvas.cover, organs), self._gains, np.zeros(3, np.float32)
         )
-        if style is not None and style.embedding.any():  # that of a picture, whose colours it shall have
+        if style is not None and style.embedding.any():  # the style of a picture: its colours replace the organ's
             pixels = recoloured(pixels, style.colours.astype(np.float64))
         return pixels
 
 
 def recoloured(pixels: Pixels, colours: Doubles) -> Pixels:
-    """Tissue (H, W, 3) whose equal shares of pixels, darkest to palest, have the colours (n, 3) on average."""
+    """(H, W, 3) uint8 with the colours of its tissue replaced, glass kept.
+
+    Tissue pixels are sorted by brightness into n equal shares; the mean of each share is moved to its row of `colours`
+    (n, 3) RGB, darkest to palest, and pixels in between by interpolation. Fewer than n tissue pixels: unchanged.
+    """
     tissue = optical_density(pixels).mean(-1) > TISSUE_DENSITY
     if tissue.sum() < len(colours):
         return pixels

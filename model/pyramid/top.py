@@ -1,4 +1,4 @@
-"""Topmost planes: what a slide is painted from. Any image can be one."""
+"""The topmost plane of a slide, from which all finer ones are painted: the protocol, and a real image as one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Pixels = NDArray[np.uint8]
 
 
 class TopPlane(Protocol):
-    """The coarsest painted plane of a slide, which has no parent.
+    """The coarsest plane of a slide that is not a box mean: it has no parent.
 
-    s: its scale. glass: colour (3,) uint8 beyond the slide. fingerprint: equal ones give equal pixels for equal slides.
-    real: whether it is a picture of real tissue.
+    s: its scale. glass: colour (3,) uint8 outside the slide. fingerprint: changes with its pixels. real: it shows a
+    real picture, not a sketch.
     """
 
     s: int
@@ -32,7 +32,7 @@ class TopPlane(Protocol):
     real: bool
 
     def tile(self, col: int, row: int) -> Pixels:
-        """Tile (256, 256, 3) uint8, for any col and row."""
+        """Tile (256, 256, 3) uint8, for any col and row, also outside the slide."""
         ...
 
 
@@ -66,7 +66,10 @@ class ImageTop:
 
 
 def scale_of(um_per_px: float) -> int:
-    """The scale of a picture's pixels: the finest one that is not finer than they are. Raises ImageError."""
+    """The scale of a picture's pixels: the finest scale s >= 1 whose pixels are not smaller (within 1.4 %).
+
+    Raises ImageError unless 0.5 < um_per_px <= 10000.
+    """
     if not (math.isfinite(um_per_px) and BASE_MPP < um_per_px <= 10_000):
         raise ImageError(
             f"a picture of {um_per_px:g} um per pixel: expected more than {BASE_MPP} (there is nothing finer to paint) "
@@ -76,9 +79,10 @@ def scale_of(um_per_px: float) -> int:
 
 
 def read_top(path: Path, um_per_px: float) -> ImageTop:
-    """A picture as the topmost plane, shrunk to the next scale where its resolution lies between two.
+    """A picture file of `um_per_px` as the topmost plane; it is shrunk to the resolution of scale
+    `scale_of(um_per_px)`.
 
-    Of a whole-slide file, which knows its own resolution, `um_per_px` says at which one to read it. Raises ImageError.
+    A whole-slide file carries its own resolution: it is read at that of the same scale. Raises ImageError.
     """
     s = scale_of(um_per_px)
     if is_slide(path):
@@ -94,6 +98,6 @@ def read_top(path: Path, um_per_px: float) -> ImageTop:
 
 
 def mirrored(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Reflect any index into 0 .. length - 1."""
+    """Reflect any indices (n,) into 0 .. length - 1, the edge pixel repeated: ... 1 0 | 0 1 2 ..."""
     folded = index % (2 * length)
     return np.where(folded < length, folded, 2 * length - 1 - folded)

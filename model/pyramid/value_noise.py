@@ -1,7 +1,7 @@
-"""Noise of any size in um that is keyed by place: value noise and its octaves.
+"""Value noise and sums of its octaves: smooth random functions of a place in um, keyed by a seed.
 
-Samples may be asked for anywhere, in any order; what is keyed are the points of an integer lattice. Coordinates x and y
-are of one shape (H, W), or, on a plain grid, (1, W) and (H, 1), which is quicker and gives the same bits.
+The values at the points of an integer lattice are keyed; between them it is interpolated. Coordinates x and y have one
+shape (H, W), or, on a regular grid, (1, W) and (H, 1), which is faster and gives the same bits.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ TURN = (0.8, 0.6)
 def fractal(
     seed: int, salt: int, x: Doubles, y: Doubles, size: float, octaves: int, keep: float = 0.5, *, turned: bool = False
 ) -> Doubles:
-    """Value noise of `octaves` octaves, about -1 to 1: its largest features `size` um wide, each finer octave `keep`
-    times as strong as the one above it.
+    """Sum of `octaves` octaves of value noise at x, y in um: float64 (H, W), about -1 to 1.
 
-    turned: every octave lies along axes of its own, so that no outline is square; a plain grid is not quicker then.
+    size: um between lattice points of the first octave, halved in each further one. keep: amplitude of an octave over
+    that of the one before. seed, salt: key. turned: the lattice of each octave is rotated against the one before, so
+    that features are not aligned with the axes; (1, W) and (H, 1) are not faster then.
     """
     total, weight, norm = np.zeros(np.broadcast_shapes(x.shape, y.shape), np.float32), 1.0, 0.0
     for octave in range(octaves):
@@ -65,7 +66,7 @@ def _value_noise(seed: int, salt: int, x: Doubles, y: Doubles) -> Floats:
 
 
 def step(value: NDArray[F], edge: NDArray[F] | float, width: float) -> NDArray[F]:
-    """0 below `edge`, 1 above it, over about `width`."""
+    """Smoothstep: 0 below edge - width / 2, 1 above edge + width / 2; shape and type of `value`."""
     t = np.clip((value - edge) / width + 0.5, 0.0, 1.0)
     return np.asarray(t * t * (3.0 - 2.0 * t), value.dtype)
 
@@ -81,7 +82,10 @@ def _smooth(f: Floats) -> Floats:
 
 
 def lattice(seed: int, salt: int, col: NDArray[np.int64], row: NDArray[np.int64]) -> Doubles:
-    """Keyed value in [-1, 1) of every lattice point: the finaliser of splitmix64 over the mixed key."""
+    """Keyed values float64 in [-1, 1) of lattice points col, row of one shape, which is returned.
+
+    A hash of seed, salt, col and row; its last step is the finaliser of splitmix64 (Steele, Lea and Flood, 2014).
+    """
     with np.errstate(over="ignore"):
         h = np.uint64((seed ^ (salt * 0x9E3779B97F4A7C15)) & (2**64 - 1)) + col.astype(np.uint64) * np.uint64(
             0xD1B54A32D192ED03

@@ -1,4 +1,4 @@
-"""What a painter needs of a model: detail bands of whole windows, in batches of one fixed shape."""
+"""The interface between the pyramid and a model: detail bands of whole windows, in batches of one fixed shape."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from everslide.model.sampling_config import SamplingCapabilities
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 PARENT_PX = WINDOW_PX // 2
-"""Side of a window in the parent's plane."""
+"""Side of a window of the default grid in the parent's plane."""
 
 
 class WindowModel(ABC):
-    """Paints what a window adds to its parent; keys its noise by place.
+    """Paints the detail that a window adds to its parent. Its noise is keyed by place: see `keyed_noise`.
 
-    name: of the model. fingerprint: hex; equal fingerprints paint equal bytes. batch: windows per call, always so many
-    (the caller pads), since another batch shape changes the last bits. side_by_side: how many threads may call it at
-    the same time, to good effect; what they paint is the same. calls_per_window: network evaluations. grid:
-    where its windows lie. scales: it paints scales 0 .. scales - 1. steerable: whether a reference has an effect.
-    from_top: whether it paints from the slide's topmost plane as well, which its subjects carry then.
+    name: of the model. fingerprint: hexadecimal; models of equal fingerprints paint equal bytes. batch: number of
+    windows of every call (the caller pads), since another batch shape changes the last bits. side_by_side: number of
+    threads that may usefully call it at the same time; it does not change the bytes. calls_per_window: network
+    evaluations of a window by default. grid: where its windows lie. scales: it paints scales 0 .. scales - 1.
+    steerable: whether it can be conditioned on a reference. from_top: whether it reads the slide's topmost plane too,
+    `GenerationContext.top`.
     """
 
     name: str
@@ -46,17 +47,19 @@ class WindowModel(ABC):
 
     @property
     def capabilities(self) -> SamplingCapabilities:
-        """What a slide may choose of how it is painted."""
+        """The steps, guidance and organs that a slide may choose."""
         return SamplingCapabilities(self.calls_per_window, from_top=self.from_top)
 
     @abstractmethod
     def bands(self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Pixels) -> Floats:
-        """Haar bands of `batch` windows of one scale, in grey levels.
+        """Haar bands (batch, h, h, 3 bands, RGB) float32, in grey levels, of `batch` windows of one scale.
 
-        parents: (batch, h, h, 3), the pixels of each window's `parent_rect`.
-        Returns (batch, h, h, 3 bands, RGB).
+        parents: (batch, h, h, 3) uint8, the pixels of each window's `parent_rect`; h is half a window.
         """
 
     def steps(self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Pixels) -> list[Floats]:
-        """The bands as they are expected at each step, the painted ones last; none where it does not show them."""
+        """As `bands`, at each sampler step: the clean detail that the model predicts there, the painted detail last.
+
+        Empty for a model that does not offer this.
+        """
         return []

@@ -1,4 +1,4 @@
-"""Watching a model paint: each window with its time, its noise, its detail, and how far it was from its parent."""
+"""Watching a model paint, for inspection: time, noise, detail of each window, and its difference from its parent."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.geometry import WindowGrid, WindowIndex
+from everslide.model.geometry import WindowIndex
 from everslide.model.pyramid import keyed_noise as keyed
 from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.pyramid.wavelet import box_mean, merge
-from everslide.model.pyramid.windows import Bands, Counts, Parent, ShowsSteps, Windows
-from everslide.model.sampling_config import SamplingCapabilities
+from everslide.model.pyramid.windows import Bands, Counts, Parent, ShowsSteps, Windows, WrappedWindows
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 NO_DIFFERENCE_DB = 99.0
-"""Reported where the box mean is the parent already."""
+"""Reported in place of infinity, where the box mean equals the parent before rounding is adjusted."""
 
 
 @dataclass(frozen=True)
 class PaintedWindow:
-    """A window as the network left it, before blending and before the exact step.
+    """A window as the model painted it, before blending and before it is made to agree with its parent.
 
-    parent: (h, h, 3) uint8, h half a window. noise: (9, h, h). bands: (h, h, 3, 3). steps: walks again from noise to
-    detail, and gives the bands as they are expected at each step; none where the model does not show them.
+    seconds: time it took. parent: (h, h, 3) uint8, h half a window. noise: (9, h, h) float32, the sampler's first.
+    bands: (h, h, 3 bands, RGB) float32 in grey levels. steps: samples the window again, and returns the bands predicted
+    at each step; empty where the model does not offer this.
     """
 
     s: int
@@ -40,11 +40,11 @@ class PaintedWindow:
 
     @property
     def unclosed(self) -> Pixels:
-        """(2h, 2h, 3): parent and detail, rounded, not yet nudged to agree with the parent."""
+        """(2h, 2h, 3) uint8: parent plus detail, rounded, not yet adjusted to agree with the parent."""
         return self.with_detail(self.bands)
 
     def with_detail(self, bands: Floats | Bands) -> Pixels:
-        """(2h, 2h, 3): the parent with other bands (h, h, 3, 3), rounded."""
+        """(2h, 2h, 3) uint8: the parent with other bands (h, h, 3, RGB), rounded."""
         child = merge(self.parent.astype(np.float32), bands.astype(np.float32))
         rounded: Pixels = np.clip(np.floor(child + np.float32(0.5)), 0, 255).astype(np.uint8)
         return rounded
@@ -60,36 +60,17 @@ class PaintedWindow:
 Watch = Callable[[PaintedWindow], None]
 
 
-class WatchedWindows:
-    """Windows painted by others, each told to `watch`; see `everslide.model.pyramid.windows.Windows`.
+class WatchedWindows(WrappedWindows):
+    """A `Windows` that paints with another one, and calls `watch` with each painted window.
 
-    One at a time, so that each has its own time: the bands are the same, since a window does not depend on its batch.
+    Windows are painted one at a time, so that each can be timed. A window does not depend on its batch: the bands are
+    the same.
     """
 
     def __init__(self, windows: Windows, watch: Watch) -> None:
-        self._windows = windows
+        super().__init__(windows)
         self._watch = watch
         self.counts = Counts()
-
-    @property
-    def fingerprint(self) -> str:
-        return self._windows.fingerprint
-
-    @property
-    def grid(self) -> WindowGrid:
-        return self._windows.grid
-
-    @property
-    def scales(self) -> int:
-        return self._windows.scales
-
-    @property
-    def steerable(self) -> bool:
-        return self._windows.steerable
-
-    @property
-    def capabilities(self) -> SamplingCapabilities:
-        return self._windows.capabilities
 
     def paint(
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
@@ -99,15 +80,15 @@ class WatchedWindows:
 
     def _paint(self, context: GenerationContext, window: WindowIndex, parent: Parent) -> Bands:
         started = time.perf_counter()
-        [bands] = self._windows.paint(context, [window], [parent])
+        [bands] = self._inner.paint(context, [window], [parent])
         seconds = time.perf_counter() - started
         noise = keyed.normals(context.seed, "detail", window.s, window.parent_rect, 9)
         kept = parent.copy()
         walk: Callable[[], Sequence[Bands]] = tuple
-        if isinstance(self._windows, ShowsSteps):
-            walk = partial(self._windows.steps, context, window, kept)
+        if isinstance(self._inner, ShowsSteps):
+            walk = partial(self._inner.steps, context, window, kept)
         self._watch(PaintedWindow(window.s, seconds, kept, noise, bands.astype(np.float32), walk))
-        # Not what `self._windows` counted meanwhile: others paint with it at the same time.
+        # Not what `self._inner` counted meanwhile: others paint with it at the same time.
         self.counts.windows += 1
         self.counts.denoiser_calls += self.capabilities.calls(context.sampling)
         return bands

@@ -1,8 +1,11 @@
-"""Windows: what the network paints at once. Each is a pure function of the slide's seed, its place and its parent."""
+"""Painting of windows, the squares that one evaluation of the network makes: the protocol, and the plain way.
+
+A window is a pure function of its slide's context, its place and its parent.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -16,14 +19,15 @@ from everslide.model.pyramid.window_model import WindowModel
 from everslide.model.sampling_config import SamplingCapabilities
 
 Bands = NDArray[np.float16]
-"""Detail bands of a window, (h, h, 3 bands, RGB), h half a window, in the form in which they are blended."""
+"""Detail bands of a window, (h, h, 3 bands, RGB) in grey levels, h half a window. float16, so that windows that are
+kept or sent give the same pixels as fresh ones."""
 Parent = NDArray[np.uint8]
-"""Pixels of plane s + 1 below a window, (h, h, 3)."""
+"""Pixels of plane s + 1 that a window of plane s is painted from, (h, h, 3), h half a window."""
 
 
 @dataclass
 class Counts:
-    """Work done so far: windows painted, network evaluations spent on them, and batches with their places filled."""
+    """Work done so far: windows painted, network evaluations, batches, and places in these batches, filled or not."""
 
     windows: int = 0
     denoiser_calls: int = 0
@@ -33,7 +37,8 @@ class Counts:
 
 @runtime_checkable
 class Windows(Protocol):
-    """Paints windows, here or elsewhere. Attributes are the model's, but counts this object's."""
+    """Paints windows, in this process or in others. The attributes are those of the model (see `WindowModel`); counts:
+    the work of this object."""
 
     @property
     def fingerprint(self) -> str: ...
@@ -51,32 +56,66 @@ class Windows(Protocol):
     def paint(
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
     ) -> list[Bands]:
-        """The windows, all of one scale and none twice, in the order given."""
+        """The bands of `windows`, in their order. All are of one scale, none comes twice; parents: one for each."""
         ...
 
 
 class PaintsEach(Windows, Protocol):
-    """Windows that can be had one by one."""
+    """Windows that are handed over one by one, as they are finished."""
 
     def paint_each(
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
     ) -> Generator[tuple[int, Bands], None, None]:
-        """Each of `windows` by its index as soon as it is painted, in any order. Closed, it gives up what was not begun
-        and nobody else wants."""
+        """Yields (index in `windows`, bands) of each window as soon as it is painted, in any order. Closing the
+        generator cancels windows that are not begun, unless others want them too."""
         ...
 
 
 @runtime_checkable
 class ShowsSteps(Protocol):
-    """Windows whose way from noise to detail can be shown."""
+    """Windows of which the steps of the sampler can be shown."""
 
     def steps(self, context: GenerationContext, window: WindowIndex, parent: Parent) -> list[Bands]:
-        """Detail of the window as it is expected at each step, the painted one last; none where there are no steps."""
+        """The detail predicted at each sampler step, the painted one last; empty where the model does not offer it."""
         ...
 
 
+def in_order(each: Iterable[tuple[int, Bands]]) -> list[Bands]:
+    """What `PaintsEach.paint_each` yields, complete, in the order of the windows."""
+    painted = dict(each)
+    return [painted[i] for i in range(len(painted))]
+
+
+class WrappedWindows:
+    """Base of `Windows` that paint with other ones: all attributes but counts are those of `inner`."""
+
+    def __init__(self, inner: Windows) -> None:
+        self._inner = inner
+
+    @property
+    def fingerprint(self) -> str:
+        return self._inner.fingerprint
+
+    @property
+    def grid(self) -> WindowGrid:
+        return self._inner.grid
+
+    @property
+    def scales(self) -> int:
+        return self._inner.scales
+
+    @property
+    def steerable(self) -> bool:
+        return self._inner.steerable
+
+    @property
+    def capabilities(self) -> SamplingCapabilities:
+        return self._inner.capabilities
+
+
 class LocalWindows:
-    """Paints windows with a model, in batches of its one shape, side by side where that suits it. For one thread."""
+    """Paints windows with a model in this process, in batches of the model's shape, in as many threads as it takes. To
+    be called from one thread; see `GatheredWindows` for several."""
 
     def __init__(self, model: WindowModel) -> None:
         self._pool = ThreadPoolExecutor(model.side_by_side, "windows") if model.side_by_side > 1 else None
@@ -109,7 +148,7 @@ class LocalWindows:
 
 
 def count_batch(counts: Counts, model: WindowModel, context: GenerationContext, windows: int) -> None:
-    """Add a batch with so many of its places filled."""
+    """Add one batch to `counts`. windows: how many of its places were filled."""
     counts.windows += windows
     counts.denoiser_calls += windows * model.capabilities.calls(context.sampling)
     counts.batches += 1
@@ -119,7 +158,8 @@ def count_batch(counts: Counts, model: WindowModel, context: GenerationContext, 
 def paint_batch(
     model: WindowModel, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
 ) -> list[Bands]:
-    """At most `model.batch` windows of one scale and slide, padded to exactly that many."""
+    """The bands of 1 .. `model.batch` windows of one scale, in their order; the batch is padded with the last of
+    them."""
     count = len(windows)
     assert 0 < count <= model.batch and len({window.s for window in windows}) == 1
     order = [*range(count), *[count - 1] * (model.batch - count)]

@@ -39,7 +39,7 @@ _SCHEDULE = {
 """What follows from config.yaml, and is not read."""
 _EMA_STATE = {"model_ema.decay", "model_ema.num_updates"}
 _HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}
-"""Heads of the authors' DiT-S, -B, -L, -XL by width: a state dict does not tell them."""
+"""Heads of the authors' DiT-S, -B, -L, -XL by width: a state dict does not contain them."""
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 Networks = dict[str, nn.Module]
 
@@ -223,7 +223,7 @@ def _fit(path: Path, name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _state_of(weights: Path) -> str:
-    """Tells whether a file is the one that was converted."""
+    """Whether a file is the one that was converted."""
     state = weights.stat()
     return f"{state.st_size} {state.st_mtime_ns}"
 

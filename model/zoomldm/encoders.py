@@ -153,7 +153,7 @@ def read_grid(path: Path, channels: int | None = None) -> Tensor:
     """Embedding grid (C, H, W) of a .npy file. Raises ImageError.
 
     Laid out as (C, H, W); or as the authors write those of square images, (C, H * W) for tissue and (H * W, C) for
-    NAIP; or (C,) of a single patch. channels: C, where it is known; it tells these two apart. Where both fit,
+    NAIP; or (C,) of a single patch. channels: C, where it is known, to distinguish these two. Where both fit,
     (C, H * W).
     """
     try:

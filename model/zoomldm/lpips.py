@@ -2,6 +2,7 @@
 
 Two files: the backbone as torchvision publishes it (alexnet-owt-7be5be79.pth, vgg16-397923af.pth; `features.*`), and
 the weights of its channels by LPIPS' authors (alex.pth, vgg.pth of version 0.1; `lin*.model.1.weight`).
+torchmetrics' LPIPS is not used: it builds its networks with torchvision, which is not installed.
 """
 
 from __future__ import annotations

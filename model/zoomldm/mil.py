@@ -1,6 +1,6 @@
 """Attention-based multiple-instance learning on a slide's features (Ilse et al., 2018): a label per slide alone.
 
-What the paper asks of a diffusion model's features: that patches, seen by the frozen denoiser, tell a slide's label.
+What the paper asks of a diffusion model's features: that patches, seen by the frozen denoiser, predict a slide's label.
 Slides of one case are never on both sides of a split, and the interval of the AUC is over cases.
 """
 
@@ -70,7 +70,7 @@ class AttentionMIL(nn.Module):
 
 
 def train_mil(bags: Sequence[Bag], settings: MILSettings, device: torch.device) -> AttentionMIL:
-    """A network that tells the labels of these bags."""
+    """A network that predicts the labels of these bags."""
     torch.manual_seed(settings.seed)
     network = AttentionMIL(bags[0].features.shape[1], settings.hidden).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=settings.decay)

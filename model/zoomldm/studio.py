@@ -120,7 +120,7 @@ def sample_images(
 
 
 def paint_large(weights: Path, embeddings: Path | None, side: int | None, sampling: JointSampling, out: Path) -> str:
-    """Write one image of the finest scale, side x side patches, by joint sampling below one context; tells its size.
+    """Write one image of the finest scale, side x side patches, by joint sampling below one context; returns its size.
 
     side: by default as many as the paper has, or as the checkpoint has scales for.
     """
@@ -199,7 +199,7 @@ def enlarge_with_zoomldm(
     weights: Path, image: Path, start: Scale, stop: Scale, mode: Mode, embeddings: Path | None, invert_steps: int,
     sampling: JointSampling, out: Path,
 ) -> str:  # fmt: skip
-    """Below the picture (supplement, S4.1), in one go from scale to scale; tells the size."""
+    """Below the picture (supplement, S4.1), in one go from scale to scale; returns the size."""
     model = load(weights, sampling.compute)
     s_from, s_to = check_scale(model.config, start), check_scale(model.config, stop)
     pixels, factor = _picture(model, image), 2 ** (s_from - s_to)
@@ -229,7 +229,7 @@ def enlarge_with_zoomldm(
 
 
 def save(pixels: NDArray[np.uint8], path: Path) -> str:
-    """Write a PNG that says in itself that it is synthetic, whole or not at all; tells its size."""
+    """Write a PNG that says in itself that it is synthetic, atomically; returns its size."""
     text = PngImagePlugin.PngInfo()
     text.add_text("Description", "SYNTHETIC - not for diagnosis. Painted by Everslide.")
     target = path.with_suffix(".png")

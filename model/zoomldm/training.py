@@ -107,7 +107,7 @@ def _loss(model: ZoomLDM, images: Sequence[tuple[int, Tensor, Tensor]], dropped:
 
 
 def load_start(model: ZoomLDM, path: Path) -> int:
-    """Take over the denoiser's tensors of a latent diffusion checkpoint where names and shapes agree; tells how many.
+    """Take over the denoiser's tensors of a latent diffusion checkpoint where names and shapes agree; returns how many.
 
     ImageNet's has another context width: its cross-attention stays random. Raises WeightsError where nothing fits.
     """

@@ -42,7 +42,7 @@ FACTS_NAME = "prepared.json"
 def prepare_slides(
     model: ZoomLDM, slides: Sequence[Path], encoder: Encoder, compute: Compute, out: Path, tissue: float = 0.5
 ) -> dict[int, int]:
-    """Write the training data of slides; tells how many images of each scale there are.
+    """Write the training data of slides; returns the number of images of each scale.
 
     Raises ImageError; DataError where `out` holds data of another autoencoder, encoder or share of tissue.
     """

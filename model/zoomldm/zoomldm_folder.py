@@ -133,6 +133,6 @@ def _renamed(folder: Path, name: str, config: UNetConfig | AutoencoderConfig) ->
 
 
 def _state(folder: Path) -> str:
-    """Tells whether the files are the ones that were converted."""
+    """Whether the files are the ones that were converted."""
     paths = sorted(path for part in ("unet", "vae", "conditioning_encoder") for path in (folder / part).iterdir())
     return " ".join(f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths)

@@ -28,7 +28,7 @@ LEVEL = 17
 
 
 class Viewer(threading.Thread):
-    """Pans over its field until told to stop."""
+    """Pans over its field until stopped."""
 
     def __init__(self, number: int, port: int, until: float) -> None:
         super().__init__(daemon=True)

@@ -5,7 +5,7 @@
 A slide is painted like each of the images, from its sketch to 20x at a few places full of tissue, and its patches are
 seen by the encoder. own: how many of them lie nearest to the mean of their own reference among all of them. own, stain
 taken out: the same with the means of each slide and of each image moved to one colour before they are seen: only
-texture tells them apart. plain: share of the patches of a slide without reference that lie nearest to that image.
+texture distinguishes them. plain: share of the patches of a slide without reference that lie nearest to that image.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from everslide.model.evaluation.fields import MemoryTiles, field_of
 from everslide.model.geometry import TOP_SCALE, Rect, mpp
 from everslide.model.mini.model import SHIPPED_WEIGHTS, MiniModel, load_mini
 from everslide.model.mini.patch_encoder import PATCH_PX, PatchEncoder, load_encoder
-from everslide.model.mini.style_extraction import look_of
+from everslide.model.mini.style_extraction import style_of_picture
 from everslide.model.pyramid.painter import Painter
 from everslide.model.pyramid.sketch import Sketch
 from everslide.model.slide import Slide
@@ -83,7 +83,7 @@ def main(prepared: Path, weights: Path) -> None:
     print(f"by chance {1 / len(images):.2f}\n")
     print("| reference | split | own | own, stain taken out | plain |\n|---|---|---|---|---|")
     for i, image in enumerate(images):
-        like = painted(model, Reference(look_of(np.asarray(plane(prepared, image, 0)), mpp(0), encoder)))
+        like = painted(model, Reference(style_of_picture(np.asarray(plane(prepared, image, 0)), mpp(0), encoder)))
         own, texture = nearest(encoder, like, means) == i, nearest(encoder, alike(like), bare) == i
         row = f"{own.mean():.2f} | {texture.mean():.2f} | {(plain == i).mean():.2f}"
         print(f"| {image.name} | {image.split} | {row} |", flush=True)

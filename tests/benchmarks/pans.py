@@ -54,7 +54,7 @@ def journey(seed: int, viewer: int) -> Iterator[Step]:
 
 @dataclass
 class Viewer(threading.Thread):
-    """Replays a journey at one server until told to stop. waits: seconds from asking for a tile to its final form."""
+    """Replays a journey at one server until stopped. waits: seconds from asking for a tile to its final form."""
 
     port: int
     seed: int

@@ -40,12 +40,12 @@ TRACED = """
 import gc, os, signal, sys, tracemalloc
 note = sys.argv.pop(1)
 tracemalloc.start()
-def tell(*_):
+def print_state(*_):
     gc.collect()
     with open(note + ".part", "w") as file:
         file.write(str(tracemalloc.get_traced_memory()[0]))
     os.replace(note + ".part", note)
-signal.signal(signal.SIGUSR1, tell)
+signal.signal(signal.SIGUSR1, print_state)
 from everslide.server.cli import main
 main()
 """

@@ -2,7 +2,7 @@
 
 `openslide` does what the Deep Zoom example of openslide-python does: DeepZoomGenerator, and a JPEG of quality 75 made
 for each request. `large_image` answers with `getTile` of an opened source, which keeps its tiles in memory, or, as
-`large_image_file`, was told not to. All under waitress with as many threads as Everslide has.
+`large_image_file`, was configured not to. All under waitress with as many threads as Everslide has.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def test_a_lease_asked_for_twice_because_an_answer_was_lost_is_ones_own(redis: R
     leases.close()
 
 
-def test_only_a_lease_that_is_still_held_is_told_as_lost(
+def test_only_a_lease_that_is_still_held_is_reported_as_lost(
     redis: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leases, renewed = Leases(RedisLink(redis.url), milliseconds=300), threading.Event()

@@ -68,7 +68,7 @@ def test_a_slide_of_an_organ(own: Path, tmp_path: Path) -> None:
         (("--region", "0,0,400,400=organ:"), "organ ''"),
     ],
 )
-def test_what_cannot_be_is_told_and_writes_nothing(
+def test_what_cannot_be_is_reported_and_writes_nothing(
     own: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     done = run(tmp_path, "mine", "--weights", own, *arguments)
@@ -76,7 +76,7 @@ def test_what_cannot_be_is_told_and_writes_nothing(
     assert not (tmp_path / "slides.toml").exists() and not list(tmp_path.glob("*.json"))
 
 
-def test_weights_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+def test_weights_that_cannot_be_read_are_reported(tmp_path: Path) -> None:
     done = run(tmp_path, "mine", "--organ", "colon", "--weights", tmp_path / "none.safetensors")
     assert done.exit_code == 1 and "no such file" in done.output
 

@@ -29,7 +29,7 @@ from everslide.model.style_reference import Reference, Style
 from tests.model.networks import tiny_weights
 from tests.model.pictures import tissue
 
-MANNERS = (
+SAMPLINGS = (
     OWN,
     SamplingConfig(2),
     SamplingConfig(8),
@@ -66,13 +66,13 @@ def window(model: MiniModel, sampling: SamplingConfig, windows: LocalWindows | N
         (None, math.inf, "guidance inf"),
     ],
 )
-def test_impossible_manners(steps: int | None, guidance: float, expected: str) -> None:
+def test_impossible_sampling_configs(steps: int | None, guidance: float, expected: str) -> None:
     with pytest.raises(SlideError, match=expected):
         SamplingConfig(steps, guidance)
 
 
 def test_keys_and_words() -> None:
-    assert [sampling.key for sampling in MANNERS[:5]] == [
+    assert [sampling.key for sampling in SAMPLINGS[:5]] == [
         "", "-steps2", "-steps8", "-guidance3.0", "-steps2-guidance3.0",
     ]  # fmt: skip
     assert SamplingConfig(guidance=3).key == SamplingConfig(guidance=3.0).key
@@ -81,9 +81,9 @@ def test_keys_and_words() -> None:
     ]  # fmt: skip
 
 
-def test_subjects_of_different_manners_have_different_keys() -> None:
+def test_contexts_of_different_sampling_have_different_keys() -> None:
     assert GenerationContext(7).key == GenerationContext(7, sampling=OWN).key == "7"
-    assert len({GenerationContext(7, sampling=sampling).key for sampling in MANNERS}) == len(MANNERS)
+    assert len({GenerationContext(7, sampling=sampling).key for sampling in SAMPLINGS}) == len(SAMPLINGS)
 
 
 def test_what_is_offered(model: MiniModel) -> None:
@@ -114,15 +114,15 @@ def test_a_model_without_a_choice_says_so(sampling: SamplingConfig) -> None:
     Painter(Slide("a", 7, model="speckle", sampling=OWN), SpeckleModel(), MemoryTiles())
 
 
-def test_each_manner_is_another_painting(model: MiniModel) -> None:
-    slides = [Slide("a", 7, sampling=sampling) for sampling in MANNERS]
+def test_each_sampling_config_is_another_painting(model: MiniModel) -> None:
+    slides = [Slide("a", 7, sampling=sampling) for sampling in SAMPLINGS]
     painters = [Painter(slide, model, MemoryTiles(), reference=LIKE) for slide in slides]
-    assert len({painter.fingerprint for painter in painters}) == len(MANNERS)
+    assert len({painter.fingerprint for painter in painters}) == len(SAMPLINGS)
     for one, other in combinations([painter.tile(TILE) for painter in painters], 2):
         assert not np.array_equal(one, other)
 
 
-def test_a_models_own_manner_is_one_step(model: MiniModel) -> None:
+def test_a_models_default_is_one_step(model: MiniModel) -> None:
     np.testing.assert_array_equal(window(model, SamplingConfig(1)), window(model, OWN))
 
 
@@ -134,7 +134,7 @@ def test_without_a_reference_there_is_nothing_to_guide_towards(model: MiniModel)
     np.testing.assert_array_equal(plain, guided)
 
 
-def test_guidance_goes_on_from_untold_through_told(model: MiniModel) -> None:
+def test_guidance_extrapolates_from_unconditional_through_conditional(model: MiniModel) -> None:
     """Of one step from the same noise: u + w (c - u), in what the network draws, which the bands are linear in."""
 
     def bands(reference: Reference | None, sampling: SamplingConfig) -> Bands:
@@ -186,7 +186,7 @@ def test_counts_of_a_watched_painter_are_its_own(model: MiniModel) -> None:
     np.testing.assert_array_equal(steps[-1].astype(np.float32), seen[-1].bands)
 
 
-def test_gathered_windows_of_two_manners_share_no_batch(model: MiniModel) -> None:
+def test_gathered_windows_of_two_sampling_configs_share_no_batch(model: MiniModel) -> None:
     gathered = GatheredWindows(model)
     for sampling in (SamplingConfig(2), OWN):
         (bands,) = gathered.paint(GenerationContext(7, LIKE, sampling), [WINDOW], [tissue(160, 160)])

@@ -1,4 +1,4 @@
-"""Borders of tiles and windows cannot be told from other lines, and the measures that say so can fail."""
+"""Borders of tiles and windows cannot be distinguished from other lines, and the measures that say so can fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""References: what a picture looks like, a slide that is told so, and files of it."""
+"""References: what a picture looks like, a slide conditioned on it, and files of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TOP_SCALE, Rect, TileIndex
 from everslide.model.mini.model import load_mini
 from everslide.model.mini.patch_encoder import PATCH_PX, load_encoder
-from everslide.model.mini.style_extraction import look_of, tissue_squares
+from everslide.model.mini.style_extraction import style_of_picture, tissue_squares
 from everslide.model.mini.weights import save_weights
 from everslide.model.pyramid.fake_model import SpeckleModel
 from everslide.model.pyramid.painter import Painter
@@ -45,7 +45,7 @@ def style(value: float, colours: np.ndarray = COLOURS) -> Style:
     return Style(np.full(REFERENCE_CHANNELS, value, np.float32), colours)
 
 
-def test_without_regions_every_window_is_told_the_look_of_everywhere() -> None:
+def test_without_regions_every_window_has_the_style_of_everywhere() -> None:
     reference = Reference(style(3.0))
     for rect, s in ((Rect(0, 0, 320, 320), 0), (Rect(-5000, 70, 320, 320), 7)):
         found = reference.embedding(rect, s)
@@ -64,13 +64,13 @@ def test_a_region_counts_inside_and_gives_way_at_its_edge() -> None:
     reference = Reference(style(1.0), (Region(0, 0, 32_000, 32_000, style(5.0)),))
     y = 16_000
 
-    def told(x_um: float) -> float:
+    def value_at(x_um: float) -> float:
         return float(reference.embedding(Rect(round(x_um), y, 320, 320), 1)[0])
 
-    assert told(1000) == 5.0, "inside"
-    assert told(32_000 + EDGE_UM / 2) == 1.0, "beyond the edge"
-    assert told(32_000 - 160) == pytest.approx(3.0, abs=0.01), "its middle on the edge: half of either"
-    across = [told(x) for x in range(31_500, 32_150, 50)]
+    assert value_at(1000) == 5.0, "inside"
+    assert value_at(32_000 + EDGE_UM / 2) == 1.0, "beyond the edge"
+    assert value_at(32_000 - 160) == pytest.approx(3.0, abs=0.01), "its middle on the edge: half of either"
+    across = [value_at(x) for x in range(31_500, 32_150, 50)]
     assert across == sorted(across, reverse=True), "evenly from one to the other"
 
 
@@ -133,14 +133,14 @@ def test_files(tmp_path: Path) -> None:
 def test_the_look_of_a_picture() -> None:
     encoder = load_encoder()
     picture = np.concatenate([tissue(512, 256, 1), np.full((512, 256, 3), 244, np.uint8)], axis=1)
-    found = look_of(picture, 0.5, encoder)
+    found = style_of_picture(picture, 0.5, encoder)
     assert found.embedding.shape == (REFERENCE_CHANNELS,) and found.colours.shape == (5, 3)
     patches = tissue_squares(picture, PATCH_PX)
     assert len(patches) == 8, "glass does not count"
     np.testing.assert_allclose(found.embedding, encoder.embed(patches).mean(0), atol=1e-3)
     assert (found.colours.mean(1)[:-1] <= found.colours.mean(1)[1:]).all(), "darkest first"
     assert found.colours.mean() < 235, "glass does not count"
-    enlarged = look_of(tissue(256, 256, 1), 1.0, encoder)
+    enlarged = style_of_picture(tissue(256, 256, 1), 1.0, encoder)
     assert enlarged.embedding.shape == (REFERENCE_CHANNELS,)
 
 
@@ -154,7 +154,7 @@ def test_the_look_of_a_picture() -> None:
 )
 def test_pictures_that_are_refused(pixels: np.ndarray, um_per_px: float, expected: str) -> None:
     with pytest.raises(ImageError, match=expected):
-        look_of(pixels, um_per_px)
+        style_of_picture(pixels, um_per_px)
 
 
 def test_a_slide_like_a_picture_is_another_slide(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_slide_like_a_picture_is_another_slide(tmp_path: Path) -> None:
     assert again.fingerprint == like.fingerprint
 
 
-def test_a_model_that_is_told_nothing_takes_no_reference() -> None:
+def test_a_model_without_conditions_takes_no_reference() -> None:
     with pytest.raises(SlideError, match="takes no reference picture"):
         Painter(Slide("a", 7), SpeckleModel(), MemoryTiles(), reference=Reference(style(1.0)))
 
@@ -227,7 +227,7 @@ def test_new_writes_names_of_files_that_are_read_again(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize("name", ["a\nb.png", "a\tb.png", os.fsdecode(b"\xff.png")])
-def test_names_that_no_file_of_slides_can_hold_are_told(tmp_path: Path, name: str) -> None:
+def test_names_that_no_file_of_slides_can_hold_are_reported(tmp_path: Path, name: str) -> None:
     picture = io.BytesIO()
     Image.fromarray(tissue(256, 256, 1)).save(picture, "PNG")
     (tmp_path / name).write_bytes(picture.getvalue())
@@ -250,7 +250,7 @@ def test_new_adds_to_a_file_as_editors_save_it(tmp_path: Path, encoding: str, li
 
 
 @pytest.mark.parametrize("place", ["missing/slides.toml", "latin.toml", "file/slides.toml"])
-def test_a_file_of_slides_that_cannot_be_used_is_told(tmp_path: Path, place: str) -> None:
+def test_a_file_of_slides_that_cannot_be_used_is_reported(tmp_path: Path, place: str) -> None:
     (tmp_path / "latin.toml").write_bytes(b'[[slide]]\nname = "a"\ntitle = "Dr\xfcse"\n')
     (tmp_path / "file").write_text("")
     result = CliRunner().invoke(new, ["two", "--out", str(tmp_path / place)])

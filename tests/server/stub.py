@@ -44,7 +44,7 @@ class Studio:
     """Makes stub painters and watches them.
 
     gate: painting waits for it; open unless a test closes it. painted: how often each tile was painted, in order.
-    failing: tiles that raise. told: references of painters, in the order in which they were made.
+    failing: tiles that raise. references: references of painters, in the order in which they were made.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Studio:
         self.started = threading.Event()
         self.painted: Counter[TileIndex] = Counter()
         self.failing: set[TileIndex] = set()
-        self.told: list[Reference] = []
+        self.references: list[Reference] = []
         self.models = {
             "stub": Painters(TOP_SCALE, partial(stub_identity, fingerprint), steerable, capabilities, self._make)
         }
@@ -64,7 +64,7 @@ class Studio:
         self, slide: Slide, tiles: TileStore, _top: TopPlane | None = None, like: Reference | None = None
     ) -> StubPainter:
         if like is not None:
-            self.told.append(like)
+            self.references.append(like)
         return StubPainter(self, slide, tiles)
 
 

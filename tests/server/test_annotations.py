@@ -112,7 +112,7 @@ def imported(client: FlaskClient, content: object, query: str = "", slide: str =
     return dict(answer.json)
 
 
-def test_one_bad_feature_is_left_out_and_told_and_the_rest_is_kept(client: FlaskClient) -> None:
+def test_one_bad_feature_is_left_out_and_reported_and_the_rest_is_kept(client: FlaskClient) -> None:
     answer = imported(client, [QUPATH, feature("Point", [1]), feature("Point", [1, 2], "b"), {"type": "Feature"}])
     assert answer["imported"] == 2
     assert [one["place"] for one in answer["left_out"]] == ["feature 2", "feature 4"]
@@ -120,7 +120,7 @@ def test_one_bad_feature_is_left_out_and_told_and_the_rest_is_kept(client: Flask
     assert listed(client) == answer["features"] == [QUPATH, feature("Point", [1, 2], "b")]
 
 
-def test_what_is_beyond_the_most_that_a_slide_keeps_is_left_out_and_told(client: FlaskClient) -> None:
+def test_what_is_beyond_the_most_that_a_slide_keeps_is_left_out_and_reported(client: FlaskClient) -> None:
     answer = imported(client, [feature("Point", [n, n], f"p{n}") for n in range(20_001)])
     assert (answer["imported"], len(answer["left_out"])) == (20_000, 1)
     assert "at most 20000 annotations" in answer["left_out"][0]["why"]
@@ -151,7 +151,7 @@ def test_ids_of_rows_replace_nothing_and_uuids_do(client: FlaskClient) -> None:
     assert [one["properties"] for one in listed(client) if one["id"] == QUPATH["id"]] == [{"name": "changed"}]
 
 
-def test_many_are_changed_in_one_step_and_what_is_refused_is_told_by_id(client: FlaskClient) -> None:
+def test_many_are_changed_in_one_step_and_what_is_refused_is_reported_by_id(client: FlaskClient) -> None:
     imported(client, [feature("Point", [1, 2], key) for key in "abc"])
     body = {"put": [feature("Point", [5, 6], "a"), feature("Point", [5], "b"), 7], "delete": ["c", "never there"]}
     answer = client.patch("/api/slides/demo/annotations", json=body)

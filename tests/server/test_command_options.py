@@ -50,19 +50,19 @@ def test_no_number_may_be_nan_or_infinite(command: click.Command, parameter: cli
 
 
 @pytest.mark.parametrize("flags", [("--rate", "nan"), ("--lease-seconds", "inf")])
-def test_a_number_that_is_none_is_told_with_its_flag(flags: tuple[str, str]) -> None:
+def test_a_number_that_is_none_is_reported_with_its_flag(flags: tuple[str, str]) -> None:
     result = CliRunner().invoke(main, ["serve", *flags])
     assert result.exit_code == 2 and flags[0] in result.output
 
 
 @pytest.mark.parametrize("size", ["nan", "inf", "9" * 400 + "GiB", "1." + "9" * 400, "-1"])
-def test_a_size_that_is_none_is_told(size: str) -> None:
+def test_a_size_that_is_none_is_reported(size: str) -> None:
     result = CliRunner().invoke(main, ["serve", "--cache-size", size])
     assert result.exit_code == 2 and "--cache-size" in result.output and "8GiB" in result.output
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "infm", "nanm", "1e999", "1e-999", "0", "-5"])
-def test_a_magnification_that_is_none_is_told(text: str) -> None:
+def test_a_magnification_that_is_none_is_reported(text: str) -> None:
     with pytest.raises(ImageError, match="expected 20, 10, 5"):
         parse_scale(text)
 
@@ -103,7 +103,7 @@ def test_the_folders_of_the_desktop_may_begin_at_home(tmp_path: Path, monkeypatc
     ("path", "words"),
     [("~no-such-user-here/x", "no such home folder"), ("a\0b", "NUL"), ("a\ud800", "half of a character")],
 )
-def test_what_is_no_path_is_told(path: str, words: str) -> None:
+def test_what_is_no_path_is_reported(path: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         with_home(path)
 

@@ -48,17 +48,19 @@ def only_numbers(key: str, entry: Any) -> Any:
     return entry
 
 
-def test_odd_entries_are_set_aside_told_and_kept_on_the_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_odd_entries_are_set_aside_reported_and_kept_on_the_disk(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     documents = Documents(tmp_path)
     documents.change("tours", "demo-7", lambda kept: kept.update(a=1, b="two", c=3))
-    found = documents.style("tours", "demo-7", only_numbers)
+    found = documents.read("tours", "demo-7", only_numbers)
     assert found.sound == {"a": 1, "c": 3}
     assert found.odd == {"b": "expected a number; found 'two'; correct it"}
     assert "demo-7.json: b is set aside: expected a number" in caplog.text
     documents.change("tours", "demo-7", lambda kept: kept.update(c=4), only_numbers)
     assert Documents(tmp_path).get("tours", "demo-7") == {"b": "two", "a": 1, "c": 4}
     documents.change("tours", "demo-7", lambda kept: kept.update(b=2), only_numbers)
-    assert Documents(tmp_path).style("tours", "demo-7", only_numbers).odd == {}
+    assert Documents(tmp_path).read("tours", "demo-7", only_numbers).odd == {}
 
 
 def test_a_damaged_file_costs_what_is_damaged_and_is_never_overwritten(tmp_path: Path) -> None:
@@ -66,7 +68,7 @@ def test_a_damaged_file_costs_what_is_damaged_and_is_never_overwritten(tmp_path:
     path.parent.mkdir()
     path.write_text(text := '{\n "a": 1,\n "b": [2,\n "c": 3\n}\n')
     documents = Documents(tmp_path)
-    assert documents.style("tours", "demo-7").odd == {
+    assert documents.read("tours", "demo-7").odd == {
         "line 4 column 5": "line 4 column 5 of 'b': Expecting ',' delimiter"
     }
     assert path.read_text() == text, "reading changes nothing"
@@ -84,7 +86,7 @@ def test_a_file_torn_anywhere_costs_the_entry_that_it_ends_in(tmp_path: Path) ->
     ends = [end for end, byte in enumerate(data, start=1) if byte == ord("\n")]  # of "{" and of each entry
     for cut in range(len(data) - 2):
         path.write_bytes(data[:cut])
-        found = Documents(tmp_path).style("tours", "demo-7")
+        found = Documents(tmp_path).read("tours", "demo-7")
         sound = sum(cut >= end - 1 for end in ends[1:4])
         assert list(found.sound.items())[:sound] == list(whole.items())[:sound], data[:cut]
         assert all(whole[key] == entry for key, entry in found.sound.items())
@@ -103,7 +105,7 @@ def test_a_file_overwritten_in_the_middle_costs_the_entry_there(tmp_path: Path, 
     data = path.read_bytes()
     at = data.index(b"xxx", data.index(b'"b"'))
     path.write_bytes(data[:at] + damage + data[at + len(damage) :])
-    found = Documents(tmp_path).style("tours", "demo-7")
+    found = Documents(tmp_path).read("tours", "demo-7")
     assert (found.sound["a"], found.sound["c"]) == (whole["a"], whole["c"])
     assert found.odd or found.sound["b"] != whole["b"]
 
@@ -118,14 +120,14 @@ def test_a_file_overwritten_in_the_middle_costs_the_entry_there(tmp_path: Path, 
         ('{"a": {"x": 1, "x": 2}}', {"a": {"x": 2}}, []),
     ],
 )
-def test_what_a_hand_left_twice_or_behind_the_end_is_told_and_not_lost(
+def test_what_a_hand_left_twice_or_behind_the_end_is_reported_and_not_lost(
     tmp_path: Path, text: str, kept: dict[str, Any], odd: list[str]
 ) -> None:
     path = tmp_path / "tours" / "demo-7.json"
     path.parent.mkdir()
     path.write_text(text)
     documents = Documents(tmp_path)
-    found = documents.style("tours", "demo-7")
+    found = documents.read("tours", "demo-7")
     assert (found.sound, list(found.odd)) == (kept, odd)
     documents.change("tours", "demo-7", lambda kept: kept.update(d=4))
     aside = tmp_path / "tours" / "demo-7.set-aside-1.json"
@@ -171,7 +173,7 @@ def test_text_that_utf_8_cannot_write_is_kept(documents: Documents) -> None:
     assert documents.get("tours", "demo-7") == {"a": "\ud800", "b": "Drüse"}
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "tours").write_text("a file where a folder belongs")
     with pytest.raises(StorageError):
         Documents(tmp_path).change("tours", "demo-7", lambda kept: kept.update(a=1))

@@ -49,9 +49,9 @@ class Shared:
         until(lambda: len(self.service.queue.elsewhere) > before)
         return thread
 
-    def style(self, viewer: str, viewport: Viewport) -> int:
+    def post_viewport(self, viewer: str, viewport: Viewport) -> int:
         self.service.queue.viewports.post(viewer, "demo", viewport)
-        return self.service.queue.look_again(viewer, "demo")
+        return self.service.queue.cancel_out_of_view(viewer, "demo")
 
     def let_go(self) -> None:
         """The other process is done, or gone, and left nothing."""
@@ -77,21 +77,21 @@ def shared() -> Iterator[Shared]:
 
 
 def test_a_viewer_that_looks_away_leaves_the_wait(shared: Shared) -> None:
-    shared.style("anna", THERE)
+    shared.post_viewport("anna", THERE)
     thread = shared.ask("anna")
-    assert shared.style("anna", THERE) == 0
-    assert shared.style("anna", FAR) == 1
+    assert shared.post_viewport("anna", THERE) == 0
+    assert shared.post_viewport("anna", FAR) == 1
     thread.join(30)
     assert shared.ends == [DroppedError]
     assert shared.lease is not None, "the other process still paints"
     assert len(shared.service.queue.elsewhere) == 0
-    assert shared.style("anna", FAR) == 0, "it is told once"
+    assert shared.post_viewport("anna", FAR) == 0, "it is dropped once"
 
 
 def test_another_viewer_goes_on_waiting_and_gets_its_tile(shared: Shared) -> None:
-    shared.style("anna", THERE)
+    shared.post_viewport("anna", THERE)
     leaving, staying = shared.ask("anna"), shared.ask("otto")
-    assert shared.style("anna", FAR) == 1
+    assert shared.post_viewport("anna", FAR) == 1
     leaving.join(30)
     assert staying.is_alive()
     shared.let_go()
@@ -103,11 +103,11 @@ def test_another_viewer_goes_on_waiting_and_gets_its_tile(shared: Shared) -> Non
 
 def test_a_request_that_has_come_to_this_processs_queue_is_dropped_once(shared: Shared) -> None:
     shared.studio.gate.clear()
-    shared.style("anna", THERE)
+    shared.post_viewport("anna", THERE)
     thread = shared.ask("anna")
     shared.let_go()
     until(lambda: shared.service.queue.has("demo", ADDRESS))
-    assert shared.style("anna", FAR) == 1
+    assert shared.post_viewport("anna", FAR) == 1
     thread.join(30)
     shared.studio.gate.set()
     assert shared.ends == [DroppedError]

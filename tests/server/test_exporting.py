@@ -1,4 +1,4 @@
-"""`everslide export`: what a file's name says, and what is told before anything is painted."""
+"""`everslide export`: what a file's name says, and what is reported before anything is painted."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_files_in_capitals_are_written(tmp_path: Path) -> None:
     assert (tmp_path / "d_files").is_dir()
 
 
-def test_a_dry_run_tells_how_much_there_is_and_paints_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_reports_how_much_there_is_and_paints_nothing(tmp_path: Path) -> None:
     done = export(tmp_path, "--out", str(tmp_path / "x.tif"), "--dry-run")
     assert done.exit_code == 0
     assert "131072 x 98304 px in 9 levels: 262144 tiles" in done.output
@@ -70,7 +70,7 @@ def test_a_dry_run_tells_how_much_there_is_and_paints_nothing(tmp_path: Path) ->
     assert "2048 x 1536 px: 48 tiles" in field.output
 
 
-def test_what_there_is_to_paint_is_told_first(tmp_path: Path) -> None:
+def test_what_there_is_to_paint_is_reported_first(tmp_path: Path) -> None:
     done = export(tmp_path, "--region", "2048,2048,300,300", "--out", str(tmp_path / "x.png"))
     assert done.output.index("300 x 300 px: 4 tiles") < done.output.index("SYNTHETIC")
 
@@ -83,7 +83,7 @@ def test_what_there_is_to_paint_is_told_first(tmp_path: Path) -> None:
         (("--out", "x.jpeg"), "at most 64000000 pixels"),
     ],
 )
-def test_limits_are_told_before_painting(tmp_path: Path, flags: tuple[str, ...], words: str) -> None:
+def test_limits_are_reported_before_painting(tmp_path: Path, flags: tuple[str, ...], words: str) -> None:
     *rest, name = flags
     done = export(tmp_path, *rest, str(tmp_path / name))
     assert done.exit_code == 1
@@ -92,20 +92,20 @@ def test_limits_are_told_before_painting(tmp_path: Path, flags: tuple[str, ...],
 
 
 @pytest.mark.parametrize("magnification", ["1e-320", "1e308", "0", "3"])
-def test_what_is_no_magnification_is_told(tmp_path: Path, magnification: str) -> None:
+def test_what_is_no_magnification_is_reported(tmp_path: Path, magnification: str) -> None:
     done = export(tmp_path, "--out", str(tmp_path / "x.png"), "--magnification", magnification)
     assert done.exit_code == 1 and "expected 20, 10, 5" in done.output
 
 
 @pytest.mark.parametrize("magnification", ["inf", "nan", "-5", "twenty"])
-def test_what_is_no_number_is_told_with_its_flag(tmp_path: Path, magnification: str) -> None:
+def test_what_is_no_number_is_reported_with_its_flag(tmp_path: Path, magnification: str) -> None:
     done = export(tmp_path, "--out", str(tmp_path / "x.png"), "--magnification", magnification)
     assert done.exit_code == 2 and "--magnification" in done.output and not (tmp_path / "x.png").exists()
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.jpeg", "x.tif", "x.dzi"])
 @pytest.mark.parametrize("folder", ["missing", "file"])
-def test_a_place_that_cannot_be_written_is_told_before_painting(tmp_path: Path, name: str, folder: str) -> None:
+def test_a_place_that_cannot_be_written_is_reported_before_painting(tmp_path: Path, name: str, folder: str) -> None:
     (tmp_path / "file").write_text("in the way")
     done = export(tmp_path, "--region", "2048,2048,256,256", "--out", str(tmp_path / folder / name))
     if (name, folder) == ("x.dzi", "missing"):
@@ -115,7 +115,7 @@ def test_a_place_that_cannot_be_written_is_told_before_painting(tmp_path: Path, 
     assert "tiles" not in done.output and not (tmp_path / "cache").exists(), "nothing was painted"
 
 
-def test_a_folder_of_something_else_is_told(tmp_path: Path) -> None:
+def test_a_folder_of_something_else_is_reported(tmp_path: Path) -> None:
     (tmp_path / "x_files").mkdir()
     (tmp_path / "x_files" / "everslide.txt").write_bytes(b"\xff\xfe")
     done = export(tmp_path, "--region", "2048,2048,256,256", "--out", str(tmp_path / "x.dzi"))

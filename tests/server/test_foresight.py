@@ -115,10 +115,10 @@ def test_slides_are_guessed_to_be_opened() -> None:
     assert min(address.col for address in endless) < middle <= max(address.col for address in endless)
 
 
-def test_whoever_waits_for_guesses_is_told_of_more() -> None:
-    foresight, told = Foresight(), []
-    foresight.changed = lambda: told.append(1)
+def test_whoever_waits_for_guesses_is_woken_by_more() -> None:
+    foresight, calls = Foresight(), []
+    foresight.changed = lambda: calls.append(1)
     foresight.asked("anna", "demo", TileAddress(LEVEL, 10, 7))
     foresight.looked("anna", "demo", DEMO, view(1, 1, 1, 1))
     foresight.begin_with("demo", DEMO)
-    assert len(told) == 3
+    assert len(calls) == 3

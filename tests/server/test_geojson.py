@@ -1,4 +1,5 @@
-"""GeoJSON as people's programs write it: what can be read is read, what cannot be is told, what is unknown is kept."""
+"""GeoJSON as people's programs write it: what can be read is read, what cannot be is reported, what is unknown is
+kept."""
 
 from __future__ import annotations
 
@@ -158,7 +159,7 @@ def test_positions_of_more_than_two_numbers() -> None:
         ({"type": "GeometryCollection", "geometries": []}, "a collection of none"),
     ],
 )
-def test_what_cannot_be_read_is_left_out_and_told(geometry: object, why: str) -> None:
+def test_what_cannot_be_read_is_left_out_and_reported(geometry: object, why: str) -> None:
     reading = read_features(parsed(json.dumps([box(), box(geometry=geometry), box()]).encode()))
     assert len(reading.features) == 2
     (left_out,) = reading.left_out
@@ -168,7 +169,7 @@ def test_what_cannot_be_read_is_left_out_and_told(geometry: object, why: str) ->
 @pytest.mark.parametrize(
     "value", [7, None, [], "Feature", {"type": "Feature", "geometry": box()["geometry"], "properties": []}]
 )
-def test_what_is_no_feature_is_left_out_and_told(value: object) -> None:
+def test_what_is_no_feature_is_left_out_and_reported(value: object) -> None:
     reading = read_features([box(), value])
     assert len(reading.features) == 1 and [one.place for one in reading.left_out] == ["feature 2"]
 
@@ -218,7 +219,7 @@ def test_whole_numbers_of_any_size_come_back_digit_for_digit(number: int) -> Non
     assert json.dumps(feature["properties"]) == f'{{"cell": {number}, "measurements": [{number}]}}'
 
 
-def test_a_whole_number_beyond_all_measure_is_left_out_and_told() -> None:
+def test_a_whole_number_beyond_all_measure_is_left_out_and_reported() -> None:
     text = json.dumps([box(), box(properties={"cell": "N"}), box()]).replace('"N"', "9" * 5000)
     reading = read_file(text.encode())
     assert len(reading.features) == 2
@@ -256,7 +257,7 @@ def test_what_is_overwritten_in_a_file_costs_what_it_is_in() -> None:
     assert len(read_file("\n".join(lines).encode()).features) == 2, "one feature a line"
 
 
-def test_a_file_of_countless_damages_is_told_as_not_read_from_there_on() -> None:
+def test_a_file_of_countless_damages_is_reported_as_not_read_from_there_on() -> None:
     lines = [json.dumps(box()), *(json.dumps(box())[:-5] for _ in range(500)), json.dumps(box())]
     reading = read_file("\n".join(lines).encode())
     assert len(reading.features) == 1 and len(reading.left_out) == 101

@@ -39,7 +39,7 @@ def serve(*flags: str) -> Result:
     return result
 
 
-def test_a_user_without_a_home_can_look_and_is_told(monkeypatch: pytest.MonkeyPatch, started: list[Any]) -> None:
+def test_a_user_without_a_home_can_look_and_is_warned(monkeypatch: pytest.MonkeyPatch, started: list[Any]) -> None:
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -122,7 +122,7 @@ def test_a_token_on_the_command_line_wins_over_an_empty_variable(started: list[A
         (("--frame-ancestors", "https://a.example; script-src *"), "expected origins such as"),
     ],
 )
-def test_settings_that_cannot_be_are_told(flags: tuple[str, str], words: str) -> None:
+def test_settings_that_cannot_be_are_reported(flags: tuple[str, str], words: str) -> None:
     result = serve("--no-cache", *flags)
     assert result.exit_code == 2 and words in result.output
 

@@ -192,7 +192,7 @@ def test_a_browser_remembers_the_token(service: TileService, static: Path) -> No
     assert client.get(TILE).status_code == 200
 
 
-def test_a_client_that_asks_too_often_is_told(service: TileService, static: Path) -> None:
+def test_a_client_that_asks_too_often_is_refused(service: TileService, static: Path) -> None:
     client = client_of(service, static, rate=2)
     answers = [client.post("/slides/demo/viewport", json=VIEW) for _ in range(10)]
     assert [answer.status_code for answer in answers[:4]] == [200] * 4

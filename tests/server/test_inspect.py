@@ -97,7 +97,7 @@ def test_the_film_of_a_window(speckle: FlaskClient) -> None:
 
 
 def test_painted_again_in_earnest(client: FlaskClient, studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tile is not taken from the cache, and where it comes out otherwise that is told."""
+    """The tile is not taken from the cache, and where it comes out otherwise that is reported."""
     client.get("/slides/demo_files/17/3_4.png")
     assert studio.painted[TileIndex(0, 3, 4)] == 1
     monkeypatch.setattr("tests.server.stub.stub_pixels", lambda seed, tile: np.full((256, 256, 3), 9, np.uint8))

@@ -127,7 +127,7 @@ def test_a_new_slide_never_takes_the_place_of_one_whose_model_is_not_served_now(
 
 @pytest.mark.parametrize("full", ["made", "deleted"])
 def test_what_could_not_be_kept_is_not_shown(tmp_path: Path, full: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a full disk: the page is told that it failed, so nothing may look as if it had not."""
+    """As on a full disk: the page gets an error, so nothing may look as if it had not."""
     with serving(tmp_path) as client:
         name = make(client)
         write = Documents._write
@@ -200,7 +200,7 @@ GOOD = {"title": "t", "seed": "1", "width": 4096, "height": 4096, "unbounded": F
     [
         ({"title": None}, "'title'"),
         ({"title": " "}, "a title"),
-        ({"seed": 1}, "a seed"),
+        ({"seed": 1}, "'seed' as a text"),
         ({"seed": "-1"}, "a seed"),
         ({"width": "wide"}, "'width'"),
         ({"width": 1e300}, "'width'"),
@@ -215,14 +215,14 @@ GOOD = {"title": "t", "seed": "1", "width": 4096, "height": 4096, "unbounded": F
         ({"reference": 7}, ""),
     ],
 )
-def test_a_slip_in_a_record_costs_its_slide_and_is_told_in_one_line(
+def test_a_slip_in_a_record_costs_its_slide_and_is_reported_in_one_line(
     tmp_path: Path, change: dict[str, object], why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     records = {"good": GOOD, "bad": GOOD | change, "../odd": GOOD, "last": GOOD}
     Documents(tmp_path / "data").change("slides", "made", lambda kept: kept.update(records))
     with serving(tmp_path) as client:
         assert titles(client).keys() == {"good", "last"}
-    told = [record.getMessage() for record in caplog.records]
-    (line,) = [each for each in told if "'bad'" in each]
+    logged = [record.getMessage() for record in caplog.records]
+    (line,) = [each for each in logged if "'bad'" in each]
     assert "made.json" in line and why in line and "\n" not in line
     assert Documents(tmp_path / "data").get("slides", "made") == records, "nothing of it is lost"

@@ -1,4 +1,4 @@
-"""The organ of a slide, by every entrance: what was chosen or drawn is kept, told, and the same everywhere."""
+"""The organ of a slide, by every entrance: what was chosen or drawn is kept, facts, and the same everywhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 from everslide.model.errors import SlideError
 from everslide.model.geometry import Rect
 from everslide.model.mini.weights import save_weights
-from everslide.model.new_slide import Wish, add_slide
+from everslide.model.new_slide import NewSlide, add_slide
 from everslide.model.organs import organ_of, style_of
 from everslide.model.sampling_config import SamplingCapabilities
 from everslide.model.slide import Slide
@@ -58,7 +58,7 @@ def facts(client: FlaskClient, name: str) -> dict[str, Any]:
     return {key: answer[key] for key in ("organ", "organ_cases", "organ_drawn")}
 
 
-def test_a_slide_tells_what_it_is_of_whether_chosen_or_drawn(client: FlaskClient) -> None:
+def test_a_slide_reports_its_organ_whether_chosen_or_drawn(client: FlaskClient) -> None:
     drawn = organ_of(DEMO, dict(CASES))
     assert facts(client, "demo") == {"organ": drawn, "organ_cases": dict(CASES)[drawn], "organ_drawn": True}
     assert client.post("/api/slides", json=WISH | {"organ": "lymph node"}).status_code == 201
@@ -69,7 +69,7 @@ def test_a_slide_tells_what_it_is_of_whether_chosen_or_drawn(client: FlaskClient
     ]
 
 
-def test_a_model_without_organs_tells_none(tmp_path: Path) -> None:
+def test_a_model_without_organs_reports_none(tmp_path: Path) -> None:
     service = make_service(Studio())
     client = create_app(service, tmp_path).test_client()
     assert facts(client, "demo") == {"organ": None, "organ_cases": None, "organ_drawn": None}
@@ -110,7 +110,7 @@ def test_what_is_painted_of_a_slide_is_never_changed(client: FlaskClient, more: 
     assert facts(client, "mine")["organ"] == "skin"
 
 
-def test_a_slide_made_of_an_organ_that_is_not_known_now_is_kept_and_told(
+def test_a_slide_made_of_an_organ_that_is_not_known_now_is_kept_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for capabilities in (KNOWS, SamplingCapabilities(1, organs=(("colon", 3),)), KNOWS):
@@ -140,7 +140,7 @@ def test_images_carry_the_organ(client: FlaskClient) -> None:
     assert tile is not None and tile["organ"] == "lymph node"
 
 
-def test_organs_of_any_name_are_told(tmp_path: Path) -> None:
+def test_organs_of_any_name_are_reported(tmp_path: Path) -> None:
     """Weights of one's own may call them as they like: no name breaks a header or a file."""
     odd = "Dünn\r\ndarm 腸"
     service = make_service(Studio(capabilities=SamplingCapabilities(1, organs=((odd, 2),))))
@@ -198,7 +198,7 @@ def served(weights: Path, *entries: Entry) -> Assembly:
 
 
 def test_all_entrances_lead_to_the_same_slide(weights: Path, tmp_path: Path) -> None:
-    add_slide(Wish("a", 5, "mini", (1024, 768), organ="skin", weights=weights), tmp_path / "slides.toml")
+    add_slide(NewSlide("a", 5, "mini", (1024, 768), organ="skin", weights=weights), tmp_path / "slides.toml")
     listed, wrong = read_slides(tmp_path / "slides.toml", "mini")
     assert not wrong
     assembly = served(
@@ -209,13 +209,13 @@ def test_all_entrances_lead_to_the_same_slide(weights: Path, tmp_path: Path) -> 
     assert client.post("/api/slides", json=wish).status_code == 201
     address = f"everslide://e?seed=5&width_px=1024&height_px=768&organ=skin&weights={weights}"
     source = large_image.open(address, noCache=True)
-    told = source.getInternalMetadata()
-    assert (told["organ"], told["organ_cases"]) == ("skin", 2)
+    facts = source.getInternalMetadata()
+    assert (facts["organ"], facts["organ_cases"]) == ("skin", 2)
     slides = {name: assembly.service.slide(name) for name in "abcd"}
-    assert {slides[name].fingerprint for name in "abd"} == {told["fingerprint"]}
+    assert {slides[name].fingerprint for name in "abd"} == {facts["fingerprint"]}
     drawn = slides["c"].organ
     assert drawn is not None and drawn.drawn
-    assert (slides["c"].fingerprint == told["fingerprint"]) == (drawn.name == "skin")
+    assert (slides["c"].fingerprint == facts["fingerprint"]) == (drawn.name == "skin")
     assembly.close()
     with pytest.raises(TileSourceError, match="organ 'heart': model mini was trained on colon, lymph node, skin"):
         large_image.open(address.replace("skin", "heart"), noCache=True)

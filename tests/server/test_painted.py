@@ -119,7 +119,7 @@ def test_fingerprints_do_not_depend_on_the_place_of_the_cache(services: list[Til
     assert services[0].slide("small").fingerprint == services[1].slide("small").fingerprint
 
 
-def test_slides_of_two_manners_share_nothing(tmp_path: Path) -> None:
+def test_slides_of_two_sampling_configs_share_nothing(tmp_path: Path) -> None:
     """Neither tiles nor windows, which several painting threads have in common."""
     weights = tmp_path / "mini.safetensors"
     save_weights(weights, tiny_weights())

@@ -38,9 +38,9 @@ class Bench:
         thread.start()
         until(lambda: self.queue.waiting > before or not thread.is_alive())
 
-    def style(self, viewer: str, s: int, x: float, y: float, width: float = 1024, height: float = 1024) -> int:
+    def post_viewport(self, viewer: str, s: int, x: float, y: float, width: float = 1024, height: float = 1024) -> int:
         self.queue.viewports.post(viewer, "demo", Viewport(MAX_LEVEL - s, x, y, width, height))
-        return self.queue.look_again(viewer, "demo")
+        return self.queue.cancel_out_of_view(viewer, "demo")
 
     def open(self) -> list[tuple[int, int, int]]:
         """Paint everything; -> what was painted after the tile that held the painter."""
@@ -72,14 +72,14 @@ def bench() -> Iterator[Bench]:
 
 
 def test_the_centre_of_the_viewport_comes_first(bench: Bench) -> None:
-    bench.style("anna", 0, 0, 0, 256 * 5, 256)
+    bench.post_viewport("anna", 0, 0, 0, 256 * 5, 256)
     for col in (0, 4, 1, 2, 3):
         bench.ask("anna", 0, col)
     assert bench.open() == [(0, 2, 0), (0, 3, 0), (0, 1, 0), (0, 4, 0), (0, 0, 0)]
 
 
 def test_coarse_comes_before_the_centre(bench: Bench) -> None:
-    bench.style("anna", 0, 0, 0)
+    bench.post_viewport("anna", 0, 0, 0)
     bench.ask("anna", 0, 1, 1)
     bench.ask("anna", 1, 0, 0)
     bench.ask("anna", 5, 0, 0)
@@ -87,8 +87,8 @@ def test_coarse_comes_before_the_centre(bench: Bench) -> None:
 
 
 def test_what_is_seen_comes_before_what_is_not(bench: Bench) -> None:
-    bench.style("anna", 0, 0, 0)
-    bench.style("otto", 0, 5120, 0)
+    bench.post_viewport("anna", 0, 0, 0)
+    bench.post_viewport("otto", 0, 5120, 0)
     bench.ask("anna", 0, 4)  # just outside
     bench.ask("anna", 3, 1)  # coarse, and outside
     bench.ask("otto", 0, 21)
@@ -154,32 +154,32 @@ def test_a_tile_two_viewers_want_is_painted_once(bench: Bench) -> None:
 
 
 def test_a_viewport_that_moves_away_drops_what_waits(bench: Bench) -> None:
-    bench.style("anna", 0, 0, 0)
+    bench.post_viewport("anna", 0, 0, 0)
     for col in range(3):
         bench.ask("anna", 0, col)
     bench.ask("otto", 0, 2)
-    assert bench.style("anna", 0, 100_000, 100_000) == 3
+    assert bench.post_viewport("anna", 0, 100_000, 100_000) == 3
     until(lambda: len(bench.errors) == 3)
     assert {type(error) for error in bench.errors} == {DroppedError}
     assert bench.open() == [(0, 2, 0)], "otto still waits for it"
 
 
 def test_a_viewport_that_zooms_out_drops_what_is_too_fine(bench: Bench) -> None:
-    bench.style("anna", 0, 0, 0)
+    bench.post_viewport("anna", 0, 0, 0)
     bench.ask("anna", 0, 1)
     bench.ask("anna", 4, 0)
-    assert bench.style("anna", 4, 0, 0, 16_384, 16_384) == 1
+    assert bench.post_viewport("anna", 4, 0, 0, 16_384, 16_384) == 1
     assert bench.open() == [(4, 0, 0)]
 
 
 def test_a_small_move_drops_nothing(bench: Bench) -> None:
-    bench.style("anna", 0, 0, 0)
+    bench.post_viewport("anna", 0, 0, 0)
     bench.ask("anna", 0, 3)
-    assert bench.style("anna", 0, -300, 0) == 0
+    assert bench.post_viewport("anna", 0, -300, 0) == 0
     assert bench.open() == [(0, 3, 0)]
 
 
-def test_an_abandoned_tile_can_be_told(bench: Bench) -> None:
+def test_an_abandoned_tile_can_be_recognised(bench: Bench) -> None:
     seen: list[bool] = []
     left, go_on = threading.Event(), threading.Event()
 
@@ -244,11 +244,11 @@ def test_events_tell_what_happens_to_a_tile(bench: Bench) -> None:
     assert bench.broker.listeners == 1
 
 
-def test_a_slow_listener_loses_the_oldest_events_and_is_told() -> None:
+def test_a_slow_listener_loses_the_oldest_events_and_is_reported() -> None:
     broker = Broker()
     listener = broker.listen("demo")
     for col in range(BACKLOG + 5):
-        broker.tell(TileEvent("demo", TileAddress(1, col, 0), "final"))
+        broker.publish(TileEvent("demo", TileAddress(1, col, 0), "final"))
     assert listener.lost == 5
     first = listener.next(1)
     assert first is not None and first.address.col == 5

@@ -132,14 +132,14 @@ describe("for everybody", { skip: noBrowser() || noServer() }, () => {
     }
   });
 
-  test("magnification, turning and painting are told to those who do not see them", async () => {
+  test("magnification, turning and painting are announced to those who do not see them", async () => {
     const page = await open();
-    const told = await writeDownTexts(page, "#painting-spoken");
+    const announced = await writeDownTexts(page, "#painting-spoken");
     await page.keyboard.press("8");
     await page.waitForFunction(() => document.querySelector("#spoken")?.textContent === "Magnification 20x, 0.5 µm/px");
     await waitPainted(page);
     await page.waitForFunction(() => document.querySelector("#painting-spoken")?.textContent === "Painted");
-    assert.equal((await told())[0], "Painting");
+    assert.equal((await announced())[0], "Painting");
     await page.keyboard.press("r");
     await page.waitForFunction(() => /turned by 15 degrees/.test(document.querySelector("#spoken")?.textContent ?? ""));
   });

@@ -406,7 +406,7 @@ describe("GeoJSON", () => {
     assert.deepEqual(await parseLines('{"features": [\n\n]}'), { features: [] });
   });
 
-  test("an import tells what it left out", () => {
+  test("an import reports what it left out", () => {
     const leftOut = [1, 2, 3, 4].map((n) => ({ place: `feature ${n}`, why: "found none" }));
     assert.deepEqual(importedWords(1, []), ["1 annotation imported.", ""]);
     assert.deepEqual(importedWords(5, leftOut.slice(0, 1)), [

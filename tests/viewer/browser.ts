@@ -104,7 +104,7 @@ export function frames(page: Page): Promise<void> {
 
 /**
  * Addresses of the requests that the page makes from now on; the list grows. Those made before are not among them, however
- * late the browser tells of them.
+ * late the browser reports them.
  */
 export async function requestsFromNow(page: Page): Promise<readonly string[]> {
   const mark = `/static/icon.svg?from-now=${Math.random()}`;

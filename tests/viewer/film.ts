@@ -2,7 +2,7 @@
  * Films a cold deep link: `npm run film -- FOLDER [SECONDS]`, a screenshot every 200 ms from the address on.
  *
  * The real server is fresh and its cache empty, painting as EVERSLIDE_E2E_MODEL says (mini). Writes frame-00.jpg and so on, and
- * tells of each frame what it shows: tiles waiting, blank pixels, contrast, and how much it differs from the one before.
+ * reports of each frame what it shows: tiles waiting, blank pixels, contrast, and how much it differs from the one before.
  */
 
 import { mkdirSync } from "node:fs";

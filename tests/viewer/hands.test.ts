@@ -45,7 +45,7 @@ describe("hands", { skip: noBrowser() || noServer() }, () => {
     coordinates: [boxRing([x, y], [x + side, y + side])],
   });
 
-  test("what the server refuses is told as not saved, can be edited, and is saved in the end", async () => {
+  test("what the server refuses is shown as not saved, can be edited, and is saved in the end", async () => {
     const page = await open();
     const refusal = { error: { status: 400, expected: "less", found: "too much", do: "try later" } };
     await page.route("**/annotations/*", (route) =>
@@ -69,7 +69,7 @@ describe("hands", { skip: noBrowser() || noServer() }, () => {
     assert.equal((await kept()).length, 1);
   });
 
-  test("an import is one request and one step, and tells what it left out", async () => {
+  test("an import is one request and one step, and reports what it left out", async () => {
     const page = await open();
     const posts: string[] = [];
     page.on("request", (one) => void (one.method() !== "GET" && posts.push(one.method())));
@@ -281,7 +281,7 @@ describe("hands", { skip: noBrowser() || noServer() }, () => {
     assert.equal((await kept()).length, 1);
   });
 
-  test("a torn file is imported as far as it goes, and told", async () => {
+  test("a torn file is imported as far as it goes, and reported", async () => {
     const page = await open();
     const rows = [square(1000, 1000, 200), square(1400, 1000, 200)].map((geometry) => feature(geometry));
     await importFile(page, JSON.stringify({ type: "FeatureCollection", features: rows }).slice(0, -40));

@@ -88,11 +88,11 @@ describe("networks", { skip: noBrowser() || noServer() }, () => {
     await page.context().close();
   });
 
-  for (const [told, headers] of [
+  for (const [how, headers] of [
     ["that says its path", { "x-forwarded-prefix": PREFIX, "x-forwarded-for": "203.0.113.9" }],
     ["that says nothing", {}],
   ] as const) {
-    test(`below a path of a proxy ${told}, tiles, pictures and writing work`, async () => {
+    test(`below a path of a proxy ${how}, tiles, pictures and writing work`, async () => {
       const proxy = proxyTo(server.url, headers);
       const base = await listen(proxy);
       ends.push(proxy);

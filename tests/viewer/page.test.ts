@@ -117,7 +117,7 @@ describe("page", { skip: noBrowser() }, () => {
     await waitPainted(page);
   });
 
-  test("the server is told where the view is going", async () => {
+  test("the server is informed where the view is going", async () => {
     const { page } = await open(DEEP);
     await waitPainted(page);
     await page.keyboard.press("ArrowRight");
@@ -382,7 +382,7 @@ describe("page", { skip: noBrowser() }, () => {
     assert.ok(server.requests.at(-1)?.includes("v=beef") || server.requests.some((line) => line.includes("v=beef")));
   });
 
-  test("what the server refuses is told, once, with what to do", async () => {
+  test("what the server refuses is reported, once, with what to do", async () => {
     server.refused.add("17/234_157");
     const { page } = await open(DEEP);
     await page.getByText("Go to another place.").waitFor();

@@ -188,7 +188,7 @@ describe("permalink", () => {
     assert.equal(formatHash(painted, at(1, 3, 5, 45)), `#slide=demo&x=1&y=3&mag=5&rot=45${provenance}`);
   });
 
-  test("a link tells what differs from the slide that is there", () => {
+  test("a link reports what differs from the slide that is there", () => {
     const link = parseHash("#slide=demo&x=1&y=2&mag=5&seed=7&model=mini&fp=beef").painted;
     assert.deepEqual(differences(link, painted), [
       "seed 18446744073709551615 instead of 7",
@@ -266,7 +266,7 @@ describe("permalink", () => {
 });
 
 describe("the cost of an exported region", () => {
-  test("is told in tiles and time", () => {
+  test("is given in tiles and time", () => {
     assert.equal(tilesWords(1, null), "1 tile");
     assert.equal(tilesWords(12, 0.5), "12 tiles; about 6 s if none is painted yet");
     assert.equal(tilesWords(1200, 0.5), "1200 tiles; about 10 min if none is painted yet");
@@ -398,14 +398,14 @@ describe("keys", () => {
     for (const [key, code, held, name] of presses) assert.equal(keyOf({ key, code, ...held }), name, `${key} ${code}`);
   });
 
-  test("no key does two things, and the help tells of each", () => {
+  test("no key does two things, and the help lists each", () => {
     const keys = BINDINGS.flatMap((binding) => binding.keys);
     assert.equal(new Set(keys).size, keys.length);
-    const told = BINDINGS.filter(({ words }) => words)
+    const listed = BINDINGS.filter(({ words }) => words)
       .map(({ keys, shown }) => shown ?? keys[0])
       .join(" ");
     for (const key of ["M", "A", "B", "C", "I", "T", "E", "N", "L", "S", "P", "F", "H", "R", "K", "0", "?"]) {
-      assert.ok(told.toUpperCase().includes(key), key);
+      assert.ok(listed.toUpperCase().includes(key), key);
     }
   });
 });

@@ -47,7 +47,7 @@ describe("for teachers, and for everybody", { skip: noBrowser() || noServer() },
     assert.ok(await page.locator(".card").isHidden());
   });
 
-  test("a tour that the server refuses is told as not saved, stays, and is saved in the end", async () => {
+  test("a tour that the server refuses is shown as not saved, stays, and is saved in the end", async () => {
     const page = await pages.open("#slide=other&x=66000&y=20000&mag=5");
     const refusal = { error: { status: 400, expected: "less", found: "too much", do: "try later" } };
     await page.route("**/tours/*", (route) =>
@@ -108,7 +108,7 @@ describe("for teachers, and for everybody", { skip: noBrowser() || noServer() },
     await waitFor(page, "the tour is deleted", (state) => state.unsaved === 0);
   });
 
-  test("a stored tour that cannot be read is told, and the others are there", async () => {
+  test("a stored tour that cannot be read is reported, and the others are there", async () => {
     const page = await pages.openCold("#slide=other&x=66000&y=20000&mag=5");
     await page.route("**/other/tours", (route) =>
       route.fulfill({

@@ -55,7 +55,7 @@ const ARROWS = [
   ["ArrowDown", 0, 1],
 ] as const;
 
-/** Of keys that do the same, the help tells the first. */
+/** Of keys that do the same, the help lists the first. */
 const first = (index: number, words: string): string => (index > 0 ? "" : words);
 
 export const BINDINGS: readonly Binding[] = [
@@ -138,7 +138,7 @@ export function actionOf(key: string, actions: Actions): (() => boolean | void) 
   return binding ? () => binding.act(actions) : null;
 }
 
-/** What of a key press tells which key it is. */
+/** The properties of a key press that identify the key. */
 export type Press = Pick<KeyboardEvent, "key" | "code" | "shiftKey" | "ctrlKey" | "metaKey">;
 
 const SIGNS: Readonly<Record<string, readonly [plain: string, shifted: string]>> = {

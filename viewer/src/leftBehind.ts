@@ -2,7 +2,7 @@
 
 export interface Unsaved {
   readonly unsaved: number;
-  /** Another slide is shown: nothing is told any more, but what is unsaved goes on being saved. */
+  /** Another slide is shown: nothing is shown any more, but what is unsaved goes on being saved. */
   close(): void;
   /** It is shown again. */
   reopen(): void;

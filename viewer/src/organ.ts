@@ -1,4 +1,4 @@
-/** The organ of a slide, as the server tells it, in words that say how little it rests on. */
+/** The organ of a slide, as the server reports it, in words that say how little it rests on. */
 
 /** null where the slide's model knows no organs, or a picture says what it is like. */
 export interface OrganFacts {

@@ -152,7 +152,7 @@ export class Painting {
     const look = this.#options.look(true);
     if (!look) return;
     const { slide } = this.#options;
-    this.#viewport.tell(levelAt(slide, look.devicePxPerL0Px, MIN_PIXEL_RATIO), look.view);
+    this.#viewport.post(levelAt(slide, look.devicePxPerL0Px, MIN_PIXEL_RATIO), look.view);
     this.previews.keepOnly((tile) => meets(tileRect(slide, tile), look.view));
     const wanted = new Map<string, TileAddress>();
     for (const tile of this.tilesInView()) {

@@ -26,7 +26,7 @@ export class Status {
   #now: number | null = null;
   #timer: ReturnType<typeof setTimeout> | null = null;
 
-  /** text, line: seen; spoken: a live region, which is told the beginning and the end only. */
+  /** text, line: seen; spoken: a live region, which gets the beginning and the end only. */
   constructor(text: HTMLElement, line: HTMLElement, spoken: HTMLElement) {
     this.#text = text;
     this.#line = line;

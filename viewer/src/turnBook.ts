@@ -7,7 +7,7 @@ export class TurnBook<Tab> {
   readonly #waiting = new Map<Tab, number[]>();
   readonly #held = new Map<Tab, Set<number>>();
 
-  /** limit: requests at the same time. grant: tells a tab that one of its requests may go. */
+  /** limit: requests at the same time. grant: informs a tab that one of its requests may go. */
   constructor(limit: number, grant: (tab: Tab, id: number) => void) {
     this.#limit = limit;
     this.#grant = grant;

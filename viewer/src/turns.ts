@@ -15,7 +15,7 @@ export type FromTab = { kind: "ask" | "done"; id: number } | { kind: "alive" | "
 /** The request that may go. */
 export type ToTab = number;
 
-/** Where turns are given out: `ask` and `done` are told, `granted` is called. */
+/** Where turns are given out: `ask` and `done` are sent, `granted` is called. */
 export interface TurnSource {
   granted: (id: number) => void;
   ask(id: number): void;

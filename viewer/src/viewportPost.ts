@@ -1,4 +1,4 @@
-/** Tells the server where the view is going, so that it can paint ahead of it while nobody waits. */
+/** Posts to the server where the view is going, so that it can paint ahead of it while nobody waits. */
 
 import { sendJson, ServerError, type Slide } from "./api.js";
 import type { L0Rect } from "./geometry.js";
@@ -18,12 +18,12 @@ export class ViewportPost {
     this.#slide = slide;
   }
 
-  /** Tells of a view; of several in a short while the latest. */
-  tell(level: number, view: L0Rect): void {
+  /** Posts a view; of several in a short while the latest. */
+  post(level: number, view: L0Rect): void {
     const { x, y, width, height } = view;
-    const told = JSON.stringify({ viewer: this.#viewer, level, x, y, width, height });
-    if (told === this.#last || this.#closed) return;
-    this.#last = this.#next = told;
+    const body = JSON.stringify({ viewer: this.#viewer, level, x, y, width, height });
+    if (body === this.#last || this.#closed) return;
+    this.#last = this.#next = body;
     if (!this.#busy) void this.#post();
   }
 
@@ -34,10 +34,10 @@ export class ViewportPost {
   async #post(): Promise<void> {
     this.#busy = true;
     while (this.#next !== null && !this.#closed) {
-      const told = this.#next;
+      const body = this.#next;
       this.#next = null;
       try {
-        await sendJson("POST", `/slides/${encodeURIComponent(this.#slide.id)}/viewport`, JSON.parse(told));
+        await sendJson("POST", `/slides/${encodeURIComponent(this.#slide.id)}/viewport`, JSON.parse(body));
       } catch (error) {
         // Not reported: nothing that is seen depends on it, and the requests for tiles meet the same server.
         if (error instanceof ServerError && !error.again) this.#closed = true;

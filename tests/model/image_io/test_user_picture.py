@@ -318,7 +318,7 @@ def test_colour_profiles_are_applied(fmt: str) -> None:
 
 
 @pytest.mark.parametrize("profile", [b"no profile", icc(b"GRAY"), icc()[:200]])
-def test_a_profile_that_cannot_be_applied_is_told(profile: bytes) -> None:
+def test_a_profile_that_cannot_be_applied_is_reported(profile: bytes) -> None:
     with pytest.raises(ImageError, match=r"colour profile .*; save it as sRGB"):
         read(file_of(Image.fromarray(PIXELS), "PNG", icc_profile=profile))
 

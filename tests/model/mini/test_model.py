@@ -171,7 +171,7 @@ def test_the_fingerprint_changes_with_each_thing(
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_neither_cores_nor_what_torch_was_told_change_a_bit(tiny: MiniModel, path: Path, threads: int) -> None:
+def test_neither_cores_nor_torch_threads_change_a_bit(tiny: MiniModel, path: Path, threads: int) -> None:
     torch.set_num_threads(threads)
     other = load_mini(path, side_by_side=threads)
     assert other.fingerprint == tiny.fingerprint

@@ -167,12 +167,12 @@ def test_everything_given_matters(change: Callable[[Given], Given], t: float) ->
 def test_a_reference_of_zeros_is_none() -> None:
     """The layer that reads it has no bias: an embedding of zeros adds nothing, whatever the weights."""
     network, given = made(DEEP), inputs(DEEP, 16)
-    untold = replace(given, reference=torch.zeros_like(given.reference))
+    unconditional = replace(given, reference=torch.zeros_like(given.reference))
     with torch.no_grad():
-        before, told = untold.into(network), given.into(network)
+        before, conditional = unconditional.into(network), given.into(network)
         network.reference.weight.mul_(3)
-        torch.testing.assert_close(untold.into(network), before, rtol=0, atol=0)
-        assert float((given.into(network) - told).abs().max()) > 1e-3
+        torch.testing.assert_close(unconditional.into(network), before, rtol=0, atol=0)
+        assert float((given.into(network) - conditional).abs().max()) > 1e-3
 
 
 @pytest.mark.parametrize("t", [0.0, 1.0])

@@ -44,7 +44,7 @@ def test_far_tiles(col: int) -> None:
     assert tile.shape == (256, 256, 3) and tile.dtype == np.uint8
 
 
-def test_the_fingerprint_tells_images_apart() -> None:
+def test_the_fingerprint_differs_between_images() -> None:
     pixels = image(40, 60)
     assert ImageTop(pixels, 3).fingerprint == ImageTop(pixels[:, ::-1][:, ::-1], 3).fingerprint
     changed = pixels.copy()

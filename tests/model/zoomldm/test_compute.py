@@ -40,7 +40,7 @@ def full(most: int) -> Callable[[list[int]], list[int]]:
     return work
 
 
-def test_a_batch_that_is_too_large_for_the_memory_is_halved_and_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_batch_that_is_too_large_for_the_memory_is_halved_and_reported(caplog: pytest.LogCaptureFixture) -> None:
     done = list(in_batches(range(11), 8, full(3)))
     assert [part for part, _ in done] == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10]]
     assert [value for _, values in done for value in values] == [10 * row for row in range(11)]

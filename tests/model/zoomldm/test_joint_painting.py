@@ -115,7 +115,7 @@ def test_pixels_of_a_topmost_plane_are_cut_from_its_tiles() -> None:
     np.testing.assert_array_equal(pixels_of(big, Rect(250, 240, 20, 30)), tissue(300, 300, 1)[240:270, 250:270])
 
 
-def test_the_cost_of_a_window_is_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cost_of_a_window_is_what_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a window whose contexts are remembered."""
     windows = make()
     window = WindowIndex(0, 1, 1, windows.grid)

@@ -22,31 +22,31 @@ CPU = torch.device("cpu")
 QUICK = MILSettings(hidden=16, steps=400, rate=3e-3, decay=0.1, folds=2)
 
 
-def bags(told: bool, count: int = 100) -> list[Bag]:
-    """Thirty patches of noise; where the label is 1, six of them point one way. Not told: labels at random."""
+def bags(separable: bool, count: int = 100) -> list[Bag]:
+    """Thirty patches of noise; where the label is 1, six of them point one way. Otherwise: labels at random."""
     rng = torch.Generator().manual_seed(3)
     way, out = torch.randn(8, generator=rng), []
     for number in range(count):
         label = number % 2
         features = torch.randn(30, 8, generator=rng)
-        if told and label:
+        if separable and label:
             features[:6] += 5 * way / way.norm()
         out.append(Bag(features, label, f"case{number}"))
     return out
 
 
 def test_few_patches_among_many_are_found() -> None:
-    found = cross_validated(bags(told=True), QUICK, CPU)
+    found = cross_validated(bags(separable=True), QUICK, CPU)
     assert found.auc > 0.9 and found.low > 0.8 and found.low <= found.auc <= found.high
     assert (found.slides, found.cases) == (100, 100)
-    network = train_mil(bags(told=True), QUICK, CPU)
+    network = train_mil(bags(separable=True), QUICK, CPU)
     with torch.inference_mode():
-        _, attention = network(bags(told=True)[1].features)
+        _, attention = network(bags(separable=True)[1].features)
     assert float(attention.sum()) == pytest.approx(1) and attention[:6].mean() > 2 * attention[6:].mean()
 
 
 def test_where_there_is_nothing_to_find_nothing_is_claimed() -> None:
-    found = cross_validated(bags(told=False), QUICK, CPU)
+    found = cross_validated(bags(separable=False), QUICK, CPU)
     assert found.low < 0.5 < found.high
 
 
@@ -61,12 +61,12 @@ def test_the_area_by_hand_and_its_interval_over_cases() -> None:
     scores = labels + rng.standard_normal(60)
     alone = auc_interval(scores, labels, [str(i) for i in range(60)], 1)
     tenfold = auc_interval(np.repeat(scores, 10), np.repeat(labels, 10), [str(i // 10) for i in range(600)], 1)
-    assert alone == pytest.approx(tenfold, abs=0.03), "ten slides of a case tell no more than one"
+    assert alone == pytest.approx(tenfold, abs=0.03), "ten slides of a case show no more than one"
 
 
 def test_too_few_cases_for_the_folds_are_named() -> None:
     with pytest.raises(DataError, match="at least 5 cases of each label, found 4 and 4"):
-        cross_validated(bags(told=True, count=8), MILSettings(folds=5), CPU)
+        cross_validated(bags(separable=True, count=8), MILSettings(folds=5), CPU)
 
 
 def test_features_depend_on_layer_and_time_and_equal_images_have_equal_ones() -> None:

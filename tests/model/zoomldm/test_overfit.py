@@ -28,7 +28,7 @@ SMALL = replace(
     beta_start=0.00085,
     beta_end=0.012,
 )
-"""Two channels a group, or GroupNorm takes away what tells a noise's mean; Stable Diffusion's schedule, whose last
+"""Two channels a group, or GroupNorm takes away what shows a noise's mean; Stable Diffusion's schedule, whose last
 signal is six times that of ZoomLDM's, so that an error at the first step of a sampler is as much smaller."""
 SCALES = (3, 4)
 SETTINGS = TrainSettings(steps=600, batch=16, rate=3e-3, decay=0.0, warmup=20, ema=0.99, dropped=0.1, save=10**6)

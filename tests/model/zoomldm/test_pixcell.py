@@ -87,7 +87,7 @@ def test_it_computes_what_diffusers_classes_compute(tiled: Path) -> None:
     torch.testing.assert_close(model.schedule.alpha_bar, scheduler.alphas_cumprod)
 
 
-def test_size_is_told_to_transformers_that_ask_for_it(tmp_path: Path) -> None:
+def test_size_is_passed_to_transformers_that_ask_for_it(tmp_path: Path) -> None:
     model = load_pixcell(write_pixcell(tmp_path, use_additional_conditions=True))
     z = torch.randn(1, 4, 8, 8)
     expected = model.transformer(

@@ -65,11 +65,11 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingSet
     data, losses = eight(folder / "data"), []
     run = folder / "run"
 
-    def told(step: int, loss: float) -> None:
+    def report(step: int, loss: float) -> None:
         losses.append(loss)
 
-    train(model(), data, replace(SETTINGS, steps=45), run, told)
-    train(model(seed=9), data, SETTINGS, run, told)
+    train(model(), data, replace(SETTINGS, steps=45), run, report)
+    train(model(seed=9), data, SETTINGS, run, report)
     values = document(SMALL)
     (run / "config.yaml").write_text(yaml.safe_dump(values))
     return run, data, losses

@@ -66,7 +66,7 @@ export class Annotating {
       onCorner: (index) => this.layer.handles.choose(this.layer.handles.chosen === index ? null : index),
     });
     this.keyboard = new KeyboardEditing({ stage, notices, layer: this.layer, editing: this.#editing, editable });
-    this.#exchange = new Exchange({ notices, onLeftOut: (leftOut) => this.annotatePanel.tellLeftOut(leftOut) });
+    this.#exchange = new Exchange({ notices, onLeftOut: (leftOut) => this.annotatePanel.showLeftOut(leftOut) });
     this.#show();
   }
 
@@ -112,7 +112,7 @@ export class Annotating {
     this.#selected = null;
     this.#drawing.cancel();
     this.#store = this.#left.take(slide.id) ?? this.#storeOf(slide);
-    this.annotatePanel.tellLeftOut([]);
+    this.annotatePanel.showLeftOut([]);
     void this.#store.load();
     this.#show();
   }
@@ -123,7 +123,7 @@ export class Annotating {
       connection: this.#connection,
       onChange: () => this.#show(),
       onRefused: (error) => this.#notices.showError(error),
-      onSetAside: (odd) => this.#tellSetAside(odd),
+      onSetAside: (odd) => this.#showSetAside(odd.map(({ id, why }) => ({ place: id, why }))),
     });
   }
 
@@ -202,8 +202,8 @@ export class Annotating {
     if (chosen) this.#store?.put({ ...chosen, properties: { ...chosen.properties, isLocked: locked } });
   }
 
-  #tellSetAside(odd: readonly LeftOut[]): void {
-    this.annotatePanel.tellLeftOut(odd);
+  #showSetAside(odd: readonly LeftOut[]): void {
+    this.annotatePanel.showLeftOut(odd);
     const what = odd.length === 1 ? "1 stored annotation" : `${odd.length} stored annotations`;
     const { place, why } = odd[0] as LeftOut;
     this.#notices.show("set-aside", `${what} cannot be read.`, `The server keeps them as they are. ${place}: ${why}.`);

@@ -1,4 +1,4 @@
-/** Annotations as files: imported, exported, and measured as a table. What is left out is told. */
+/** Annotations as files: imported, exported, and measured as a table. What is left out is reported. */
 
 import { fetchBlob } from "../api.js";
 import { download } from "../dom.js";
@@ -6,8 +6,8 @@ import type { Notices } from "../notices.js";
 import { collectionText, type Feature } from "./feature.js";
 import type { AnnotationStore, LeftOut } from "./store.js";
 
-/** Reasons told in a message; the panel lists them all. */
-const MOST_TOLD = 3;
+/** Reasons listed in a message; the panel lists them all. */
+const MOST_LISTED = 3;
 
 export type Download = "geojson" | "measures" | "table" | "classes";
 
@@ -66,7 +66,7 @@ export class Exchange {
 /** "2 annotations imported." or "2 imported, 1 left out, because ..."; and what can be done. */
 export function importedWords(count: number, leftOut: readonly LeftOut[]): [string, string] {
   if (leftOut.length === 0) return [`${count === 1 ? "1 annotation" : `${count} annotations`} imported.`, ""];
-  const told = leftOut.slice(0, MOST_TOLD).map(({ place, why }) => `${place}: ${why}`);
-  const more = leftOut.length > MOST_TOLD ? ` The panel Annotate lists all ${leftOut.length}.` : "";
-  return [`${count} imported, ${leftOut.length} left out, because`, `${told.join("; ")}.${more}`];
+  const reasons = leftOut.slice(0, MOST_LISTED).map(({ place, why }) => `${place}: ${why}`);
+  const more = leftOut.length > MOST_LISTED ? ` The panel Annotate lists all ${leftOut.length}.` : "";
+  return [`${count} imported, ${leftOut.length} left out, because`, `${reasons.join("; ")}.${more}`];
 }

@@ -7,8 +7,8 @@ import type { Feature } from "./feature.js";
 import type { MarksLayer } from "./layer.js";
 import { type Position, positionsOf } from "./shapes.js";
 
-const TOLD = "chosen-corner";
-const TOLD_MS = 8000;
+const NOTICE_ID = "chosen-corner";
+const NOTICE_MS = 8000;
 const KEYS = "Arrows move it, with Shift finely. Enter adds one behind it, Delete deletes it, Escape lets it go.";
 
 export interface KeyboardEditingOptions {
@@ -35,7 +35,7 @@ export class KeyboardEditing {
     stage.viewer.canvas.focus({ preventScroll: true });
     layer.follow();
     this.#keepInView(corner.at);
-    notices.show(TOLD, `Corner ${corner.place + 1} of ${corner.count}.`, KEYS, TOLD_MS);
+    notices.show(NOTICE_ID, `Corner ${corner.place + 1} of ${corner.count}.`, KEYS, NOTICE_MS);
     return true;
   }
 
@@ -64,7 +64,7 @@ export class KeyboardEditing {
   /** Lets the chosen corner go; false where none is chosen. */
   letGo(): boolean {
     const { notices, layer } = this.#options;
-    notices.dismiss(TOLD);
+    notices.dismiss(NOTICE_ID);
     if (layer.handles.chosen === null) return false;
     layer.handles.choose(null);
     return true;

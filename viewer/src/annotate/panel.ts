@@ -198,7 +198,7 @@ export class AnnotatePanel {
   }
 
   /** Lists what of a file, or of what is stored, could not be read. */
-  tellLeftOut(leftOut: readonly LeftOut[]): void {
+  showLeftOut(leftOut: readonly LeftOut[]): void {
     const rows = leftOut.slice(0, MOST_LISTED).map(({ place, why }) => make("li", {}, `${place}: ${why}`));
     const more = leftOut.length - rows.length;
     this.#leftOut.hidden = leftOut.length === 0;

@@ -49,7 +49,7 @@ export class SharePanel {
     this.#actions = actions;
     this.#start = button("Export region", () => actions.exportRegion(Number(this.#select.value)));
     this.#cancel = button("Cancel", actions.cancel, { hidden: true });
-    this.#select.addEventListener("change", () => void this.#tellCost());
+    this.#select.addEventListener("change", () => void this.#showCost());
     this.element = make(
       "div",
       { class: "stack" },
@@ -85,12 +85,12 @@ export class SharePanel {
     const kept = choices.find((choice) => String(choice.magnification) === chosen && choice.fits);
     this.#select.value = String((kept ?? best)?.magnification ?? MAGNIFICATIONS[0]);
     this.#start.disabled = !best?.fits;
-    void this.#tellCost();
+    void this.#showCost();
     this.#what.textContent = `Of ${this.#actions.areaWords()}. Choose an annotation to export just what it holds.`;
   }
 
   /** Says how much the chosen region may cost, before it is painted. */
-  async #tellCost(): Promise<void> {
+  async #showCost(): Promise<void> {
     const chosen = this.#actions.choices().find((choice) => String(choice.magnification) === this.#select.value);
     if (!chosen?.fits) {
       this.#cost.textContent = chosen ? "Too large for one picture: choose a smaller region or magnification." : "";

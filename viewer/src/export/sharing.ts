@@ -105,7 +105,7 @@ export class Sharing {
     try {
       return slide ? (await fetchProgress(slide.id)).seconds_per_tile : null;
     } catch {
-      return null; // the number of tiles is told all the same
+      return null; // the number of tiles is shown all the same
     }
   }
 

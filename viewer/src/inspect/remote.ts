@@ -1,4 +1,4 @@
-/** What the server tells about tiles. */
+/** What the server reports about tiles. */
 
 import { fetchJson, sendJson, type Slide } from "../api.js";
 import type { TileAddress } from "../geometry.js";

@@ -5,7 +5,7 @@ import { shuffled } from "./quiz.js";
 
 export const QUESTIONS = 10;
 const MOST_CHOICES = 4;
-/** Where structure is seen: not the whole glass, whose shape alone may tell. */
+/** Where structure is seen: not the whole glass, whose shape alone may give the answer away. */
 const ASKED_AT: readonly number[] = [1.25, 2.5, 5, 10];
 
 /** A question before it is known where on the slide it is asked. */

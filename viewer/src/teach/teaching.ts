@@ -7,6 +7,7 @@ import type { Connection } from "../connection.js";
 import { button, make } from "../dom.js";
 import { LeftBehind } from "../leftBehind.js";
 import type { Notices } from "../notices.js";
+import type { Odd } from "../savedStore.js";
 import type { Stage } from "../stage.js";
 import { paintAhead, tilesOfStops } from "./ahead.js";
 import { Card } from "./card.js";
@@ -16,7 +17,7 @@ import { ToursPanel } from "./panel.js";
 import { fetchPlaces } from "./places.js";
 import { type Question, questionsOf } from "./quiz.js";
 import type { Stop, Tour } from "./tour.js";
-import { type Odd, TourStore } from "./tourStore.js";
+import { TourStore } from "./tourStore.js";
 
 export interface TeachingOptions {
   readonly stage: Stage;
@@ -81,12 +82,12 @@ export class Teaching {
       connection,
       onChange: () => this.panel.show(store),
       onRefused: (error) => notices.showError(error),
-      onSetAside: (odd) => this.#tellSetAside(odd),
+      onSetAside: (odd) => this.#showSetAside(odd),
     });
     return store;
   }
 
-  #tellSetAside(odd: readonly Odd[]): void {
+  #showSetAside(odd: readonly Odd[]): void {
     const what = odd.length === 1 ? "1 stored tour" : `${odd.length} stored tours`;
     const { id, why } = odd[0] as Odd;
     const remedy = `The server keeps ${odd.length === 1 ? "it as it is" : "them as they are"}. ${id}: ${why}.`;

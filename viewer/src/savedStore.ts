@@ -1,0 +1,179 @@
+/**
+ * Things of one slide that a person edits, by id: shown at once, then saved on the server, again and again until it answers.
+ * What it refuses stays on the page, is marked as not saved, and is sent again when it is changed or when the person asks.
+ */
+
+import { isAbort, sendJson, ServerError, type Slide } from "./api.js";
+import type { Connection } from "./connection.js";
+
+/** Something that the server keeps and cannot read. */
+export interface Odd {
+  readonly id: string;
+  readonly why: string;
+}
+
+/** What the server keeps. */
+export interface Stored<T> {
+  readonly items: readonly T[];
+  readonly odd: readonly Odd[];
+}
+
+/** States of things by id; null: there is none. */
+export type Changes<T> = ReadonlyMap<string, T | null>;
+
+export interface SavedStoreOptions {
+  readonly slide: Slide;
+  readonly connection: Connection;
+  readonly onChange: () => void;
+  readonly onRefused: (error: unknown) => void;
+  readonly onSetAside: (odd: readonly Odd[]) => void;
+}
+
+export abstract class SavedStore<T extends { readonly id: string }> {
+  readonly #items = new Map<string, T>();
+  /** Ids whose state here is still to be sent. */
+  readonly #pending = new Set<string>();
+  /** Ids whose state here the server does not take, and why. */
+  readonly #refused = new Map<string, string>();
+  #end = new AbortController();
+  #saving = false;
+  #loaded = false;
+
+  /** mostSent: changes sent in one request. */
+  constructor(
+    protected readonly options: SavedStoreOptions,
+    readonly mostSent: number,
+  ) {}
+
+  /** Loads what the server keeps. */
+  protected abstract read(signal: AbortSignal): Promise<Stored<T>>;
+
+  /** Sends at most `mostSent` changes. Returns why some are refused, by id; throws where all are. */
+  protected abstract send(changes: Changes<T>): Promise<ReadonlyMap<string, string>>;
+
+  protected get items(): T[] {
+    return [...this.#items.values()];
+  }
+
+  /** Things that the server does not have as they are here, and those that it has and that are deleted here. */
+  get unsaved(): number {
+    return this.#pending.size + this.#refused.size;
+  }
+
+  /** Why the server does not take them, by id. */
+  get refused(): ReadonlyMap<string, string> {
+    return this.#refused;
+  }
+
+  /** Whether what the server keeps is among the items. */
+  get loaded(): boolean {
+    return this.#loaded;
+  }
+
+  get(id: string): T | undefined {
+    return this.#items.get(id);
+  }
+
+  async load(): Promise<void> {
+    const { signal } = this.#end;
+    try {
+      const { items, odd } = await this.options.connection.insist(() => this.read(signal), signal);
+      for (const item of items) if (this.#isSaved(item.id)) this.#items.set(item.id, item);
+      this.#loaded = true;
+      this.changed();
+      if (odd.length > 0) this.options.onSetAside(odd);
+    } catch (error) {
+      if (!isAbort(error)) this.options.onRefused(error);
+    }
+  }
+
+  close(): void {
+    this.#end.abort();
+  }
+
+  /** What the server does not have is still here; the rest is loaded anew. */
+  reopen(): void {
+    this.#end = new AbortController();
+    this.#loaded = false;
+    for (const id of this.#items.keys()) if (this.#isSaved(id)) this.#items.delete(id);
+  }
+
+  /** Sends again what was refused. */
+  retry(): void {
+    for (const id of this.#refused.keys()) this.#pending.add(id);
+    this.#refused.clear();
+    this.changed();
+    void this.#save();
+  }
+
+  /** Changes things here, and saves them. */
+  protected set(changes: Changes<T>): void {
+    for (const [id, item] of changes) {
+      if (item) this.#items.set(id, item);
+      else this.#items.delete(id);
+      this.#pending.add(id);
+      this.#refused.delete(id);
+    }
+    this.changed();
+    void this.#save();
+  }
+
+  /** Takes over what the server keeps already. */
+  protected accept(items: readonly T[]): void {
+    for (const item of items) {
+      this.#items.set(item.id, item);
+      this.#refused.delete(item.id);
+    }
+  }
+
+  protected changed(): void {
+    if (!this.#end.signal.aborted) this.options.onChange();
+  }
+
+  #isSaved(id: string): boolean {
+    return !this.#pending.has(id) && !this.#refused.has(id);
+  }
+
+  /** One request after the other: of two changes of a thing the later one stays. */
+  async #save(): Promise<void> {
+    if (this.#saving) return;
+    this.#saving = true;
+    while (this.#pending.size > 0) {
+      // After this turn, so that what is changed in one go is sent in one request.
+      await Promise.resolve();
+      await this.#sendAll([...this.#pending].slice(0, this.mostSent));
+    }
+    this.#saving = false;
+  }
+
+  async #sendAll(ids: readonly string[]): Promise<void> {
+    const sent = new Map(ids.map((id) => [id, this.#items.get(id) ?? null]));
+    let refused: ReadonlyMap<string, string>;
+    try {
+      refused = await this.options.connection.insist(() => this.send(sent));
+    } catch (error) {
+      const why = error instanceof ServerError ? error.message : String(error);
+      refused = new Map(ids.map((id) => [id, why]));
+      this.options.onRefused(error);
+    }
+    for (const [id, item] of sent) {
+      // Changed again while it was sent: it is still to be sent.
+      if ((this.#items.get(id) ?? null) !== item) continue;
+      this.#pending.delete(id);
+      const why = refused.get(id);
+      if (why !== undefined) this.#refused.set(id, why);
+    }
+    this.changed();
+  }
+}
+
+/** Sends one thing to its own address: PUT, or DELETE where it is gone. */
+export async function sendOne(address: string, id: string, item: unknown): Promise<void> {
+  const own = `${address}/${encodeURIComponent(id)}`;
+  if (item !== null) await sendJson("PUT", own, item);
+  else await sendJson("DELETE", own, null).catch(ignoreMissing);
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!(error instanceof ServerError && error.status === 404)) throw error;
+}
