@@ -27,6 +27,8 @@ class UserPath(click.Path):
         super().__init__(path_type=Path, **kwargs)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":  # as of "$FOLDER" where that is not set: it would be the folder at hand
+            self.fail("expected a path, found an empty text", param, ctx)
         try:
             return super().convert(with_home(value), param, ctx)
         except ValueError as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 from everslide.model.geometry import BASE_MPP
 from everslide.server.encode import NOTICE
+from everslide.server.one_line import one_line
 
 Feature = dict[str, Any]
 Position = list[float]
@@ -90,7 +91,7 @@ def class_of(classification: object) -> str:
 
 def _words(value: object) -> str:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return " ".join(str(value).split())[:200] if isinstance(value, str) or is_number else ""
+    return one_line(str(value))[:200] if isinstance(value, str) or is_number else ""
 
 
 def _row(feature: Feature) -> dict[str, Any]:
@@ -143,7 +144,8 @@ def _csv(columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> str:
 
 
 def _cell(value: object) -> object:
-    """Text that a spreadsheet would take for a formula is shown as text."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
+    """Text as one line; what a spreadsheet would take for a formula is shown as text."""
+    if isinstance(value, str):
+        line = one_line(value)
+        return f"'{line}" if line[:1] in ("=", "+", "-", "@") else line
     return round(value, 6) if isinstance(value, float) else value

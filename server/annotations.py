@@ -16,6 +16,7 @@ from everslide.server.encode import NOTICE
 from everslide.server.errors import MalformedError, NotFoundError
 from everslide.server.fields import MAX_FILE_BYTES, fresh_json, identifier, json_body, sent, takes
 from everslide.server.geojson import Feature, LeftOut
+from everslide.server.set_aside import told
 from everslide.server.shapes import AnnotationPut, AnnotationsPatch, AnnotationsPost
 from everslide.server.tiles import TileService
 
@@ -34,13 +35,13 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
     @routes.get("/api/slides/<slide>/annotations")
     def every(slide: str) -> Response:
         """The annotations of a slide, as GeoJSON; `?measures=1`: with lengths and areas among QuPath's measurements.
-        set_aside: stored entries that cannot be read, each with the reason."""
+        set_aside: stored entries that cannot be read, each with the reason and the file."""
         name = name_of(slide)
-        kept = documents.read(KIND, name, stored_feature)
-        odd = [{"id": key, "why": why} for key, why in kept.odd.items()]
+        odd = told(documents.set_aside(KIND, name, stored_feature), access.allowed())
         texts: Iterable[bytes] = documents.texts(KIND, name, stored_feature).values()
         if request.args.get("measures") == "1":
-            texts = (json.dumps(with_measures(feature)).encode() for feature in kept.sound.values())
+            features = documents.get(KIND, name, stored_feature).values()
+            texts = (json.dumps(with_measures(feature)).encode() for feature in features)
         return _collection(texts, {"set_aside": odd} if odd else {})
 
     @routes.get("/api/slides/<slide>/annotations.csv")
@@ -88,26 +89,26 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         body = json_body(request, MAX_FILE_BYTES)
         puts, deletes = (_listed(body, name) for name in ("put", "delete"))
         found: dict[str, Feature] = {}
-        refused: dict[str, str] = {}
+        refused: list[tuple[str, str]] = []
         for put in puts:
             given = put.get("id") if isinstance(put, dict) else None
             try:
                 key = identifier(given)
                 found[key] = geojson.checked_feature(put, key)
             except MalformedError as error:
-                refused["" if given is None else str(given)[:64]] = geojson.reason(error)
+                refused.append(("" if given is None else str(given)[:64], geojson.reason(error)))
 
         def edit(kept: Document) -> None:
             for key in deletes:
                 kept.pop(str(key), None)
             for key, feature in found.items():
                 if key not in kept and len(kept) >= MAX_FEATURES:
-                    refused[key] = f"expected at most {MAX_FEATURES} annotations a slide, found more"
+                    refused.append((key, f"expected at most {MAX_FEATURES} annotations a slide, found more"))
                 else:
                     kept[key] = feature
 
         documents.change(KIND, name_of(slide), edit, stored_feature)
-        return fresh_json({"refused": [{"id": key, "why": why} for key, why in refused.items()]})
+        return fresh_json({"refused": [{"id": key, "why": why} for key, why in refused]})
 
     @routes.delete("/api/slides/<slide>/annotations")
     def delete_all(slide: str) -> Response:

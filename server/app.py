@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, jsonify, request
+from flask.json.provider import DefaultJSONProvider
 from flask_cors import CORS
 from flask_openapi3 import Info, OpenAPI
 from pydantic import ValidationError
@@ -85,24 +86,25 @@ def create_app(
         validation_error_callback=_invalid,
         security_schemes={"token": {"type": "http", "scheme": "bearer"}},
     )
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # the provider of Flask has it, its base class has not
+    app.json = _Json(app)
     app.url_map.merge_slashes = False  # an address has one spelling
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     origins, frames = parse_origins(settings.cors_origins), parse_frames(settings.frame_ancestors)
     access = Access(settings.token, settings.rate, Origins(origins), framed=bool(frames))
     app.before_request(access.check_change)
+    documents = documents or Documents(None)
     operation_routes.add(app, service, static, access)
-    slide_routes.add(app, service, access)
+    slide_routes.add(app, service, documents, access)
     tile_routes.add(app, service, access)
     iiif_routes.add(app, service, access, settings.max_pixels)
     export_routes.add(app, service, access, settings.max_pixels)
-    documents = documents or Documents(None)
     for routes in (annotation_routes, tour_routes, made_slide_routes, made_slides_routes):
         app.register_blueprint(routes(service, documents, access))
     app.register_blueprint(inspection_routes(service, access))
     _add_errors(app, service)
     common = _common_headers(frames)
-    _add_headers(app, common)
+    named = origins not in ((), ("*",))
+    _add_headers(app, common, named)
     if origins:
         CORS(
             app,
@@ -112,11 +114,24 @@ def create_app(
             allow_headers=["Authorization", "Content-Type", VIEWER_HEADER],
         )
     inner: WSGIApplication = app.wsgi_app
-    if not origins or origins == ("*",):  # else every answer varies by its origin
+    if not named:  # else every answer varies by its origin
         inner = FastPath(inner, service, common, HOUR, FOREVER)
     hosts = Hosts(settings.hosts, settings.host)
     app.wsgi_app = Entrance(inner, TrustedProxies(settings.trusted_proxies), hosts, common)  # type: ignore[method-assign]
     return app
+
+
+class _Json(DefaultJSONProvider):
+    """Fields in their order; a body that is nested too deeply is no JSON, as any other that cannot be read."""
+
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **options: Any) -> Any:
+        """Raises ValueError."""
+        try:
+            return super().loads(s, **options)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
 
 
 def _common_headers(frames: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -132,10 +147,16 @@ def _common_headers(frames: tuple[str, ...]) -> list[tuple[str, str]]:
     ]
 
 
-def _add_headers(app: Flask, headers: list[tuple[str, str]]) -> None:
+def _add_headers(app: Flask, headers: list[tuple[str, str]], by_origin: bool) -> None:
+    """by_origin: who asks decides who may read, also in the caches of proxies and browsers."""
+
     @app.after_request
     def mark(response: Response) -> Response:
         response.headers.update(headers)
+        if by_origin:
+            response.vary.add("Origin")
+        if response.status_code == 204:
+            del response.headers["Content-Type"]  # of nothing
         return _compressed(response)
 
 

@@ -17,6 +17,7 @@ from everslide.model.command_types import Number, UserPath
 from everslide.model.errors import EverslideError
 from everslide.server.errors import SettingsError, StorageError
 from everslide.server.painters import MODELS, ModelFiles
+from everslide.server.set_aside import SetAside
 from everslide.server.settings import Settings, default_cache, default_data, with_settings
 from everslide.viewer import STATIC_DIR
 
@@ -148,6 +149,9 @@ def _add_listed(assembly: Assembly, file: Path | None, listed: list[Entry], wron
             wrong.append(f"{file}: slide {entry.slide.name!r}: {error}")
     for line in wrong:
         log.warning("%s", line)
+        assert file is not None
+        aside = SetAside(file.name, line.removeprefix(f"{file}: "), file.absolute())
+        assembly.service.catalogue.set_aside.append(aside)
 
 
 def _add_organs(assembly: Assembly, model: str, documents: Documents) -> None:

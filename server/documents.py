@@ -18,13 +18,14 @@ from everslide.model.errors import EverslideError
 from everslide.model.slide import Slide
 from everslide.server.errors import StorageError
 from everslide.server.hand_edited import read_entries
+from everslide.server.set_aside import SetAside
 
 log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 Check = Callable[[str, Any], Any]
 """(key, entry as it is stored) -> the entry, checked. Raises EverslideError where it is not valid."""
-_REMEMBERED = 4
+_REMEMBERED = 6
 """Number of documents kept in memory; a file is read again only when it has changed."""
 
 
@@ -87,6 +88,16 @@ class Documents:
             kept = self._load(kind, name, check).kept
             return Kept(dict(kept.sound), dict(kept.odd))
 
+    def set_aside(self, kind: str, name: str, check: Check = unchecked) -> list[SetAside]:
+        """What of a document cannot be relied upon, and files that were kept as they were before it was written anew.
+        Raises StorageError."""
+        file = self.file(kind, name)
+        odd = [SetAside(key, why, file) for key, why in self.read(kind, name, check).odd.items()]
+        if self._folder is not None:
+            why = f"{file.name} could not be read whole, and was kept under this name before it was written anew"
+            odd += [SetAside(aside.name, why, aside) for aside in sorted(file.parent.glob(f"{name}.set-aside-*.json"))]
+        return odd
+
     def texts(self, kind: str, name: str, check: Check = unchecked) -> dict[str, bytes]:
         """The valid entries as JSON in UTF-8, one line each. Kept in memory until an entry changes."""
         with self._lock:
@@ -115,9 +126,9 @@ class Documents:
                 self._remember(kind, name, _Read(self._stamp(kind, name), check, kept, {}, torn=False, lines=lines))
             return document
 
-    def place(self, kind: str, name: str) -> str:
-        """Where a document is stored, for messages."""
-        return str(self._path(kind, name)) if self._folder is not None else f"{kind} of {name}"
+    def file(self, kind: str, name: str) -> Path:
+        """Where a document is stored, for messages; in memory it would be below that name."""
+        return (self._folder or Path()) / kind / f"{name}.json"
 
     def _load(self, kind: str, name: str, check: Check) -> _Read:
         stamp = self._stamp(kind, name)
@@ -144,14 +155,14 @@ class Documents:
             except EverslideError as error:
                 unsound[key], odd[key] = entry, str(error)
         for key, why in odd.items():
-            log.warning("%s: %s is set aside: %s", self.place(kind, name), key, why.removeprefix(f"{key}: "))
+            log.warning("%s: %s is set aside: %s", self.file(kind, name), key, why.removeprefix(f"{key}: "))
         return _Read(stamp, check, Kept(sound, odd), unsound, torn=bool(slips))
 
     def _stamp(self, kind: str, name: str) -> object:
         if self._folder is None:
             return id(self._memory.get((kind, name), b""))
         try:
-            found = self._path(kind, name).stat()
+            found = self.file(kind, name).stat()
         except OSError:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino
@@ -159,19 +170,20 @@ class Documents:
     def _bytes(self, kind: str, name: str) -> bytes:
         if self._folder is None:
             return self._memory.get((kind, name), b"")
-        path = self._path(kind, name)
+        path = self.file(kind, name)
         try:
             return path.read_bytes() if path.exists() else b""
         except OSError as error:
+            found = error.strerror or type(error).__name__
             raise StorageError(
-                f"a readable file {path.name} of {kind}", str(error)[:200], "mend or remove it"
+                f"a readable file {kind}/{path.name} in the server's data folder", found, "mend or remove it there"
             ) from error
 
     def _set_aside(self, kind: str, name: str) -> None:
         """Keep the file as it is under a name that is free."""
         if self._folder is None:
             return
-        path = self._path(kind, name)
+        path = self.file(kind, name)
         aside = next(
             free for n in range(1, 10**6) if not (free := path.with_name(f"{name}.set-aside-{n}.json")).exists()
         )
@@ -185,7 +197,7 @@ class Documents:
         if self._folder is None:
             self._memory[kind, name] = text
             return
-        path = self._path(kind, name)
+        path = self.file(kind, name)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -198,10 +210,6 @@ class Documents:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise _no_room(error) from error
-
-    def _path(self, kind: str, name: str) -> Path:
-        assert self._folder is not None
-        return self._folder / kind / f"{name}.json"
 
 
 def _no_room(error: OSError) -> StorageError:

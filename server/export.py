@@ -128,13 +128,23 @@ class Pyramid:
         return read_region(self._service, self.region.slide, self.region.level - octave, z_rect, self._gone)
 
 
+def part_of(out: Path) -> Path:
+    """What was painted for a file that is not whole yet."""
+    return out.with_name(f"{out.name}.part")
+
+
+def fresh_of(out: Path) -> Path:
+    """A file while it is written: it gets its name when it is whole."""
+    return out.with_name(f"{out.name}.new")
+
+
 def export_tiff(pyramid: Pyramid, out: Path, lossless: bool = False, progress: Progress = _quiet) -> None:
     """Write a pyramidal OME-TIFF, whole or not at all; `<out>.part` holds the tiles of an export that was stopped.
 
     Raises OSError and what painting raises.
     """
     plan: dict[str, object] = {"what": pyramid.region.description, "lossless": lossless, "quality": JPEG_QUALITY}
-    part, fresh = out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.new")
+    part, fresh = part_of(out), fresh_of(out)
     with Journal(part, plan) as journal:
         for octave in range(pyramid.octaves, -1, -1):
             cols, rows = pyramid.grid(octave)
@@ -213,7 +223,7 @@ def export_field(pyramid: Pyramid, out: Path, fmt: Format, max_pixels: int) -> N
     check_field(rect.width, rect.height, fmt, max_pixels)
     image = Image.fromarray(_with_footer(pyramid.whole(0), pyramid.region))
     dpi = 25400 / pyramid.region.mpp
-    fresh = out.with_name(f"{out.name}.new")
+    fresh = fresh_of(out)
     if fmt is JPEG:
         image.save(
             fresh,

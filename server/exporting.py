@@ -19,7 +19,17 @@ from everslide.model.sampling_config import OWN, SamplingConfig
 from everslide.server.assembly import assemble
 from everslide.server.encode import JPEG, PNG, Format
 from everslide.server.errors import MalformedError
-from everslide.server.export import Progress, Pyramid, check_field, export_dzi, export_field, export_tiff, region_of
+from everslide.server.export import (
+    Progress,
+    Pyramid,
+    check_field,
+    export_dzi,
+    export_field,
+    export_tiff,
+    fresh_of,
+    part_of,
+    region_of,
+)
 from everslide.server.inspect import Counting
 from everslide.server.painters import ModelFiles
 from everslide.server.settings import MIB, Settings
@@ -108,6 +118,16 @@ def _check_place(out: Path, kind: object) -> None:
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         found = "not writable" if there.is_dir() else "no folder"
         raise MalformedError(f"a folder to write {out.name} to", f"{there}: {found}", "name another with --out")
+    if kind == "dzi":
+        return
+    for beside in (part_of(out), fresh_of(out)) if kind == "tiff" else (fresh_of(out),):
+        try:
+            is_new = not beside.exists()
+            beside.open("ab").close()
+        except OSError as error:  # the name is too long, or a folder has it
+            raise MalformedError("a file that can be written", str(error), "name another with --out") from error
+        if is_new:
+            beside.unlink()
 
 
 def plan_of(service: TileService, pyramid: Pyramid, tiles: int | None) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args
 
 from flask import Request, Response, jsonify
 from pydantic import BaseModel, ValidationError
@@ -32,8 +33,8 @@ _WORDS = {
     "too_long": "as a list of at most {max_length} entries",
     "dict_type": "as an object",
     "model_type": "as an object",
-    "greater_than_equal": "of at least {ge:g}",
-    "less_than_equal": "of at most {le:g}",
+    "greater_than_equal": "in {low:g} .. {high:g}",
+    "less_than_equal": "in {low:g} .. {high:g}",
 }
 """pydantic's type of an error -> what was expected of the field."""
 
@@ -76,10 +77,9 @@ def json_body(request: Request, most: int = MAX_BODY_BYTES) -> dict[str, Any]:
 def sent(request: Request, most: int) -> bytes:
     """The body of a request. Raises MalformedError for more than `most` bytes."""
     request.max_content_length = most  # more than other requests may send
-    size = request.content_length
-    if size is None or size > most:
-        found = "no length" if size is None else f"{size} bytes"
-        raise MalformedError(f"a body of at most {most} bytes", found, "send less at a time")
+    size = request.content_length or 0
+    if size > most:
+        raise MalformedError(f"a body of at most {most} bytes", f"{size} bytes", "send less at a time")
     return request.get_data()
 
 
@@ -111,10 +111,30 @@ def checked(shape: type[Shape], fields: object) -> Shape:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"]))
-        words = _WORDS.get(first["type"], f"where {first['msg'].lower()}").format(**first.get("ctx", {}))
+        words = f"where {first['msg'].lower()}"
+        if first["type"] in _WORDS:
+            words = _WORDS[first["type"]].format(**first.get("ctx", {}), **_limits(shape, first["loc"]))
         found = "none" if first["type"] == "missing" else _short(first["input"])
         what = f"field {name!r} {words}" if name else f"a value {words}"
         raise MalformedError(what, found, f"correct {name!r}" if name else "correct it") from error
+
+
+def _limits(shape: type[BaseModel], place: tuple[int | str, ...]) -> dict[str, float]:
+    """The range `low` .. `high` of the number at a place of a shape."""
+    limits = {"low": -math.inf, "high": math.inf}
+    for name in place:
+        if isinstance(name, int):
+            continue  # an entry of the list before
+        field = shape.model_fields.get(name)
+        if field is None:
+            break
+        for limit in field.metadata:
+            limits |= {
+                end: getattr(limit, side) for end, side in (("low", "ge"), ("high", "le")) if hasattr(limit, side)
+            }
+        kinds = (field.annotation, *get_args(field.annotation))
+        shape = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), shape)
+    return limits
 
 
 def _short(value: object) -> str:

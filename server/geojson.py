@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from everslide.server.errors import MalformedError
-from everslide.server.geojson_text import TooLong, parsed, salvaged
+from everslide.server.fields import MAX_FILE_BYTES
+from everslide.server.geojson_text import TooLong, parsed, salvaged, text_of
 
 Feature = dict[str, Any]
 KINDS = ("Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon")
@@ -54,19 +55,22 @@ class Reading:
     left_out: list[LeftOut] = field(default_factory=list)
 
 
-def read_file(data: bytes) -> Reading:
-    """The features of a file; of a truncated or damaged file those that are intact.
+def read_file(data: bytes, most: int = MAX_FILE_BYTES) -> Reading:
+    """The features of a file, which may be packed; of a truncated or damaged file those that are intact.
 
-    Raises MalformedError, with the place of the first error, where there are none.
+    Raises MalformedError, with the place of the first error, where there are none; TooLargeError for a packed file of
+    more than `most` bytes.
     """
+    text, slips = text_of(data, most)
     try:
-        return read_features(parsed(data))
+        reading = read_features(parsed(text))
     except MalformedError:
-        whole, damaged = salvaged(data)
+        whole, damaged = salvaged(text)
         if not whole:
             raise
-    reading = read_features(whole)
-    reading.left_out += [LeftOut(slip.place, slip.what) for slip in damaged]
+        reading = read_features(whole)
+        slips = slips + damaged
+    reading.left_out += [LeftOut(slip.place, slip.what) for slip in slips]
     return reading
 
 
@@ -75,8 +79,10 @@ def read_features(content: Any) -> Reading:
     these."""
     listed = _listed(content)
     if listed is None:
-        found = content.get("type") if isinstance(content, dict) else type(content).__name__
-        raise MalformedError("a GeoJSON FeatureCollection", repr(found)[:40], "send one, or a list of features")
+        found = repr(content.get("type") if isinstance(content, dict) else type(content).__name__)[:40]
+        if isinstance(content, dict) and _kind(content) == "FeatureCollection":
+            found = f"one without a list of features, but with {', '.join(map(repr, content))}"[:80]
+        raise MalformedError("a GeoJSON FeatureCollection", found, "send one, or a list of features")
     reading = Reading()
     for number, value in enumerate(listed, start=1):
         place = f"feature {number}"
@@ -132,36 +138,42 @@ def _listed(content: Any, depth: int = 0) -> list[Any] | None:
     """The features in a collection or a list, and in those within it; None where there is none."""
     if isinstance(content, dict) and isinstance(content.get("features"), list):
         content = content["features"]
+    elif isinstance(content, dict) and content.get("features", 0) is None:  # an empty list, as some write it
+        content = []
     if isinstance(content, list) and depth <= _MAX_DEPTH:
         found: list[Any] = []
         for one in content:
             within = _listed(one, depth + 1) if _holds_features(one) else None
             found += [one] if within is None or one == [] else within
         return found
-    if isinstance(content, dict) and ("geometry" in content or content.get("type") in _KNOWN):
+    if isinstance(content, dict) and ("geometry" in content or _kind(content) in _KNOWN):
         return [content]
     return None
 
 
-_KNOWN = ("Feature", "GeometryCollection", *KINDS)
+_KNOWN = ("Feature", "GeometryCollection", "LinearRing", *KINDS)
+_SPELLINGS = {name.lower(): name for name in ("FeatureCollection", *_KNOWN)}
+
+
+def _kind(value: dict[str, Any]) -> object:
+    """The type that is meant: scripts write "polygon" too."""
+    kind = value.get("type")
+    return _SPELLINGS.get(kind.lower(), kind) if isinstance(kind, str) else kind
 
 
 def _holds_features(value: object) -> bool:
-    return isinstance(value, list) or (isinstance(value, dict) and value.get("type") == "FeatureCollection")
+    return isinstance(value, list) or (isinstance(value, dict) and _kind(value) == "FeatureCollection")
 
 
 def _read(value: object, place: str, reading: Reading) -> None:
     """Adds what a feature holds. Raises MalformedError where that is nothing."""
     if not isinstance(value, dict):
         raise MalformedError("a GeoJSON feature", repr(value)[:40], "send an object of type Feature")
-    if value.get("type") in _KNOWN[1:]:
+    if _kind(value) in _KNOWN[1:]:
         value = {"geometry": value}
-    if value.get("type", "Feature") != "Feature":
+    if "type" in value and _kind(value) != "Feature":
         raise MalformedError("a GeoJSON feature", repr(value["type"])[:40], "send an object of type Feature")
-    properties = value.get("properties")
-    properties = {} if properties is None else properties
-    if not isinstance(properties, dict):
-        raise MalformedError("properties as an object", repr(properties)[:40], "correct them")
+    properties = _properties(value.get("properties"), place, reading)
     others = {name: each for name, each in value.items() if name not in ("type", "id", "geometry", "properties")}
     nucleus = _nucleus(others.pop("nucleusGeometry", None), place, reading)
     key = value.get("id")
@@ -174,6 +186,16 @@ def _read(value: object, place: str, reading: Reading) -> None:
         reading.features.append({"type": "Feature", "id": key if number == 0 else None, "geometry": geometry, **shared})
 
 
+def _properties(properties: object, place: str, reading: Reading) -> dict[str, Any]:
+    """Some that cannot be read do not cost their feature. PHP writes none as a list."""
+    if isinstance(properties, dict):
+        return properties
+    if properties is not None and properties != []:
+        why = f"expected properties as an object, found {repr(properties)[:40]}"
+        reading.left_out.append(LeftOut(f"{place}, properties", why))
+    return {}
+
+
 def _nucleus(geometry: object, place: str, reading: Reading) -> dict[str, Any] | None:
     """A nucleus that cannot be read does not cost its cell."""
     try:
@@ -184,8 +206,11 @@ def _nucleus(geometry: object, place: str, reading: Reading) -> dict[str, Any] |
 
 
 def _geometries(geometry: object, place: str, reading: Reading) -> list[dict[str, Any]]:
-    """A geometry, or a collection taken apart: one for its points, one for its lines, one for its areas."""
-    if not (isinstance(geometry, dict) and geometry.get("type") == "GeometryCollection"):
+    """A geometry, or a collection taken apart: one for its points, one for its lines, one for its areas. A database may
+    have given it as JSON within JSON."""
+    if isinstance(geometry, str) and geometry.lstrip().startswith("{"):
+        geometry = parsed(geometry)
+    if not (isinstance(geometry, dict) and _kind(geometry) == "GeometryCollection"):
         return [_geometry(geometry, place, reading)]
     parts: dict[str, list[Any]] = {}
     for number, part in enumerate(_members(geometry, 0), start=1):
@@ -213,23 +238,38 @@ def _members(collection: dict[str, Any], depth: int) -> Iterator[Any]:
         raise MalformedError(f"at most {_MAX_DEPTH} levels", "more", "nest it less")
     members = collection.get("geometries")
     for member in members if isinstance(members, list) else []:
-        if isinstance(member, dict) and member.get("type") == "GeometryCollection":
+        if isinstance(member, dict) and _kind(member) == "GeometryCollection":
             yield from _members(member, depth + 1)
         else:
             yield member
 
 
 def _geometry(geometry: object, place: str, reading: Reading) -> dict[str, Any]:
-    kind = geometry.get("type") if isinstance(geometry, dict) else None
-    if not isinstance(geometry, dict) or kind not in KINDS:
+    kind = _kind(geometry) if isinstance(geometry, dict) else None
+    if not isinstance(geometry, dict) or not isinstance(kind, str) or kind not in _READERS:
         found = "none" if geometry is None else repr(kind)[:40]
         raise MalformedError(f"a geometry, one of {', '.join(KINDS)}", found, "send one of these")
-    assert isinstance(kind, str)
-    coordinates = _READERS[kind](geometry.get("coordinates"), place, reading)
+    coordinates = _READERS[kind](_bracketed(geometry.get("coordinates"), kind), place, reading)
+    kind = "LineString" if kind == "LinearRing" else kind
     if len(geometry) == 2:
         return {"type": kind, "coordinates": coordinates}
     foreign = {name: each for name, each in geometry.items() if name not in ("type", "coordinates")}
     return {"type": kind, "coordinates": coordinates, **_storable(foreign)}
+
+
+_LEVELS = {"Point": 1, "MultiPoint": 2, "LineString": 2, "LinearRing": 2, "MultiLineString": 3, "Polygon": 3}
+"""Of brackets; a MultiPolygon has four."""
+
+
+def _bracketed(value: Any, kind: str) -> Any:
+    """Coordinates about which a pair of brackets was forgotten, or put twice, as they are meant: where only one thing
+    can be."""
+    levels, found, inner = _LEVELS.get(kind, 4), 0, value
+    while isinstance(inner, list) and inner and found <= levels:
+        found, inner = found + 1, inner[0]
+    if found == levels - 1 > 0 and (levels < 4 or len(value) == 1):
+        return [value]
+    return value[0] if found == levels + 1 and len(value) == 1 else value
 
 
 def _position(value: Any, *_: Any) -> list[Any]:
@@ -240,7 +280,19 @@ def _position(value: Any, *_: Any) -> list[Any]:
             if len(value) == 2 or all(type(n) in _NUMBERS and abs(n) < _MAX_COORDINATE for n in value):
                 return value
             return [x, y]
+        if any(type(n) is str and _NUMBER.fullmatch(n) for n in value):
+            return _position([_number(n) for n in value])
     raise MalformedError("positions [x, y] in 20x pixels, below 2^53", repr(value)[:60], "correct them")
+
+
+_NUMBER = re.compile(r"\s*[+-]?\d{1,20}(\.\d{0,30})?([eE][+-]?\d{1,3})?\s*", re.ASCII)
+
+
+def _number(value: Any) -> Any:
+    """A number that is written as text, as tables give it; anything else as it is."""
+    if type(value) is not str or not _NUMBER.fullmatch(value):
+        return value
+    return float(value) if set(value) & set(".eE") else int(value)
 
 
 _NUMBERS = frozenset((int, float))
@@ -259,7 +311,7 @@ def _positions(value: Any, *_: Any) -> list[Any]:
     return [_position(each) for each in value]
 
 
-def _ring(value: Any) -> list[Any]:
+def _ring(value: Any, *_: Any) -> list[Any]:
     """Closed."""
     positions = _positions(value)
     if positions[0][:2] != positions[-1][:2]:
@@ -306,6 +358,7 @@ _READERS: dict[str, Callable[[Any, str, Reading], list[Any]]] = {
     "Point": _position,
     "MultiPoint": _several_of(_position),
     "LineString": _line,
+    "LinearRing": _ring,
     "MultiLineString": _several_of(_line),
     "Polygon": _polygon,
     "MultiPolygon": _several_of(_polygon),

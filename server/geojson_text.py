@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from everslide.server.errors import MalformedError
-from everslide.server.hand_edited import Slip, slip_at
+from everslide.server.hand_edited import Slip, decoded, slip_at
+from everslide.server.packed import unpacked
 
 _MOST_DIGITS = 4300
 """Of a whole number: Python takes no more."""
@@ -29,14 +30,25 @@ class TooLong:
     digits: int
 
 
-def parsed(data: bytes) -> Any:
-    """JSON in UTF-8, 16 or 32 -> values. NaN and Infinity become text; several texts in a row (GeoJSONSeq) become a
-    list; integers are exact, or `TooLong`. Raises MalformedError, which names the place."""
+def text_of(data: bytes, most: int) -> tuple[str, list[Slip]]:
+    """A file, packed or not, as text, and what was wrong with its encoding: UTF-8, 16 or 32; anything else is read as
+    Windows-1252, damaged text with its damage. Raises MalformedError; TooLargeError for more than `most` bytes."""
+    data = unpacked(data, most)
+    slips: list[Slip] = []
     try:
-        text = data.decode(json.detect_encoding(data), "surrogatepass").removeprefix("\ufeff")
+        text = data.decode(json.detect_encoding(data), "surrogatepass")
     except UnicodeDecodeError as error:
-        found = f"byte {data[error.start]:#04x} at {error.start}"
-        raise MalformedError("text in UTF-8, UTF-16 or UTF-32", found, "save the file as UTF-8") from error
+        cut = error.end == len(data)  # in the middle of a letter: what is torn by that is told
+        text, slips = decoded(data[: error.start] if cut else data)
+    text = text.lstrip("\ufeff")
+    if not text.strip():
+        raise MalformedError("a GeoJSON file", "an empty one", "export the annotations again")
+    return text, slips
+
+
+def parsed(text: str) -> Any:
+    """JSON -> values. NaN and Infinity become text; several texts in a row (GeoJSONSeq) become a list; integers are
+    exact, or `TooLong`. Raises MalformedError, which names the place."""
     try:
         try:
             return json.loads(text, parse_constant=str)
@@ -47,22 +59,15 @@ def parsed(data: bytes) -> Any:
         except ValueError:  # of a number that is too long
             return json.loads(text, parse_constant=str, parse_int=_whole)
     except json.JSONDecodeError as error:
-        found = f"{error.msg} at line {error.lineno} column {error.colno}"
+        begin = f", which begins with {text[:20]!r}" if not text[: error.pos].strip() else ""
+        found = f"{error.msg} at line {error.lineno} column {error.colno}{begin}"
         raise MalformedError("JSON", found, "export the annotations as GeoJSON") from error
     except (ValueError, RecursionError) as error:
         raise MalformedError("JSON", str(error)[:80], "export the annotations as GeoJSON") from error
 
 
-def salvaged(data: bytes) -> tuple[list[Any], list[Slip]]:
-    """The intact features of a truncated or damaged text, and the places of the damage. ([], []) for other
-    encodings."""
-    encoding = json.detect_encoding(data)
-    try:
-        text = data.decode(encoding, "surrogatepass")
-    except UnicodeDecodeError as error:
-        if error.end < len(data):
-            return [], []
-        text = data[: error.start].decode(encoding, "surrogatepass")  # cut in the middle of a letter
+def salvaged(text: str) -> tuple[list[Any], list[Slip]]:
+    """The intact features of a truncated or damaged text, and the places of the damage."""
     begun = _BEGIN.search(text)
     decoder = json.JSONDecoder(parse_constant=str, parse_int=_whole)
     whole: list[Any] = []

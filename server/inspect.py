@@ -118,10 +118,10 @@ def _span(words: str, axis: str) -> range:
     first, dash, last = words.partition("-")
     if not dash:
         raise MalformedError(f"{axis}=FIRST-LAST", repr(words[:40]), "correct the address")
-    span = range(natural(first, axis), natural(last, axis) + 1)
-    if not 0 < len(span) <= MAX_TILES:
+    begin, end = natural(first, axis), natural(last, axis) + 1
+    if not 0 < end - begin <= MAX_TILES:  # `len` of a range ends at 2^63
         raise MalformedError(f"{axis}=FIRST-LAST, at most {MAX_TILES}", repr(words[:40]), "ask for fewer")
-    return span
+    return range(begin, end)
 
 
 def _state(slide: ServedSlide, address: TileAddress) -> dict[str, Any]:

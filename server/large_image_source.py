@@ -6,6 +6,8 @@ metadata paint nothing; tiles are painted by a service of the source's own, each
 
 from __future__ import annotations
 
+import reprlib
+import unicodedata
 import weakref
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +19,7 @@ from large_image.cache_util import LruCacheMetaclass, methodcache
 from large_image.constants import TILE_FORMAT_NUMPY, SourcePriority
 from large_image.exceptions import TileSourceError, TileSourceFileNotFoundError
 from large_image.tilesource import FileTileSource
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from everslide import version
 from everslide.cache.store import StoreError
@@ -47,8 +49,22 @@ def _address(url: str) -> str:
     return url
 
 
-HomePath = Annotated[Path, AfterValidator(with_home)]
+def _path(path: Path) -> Path:
+    if any(unicodedata.category(letter) == "Cc" for letter in str(path)):
+        raise ValueError(r"control characters; a path with \ stands without quotes or in single ones: C:\slides\cache")
+    return with_home(path)
+
+
+def _no_switch(value: object) -> object:
+    """YAML reads "yes" as true, and Python true as 1."""
+    if isinstance(value, bool):
+        raise ValueError("expected a whole number, found true or false")
+    return value
+
+
+HomePath = Annotated[Path, AfterValidator(_path)]
 Address = Annotated[str, AfterValidator(_address)]
+Whole = Annotated[int, BeforeValidator(_no_switch)]
 
 
 class SlideFile(BaseModel):
@@ -57,12 +73,12 @@ class SlideFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = "slide"
-    seed: int
-    width_px: int = 131072
-    height_px: int = 98304
+    seed: Whole
+    width_px: Whole = 131072
+    height_px: Whole = 98304
     unbounded: bool = False
     model: str = "mini"
-    steps: int | None = None
+    steps: Whole | None = None
     guidance: float = 1.0
     organ: str = ""
     weights: HomePath | None = None
@@ -169,12 +185,7 @@ def _is_ours(path: str) -> bool:
 def _read(path: str) -> SlideFile:
     """Raises TileSourceError, which names the file and the field."""
     if path.lower().startswith(_SCHEME):
-        try:
-            parts = urlsplit(path)
-        except ValueError as error:
-            raise TileSourceError(f"{path}: expected {_SCHEME}NAME?seed=7, found: {error}") from error
-        given: dict[str, object] = {**dict(parse_qsl(parts.query)), "name": unquote(parts.netloc)}
-        return _checked(path, given, Path())
+        return _checked(path, _fields_of(path), Path())
     if not _is_ours(path):
         raise TileSourceError(f"{path}: expected a name that ends in {' or '.join(_SUFFIXES)}, or {_SCHEME}NAME?seed=7")
     file = Path(path)
@@ -182,12 +193,29 @@ def _read(path: str) -> SlideFile:
         raise TileSourceFileNotFoundError(path)
     try:
         with file.open("rb") as opened:
-            fields = yaml.safe_load(opened.read(_MAX_FILE))
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
+            text = opened.read(_MAX_FILE + 1)
+        if len(text) > _MAX_FILE:
+            raise ValueError(f"expected at most {_MAX_FILE} bytes")
+        fields = yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: impossible dates, long numbers
         raise TileSourceError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(fields, dict):
         raise TileSourceError(f"{path}: expected fields such as 'seed: 7', found {type(fields).__name__}")
     return _checked(path, fields, file.parent)
+
+
+def _fields_of(address: str) -> dict[str, object]:
+    """Raises TileSourceError where it says more than can be meant."""
+    try:
+        parts = urlsplit(address)
+        if parts.path not in ("", "/") or parts.fragment:
+            raise ValueError(f"{parts.path}{'#' if parts.fragment else ''}{parts.fragment} behind the name")
+        given = parse_qsl(parts.query, keep_blank_values=True)
+        if twice := next((name for name, _ in given if [each for each, _ in given].count(name) > 1), None):
+            raise ValueError(f"{twice!r} twice")
+    except ValueError as error:
+        raise TileSourceError(f"{address}: expected {_SCHEME}NAME?seed=7, found: {error}") from error
+    return {**dict(given), "name": unquote(parts.netloc)}
 
 
 def _checked(path: str, fields: dict[str, object], folder: Path) -> SlideFile:
@@ -196,7 +224,9 @@ def _checked(path: str, fields: dict[str, object], folder: Path) -> SlideFile:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise TileSourceError(f"{path}: field {where!r}: {first['msg']}, found {first['input']!r}"[:500]) from error
+        raise TileSourceError(
+            f"{path}: field {where!r}: {first['msg']}, found {reprlib.repr(first['input'])}"[:500]
+        ) from error
     return spec.model_copy(
         update={name: folder / value for name in ("cache", "weights") if (value := getattr(spec, name)) is not None}
     )

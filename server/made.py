@@ -12,6 +12,7 @@ from flask import Blueprint, Response, request
 from pydantic import Field
 
 from everslide.model.errors import EverslideError, SlideError
+from everslide.model.pyramid.top import ImageTop
 from everslide.model.sampling_config import SamplingConfig
 from everslide.model.slide import Slide
 from everslide.model.style_reference import Reference
@@ -20,7 +21,9 @@ from everslide.server.documents import Document, Documents, document_name
 from everslide.server.encode import NOTICE
 from everslide.server.errors import ConflictError, MalformedError, NotFoundError, StorageError
 from everslide.server.fields import checked, fresh_json, json_body, takes
+from everslide.server.one_line import one_line
 from everslide.server.picture import PICTURES, picture_of
+from everslide.server.set_aside import SetAside
 from everslide.server.shapes import Body, SlidePatch
 from everslide.server.slides import Entry
 from everslide.server.tiles import TileService
@@ -133,7 +136,7 @@ def taken_names(service: TileService, documents: Documents) -> set[str]:
 
 def restore_made(service: TileService, documents: Documents) -> None:
     """Serve the stored slides. Those that cannot be served are logged, each in a line, and stay in the file."""
-    file = documents.place(KIND, MADE)
+    file = documents.file(KIND, MADE)
     try:
         records = documents.get(KIND, MADE)
     except StorageError as error:
@@ -144,6 +147,19 @@ def restore_made(service: TileService, documents: Documents) -> None:
             service.add(entry_of(service, documents, name, record))
         except EverslideError as error:
             log.warning("%s: slide %r, made earlier, is not on offer: %s", file, name, error)
+            service.catalogue.set_aside.append(SetAside(name, str(error), file))
+
+
+def slides_set_aside(service: TileService, documents: Documents) -> list[SetAside]:
+    """Slides that the server should have and cannot offer, and what else of those that were made cannot be read."""
+    found = list(service.catalogue.set_aside)
+    for name in (MADE, DELETED):
+        try:
+            found += documents.set_aside(KIND, name)
+        except StorageError as error:
+            file = documents.file(KIND, name)
+            found.append(SetAside(file.name, str(error), file))
+    return found
 
 
 def record_of(entry: Entry) -> dict[str, Any]:
@@ -178,7 +194,7 @@ def entry_of(service: TileService, documents: Documents, name: str, record: Any)
         sampling = SamplingConfig(found.steps, found.guidance)
         size = found.width, found.height
         slide = Slide(name, seed_of(found.seed), *size, found.unbounded, found.model, sampling, found.organ or "")
-        top = picture_of(documents.get(PICTURES, document_name(slide))) if found.picture else None
+        top = _picture(documents, slide) if found.picture else None
         like = Reference.from_dict(found.reference) if found.reference else None
         service.models[found.model].capabilities.check(sampling, f"the model {found.model}")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
@@ -186,11 +202,22 @@ def entry_of(service: TileService, documents: Documents, name: str, record: Any)
     return Entry(slide, title_of(found.title), top, like, made=True)
 
 
+def _picture(documents: Documents, slide: Slide) -> ImageTop:
+    """The picture that a slide was made below. Raises SlideError, which names its file."""
+    try:
+        return picture_of(documents.get(PICTURES, document_name(slide)))
+    except (EverslideError, KeyError, TypeError, ValueError) as error:
+        file = documents.file(PICTURES, document_name(slide))
+        raise SlideError(
+            f"its picture cannot be read from {file}: {type(error).__name__}: {str(error)[:200]}"
+        ) from error
+
+
 def title_of(text: str) -> str:
-    """A title without space around it. Raises MalformedError where nothing is left."""
-    title = text.strip()
+    """A title as one line that can be seen. Raises MalformedError where nothing of it would be."""
+    title = one_line(text)
     if not title:
-        raise MalformedError("a title", "none", "give the slide a title")
+        raise MalformedError("a title that can be seen", repr(text)[:40], "give the slide a title")
     return title
 
 

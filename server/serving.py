@@ -16,6 +16,7 @@ from waitress.channel import HTTPChannel
 from waitress.trigger import trigger
 
 from everslide.server.entrance import Entrance
+from everslide.server.fields import MAX_FILE_BYTES
 from everslide.server.tile_channel import TileChannel
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Server:
             threads=threads,
             channel_request_lookahead=1,  # or `waitress.client_disconnected` never says so
             channel_timeout=180,
+            max_request_body_size=2 * MAX_FILE_BYTES,  # refused unread; what is a little too large is told in JSON
             clear_untrusted_proxy_headers=False,  # the application reads them, and knows whom to trust
             ident="everslide",
         )

@@ -207,11 +207,16 @@ def _flag(setting: Field[Any]) -> Callable[[Callable[..., None]], Callable[..., 
 
 def default_cache() -> Path:
     """The user's cache folder: $XDG_CACHE_HOME/everslide, else ~/.cache/everslide."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (with_home(base) if base else Path.home() / ".cache") / "everslide"
+    return (_xdg("XDG_CACHE_HOME") or Path.home() / ".cache") / "everslide"
 
 
 def default_data() -> Path:
     """The user's data folder: $XDG_DATA_HOME/everslide, else ~/.local/share/everslide."""
-    base = os.environ.get("XDG_DATA_HOME", "")
-    return (with_home(base) if base else Path.home() / ".local" / "share") / "everslide"
+    return (_xdg("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "everslide"
+
+
+def _xdg(name: str) -> Path | None:
+    """A folder of the XDG base directory specification, by which relative ones are ignored: they would be others
+    wherever the server is started."""
+    folder = with_home(os.environ.get(name, ""))
+    return folder if folder.is_absolute() else None

@@ -247,8 +247,17 @@ class PlacesAnswer(BaseModel):
     places: list[PlaceAnswer]
 
 
+class SetAsideAnswer(BaseModel):
+    """Something that is stored and cannot be read. It stays where it is."""
+
+    id: str = Field(description="Of an entry, of a file, or a place in one.")
+    why: str = Field(description="Where the server has a token, told to whoever sends it.")
+    file: str = Field(description="With its folder to whoever may change what is stored.")
+
+
 class SlidesAnswer(BaseModel):
     slides: list[SlideAnswer]
+    set_aside: list[SetAsideAnswer] = Field(description="Slides that should be there, and cannot be offered.")
 
 
 class AddressAnswer(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 
 from flask import Response, jsonify, request
@@ -12,8 +13,12 @@ from flask_openapi3 import OpenAPI, Tag
 from everslide import version
 from everslide.model.geometry import BASE_MAGNIFICATION, BASE_MPP, TILE_PX
 from everslide.server.access import Access, client_gone, revalidated, viewer_name
+from everslide.server.documents import Documents
 from everslide.server.encode import JPEG, NOTICE
+from everslide.server.errors import NotFoundError
 from everslide.server.events import Listener
+from everslide.server.made import slides_set_aside
+from everslide.server.set_aside import told
 from everslide.server.shapes import (
     ErrorAnswer,
     PlacesAnswer,
@@ -36,17 +41,19 @@ HEARTBEAT_SECONDS = 5.0
 """A stream without events sends a comment so often; otherwise a client that has gone would not be noticed."""
 
 
-def add(app: OpenAPI, service: TileService, access: Access) -> None:
-    _add_facts(app, service, access)
+def add(app: OpenAPI, service: TileService, documents: Documents, access: Access) -> None:
+    """documents: people's own work, of which is told what of the slides in it cannot be offered."""
+    _add_facts(app, service, documents, access)
     _add_live(app, service, access)
 
 
-def _add_facts(app: OpenAPI, service: TileService, access: Access) -> None:
+def _add_facts(app: OpenAPI, service: TileService, documents: Documents, access: Access) -> None:
     @app.get("/api/slides", tags=_TAG, responses={200: SlidesAnswer})
     def slides() -> Response:
-        """All slides."""
+        """All slides. set_aside: what is stored of further ones and cannot be read, why, and where."""
         listed = [metadata(slide) for slide in service.served()]
-        return revalidated(jsonify({"slides": listed}))
+        odd = told(slides_set_aside(service, documents), access.allowed())
+        return revalidated(jsonify({"slides": listed, "set_aside": odd}))
 
     @app.get("/api/slides/<name>", tags=_TAG, responses={200: SlideAnswer, 404: ErrorAnswer})
     def slide(path: SlidePath) -> Response:
@@ -119,8 +126,9 @@ def _add_live(app: OpenAPI, service: TileService, access: Access) -> None:
 
         def stream() -> Iterator[str]:
             yield _event("progress", _progress(service, name))
-            while not service.queue.broker.closed and not gone():
-                yield _next(listener, service, name)
+            with suppress(NotFoundError):  # the slide was deleted
+                while not service.queue.broker.closed and not gone() and service.slide(name):
+                    yield _next(listener, service, name)
 
         response = Response(stream(), mimetype="text/event-stream")
         response.call_on_close(lambda: service.queue.broker.leave(listener))

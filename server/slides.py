@@ -20,7 +20,9 @@ from everslide.model.slide import Slide
 from everslide.model.style_reference import Reference, read_reference
 from everslide.server.errors import NotFoundError
 from everslide.server.hand_edited import decoded
+from everslide.server.one_line import one_line
 from everslide.server.painters import MODELS
+from everslide.server.set_aside import SetAside
 
 DEMO_SEED = 7
 ENDLESS_SEED = 11
@@ -113,7 +115,7 @@ def read_slides(path: Path, model: str) -> tuple[list[Entry], list[str]]:
         raise SlideError(f"{path}: cannot be read as TOML: {error}") from error
     wrong = [f"{path}: {slip}" for slip in slips]
     entries: list[Entry] = []
-    tables = _tables(path, text.replace("\r\n", "\n"), wrong)
+    tables = _tables(path, text.replace("\r\n", "\n").replace("\r", "\n"), wrong)
     for number, table in tables:
         try:
             entry = _entry(f"{path}: slide {number}", path.parent, table, model)
@@ -131,7 +133,7 @@ def _tables(path: Path, text: str, wrong: list[str]) -> list[tuple[int, dict[str
     """The tables `[[slide]]` and their numbers. A slip costs the table that it is in."""
     try:
         return list(enumerate(_slides_in(path, tomllib.loads(text), wrong), start=1))
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # of numbers without end and of deep nests, beside TOML's own
         pass  # reported below, table by table
     found = []
     starts = [match.start() for match in _TABLE.finditer(text)]
@@ -139,9 +141,9 @@ def _tables(path: Path, text: str, wrong: list[str]) -> list[tuple[int, dict[str
         before = text.count("\n", 0, begin)
         try:
             document = tomllib.loads("\n" * before + text[begin:end])
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:
             which = f"slide {number}: " if number else ""
-            wrong.append(f"{path}: {which}cannot be read as TOML: {error}{_about_paths(error)}")
+            wrong.append(f"{path}: {which}cannot be read as TOML: {str(error)[:200]}{_about_paths(error)}")
         else:
             found += [(number, table) for table in _slides_in(path, document, wrong)]
     return found
@@ -177,7 +179,7 @@ def _entry(where: str, folder: Path, table: dict[str, Any], model: str) -> Entry
     values = {"model": model} | table | numbers
     if values["model"] not in MODELS:
         raise SlideError(f"{where}: model {values['model']!r}: expected one of {', '.join(MODELS)}")
-    title = str(values.pop("title", table["name"]))
+    title = one_line(str(values.pop("title", ""))) or str(table["name"])
     parent, um_per_px, like = (values.pop(name, None) for name in ("parent", "mpp", "reference"))
     if (parent is None) != (um_per_px is None):
         raise SlideError(f"{where}: expected both of the fields parent and mpp, or none")
@@ -189,10 +191,10 @@ def _entry(where: str, folder: Path, table: dict[str, Any], model: str) -> Entry
     chosen = {name: values.pop(name) for name in ("steps", "guidance") if name in values}
     try:
         values["sampling"] = SamplingConfig(**chosen)
-        reference = read_reference(folder / _path(where, "reference", like)) if like is not None else None
+        reference = read_reference(folder / _path("reference", like)) if like is not None else None
         if parent is None:
             return Entry(Slide(**values), title, None, reference)
-        top = read_top(folder / _path(where, "parent", parent), float(str(um_per_px)))
+        top = read_top(folder / _path("parent", parent), float(str(um_per_px)))
         width, height = (max(side * 2**top.s, TILE_PX) for side in top.size)
         sized = values | {"width_px": width, "height_px": height, "unbounded": False}
         return Entry(Slide(**sized), title, top, reference)
@@ -200,17 +202,21 @@ def _entry(where: str, folder: Path, table: dict[str, Any], model: str) -> Entry
         raise SlideError(f"{where}: {error}") from error
 
 
-def _path(where: str, name: str, value: object) -> Path:
+def _path(name: str, value: object) -> Path:
     try:
         return with_home(str(value))
     except ValueError as error:
-        raise SlideError(f"{where}: field {name!r}: {error}") from error
+        raise SlideError(f"field {name!r}: {error}") from error
 
 
 class Catalogue:
-    """Slides by name, in the order given. Raises SlideError where two have the same name."""
+    """Slides by name, in the order given. Raises SlideError where two have the same name.
+
+    set_aside: those that should be among them, and why they cannot be.
+    """
 
     def __init__(self, entries: tuple[Entry, ...]) -> None:
+        self.set_aside: list[SetAside] = []
         self._entries = {entry.slide.name: entry for entry in entries}
         if len(self._entries) < len(entries):
             names = [entry.slide.name for entry in entries]

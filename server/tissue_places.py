@@ -16,7 +16,6 @@ from everslide.server.encode import Pixels
 from everslide.server.regions import read_region
 from everslide.server.tiles import ServedSlide, TileService
 
-MOST_PLACES = 20
 _LOOKED_AT_PX = 512
 """A side of the coarse picture in which tissue is looked for: of a slide without an end, the part amid it."""
 _SMALLEST_PX = 128

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from everslide.model.errors import DataError, ImageError
+from everslide.model.image_io.file_kinds import HEAD_BYTES, name_of
 from everslide.model.image_io.pixel_values import on_white, to_8_bits
 from everslide.model.image_io.user_picture import MAX_PIXELS as PICTURE_PIXELS
 from everslide.model.image_io.user_picture import Limits, read_picture
@@ -19,6 +20,9 @@ from everslide.model.image_io.user_picture import Limits, read_picture
 Pixels = NDArray[np.uint8]
 PLAIN_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 SLIDE_SUFFIXES = {".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms"}
+_TIFF_SUFFIXES = {".svs", ".ndpi", ".scn", ".bif"}
+"""Of SLIDE_SUFFIXES those whose files are TIFF."""
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
 MAX_PIXELS = 2**30
 """Images of more pixels are refused: decoded, they would fill the memory of a small machine."""
 
@@ -115,11 +119,11 @@ def _read_plain(source: SourceImage, mpp: float) -> Pixels:
 
 
 def is_slide(path: Path) -> bool:
-    """Whether a file is a whole-slide file: by its suffix, or a tiled TIFF that is large or has lower resolutions
-    too."""
+    """Whether a file is a whole-slide file: by its suffix, or a tiled TIFF that is large or has lower resolutions too.
+    A JPEG, PNG or WebP with the suffix of a slide is none."""
     suffix = path.suffix.lower()
     if suffix not in (".tif", ".tiff"):
-        return suffix in SLIDE_SUFFIXES
+        return suffix in SLIDE_SUFFIXES and not (suffix in _TIFF_SUFFIXES and _head(path).startswith(_PICTURES))
     import tifffile
 
     try:
@@ -129,6 +133,21 @@ def is_slide(path: Path) -> bool:
             return page.is_tiled and (copies or page.imagewidth * page.imagelength > PICTURE_PIXELS)
     except Exception:  # tifffile raises many kinds; reading it as a picture will report what is wrong
         return False
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file; none where it cannot be read, which whoever reads it tells."""
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError:
+        return b""
+
+
+def _not_read(path: Path, error: Exception) -> ImageError:
+    """large_image's words, and what the file is, where that is known."""
+    name = name_of(_head(path)) if path.is_file() else None
+    return ImageError(f"{path}: large_image cannot read it: {error}{f'; it is {name}' if name else ''}")
 
 
 def read_slide(path: Path, mpp: float, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -151,7 +170,7 @@ def read_slide(path: Path, mpp: float, max_pixels: int = MAX_PIXELS) -> Pixels:
     except ModuleNotFoundError as error:
         raise ImageError(f"{path}: whole-slide files need `pip install 'everslide[data]'` ({error})") from error
     except Exception as error:  # large_image raises errors of many libraries
-        raise ImageError(f"{path}: large_image cannot read it: {error}") from error
+        raise _not_read(path, error) from error
     if not own:
         raise ImageError(f"{path}: carries no resolution; save the level that is meant as a picture")
     return _as_rgb(path, np.asarray(region))
@@ -184,7 +203,7 @@ def _slide_mpp(path: Path) -> float:
     try:
         mm = large_image.open(str(path)).getMetadata().get("mm_x")
     except Exception as error:  # large_image raises errors of many libraries
-        raise ImageError(f"{path}: large_image cannot open it: {error}") from error
+        raise _not_read(path, error) from error
     if not mm:
         raise ImageError(f"{path}: carries no resolution; convert it with one, or list a plain image in manifest.json")
     return float(mm) * 1000

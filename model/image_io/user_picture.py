@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from everslide.model.errors import ImageError
+from everslide.model.image_io.file_kinds import HEAD_BYTES, name_of
 from everslide.model.image_io.pixel_values import Pixels, on_white, to_8_bits, upright
 from everslide.model.image_io.tiff import MAGICS, check_size, read_tiff
 
@@ -53,7 +54,7 @@ def read_picture(file: BinaryIO, limits: Limits) -> Pixels:
     Raises ImageError for pictures beyond the limits (before they are decoded), for damaged files, and for pictures that
     can be read in more than one way: several pages, animations, channels of unknown meaning, values out of range.
     """
-    head = file.read(32)
+    head = file.read(HEAD_BYTES)
     file.seek(0)
     try:
         if head[:4] in MAGICS:
@@ -72,12 +73,15 @@ def read_picture(file: BinaryIO, limits: Limits) -> Pixels:
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(f"expected at most {limits.max_pixels} px, found: {error}") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(_unreadable(name_of(head) or "another kind of file")) from error
     except Exception as error:  # damaged files: Pillow, tifffile and their codecs raise errors of many kinds
         raise ImageError(_unreadable(error)) from error
 
 
-def _unreadable(error: Exception) -> str:
-    found = "another kind of file" if isinstance(error, UnidentifiedImageError) else error or type(error).__name__
+def _unreadable(found: Exception | str) -> str:
+    if isinstance(found, LookupError | TypeError | AttributeError | AssertionError) or not str(found):
+        found = f"a damaged file ({type(found).__name__})"
     return f"expected a readable RGB image (PNG, JPEG, TIFF, WebP), found: {found}"
 
 

@@ -75,7 +75,7 @@ def test_places_far_beyond_32_bits_are_exact(client: FlaskClient) -> None:
     [
         feature("Circle", [1, 2]),
         feature("Point", [1]),
-        feature("Point", ["1", 2]),
+        feature("Point", ["one", 2]),
         feature("Point", [True, 2]),
         feature("Point", [1e300, 2]),
         feature("LineString", [[1, 2]]),
@@ -83,7 +83,7 @@ def test_places_far_beyond_32_bits_are_exact(client: FlaskClient) -> None:
         feature("GeometryCollection", []),
         feature("Polygon", []),
         feature("Polygon", [[1, 2], [3, 4]]),
-        feature("Point", [1, 2]) | {"properties": []},
+        feature("Point", [1, 2]) | {"properties": "text"},
         feature("Point", [10**400, 2]),
         feature("Polygon", [[[0, 0], [9, 0]]]),
         feature("Point", [1, 2]) | {"geometry": None},
@@ -170,11 +170,30 @@ def test_a_change_without_a_usable_id_is_refused_and_stored_under_no_other(clien
     assert [one["id"] for one in listed(client)] == ["b"]
 
 
+def test_each_change_that_is_refused_is_told(client: FlaskClient) -> None:
+    answer = client.patch("/api/slides/demo/annotations", json={"put": [1, None, "text"]})
+    assert answer.json is not None and len(answer.json["refused"]) == 3
+
+
+def test_an_empty_file_is_told_as_empty(client: FlaskClient) -> None:
+    answer = client.post("/api/slides/demo/annotations", data=b"", content_type="application/json")
+    assert answer.status_code == 400 and answer.json is not None
+    assert answer.json["error"]["found"] == "an empty one"
+
+
+def test_a_table_has_one_line_a_row_whatever_names_are(client: FlaskClient) -> None:
+    names = ["a\0b", "\u202e=1", "\t=1", " @x", "a\nb"]
+    imported(client, [feature("Point", [1, 2]) | {"properties": {"name": name}} for name in names])
+    rows = client.get("/api/slides/demo/annotations.csv").text.splitlines()[1:]
+    assert [row.split(",")[2] for row in rows] == ["a b", "'=1", "'=1", "'@x", "a b"]
+
+
 def test_all_are_deleted_or_those_of_a_class(client: FlaskClient) -> None:
     classes: list[object] = [{"name": "Tumor"}, "Tumor", {"names": ["Tumor", "Positive"]}, None]
     rows = [feature("Point", [1, 2], f"{n}") | {"properties": {"classification": c}} for n, c in enumerate(classes)]
     imported(client, rows)
-    assert client.delete("/api/slides/demo/annotations?class=Tumor").status_code == 204
+    answer = client.delete("/api/slides/demo/annotations?class=Tumor")
+    assert (answer.status_code, answer.headers.get("Content-Type")) == (204, None)
     assert [one["id"] for one in listed(client)] == ["2", "3"]
     assert client.delete("/api/slides/demo/annotations").status_code == 204
     assert listed(client) == []
@@ -198,6 +217,20 @@ def test_what_is_stored_and_odd_does_not_lame_its_slide(service: TileService, st
     assert {one["id"] for one in answer["set_aside"]} == odd.keys()
     assert client.put("/api/slides/demo/annotations/c", json=feature("Point", [1, 2])).status_code == 200
     assert documents.get("annotations", "demo-7").keys() == odd.keys() | {"a", "b", "c"}
+
+
+def test_a_file_that_cannot_be_opened_is_told_without_its_folder(
+    service: TileService, static: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "data" / "annotations" / "demo-7.json").mkdir(parents=True)
+    client = create_app(service, static, documents=Documents(tmp_path / "data")).test_client()
+    for answer in (
+        client.get("/api/slides/demo/annotations"),
+        client.put("/api/slides/demo/annotations/a", json=feature("Point", [1, 2])),
+    ):
+        assert answer.status_code == 507 and answer.json is not None
+        assert "annotations/demo-7.json" in answer.json["error"]["expected"] and str(tmp_path) not in answer.text
+    assert client.get("/api/slides/small/annotations").status_code == 200
 
 
 def test_a_torn_file_is_imported_as_far_as_it_goes(client: FlaskClient) -> None:

@@ -78,8 +78,12 @@ def test_slips_in_files_that_people_edit_cost_no_server(tmp_path: Path) -> None:
     (tmp_path / "data" / "slides" / "made.json").write_text(made.replace("RECORD", record), "utf-8")
     arguments = ("--no-cache", "--slides", str(path), "--data", str(tmp_path / "data"))
     with serving(*arguments) as (_, address):
-        listed = json.loads(fetch(f"{address}/api/slides"))["slides"]
-    assert [slide["id"] for slide in listed] == ["demo", "endless", "good", "kept", "last"]
+        answer = json.loads(fetch(f"{address}/api/slides"))
+    told = [(Path(one["file"]).name, one["id"], one["why"]) for one in answer["set_aside"]]
+    assert {file for file, _, _ in told} == {"slides.toml", "made.json"}
+    for words in ("slide 1: model 'maxi'", "slide 'demo'", "slide 'steps'", "lost", "of 'slip'"):
+        assert any(words in f"{id} {why}" for _, id, why in told), (words, told)
+    assert [slide["id"] for slide in answer["slides"]] == ["demo", "endless", "good", "kept", "last"]
 
 
 def test_damaged_weights_are_named(tmp_path: Path) -> None:

@@ -99,6 +99,24 @@ def test_the_folders_of_the_desktop_may_begin_at_home(tmp_path: Path, monkeypatc
     assert default_cache() == default_data() == tmp_path / "here" / "everslide"
 
 
+def test_folders_of_the_desktop_that_are_relative_count_as_not_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, "here")
+    assert (default_cache(), default_data()) == (
+        tmp_path / ".cache" / "everslide",
+        tmp_path / ".local" / "share" / "everslide",
+    )
+
+
+@pytest.mark.parametrize("flag", ["--data", "--cache", "--weights", "--slides"])
+def test_a_path_that_is_empty_is_refused_and_not_the_folder_at_hand(flag: str) -> None:
+    result = CliRunner().invoke(main, ["serve", flag, ""])
+    assert result.exit_code == 2 and "expected a path, found an empty text" in result.output
+
+
 @pytest.mark.parametrize(
     ("path", "words"),
     [("~no-such-user-here/x", "no such home folder"), ("a\0b", "NUL"), ("a\ud800", "half of a character")],

@@ -77,6 +77,21 @@ def test_a_damaged_file_costs_what_is_damaged_and_is_never_overwritten(tmp_path:
     assert (tmp_path / "tours" / "demo-7.set-aside-1.json").read_text() == text
 
 
+def test_what_is_set_aside_is_told_with_the_file_that_keeps_it(tmp_path: Path) -> None:
+    documents = Documents(tmp_path)
+    documents.change("tours", "demo-7", lambda kept: kept.update(a=1, b="two"))
+    documents.change("tours", "demo-71", lambda kept: kept.update(a=1))
+    path = tmp_path / "tours" / "demo-7.json"
+    (odd,) = documents.set_aside("tours", "demo-7", only_numbers)
+    assert (odd.id, odd.file) == ("b", path) and "a number" in odd.why
+    path.write_text('{\n "a": 1,\n "b": [2,\n "c": 3\n}\n')
+    assert [one.file for one in documents.set_aside("tours", "demo-7")] == [path]
+    documents.change("tours", "demo-7", lambda kept: kept.update(d=4))
+    (aside,) = documents.set_aside("tours", "demo-7")
+    assert (aside.id, aside.file) == ("demo-7.set-aside-1.json", path.with_name("demo-7.set-aside-1.json"))
+    assert documents.set_aside("tours", "demo-71") == []
+
+
 def test_a_file_torn_anywhere_costs_the_entry_that_it_ends_in(tmp_path: Path) -> None:
     documents = Documents(tmp_path)
     whole = {key: {"title": "Drüse", "stops": [{"text": 'a, {b} "c'}]} for key in "abc"}

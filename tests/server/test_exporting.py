@@ -115,6 +115,16 @@ def test_a_place_that_cannot_be_written_is_reported_before_painting(tmp_path: Pa
     assert "tiles" not in done.output and not (tmp_path / "cache").exists(), "nothing was painted"
 
 
+@pytest.mark.parametrize("name", [f"{'x' * 251}.png", f"{'x' * 250}.tif", "taken.png", "taken.tif"])
+def test_a_name_that_cannot_be_written_is_reported_before_painting(tmp_path: Path, name: str) -> None:
+    (tmp_path / "taken.png.new").mkdir()
+    (tmp_path / "taken.tif.part").mkdir()
+    done = export(tmp_path, "--region", "2048,2048,256,256", "--out", str(tmp_path / name))
+    assert done.exit_code == 1 and "expected a file that can be written" in done.output
+    assert "tiles" not in done.output and not (tmp_path / "cache").exists(), "nothing was painted"
+    assert len(list(tmp_path.iterdir())) == 2, "nothing was left"
+
+
 def test_a_folder_of_something_else_is_reported(tmp_path: Path) -> None:
     (tmp_path / "x_files").mkdir()
     (tmp_path / "x_files" / "everslide.txt").write_bytes(b"\xff\xfe")

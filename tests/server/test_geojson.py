@@ -3,7 +3,11 @@ kept."""
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import uuid
+import zipfile
 from typing import Any
 
 import pytest
@@ -11,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from everslide.server.annotation_table import label_of
-from everslide.server.errors import MalformedError
+from everslide.server.errors import MalformedError, TooLargeError
 from everslide.server.geojson import checked_feature, fresh_ids, read_features, read_file, with_ids
 from everslide.server.geojson_text import parsed
 
@@ -20,7 +24,7 @@ BOX = [[300, 600], [550, 600], [550, 850], [300, 850], [300, 600]]
 
 def read(content: object) -> list[dict[str, Any]]:
     """What is kept of a file, all of which can be read."""
-    reading = read_features(parsed(json.dumps(content).encode()))
+    reading = read_features(parsed(json.dumps(content)))
     assert reading.left_out == []
     return with_ids(reading.features, {}, fresh_ids(None))
 
@@ -108,6 +112,8 @@ def test_what_is_no_geojson_is_refused(content: object) -> None:
         (None, "called"),
         ([None, {}], "called"),
         (True, "called"),
+        ("\u202eTu\0mor\n 1\u2069", "Tu mor 1"),
+        ("\u200b \0", "called"),
     ],
 )
 def test_classes_as_names_text_or_object(classification: object, label: str) -> None:
@@ -148,30 +154,64 @@ def test_positions_of_more_than_two_numbers() -> None:
         ({"type": "Circle", "coordinates": [1, 2]}, "found 'Circle'"),
         ({"type": "Point"}, "found None"),
         ({"type": "Point", "coordinates": []}, "positions [x, y]"),
-        ({"type": "Point", "coordinates": ["1", "2"]}, "positions [x, y]"),
+        ({"type": "Point", "coordinates": ["1", "two"]}, "positions [x, y]"),
+        ({"type": "Point", "coordinates": ["NaN", "1e999"]}, "positions [x, y]"),
+        ('{"type": "Point"', "JSON"),
         ({"type": "Point", "coordinates": [True, 2]}, "positions [x, y]"),
         ({"type": "Point", "coordinates": [1e300, 2]}, "below 2^53"),
         ({"type": "Point", "coordinates": [float("nan"), 2]}, "found ['NaN', 2]"),
         ({"type": "LineString", "coordinates": [[1, 2]]}, "a line of 2 positions"),
         ({"type": "Polygon", "coordinates": []}, "found []"),
-        ({"type": "Polygon", "coordinates": BOX}, "positions [x, y]"),
+        ({"type": "MultiPolygon", "coordinates": [BOX, BOX]}, "positions [x, y]"),
         ({"type": "Polygon", "coordinates": [[[1, 2], [3, 4]]]}, "3 corners"),
         ({"type": "GeometryCollection", "geometries": []}, "a collection of none"),
     ],
 )
 def test_what_cannot_be_read_is_left_out_and_reported(geometry: object, why: str) -> None:
-    reading = read_features(parsed(json.dumps([box(), box(geometry=geometry), box()]).encode()))
+    reading = read_features(parsed(json.dumps([box(), box(geometry=geometry), box()])))
     assert len(reading.features) == 2
     (left_out,) = reading.left_out
     assert left_out.place == "feature 2" and why in left_out.why
 
 
 @pytest.mark.parametrize(
-    "value", [7, None, [], "Feature", {"type": "Feature", "geometry": box()["geometry"], "properties": []}]
+    "value", [7, None, [], "Feature", {"type": "Circle", "geometry": box()["geometry"], "properties": {}}]
 )
 def test_what_is_no_feature_is_left_out_and_reported(value: object) -> None:
     reading = read_features([box(), value])
     assert len(reading.features) == 1 and [one.place for one in reading.left_out] == ["feature 2"]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ({"type": "polygon", "coordinates": [BOX]}, {"type": "Polygon", "coordinates": [BOX]}),
+        ({"type": "Polygon", "coordinates": BOX}, {"type": "Polygon", "coordinates": [BOX]}),
+        ({"type": "Polygon", "coordinates": [[BOX]]}, {"type": "Polygon", "coordinates": [BOX]}),
+        ({"type": "MultiPolygon", "coordinates": [BOX]}, {"type": "MultiPolygon", "coordinates": [[BOX]]}),
+        ({"type": "Point", "coordinates": [[1, 2]]}, {"type": "Point", "coordinates": [1, 2]}),
+        ({"type": "Point", "coordinates": ["1", " -2.5e1 "]}, {"type": "Point", "coordinates": [1, -25.0]}),
+        ({"type": "LinearRing", "coordinates": BOX[:-1]}, {"type": "LineString", "coordinates": BOX}),
+        ('{"type": "Point", "coordinates": [1, 2]}', {"type": "Point", "coordinates": [1, 2]}),
+    ],
+)
+def test_slips_of_scripts_are_read_as_they_are_meant(written: object, meant: object) -> None:
+    (feature,) = read({"type": "featurecollection", "features": [box(geometry=written) | {"type": "feature"}]})
+    assert (feature["type"], feature["geometry"]) == ("Feature", meant)
+
+
+def test_a_collection_of_nothing_is_empty() -> None:
+    assert read({"type": "FeatureCollection", "features": None}) == []
+    for other in ({"Features": [box()]}, {"features": {"a": box()}}, {}):
+        with pytest.raises(MalformedError, match="without a list of features"):
+            read({"type": "FeatureCollection"} | other)
+
+
+@pytest.mark.parametrize("properties", ["text", 7, [1]])
+def test_properties_that_cannot_be_read_do_not_cost_their_feature(properties: object) -> None:
+    reading = read_features([box(properties=properties), box(properties=[])])
+    assert [one["properties"] for one in reading.features] == [{}, {}]
+    assert [one.place for one in reading.left_out] == ["feature 1, properties"]
 
 
 def test_a_part_that_cannot_be_read_does_not_cost_the_others() -> None:
@@ -193,23 +233,70 @@ def test_a_part_that_cannot_be_read_does_not_cost_the_others() -> None:
 )
 def test_every_encoding_of_json(encoding: str) -> None:
     text = json.dumps([box(properties={"name": "Drüse 𝄞"})], ensure_ascii=False)
-    (feature,) = read_features(parsed(text.encode(encoding))).features
-    assert feature["properties"]["name"] == "Drüse 𝄞"
+    reading = read_file(text.encode(encoding))
+    (feature,) = reading.features
+    assert feature["properties"]["name"] == "Drüse 𝄞" and reading.left_out == []
+
+
+def test_text_of_older_programs_is_read_and_told() -> None:
+    text = json.dumps([box(), box(properties={"name": "Drüse €"})], ensure_ascii=False)
+    reading = read_file(text.encode("cp1252"))
+    assert reading.features[1]["properties"]["name"] == "Drüse €" and len(reading.features) == 2
+    (left_out,) = reading.left_out
+    assert left_out.place.startswith("line 1 column") and "read as Windows-1252" in left_out.why
+
+
+def test_damaged_text_costs_the_letters_that_are() -> None:
+    text = json.dumps([box(properties={"name": "Drüse"}), box(properties={"name": "xx"})], ensure_ascii=False)
+    reading = read_file(text.encode().replace(b"xx", b"x\xff"))
+    assert [one["properties"]["name"] for one in reading.features] == ["Drüse", "x\ufffd"]
+    assert [one.why for one in reading.left_out] == ["damaged: no UTF-8"]
 
 
 def test_texts_that_are_not_json_are_refused_with_the_place() -> None:
-    with pytest.raises(MalformedError, match=r"byte 0xfc at 11; save the file as UTF-8"):
-        parsed('{"name": "Drüse"}'[:11].encode() + "üse".encode("cp1252"))
     with pytest.raises(MalformedError, match="at line 2 column 3"):
-        parsed(b'{"a":\n  half')
-    for data in (b"", b"<xml>", b"[" * 100_000):
-        with pytest.raises(MalformedError, match="expected JSON"):
-            parsed(data)
+        read_file(b'{"a":\n  half')
+    for data, found in ((b" \n", "an empty one"), (b"<xml>", "begins with '<xml>'"), (b"[" * 100_000, "recursion")):
+        with pytest.raises(MalformedError, match=found):
+            read_file(data)
+
+
+def packed(name: str, data: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("__MACOSX/._one", b"")
+        archive.writestr(name, data)
+    return out.getvalue()
+
+
+def test_packed_files_as_qupath_writes_them() -> None:
+    data = json.dumps({"type": "FeatureCollection", "features": [box(id="a"), box(id="b")]}).encode()
+    for file in (gzip.compress(data), gzip.compress(data[:50]) + gzip.compress(data[50:]), packed("one.json", data)):
+        assert [one["id"] for one in read_file(file).features] == ["a", "b"]
+    random = json.dumps([box(id=f"{n}", properties={"name": uuid.uuid4().hex}) for n in range(300)]).encode()
+    torn = read_file(gzip.compress(random)[:-2000])
+    assert len(torn.features) > 10 and torn.left_out[0].why == "damaged, or cut off here"
+
+
+def test_packed_files_that_are_not_what_they_should_be_are_refused() -> None:
+    two = io.BytesIO()
+    with zipfile.ZipFile(two, "w") as archive:
+        archive.writestr("a", b"[]")
+        archive.writestr("b", b"[]")
+    damaged = bytearray(gzip.compress(json.dumps([box()]).encode()))
+    damaged[12:20] = b"\xff" * 8
+    cases = {b"PK\3\4 no zip": "a zip file", two.getvalue(): "2 in it", bytes(damaged): "a gzip file that is whole"}
+    for data, why in cases.items():
+        with pytest.raises(MalformedError, match=why):
+            read_file(data)
+    for data in (gzip.compress(b" " * 10_001), packed("a", b" " * 10_001)):
+        with pytest.raises(TooLargeError):
+            read_file(data, most=10_000)
 
 
 def test_numbers_that_json_lacks_are_kept_as_text() -> None:
     text = '{"measurements": {"a": NaN, "b": -Infinity, "c": 1e999}}'
-    (feature,) = read_features(parsed(json.dumps([box(properties="P")]).replace('"P"', text).encode())).features
+    (feature,) = read_features(parsed(json.dumps([box(properties="P")]).replace('"P"', text))).features
     assert feature["properties"]["measurements"] == {"a": "NaN", "b": "-Infinity", "c": "Infinity"}
 
 
@@ -272,8 +359,8 @@ def test_a_file_without_one_whole_feature_is_refused(data: bytes) -> None:
 
 def test_one_feature_a_line_as_qgis_writes_it() -> None:
     line = json.dumps(box())
-    assert len(read_features(parsed(f"{line}\n{line}\n".encode())).features) == 2
-    assert len(read_features(parsed(f"\x1e{line}\n\x1e{line}\n".encode())).features) == 2
+    assert len(read_features(parsed(f"{line}\n{line}\n")).features) == 2
+    assert len(read_features(parsed(f"\x1e{line}\n\x1e{line}\n")).features) == 2
 
 
 @pytest.mark.parametrize("levels", [60, 100, 900])
@@ -373,6 +460,6 @@ MESS = st.recursive(
 @given(st.lists(MESS, max_size=4))
 def test_no_mess_gets_past_the_reader(values: list[Any]) -> None:
     """Each value is read, taken apart or left out; what is read can be stored, and read again."""
-    reading = read_features(parsed(json.dumps(values).encode()))
+    reading = read_features(parsed(json.dumps(values)))
     for feature in with_ids(reading.features, {}, fresh_ids(None)):
         assert checked_feature(json.loads(json.dumps(feature, allow_nan=False)), feature["id"]) == feature

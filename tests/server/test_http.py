@@ -149,7 +149,9 @@ def test_a_bad_viewport_is_refused(client: FlaskClient, change: dict[str, object
     assert answer.json["error"]["found"].startswith(f"{field}:")
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'"text"', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[1]", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"level": %s}' % (b"9" * 5000)]
+)
 def test_a_body_that_is_none_is_refused(client: FlaskClient, body: bytes) -> None:
     answer = client.post("/slides/demo/viewport", data=body, content_type="application/json")
     assert answer.status_code in (400, 415)
@@ -159,6 +161,16 @@ def test_a_body_that_is_none_is_refused(client: FlaskClient, body: bytes) -> Non
 def test_a_body_that_is_too_large_is_refused(client: FlaskClient) -> None:
     answer = client.post("/slides/demo/viewport", data=b" " * (MAX_BODY + 1), content_type="application/json")
     assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("named", ["https://pages.example", "https://pages.example, https://more.example"])
+def test_no_cache_gives_one_origin_the_answer_of_another(service: TileService, static: Path, named: str) -> None:
+    client = client_of(service, static, cors_origins=named)
+    for origin in (None, "https://pages.example", "https://other.example"):
+        for address in (TILE, "/slides/demo.dzi", "/api/slides/none", "/static/dist/page.js"):
+            answer = client.get(address, headers={} if origin is None else {"Origin": origin})
+            assert "Origin" in answer.headers["Vary"], (origin, address)
+    assert "Origin" not in client_of(service, static, cors_origins="*").get(TILE).headers.get("Vary", "")
 
 
 def test_a_viewport_of_no_slide(client: FlaskClient) -> None:

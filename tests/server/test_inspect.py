@@ -124,6 +124,7 @@ def test_what_was_painted_again_is_not_kept(client: FlaskClient, monkeypatch: py
         ("17?cols=3-0&rows=0-0", 400),
         ("17?cols=0-20&rows=0-20", 400),
         ("17?cols=0-999999999999&rows=0-0", 400),
+        ("17?cols=0-9999999999999999999&rows=0-0", 400),
         ("17?cols=a-b&rows=0-0", 400),
         ("17?cols=511-512&rows=0-0", 404),
         ("18?cols=0-0&rows=0-0", 404),

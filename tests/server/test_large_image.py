@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,14 @@ def test_the_cache_is_beside_the_file(path: Path) -> None:
     assert any(file.is_file() for file in (path.parent / "tiles").rglob("*"))
 
 
+BOMB = (
+    "a: &a [x]\n"
+    + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghijkl"))
+    + "seed: *l\n"
+)
+"""Nine to the eleventh times x."""
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -153,6 +162,12 @@ def test_the_cache_is_beside_the_file(path: Path) -> None:
         ("seed: [5\n", "cannot be read as YAML"),
         ("!!python/object/apply:os.system ['true']\n", "cannot be read as YAML"),
         ("[" * 5000, "cannot be read as YAML"),
+        ("seed: 2020-13-45\n", "cannot be read as YAML: month"),
+        (f"seed: {'9' * 5000}\n", "cannot be read as YAML: Exceeds"),
+        (f"seed: 5\nname: a{' ' * 100_000}\n", "expected at most 100000 bytes"),
+        ("seed: yes\n", "field 'seed': .*true or false"),
+        ('seed: 5\ncache: "C:\\temp\\new"\n', "field 'cache': .*control characters"),
+        (BOMB, "field 'seed'"),
     ],
 )
 def test_a_bad_file_is_an_error_that_names_the_field(path: Path, text: str, words: str) -> None:
@@ -161,7 +176,18 @@ def test_a_bad_file_is_an_error_that_names_the_field(path: Path, text: str, word
         EverslideTileSource(str(path), noCache=True)
 
 
-@pytest.mark.parametrize("address", ["everslide://[?seed=7", "everslide://demo", "everslide://?seed=7"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "everslide://[?seed=7",
+        "everslide://demo",
+        "everslide://?seed=7",
+        "everslide://demo/other?seed=7",
+        "everslide://demo?seed=7#other",
+        "everslide://demo?seed=7&seed=8",
+        "everslide://demo?seed=",
+    ],
+)
 def test_a_bad_address_is_an_error_that_names_it(address: str) -> None:
     with pytest.raises(TileSourceError, match=r"^everslide://"):
         large_image.open(address)

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +17,13 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
+from everslide.server import slide_routes
 from everslide.server.app import create_app
 from everslide.server.documents import Documents
 from everslide.server.errors import StorageError
 from everslide.server.made import MAX_DELETED
+from everslide.server.settings import Settings
+from everslide.server.tiles import TileService
 from tests.server.stub import Studio, make_service
 
 WISH = {"title": "By mistake", "seed": "5", "model": "stub", "width": 20000, "height": 10000}
@@ -58,11 +62,45 @@ def test_a_slide_is_renamed_and_keeps_its_id_and_its_tiles(tmp_path: Path) -> No
         assert titles(client) == {name: "Lymph node"}
 
 
-@pytest.mark.parametrize("body", [{}, {"title": ""}, {"title": 7}, {"title": "x" * 81}])
+@pytest.mark.parametrize(
+    "body", [{}, {"title": ""}, {"title": 7}, {"title": "x" * 81}, {"title": "\u200b \0"}, {"title": "\ud800"}]
+)
 def test_what_is_no_title_is_refused(client: FlaskClient, body: dict[str, object]) -> None:
     name = make(client)
     assert client.patch(f"/api/slides/{name}", json=body).status_code == 400
     assert titles(client) == {name: "By mistake"}
+
+
+def test_a_title_hides_and_turns_nothing(client: FlaskClient) -> None:
+    name = make(client, title="\u202elamroN\0\n tissue")
+    assert titles(client) == {name: "lamroN tissue"}
+    assert client.patch(f"/api/slides/{name}", json={"title": "\u2066Lymph\tnode 😀"}).status_code == 200
+    assert titles(client) == {name: "Lymph node 😀"}
+
+
+def test_a_slide_that_is_deleted_meanwhile_is_exported_to_the_end_and_its_stream_ends(
+    service: TileService, studio: Studio, static: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slide_routes, "HEARTBEAT_SECONDS", 0.05)
+    client = create_app(service, static).test_client()
+    name = make(client)
+    stream = client.get(f"/slides/{name}/events")
+    told = stream.iter_encoded()
+    assert b"progress" in next(told)
+    studio.gate.clear()
+    answers = []
+    region = {"level": 15, "x": 0, "y": 0, "width": 300, "height": 300}
+    asking = threading.Thread(
+        target=lambda: answers.append(client.application.test_client().post(f"/slides/{name}/export", json=region))
+    )
+    asking.start()
+    assert studio.started.wait(30)
+    assert client.delete(f"/api/slides/{name}").status_code == 204
+    studio.gate.set()
+    asking.join(30)
+    assert [answer.status_code for answer in answers] == [200]
+    assert Image.open(io.BytesIO(answers[0].data)).size == (300, 320)
+    assert len(list(told)) < 100, "the stream ends"
 
 
 def test_a_slide_is_deleted_and_brought_back_with_its_annotations(tmp_path: Path) -> None:
@@ -226,3 +264,49 @@ def test_a_slip_in_a_record_costs_its_slide_and_is_reported_in_one_line(
     (line,) = [each for each in logged if "'bad'" in each]
     assert "made.json" in line and why in line and "\n" not in line
     assert Documents(tmp_path / "data").get("slides", "made") == records, "nothing of it is lost"
+
+
+def test_slides_that_cannot_be_offered_are_told_with_their_files(tmp_path: Path) -> None:
+    records = {"good": GOOD, "bad": GOOD | {"width": "wide"}, "blind": GOOD | {"picture": True}}
+    documents = Documents(tmp_path / "data")
+    documents.change("slides", "made", lambda kept: kept.update(records))
+    (tmp_path / "data" / "slides" / "deleted.json").write_text("{half")
+    with serving(tmp_path) as client:
+        answer = client.get("/api/slides").json
+        assert answer is not None
+        told = {one["id"]: one for one in answer["set_aside"]}
+        made = tmp_path / "data" / "slides" / "made.json"
+        assert told["bad"]["file"] == told["blind"]["file"] == str(made)
+        assert "'width'" in told["bad"]["why"]
+        assert str(tmp_path / "data" / "pictures" / "blind-1.json") in told["blind"]["why"]
+        torn = [one for one in told.values() if one["file"].endswith("deleted.json")]
+        assert torn and all(one["id"].startswith("line 1") for one in torn)
+        client.delete("/api/slides/good")
+        after = client.get("/api/slides").json
+        assert after is not None
+        assert {"deleted.set-aside-1.json", "bad"} <= {one["id"] for one in after["set_aside"]}
+
+
+def test_a_file_of_slides_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    made = tmp_path / "data" / "slides" / "made.json"
+    made.mkdir(parents=True)
+    with serving(tmp_path) as client:
+        answer = client.get("/api/slides").json
+        assert answer is not None
+        assert [(one["id"], one["file"]) for one in answer["set_aside"]] == [("made.json", str(made))]
+        assert client.get("/api/slides/demo").status_code == 200
+
+
+def test_who_has_no_token_learns_that_something_is_set_aside_and_nothing_of_folders(tmp_path: Path) -> None:
+    documents = Documents(tmp_path / "data")
+    documents.change("slides", "made", lambda kept: kept.update({"bad": GOOD | {"width": "wide"}}))
+    for kind in ("annotations", "tours"):
+        documents.change(kind, "demo-7", lambda kept: kept.update({"odd": 7}))
+    service = make_service(Studio())
+    settings = Settings(cache=None, token="secret")
+    client = create_app(service, tmp_path, settings, documents).test_client()
+    for address in ("/api/slides", "/api/slides/demo/annotations", "/api/slides/demo/tours"):
+        text = client.get(address).text
+        assert "set_aside" in text and str(tmp_path) not in text and ".json" in text
+        assert str(tmp_path) in client.get(address, headers={"Authorization": "Bearer secret"}).text
+    service.close()

@@ -150,7 +150,7 @@ def test_a_slide_like_a_picture(tmp_path: Path) -> None:
     [
         (7, "field 'like' as an object"),
         ({"data": "!", "um_per_px": 0.5}, "as base64"),
-        ({"data": picture(tissue(300, 300)), "um_per_px": 9}, "um_per_px"),
+        ({"data": picture(tissue(300, 300)), "um_per_px": 9}, "'like.um_per_px' in 0.1 .. 1.3"),
         ({"data": picture(tissue(60, 60)), "um_per_px": 0.5}, "at least 128 a side"),
         ({"data": picture(np.full((300, 300, 3), 244, np.uint8)), "um_per_px": 0.5}, "without tissue"),
     ],
@@ -216,7 +216,7 @@ def test_a_slide_of_other_steps_and_guidance(tmp_path: Path) -> None:
         ({"steps": 0}, "expected 1 or more"),
         ({"steps": 3}, "expected one of 2, 4, 8"),
         ({"guidance": "2"}, "'guidance' as a number"),
-        ({"guidance": 0.5}, "'guidance' of at least 1"),
+        ({"guidance": 0.5}, "'guidance' in 1 .. 100"),
         ({"guidance": 5}, "expected 1 to 4"),
     ],
 )

@@ -76,6 +76,13 @@ def test_a_tile_of_a_closed_connection_is_not_painted(server: Server, service: T
     assert len(studio.painted) == 1
 
 
+def test_a_body_that_claims_to_be_enormous_is_refused_unread(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        head = "POST /api/slides/demo/annotations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n[]"
+        client.sendall(head.encode())
+        assert client.recv(1000).startswith(b"HTTP/1.1 413")
+
+
 def test_stopping_answers_everybody(service: TileService, static: Path, studio: Studio) -> None:
     server = Server(create_app(service, static), "127.0.0.1", 0, threads=8)
     server.start()

@@ -99,6 +99,9 @@ GOOD = '[[slide]]\nname = "good"\nseed = 3\n'
         ('[[slide]]\nname = "bad"\nseed = 1\nmodel = "maxi"\n', "slide 2: model 'maxi': expected one of mini"),
         ('[[slide]]\nname = "bad"\nseed = 1\nparent = "nowhere.png"\nmpp = 2.0\n', "slide 2: "),
         ("colour = 3\n", "slide 1: unknown field 'colour'"),
+        (f'[[slide]]\nname = "bad"\nseed = {"9" * 5000}\n', "slide 2: cannot be read as TOML: Exceeds the limit"),
+        (f'[[slide]]\nname = "bad"\nseed = {"[" * 3000}{"]" * 3000}\n', "slide 2: cannot be read as TOML: maximum"),
+        ('[[slide]]\nname = "bad"\nseed = 1\nparent = "~nobody-x/a"\nmpp = 2\n', "slide 2: field 'parent': '~nobody"),
     ],
 )
 def test_a_slip_in_a_file_costs_its_slide_and_no_other(tmp_path: Path, slip: str, reason: str) -> None:
@@ -117,6 +120,32 @@ def test_a_file_as_editors_save_it(tmp_path: Path, encoding: str) -> None:
     entries, wrong = read_slides(path, "mini")
     assert [entry.title for entry in entries] == ["Drüse"]
     assert len(wrong) == (encoding == "cp1252")
+
+
+def test_a_file_whose_lines_end_as_on_old_macs(tmp_path: Path) -> None:
+    path = tmp_path / "slides.toml"
+    path.write_bytes(
+        f"{GOOD}{GOOD.replace('good', 'bad')}x\n{GOOD.replace('good', 'last')}".replace("\n", "\r").encode()
+    )
+    entries, wrong = read_slides(path, "mini")
+    assert [entry.slide.name for entry in entries] == ["good", "last"]
+    assert len(wrong) == 1 and "at line 7" in wrong[0]
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("A\\u0000\\tB", "A B"),
+        ("\\u202eabc\\u2066", "abc"),
+        ("\\u200b \\u00ad", "a"),
+        ("", "a"),
+        ("می‌خواهم", "می‌خواهم"),
+    ],
+)
+def test_titles_are_one_line_that_can_be_seen(tmp_path: Path, title: str, shown: str) -> None:
+    path = tmp_path / "slides.toml"
+    path.write_text(f'[[slide]]\nname = "a"\nseed = 1\ntitle = "{title}"\n', "utf-8")
+    assert [entry.title for entry in read_slides(path, "mini")[0]] == [shown]
 
 
 def test_steps_and_guidance_in_a_file(tmp_path: Path) -> None:

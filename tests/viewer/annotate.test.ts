@@ -351,6 +351,12 @@ describe("GeoJSON", () => {
       assert.equal(labelOf({ ...first, properties: { name: "first", classification } }), label);
     }
     assert.equal(labelOf({ ...first, properties: { name: null } }), "");
+    assert.equal(labelOf({ ...first, properties: { name: "\u202eTu\0mor\n 1\u2069 \ud800" } }), "Tu mor 1");
+    assert.equal(labelOf({ ...first, properties: { classification: "\u200b \0", name: "called" } }), "called");
+    assert.equal(
+      labelOf({ ...first, properties: { name: "\u0645\u06cc\u200c\u062e 😀" } }),
+      "\u0645\u06cc\u200c\u062e 😀",
+    );
     assert.equal(labelOf({ ...first, properties: { name: "x".repeat(9999) } }).length, 200);
   });
 

@@ -122,7 +122,7 @@ export class FakeServer {
     else if (api?.[2])
       sendJson(response, { waiting: this.#waiting, painting: this.#now, painted: 0, seconds_per_tile: 0.2 });
     else if (api?.[1]) sendJson(response, this.#metadata(SLIDES.find((slide) => slide.id === api[1]) as FakeSlide));
-    else if (api) sendJson(response, { slides: SLIDES.map((slide) => this.#metadata(slide)) });
+    else if (api) sendJson(response, { slides: SLIDES.map((slide) => this.#metadata(slide)), set_aside: [] });
     else if (/\/annotations$/.test(url.pathname)) sendJson(response, { type: "FeatureCollection", features: [] });
     else if (/\/tours$/.test(url.pathname)) sendJson(response, { tours: [] });
     else if (/\/viewport$/.test(url.pathname)) await this.#viewport(request, response);

@@ -1,7 +1,10 @@
 /** What people's files and hands do to annotations and slides: nothing is lost, and what is said is so. */
 
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
 import type { Page } from "playwright-core";
 import { boundsOf, boxRing, type Geometry, type Position } from "../../viewer/src/annotate/shapes.js";
 import { frames, noBrowser, stateOf, waitFor } from "./browser.js";
@@ -12,6 +15,18 @@ import { noServer } from "./realServer.js";
 /** At 5x a CSS pixel is four 20x pixels; the view's middle is in the middle of the slide's frame. */
 const SMALL = "#slide=hands&x=2048&y=1536&mag=5";
 const SCALE = 0.25;
+/** The first lacks its seed, the last is in no model. */
+const SLIDES = `[[slide]]
+name = "seedless"
+[[slide]]
+name = "sound"
+seed = 3
+title = "Sound"
+[[slide]]
+name = "other-model"
+seed = 4
+model = "maxi"
+`;
 
 describe("hands", { skip: noBrowser() || noServer() }, () => {
   const pages = new RealPages("speckle", 60_000, ["--slide", "hands:5:4096x3072"]);
@@ -328,6 +343,20 @@ describe("hands", { skip: noBrowser() || noServer() }, () => {
     assert.equal((await kept()).length, 3);
   });
 
+  test("a drag of no size makes nothing, and the next one does", async () => {
+    const page = await open();
+    for (const tool of ["Box", "Freehand"]) {
+      await page.locator(".tool", { hasText: tool }).click();
+      await drag(page, [500, 300], [560, 360], [500, 300]);
+      if (tool === "Box") await drag(page, [500, 300], [560, 300]);
+      else await drag(page, [500, 300], [502, 301]);
+    }
+    assert.deepEqual((await stateOf(page)).annotations.length, 1, "what was drawn freely there and back");
+    await page.locator(".tool", { hasText: "Box" }).click();
+    await drag(page, [500, 300], [560, 360]);
+    await saved(page, 2);
+  });
+
   test("gives lengths, areas and counts as tables and as measurements", async () => {
     const page = await open();
     await importFile(page, [feature(square(1000, 1000, 200), { classification: "Tumor" })]);
@@ -386,6 +415,29 @@ describe("hands", { skip: noBrowser() || noServer() }, () => {
     await page.locator("#panel-title", { hasText: "Measure" }).waitFor();
     assert.ok(await press("'", "Digit4"));
     await waitFor(page, "1.25x", ({ view }) => Math.abs((view?.magnification ?? 0) - 1.25) < 1e-6);
+  });
+});
+
+describe("files that hands edited", { skip: noBrowser() || noServer() }, () => {
+  const folder = mkdtempSync(join(tmpdir(), "everslide-slides-"));
+  const file = join(folder, "slides.toml");
+  writeFileSync(file, SLIDES);
+  const pages = new RealPages("speckle", 60_000, ["--slides", file]);
+  after(() => rmSync(folder, { recursive: true }));
+
+  test("slides that cannot be read are told with their file, and the message is dismissed by keyboard", async () => {
+    const page = await pages.open();
+    const notice = page.locator(".notice", { hasText: "2 stored slides cannot be read." });
+    await notice
+      .getByText(/slide 1: missing field 'seed'; .*slide 3: .*keeps them as they are in .*slides\.toml/)
+      .waitFor();
+    const alert = page.getByRole("alert").filter({ has: notice });
+    assert.equal(await alert.count(), 1, "screen readers are told");
+    await notice.getByRole("button", { name: "Dismiss this message" }).focus();
+    await page.keyboard.press("Enter");
+    assert.equal(await notice.count(), 0);
+    await waitFor(page, "the others are there", ({ slide }) => slide === "demo");
+    assert.equal(await page.locator("#picker option", { hasText: "Sound" }).count(), 1);
   });
 });
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { here, parseJson, tileUrl, type Slide } from "../../viewer/src/api.js";
+import { here, parseJson, sendJson, ServerError, tileUrl, type Slide } from "../../viewer/src/api.js";
 import { partOf, pictureSize } from "../../viewer/src/enlarge.js";
 import { tilesWords } from "../../viewer/src/export/panel.js";
 import { regionSize } from "../../viewer/src/export/region.js";
@@ -32,6 +32,7 @@ import {
 } from "../../viewer/src/magnification.js";
 import { samplingWords } from "../../viewer/src/sampling.js";
 import { differences, formatHash, parseHash, sameHash, type View } from "../../viewer/src/permalink.js";
+import { type SetAside, setAsideWords } from "../../viewer/src/setAside.js";
 import { scaleBar } from "../../viewer/src/scalebar.js";
 import { paintingText } from "../../viewer/src/status.js";
 
@@ -365,7 +366,14 @@ describe("keys", () => {
       ["m", "KeyM", none, "m"],
       ["a", "KeyQ", none, "a"], // French: the letter that is written on it
       ["z", "KeyW", { ...none, ctrlKey: true }, "Ctrl+z"],
-      ["Z", "KeyZ", { ...shift, metaKey: true }, "Ctrl+z"],
+      ["Z", "KeyZ", { ...none, metaKey: true }, "Ctrl+z"], // Caps Lock
+      ["Z", "KeyZ", { ...shift, metaKey: true }, "Ctrl+Shift+z"], // elsewhere the opposite of undo
+      ["R", "KeyR", none, "r"], // Caps Lock
+      ["r", "KeyR", shift, "R"],
+      [")", "Minus", none, "-"], // French
+      ["'", "Minus", none, "-"], // Italian
+      ["-", "Slash", none, "-"], // German
+      [",", "KeyM", none, ","],
       ["\u044c", "KeyM", none, "m"], // Russian
       ["\u041a", "KeyR", shift, "R"],
       ["\u044f", "KeyZ", { ...none, ctrlKey: true }, "Ctrl+z"],
@@ -415,6 +423,51 @@ test("the state of painting in words", () => {
   assert.equal(paintingText(12, 0.05), "12 tiles to paint");
   assert.equal(paintingText(12, 0.3), "12 tiles to paint, about 4 s");
   assert.equal(paintingText(12, 0.3, 1.25), "12 tiles to paint, now at 1.25x, about 4 s");
+});
+
+test("asking again helps where the server is busy or gone, not where its disk is full", () => {
+  const again = [400, 404, 408, 413, 429, 500, 502, 503, 507].filter((status) => new ServerError(status, "", "").again);
+  assert.deepEqual(again, [408, 429, 500, 502, 503]);
+});
+
+test("answers that are not the server's own, in words", async () => {
+  const own = globalThis.fetch;
+  const told = async (status: number, type: string, text: string): Promise<string> => {
+    globalThis.fetch = () => Promise.resolve(new Response(text, { status, headers: { "Content-Type": type } }));
+    const error = await sendJson("PUT", "/api/slides/demo/annotations/a", {}).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    assert.ok(error instanceof ServerError, `${status} is no success`);
+    return error.message;
+  };
+  try {
+    assert.match(await told(413, "text/html", "<html>nginx</html>"), /more than the server, or a proxy before it/);
+    assert.match(await told(504, "text/html", "<html>nginx</html>"), /waited in vain/);
+    assert.match(await told(418, "text/html", "<html></html>"), /answered 418/);
+    assert.match(await told(200, "text/html; charset=utf-8", "<html>Sign in</html>"), /is not Everslide/);
+    globalThis.fetch = () =>
+      Promise.resolve(new Response(null, { status: 204, headers: { "Content-Type": "text/html" } }));
+    assert.equal(await sendJson("DELETE", "/api/slides/demo/annotations/a", null), null, "nothing is no page");
+    const body = JSON.stringify({ error: { found: "8 MB", expected: "less", do: "" } });
+    assert.equal(await told(413, "application/json", body), "Found 8 MB, expected less.");
+  } finally {
+    globalThis.fetch = own;
+  }
+});
+
+test("what cannot be read, in words", () => {
+  const odd = (id: string, why: string, file = "/data/tours/demo-7.json"): SetAside => ({ id, why, file });
+  assert.deepEqual(setAsideWords("tour", [odd("b", "no stops")]), [
+    "1 stored tour cannot be read.",
+    "b: no stops. The server keeps it as it is in /data/tours/demo-7.json: mend it there, or delete it.",
+  ]);
+  const places = [1, 2, 3, 4].map((line) => odd(`line ${line}`, `line ${line} of 'a': damaged`, `${line % 2}.json`));
+  assert.deepEqual(setAsideWords("slide", places, "Then start the server again."), [
+    "4 stored slides cannot be read.",
+    "line 1 of 'a': damaged; line 2 of 'a': damaged; line 3 of 'a': damaged. And 1 more: the server's log lists all. " +
+      "The server keeps them as they are in 1.json, 0.json: mend it there, or delete it. Then start the server again.",
+  ]);
 });
 
 test("each row of the README's table of features names a test that exists", async () => {

@@ -115,13 +115,13 @@ describe("for teachers, and for everybody", { skip: noBrowser() || noServer() },
         contentType: "application/json",
         body: JSON.stringify({
           tours: [{ id: "a", title: "Sound", stops: [] }],
-          set_aside: [{ id: "b", why: "no stops" }],
+          set_aside: [{ id: "b", why: "no stops", file: "/data/tours/other-8.json" }],
         }),
       }),
     );
     await page.reload();
     await page.getByText("1 stored tour cannot be read.").waitFor();
-    await page.getByText("The server keeps it as it is. b: no stops.").waitFor();
+    await page.getByText("b: no stops. The server keeps it as it is in /data/tours/other-8.json:").waitFor();
     await page.keyboard.press("t");
     await page.getByText("Sound").waitFor();
   });

@@ -4,6 +4,7 @@ import { writeExact } from "./exactJson.js";
 import type { Extent, TileAddress } from "./geometry.js";
 import type { OrganFacts } from "./organ.js";
 import type { SamplingConfig } from "./sampling.js";
+import type { SetAside } from "./setAside.js";
 import { inTurn } from "./turns.js";
 
 /** Metadata of a slide, as the server gives it. The seed is text: it may not fit a number. */
@@ -51,8 +52,9 @@ export class ServerError extends Error {
     this.name = "ServerError";
   }
 
+  /** Not of a full disk or a file that cannot be opened (507): somebody must see to it first. */
   get again(): boolean {
-    return this.status >= 500 || this.status === 429 || this.status === 408;
+    return (this.status >= 500 && this.status !== 507) || this.status === 429 || this.status === 408;
   }
 }
 
@@ -64,10 +66,10 @@ export class ConnectionError extends Error {
   }
 }
 
-/** All slides. */
-export async function fetchSlides(): Promise<Slide[]> {
-  const listed = (await fetchJson("/api/slides")) as { slides: Slide[] };
-  return listed.slides.map(belowPage);
+/** All slides; and what is stored of further ones and cannot be read. */
+export async function fetchSlides(): Promise<{ slides: Slide[]; setAside: SetAside[] }> {
+  const listed = (await fetchJson("/api/slides")) as { slides: Slide[]; set_aside: SetAside[] };
+  return { slides: listed.slides.map(belowPage), setAside: listed.set_aside };
 }
 
 /** One slide. */
@@ -160,8 +162,14 @@ async function answer(url: string, init: RequestInit): Promise<Response> {
   } catch (error) {
     throw connectionError(error);
   }
-  if (response.ok) return response;
-  throw await refusal(response);
+  if (!response.ok) throw await refusal(response);
+  if (response.status !== 204 && response.headers.get("Content-Type")?.startsWith("text/html"))
+    throw new ServerError(
+      response.status,
+      "What answers is not Everslide, but a page, perhaps to sign in.",
+      "Sign in again in another tab, then go on here.",
+    );
+  return response;
 }
 
 async function body<T>(reading: Promise<T>): Promise<T> {
@@ -176,6 +184,15 @@ function connectionError(error: unknown): unknown {
   return error instanceof DOMException && error.name === "AbortError" ? error : new ConnectionError();
 }
 
+const FOREIGN: Record<number, readonly [string, string]> = {
+  413: [
+    "This is more than the server, or a proxy before it, takes at once.",
+    "Send less at a time. Who runs the server can allow up to 128 MB in its proxy.",
+  ],
+  502: ["The proxy gets no answer from the server.", "The server may be starting."],
+  504: ["The proxy waited in vain for the server's answer.", "Who runs the server can let its proxy wait longer."],
+};
+
 async function refusal(response: Response): Promise<ServerError> {
   const fallback = `${response.status} ${response.statusText}`.trim();
   try {
@@ -183,7 +200,9 @@ async function refusal(response: Response): Promise<ServerError> {
     const message = error.found ? `Found ${error.found}, expected ${error.expected ?? "something else"}.` : fallback;
     return new ServerError(response.status, message, error.do ?? "");
   } catch {
-    return new ServerError(response.status, `The server answered ${fallback}.`, "");
+    // Not this server's own words: of a proxy before it, or of what reads requests for it.
+    const [message, remedy] = FOREIGN[response.status] ?? [`The server answered ${fallback}.`, ""];
+    return new ServerError(response.status, message, remedy);
   }
 }
 

@@ -15,6 +15,7 @@ import { Pane } from "./pane.js";
 import { differences, formatHash, type Link, parseHash, sameHash } from "./permalink.js";
 import { Readout } from "./readout.js";
 import { samplingWords } from "./sampling.js";
+import { type SetAside, setAsideWords } from "./setAside.js";
 import { coarsestMagnification, type Stage } from "./stage.js";
 import { Status } from "./status.js";
 import { Tools } from "./tools.js";
@@ -43,6 +44,8 @@ export class App {
   });
   readonly #readout: Readout;
   #slides: Slide[] = [];
+  /** What was told of slides that cannot be read. */
+  #setAside = "[]";
   #linkTimer: ReturnType<typeof setTimeout> | null = null;
   #newEntry = false;
   /** The slide that was deleted last, while nothing else was undone. */
@@ -131,11 +134,22 @@ export class App {
 
   async #loadSlides(): Promise<Slide[]> {
     try {
-      return await this.connection.insist(fetchSlides);
+      const { slides, setAside } = await this.connection.insist(fetchSlides);
+      this.#tellSetAside(setAside);
+      return slides;
     } catch (error) {
       this.#notices.showError(error);
       throw error;
     }
+  }
+
+  /** Once, until it changes: a message that was dismissed does not come back with every look at the list. */
+  #tellSetAside(odd: readonly SetAside[]): void {
+    const told = JSON.stringify(odd);
+    if (told === this.#setAside) return;
+    this.#setAside = told;
+    if (odd.length === 0) this.#notices.dismiss("slides-set-aside");
+    else this.#notices.show("slides-set-aside", ...setAsideWords("slide", odd, "Then start the server again."));
   }
 
   #listSlides(): void {

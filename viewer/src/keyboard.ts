@@ -131,6 +131,8 @@ export const BINDINGS: readonly Binding[] = [
   { keys: ["?"], words: "this help", act: (to) => to.help() },
 ];
 
+const BOUND = new Set(BINDINGS.flatMap(({ keys }) => keys));
+
 /** What a key does, or null. Letters are the same with and without capitals, unless the table says otherwise. */
 export function actionOf(key: string, actions: Actions): (() => boolean | void) | null {
   const find = (name: string): Binding | undefined => BINDINGS.find(({ keys }) => keys.includes(name));
@@ -149,7 +151,7 @@ const SIGNS: Readonly<Record<string, readonly [plain: string, shifted: string]>>
   NumpadSubtract: ["-", "-"],
 };
 
-/** The key as the table names it: by what it writes, else by its place. */
+/** The key as the table names it: by what it writes, else by its place. Capitals are those of Shift, not of Caps Lock. */
 export function keyOf({ key, code, shiftKey, ctrlKey, metaKey }: Press): string {
   const command = ctrlKey || metaKey;
   const digit = /^(?:Digit|Numpad)(\d)$/.exec(code)?.[1];
@@ -157,7 +159,11 @@ export function keyOf({ key, code, shiftKey, ctrlKey, metaKey }: Press): string 
   let name = key;
   if (digit !== undefined && !shiftKey && !named) name = digit;
   else if (!named && !/^[\x20-\x7e]$/.test(key)) name = signOf(code, shiftKey) ?? key;
-  if (command) return `Ctrl+${name.toLowerCase()}`;
+  // A French keyboard writes ")" where others write "-": it does nothing else here.
+  else if (code in SIGNS && !/^[a-z0-9]$/i.test(key) && !BOUND.has(key)) name = signOf(code, shiftKey) ?? key;
+  if (/^[a-z]$/i.test(name)) name = shiftKey ? name.toUpperCase() : name.toLowerCase();
+  // With Shift too: other programs take it for the opposite, as of undo.
+  if (command) return `Ctrl+${shiftKey && name.length === 1 ? "Shift+" : ""}${name.toLowerCase()}`;
   return shiftKey && name.startsWith("Arrow") ? `Shift+${name}` : name;
 }
 

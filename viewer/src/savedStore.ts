@@ -5,17 +5,12 @@
 
 import { isAbort, sendJson, ServerError, type Slide } from "./api.js";
 import type { Connection } from "./connection.js";
-
-/** Something that the server keeps and cannot read. */
-export interface Odd {
-  readonly id: string;
-  readonly why: string;
-}
+import type { SetAside } from "./setAside.js";
 
 /** What the server keeps. */
 export interface Stored<T> {
   readonly items: readonly T[];
-  readonly odd: readonly Odd[];
+  readonly odd: readonly SetAside[];
 }
 
 /** States of things by id; null: there is none. */
@@ -26,7 +21,7 @@ export interface SavedStoreOptions {
   readonly connection: Connection;
   readonly onChange: () => void;
   readonly onRefused: (error: unknown) => void;
-  readonly onSetAside: (odd: readonly Odd[]) => void;
+  readonly onSetAside: (odd: readonly SetAside[]) => void;
 }
 
 export abstract class SavedStore<T extends { readonly id: string }> {

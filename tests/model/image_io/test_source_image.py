@@ -11,7 +11,7 @@ from PIL import Image
 
 from everslide.model.errors import DataError, ImageError
 from everslide.model.image_io import source_image as sources
-from everslide.model.image_io.source_image import SourceImage, find_sources, read_at
+from everslide.model.image_io.source_image import SourceImage, find_sources, is_slide, read_at, read_slide
 from tests.model.pictures import missing, tissue, write_images
 
 FIELD = tissue(512, 768)
@@ -144,13 +144,24 @@ def test_a_slide_and_its_plain_twin_count_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("large_image")
+def test_files_that_are_no_slides_are_taken_for_what_they_are(tmp_path: Path) -> None:
+    Image.fromarray(FIELD).save(tmp_path / "named.svs", "PNG")
+    assert not is_slide(tmp_path / "named.svs")
+    for content, kind in ((b"", "it is an empty file"), (b"<!doctype html>", "it is a web page")):
+        (tmp_path / "other.ndpi").write_bytes(content)
+        assert is_slide(tmp_path / "other.ndpi")
+        with pytest.raises(ImageError, match=rf"other\.ndpi: large_image cannot read it: .*; {kind}"):
+            read_slide(tmp_path / "other.ndpi", 2.0)
+
+
+@pytest.mark.usefixtures("large_image")
 def test_slides_that_cannot_be_used(tmp_path: Path) -> None:
     write_slide(tmp_path / "slide.tif", None)
     with pytest.raises(ImageError, match=r"slide\.tif: carries no resolution"):
         find_sources(tmp_path)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "other.tif").write_bytes(b"II*\0 no slide")
-    with pytest.raises(ImageError, match=r"other\.tif: large_image cannot open it"):
+    with pytest.raises(ImageError, match=r"other\.tif: large_image cannot read it"):
         find_sources(tmp_path / "broken")
     with pytest.raises(ImageError, match=r"other\.tif: large_image cannot read it"):
         read_at(SourceImage(tmp_path / "broken" / "other.tif", 0.5), 0.5)

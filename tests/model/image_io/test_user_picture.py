@@ -408,6 +408,27 @@ def test_other_files_are_refused(data: bytes, tmp_path: Path) -> None:
         read_rgb(path)
 
 
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"", "an empty file"),
+        (b"\0" * 500, "a file of zeros"),
+        (b"\0\0\0\x18ftypheic" + b"\0" * 200, "a HEIC$"),
+        (b"\0\0\0\x18ftypavif" + b"\0" * 200, "an AVIF$"),
+        (b"\0" * 128 + b"DICM" + b"\0" * 100, "a DICOM file$"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + b"x" * 100, "a JPEG 2000 file$"),
+        (b"GIF89a" + b"x" * 100, "a GIF$"),
+        (b" \n<!DOCTYPE html><title>404</title>", "a web page$"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+        (b"II*\0\xff\0\0\0", "a damaged file"),
+        (b"what is this", "another kind of file"),
+    ],
+)
+def test_other_files_are_refused_by_name(data: bytes, kind: str) -> None:
+    with pytest.raises(ImageError, match=f"found: {kind}"):
+        read(data)
+
+
 def test_damage_anywhere_is_an_error_with_words() -> None:
     rng = np.random.default_rng(3)
     samples = [

@@ -4,6 +4,7 @@ import type { Slide } from "../api.js";
 import type { Connection } from "../connection.js";
 import { LeftBehind } from "../leftBehind.js";
 import type { Notices } from "../notices.js";
+import { type SetAside, setAsideWords } from "../setAside.js";
 import type { Stage } from "../stage.js";
 import { Drawing, type Tool } from "./drawing.js";
 import { Editing } from "./editing.js";
@@ -13,7 +14,7 @@ import { KeyboardEditing } from "./keyboardEditing.js";
 import { MarksLayer } from "./layer.js";
 import { AnnotatePanel, MeasurePanel, type PanelActions } from "./panel.js";
 import { boundsOf, type Geometry, isHit, type Position } from "./shapes.js";
-import { addressOf, AnnotationStore, type LeftOut } from "./store.js";
+import { addressOf, AnnotationStore } from "./store.js";
 
 const HIT_PX = 7;
 
@@ -113,6 +114,7 @@ export class Annotating {
     this.#drawing.cancel();
     this.#store = this.#left.take(slide.id) ?? this.#storeOf(slide);
     this.annotatePanel.showLeftOut([]);
+    this.#notices.dismiss("set-aside");
     void this.#store.load();
     this.#show();
   }
@@ -123,7 +125,7 @@ export class Annotating {
       connection: this.#connection,
       onChange: () => this.#show(),
       onRefused: (error) => this.#notices.showError(error),
-      onSetAside: (odd) => this.#showSetAside(odd.map(({ id, why }) => ({ place: id, why }))),
+      onSetAside: (odd) => this.#showSetAside(odd),
     });
   }
 
@@ -202,11 +204,9 @@ export class Annotating {
     if (chosen) this.#store?.put({ ...chosen, properties: { ...chosen.properties, isLocked: locked } });
   }
 
-  #showSetAside(odd: readonly LeftOut[]): void {
-    this.annotatePanel.showLeftOut(odd);
-    const what = odd.length === 1 ? "1 stored annotation" : `${odd.length} stored annotations`;
-    const { place, why } = odd[0] as LeftOut;
-    this.#notices.show("set-aside", `${what} cannot be read.`, `The server keeps them as they are. ${place}: ${why}.`);
+  #showSetAside(odd: readonly SetAside[]): void {
+    this.annotatePanel.showLeftOut(odd.map(({ id, why }) => ({ place: id, why })));
+    this.#notices.show("set-aside", ...setAsideWords("annotation", odd));
   }
 
   #done(geometry: Geometry): void {

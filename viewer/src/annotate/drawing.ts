@@ -126,7 +126,7 @@ export class Drawing {
   }
 
   #finish(): void {
-    const geometry = this.#geometry(this.#corners);
+    const geometry = this.#hasSize(this.#corners) ? this.#geometry(this.#corners) : null;
     this.#reset();
     if (geometry) this.#options.onDone(geometry);
   }
@@ -135,6 +135,16 @@ export class Drawing {
     this.#corners = [];
     this.#dragging = false;
     this.#options.onDraft(null);
+  }
+
+  /** A drag that came back to where it began, or a box without a side, is nothing that could be seen or chosen again. */
+  #hasSize(corners: readonly Position[]): boolean {
+    const [first, second] = corners;
+    if (this.#tool === "point" || !first || !second) return true;
+    const scale = this.#options.stage.projection()?.scale ?? 1;
+    if (this.#tool === "box")
+      return Math.min(Math.abs(second[0] - first[0]), Math.abs(second[1] - first[1])) * scale >= 1;
+    return corners.some((corner) => !this.#near(first, corner));
   }
 
   #fewest(): number {

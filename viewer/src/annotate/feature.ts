@@ -78,7 +78,16 @@ function classOf(classification: unknown): string {
 
 function wordsIn(value: unknown): string {
   const words = typeof value === "string" || typeof value === "number" ? unmarked(String(value)) : "";
-  return words.trim().split(/\s+/).join(" ").slice(0, LONGEST_LABEL);
+  return oneLine(words).slice(0, LONGEST_LABEL);
+}
+
+/**
+ * Without control characters, halves of characters and marks that turn the text behind them, spaces made one; empty where
+ * nothing of it would be seen. As the server does.
+ */
+function oneLine(text: string): string {
+  const kept = text.replace(/[\p{Cs}\u202a-\u202e\u2066-\u2069]/gu, "").replace(/\p{Cc}/gu, " ");
+  return /[^\p{C}\p{Z}]/u.test(kept) ? kept.trim().split(/\s+/).join(" ") : "";
 }
 
 /** The colour of an annotation, of its class, else of its label. */

@@ -11,6 +11,9 @@ import type { LeftOut } from "./store.js";
 /** More reasons would make the page slow. */
 const MOST_LISTED = 500;
 
+/** What the file chooser offers; the server looks at what is in a file, not at its name. */
+const FILES = ".geojson,.json,.geojsonl,.geojsons,.ndjson,.gz,.zip,application/geo+json";
+
 export interface PanelActions extends ListActions {
   choose(tool: Tool | null): void;
   relabel(label: string, color: Rgb): void;
@@ -159,7 +162,7 @@ export class AnnotatePanel {
     this.#again = button("Save again", actions.saveAgain, { hidden: true });
     this.#removeClass = button("", () => actions.removeAll(this.#label.value.trim()), { hidden: true });
     this.#locked.addEventListener("change", () => actions.lock(this.#locked.checked));
-    const file = make("input", { type: "file", accept: ".geojson,.json,application/geo+json", hidden: true });
+    const file = make("input", { type: "file", accept: FILES, hidden: true });
     file.addEventListener("change", () => {
       if (file.files?.[0]) actions.importFile(file.files[0]);
       file.value = "";

@@ -2,7 +2,8 @@
 
 import { exchangeText, sendJson, type Slide } from "../api.js";
 import { freshId } from "../identifier.js";
-import { type Changes, type Odd, SavedStore, type SavedStoreOptions, sendOne, type Stored } from "../savedStore.js";
+import { type Changes, SavedStore, type SavedStoreOptions, sendOne, type Stored } from "../savedStore.js";
+import type { SetAside } from "../setAside.js";
 import type { Feature } from "./feature.js";
 import { parseLines } from "./lines.js";
 
@@ -89,7 +90,10 @@ export class AnnotationStore extends SavedStore<Feature> {
 
   protected override async read(signal: AbortSignal): Promise<Stored<Feature>> {
     const text = await exchangeText(addressOf(this.options.slide), { signal });
-    const { features, set_aside: odd = [] } = (await parseLines(text)) as { features: Feature[]; set_aside?: Odd[] };
+    const { features, set_aside: odd = [] } = (await parseLines(text)) as {
+      features: Feature[];
+      set_aside?: SetAside[];
+    };
     return { items: features, odd };
   }
 
@@ -103,7 +107,9 @@ export class AnnotationStore extends SavedStore<Feature> {
     }
     const put = [...changes.values()].filter((feature) => feature !== null);
     const gone = [...changes].filter(([, feature]) => feature === null).map(([id]) => id);
-    const answer = (await sendJson("PATCH", address, { put, delete: gone })) as { refused: Odd[] };
+    const answer = (await sendJson("PATCH", address, { put, delete: gone })) as {
+      refused: { id: string; why: string }[];
+    };
     return new Map(answer.refused.map(({ id, why }) => [id, why]));
   }
 

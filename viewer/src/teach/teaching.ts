@@ -7,7 +7,7 @@ import type { Connection } from "../connection.js";
 import { button, make } from "../dom.js";
 import { LeftBehind } from "../leftBehind.js";
 import type { Notices } from "../notices.js";
-import type { Odd } from "../savedStore.js";
+import { setAsideWords } from "../setAside.js";
 import type { Stage } from "../stage.js";
 import { paintAhead, tilesOfStops } from "./ahead.js";
 import { Card } from "./card.js";
@@ -70,6 +70,7 @@ export class Teaching {
     if (this.#slide && this.#store) this.#left.leave(this.#slide.id, this.#store);
     this.#slide = slide;
     this.panel.close();
+    this.#options.notices.dismiss("tours-set-aside");
     this.#store = this.#left.take(slide.id) ?? this.#storeOf(slide);
     this.panel.show(this.#store);
     void this.#store.load();
@@ -82,16 +83,9 @@ export class Teaching {
       connection,
       onChange: () => this.panel.show(store),
       onRefused: (error) => notices.showError(error),
-      onSetAside: (odd) => this.#showSetAside(odd),
+      onSetAside: (odd) => notices.show("tours-set-aside", ...setAsideWords("tour", odd)),
     });
     return store;
-  }
-
-  #showSetAside(odd: readonly Odd[]): void {
-    const what = odd.length === 1 ? "1 stored tour" : `${odd.length} stored tours`;
-    const { id, why } = odd[0] as Odd;
-    const remedy = `The server keeps ${odd.length === 1 ? "it as it is" : "them as they are"}. ${id}: ${why}.`;
-    this.#options.notices.show("tours-set-aside", `${what} cannot be read.`, remedy);
   }
 
   play(tour: Tour): void {

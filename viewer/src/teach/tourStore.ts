@@ -1,7 +1,8 @@
 /** The tours of one slide; see SavedStore for how they are saved. */
 
 import { fetchJson, type Slide } from "../api.js";
-import { type Changes, type Odd, SavedStore, type SavedStoreOptions, sendOne, type Stored } from "../savedStore.js";
+import { type Changes, SavedStore, type SavedStoreOptions, sendOne, type Stored } from "../savedStore.js";
+import type { SetAside } from "../setAside.js";
 import type { Tour } from "./tour.js";
 
 export class TourStore extends SavedStore<Tour> {
@@ -24,7 +25,7 @@ export class TourStore extends SavedStore<Tour> {
 
   protected override async read(signal: AbortSignal): Promise<Stored<Tour>> {
     const answer = await fetchJson(addressOf(this.options.slide), { signal });
-    const { tours, set_aside: odd = [] } = answer as { tours: Tour[]; set_aside?: Odd[] };
+    const { tours, set_aside: odd = [] } = answer as { tours: Tour[]; set_aside?: SetAside[] };
     return { items: tours, odd };
   }
 
