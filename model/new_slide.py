@@ -138,7 +138,7 @@ def _written(new: NewSlide, size: tuple[int, int], folder: Path) -> str:
 def _region(text: str, new: NewSlide, size: tuple[int, int]) -> Region:
     """A region from its text. Raises SlideError, also where it does not lie on the slide; ImageError."""
     from everslide.model.mini.style_extraction import read_style
-    from everslide.model.style_reference import Region
+    from everslide.model.style_reference import Region, lies_on
 
     match = _REGION.fullmatch(text)
     if match is None:
@@ -146,9 +146,9 @@ def _region(text: str, new: NewSlide, size: tuple[int, int]) -> Region:
             f"--region {text!r}: expected X,Y,WIDTH,HEIGHT=PICTURE or X,Y,WIDTH,HEIGHT=organ:ORGAN, "
             "in um from the slide's corner"
         )
-    x_um, y_um, width_um, height_um = (float(match[i]) for i in range(1, 5))
+    um = float(match[1]), float(match[2]), float(match[3]), float(match[4])
     across_um, down_um = (side * BASE_MPP for side in size)
-    if not (width_um > 0 < height_um and x_um + width_um <= across_um and y_um + height_um <= down_um):
+    if not lies_on(um, (across_um, down_um)):
         raise SlideError(f"--region {text!r}: expected a part of the slide of {across_um:g} x {down_um:g} um")
     if match[5].startswith(_OF_ORGAN):
         organ = match[5].removeprefix(_OF_ORGAN)
@@ -156,7 +156,7 @@ def _region(text: str, new: NewSlide, size: tuple[int, int]) -> Region:
         style = style_of(organ, new.seed)
     else:
         style = read_style(Path(match[5]), new.like_mpp)
-    return Region(x_um, y_um, width_um, height_um, style)
+    return Region(*um, style)
 
 
 def organ_cases(model: str, weights: Path | None = None) -> dict[str, int]:

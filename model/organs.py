@@ -72,9 +72,9 @@ def organ_of(slide: Slide, known: Collection[str]) -> str:
     """The organ of a slide: the chosen one, else one drawn from the seed among those `known` that have measured
     sections; "" where there are none.
 
-    Raises SlideError where the chosen organ is not `known`.
+    One that was drawn earlier is drawn again where it is not `known`. Raises SlideError where a chosen one is not.
     """
-    if slide.organ:
+    if slide.organ and not (slide.organ_drawn and slide.organ not in known):
         check_organ(slide.organ, known, f"slide {slide.name}", slide.model)
         return slide.organ
     offered = [organ for organ in palettes() if organ in known]
@@ -137,4 +137,4 @@ def slide_organ(slide: Slide, reference: Reference | None, cases: Mapping[str, i
     """
     like = conditioned(slide, reference, cases, real)
     name = like.everywhere.organ if like and like.everywhere else ""
-    return SlideOrgan(name, cases.get(name, 0), drawn=not slide.organ) if name else None
+    return SlideOrgan(name, cases.get(name, 0), drawn=slide.organ_drawn or not slide.organ) if name else None

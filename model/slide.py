@@ -24,6 +24,7 @@ class Slide:
     whole.
     model: name of the model that paints it. sampling: its steps and guidance.
     organ: what it is a slide of; with "" an organ is drawn from the seed, if the model knows organs.
+    organ_drawn: whether `organ` was drawn from the seed when the slide was made, and kept since.
 
     Raises SlideError where a value is out of its range.
     """
@@ -36,6 +37,7 @@ class Slide:
     model: str = "mini"
     sampling: SamplingConfig = OWN
     organ: str = ""
+    organ_drawn: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -90,6 +90,12 @@ class Region:
         return np.clip(np.minimum(across, along) / EDGE_UM + 0.5, 0.0, 1.0)
 
 
+def lies_on(um: tuple[float, float, float, float], size_um: tuple[float, float]) -> bool:
+    """Whether a rectangle (x, y, width, height) of some area lies on a slide of that size."""
+    x, y, width, height = um
+    return width > 0 < height and x >= 0 <= y and x + width <= size_um[0] and y + height <= size_um[1]
+
+
 @dataclass(frozen=True, eq=False)
 class Reference:
     """What a slide shall look like. everywhere: the style outside the regions; None: the windows there are painted

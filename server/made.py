@@ -52,6 +52,7 @@ class SlideRecord(Body):
     steps: int | None = None
     guidance: float = 1.0
     organ: str | None = Field("", max_length=80)
+    organ_drawn: bool = False
     picture: bool = False
     reference: dict[str, Any] | None = None
 
@@ -175,6 +176,7 @@ def record_of(entry: Entry) -> dict[str, Any]:
         "steps": slide.sampling.steps,
         "guidance": slide.sampling.guidance,
         "organ": slide.organ,
+        "organ_drawn": slide.organ_drawn,
         "picture": entry.top is not None,
         "reference": entry.reference.as_dict() if entry.reference else None,
     }
@@ -193,7 +195,9 @@ def entry_of(service: TileService, documents: Documents, name: str, record: Any)
     try:
         sampling = SamplingConfig(found.steps, found.guidance)
         size = found.width, found.height
-        slide = Slide(name, seed_of(found.seed), *size, found.unbounded, found.model, sampling, found.organ or "")
+        organ = found.organ or ""
+        drawn = bool(organ) and found.organ_drawn
+        slide = Slide(name, seed_of(found.seed), *size, found.unbounded, found.model, sampling, organ, drawn)
         top = _picture(documents, slide) if found.picture else None
         like = Reference.from_dict(found.reference) if found.reference else None
         service.models[found.model].capabilities.check(sampling, f"the model {found.model}")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, request
 
 from everslide.model.errors import ImageError, SlideError
-from everslide.model.geometry import TileIndex
-from everslide.model.organs import check_organ
+from everslide.model.geometry import BASE_MPP, TileIndex
+from everslide.model.organs import SlideOrgan, check_organ, style_of
 from everslide.model.sampling_config import SamplingCapabilities, SamplingConfig
 from everslide.model.slide import Slide
-from everslide.model.style_reference import Reference
+from everslide.model.style_reference import Reference, Region, Style, lies_on
 from everslide.server.access import Access, client_gone
 from everslide.server.deepzoom import TileAddress
 from everslide.server.documents import Document, Documents, document_name
@@ -32,7 +33,7 @@ from everslide.server.made import (
 )
 from everslide.server.painters import Painters
 from everslide.server.picture import PICTURES, checked_picture, picture_record, reference_picture
-from everslide.server.shapes import LikeBody, SlidePost
+from everslide.server.shapes import LikeBody, RegionBody, SlidePost
 from everslide.server.slides import ENDLESS_EXTENT_PX, Entry
 from everslide.server.tiles import TileService
 
@@ -119,12 +120,21 @@ def _entry(service: TileService, documents: Documents, body: SlidePost) -> Entry
         if body.width is None or body.height is None:
             raise MalformedError("fields 'width' and 'height'", "none", "send both, in 20x pixels")
         width, height = body.width, body.height
-    reference = _reference(body.like, service, model) if body.like is not None else None
+    like = _like(body.like, service, model) if body.like is not None else None
     name = _free_name(title, taken_names(service, documents))
     capabilities = service.models[model].capabilities
     sampling, organ = _sampling(body, capabilities), _organ(body.organ, model, capabilities)
     slide = Slide(name, seed_of(body.seed), width, height, unbounded, model, sampling, organ)
-    return Entry(slide, title, picture.top if picture else None, reference, made=True)
+    regions = tuple(_region(order, one, slide, capabilities) for order, one in enumerate(body.regions, start=1))
+    reference = Reference(like, regions) if like or regions else None
+    top = picture.top if picture else None
+    slide = _with_organ(slide, service.models[model].organ(slide, top, reference))
+    return Entry(slide, title, top, reference, made=True)
+
+
+def _with_organ(slide: Slide, organ: SlideOrgan | None) -> Slide:
+    """A slide that keeps the organ that was drawn for it: other weights, which know other organs, draw another one."""
+    return replace(slide, organ=organ.name, organ_drawn=True) if organ and organ.drawn else slide
 
 
 def _sampling(body: SlidePost, capabilities: SamplingCapabilities) -> SamplingConfig:
@@ -147,8 +157,25 @@ def _organ(organ: str | None, model: str, capabilities: SamplingCapabilities) ->
     return organ or ""
 
 
-def _reference(like: LikeBody, service: TileService, model: str) -> Reference:
-    """A reference with the style of a picture. Raises MalformedError."""
+def _region(order: int, body: RegionBody, slide: Slide, capabilities: SamplingCapabilities) -> Region:
+    """A part that is of another organ. Raises MalformedError, also where it does not lie on the slide."""
+    size_um = slide.width_px * BASE_MPP, slide.height_px * BASE_MPP
+    um = body.x_um, body.y_um, body.width_um, body.height_um
+    if not lies_on(um, size_um):
+        raise MalformedError(
+            f"region {order} to be a part of the slide of {size_um[0]:g} x {size_um[1]:g} um",
+            f"{um[2]:g} x {um[3]:g} um at {um[0]:g}, {um[1]:g}",
+            "move it or change its size",
+        )
+    try:
+        check_organ(body.organ, dict(capabilities.organs), f"region {order}", slide.model)
+    except SlideError as error:
+        raise MalformedError("an organ that the model knows", str(error), "see /api/models") from error
+    return Region(*um, style_of(body.organ, slide.seed))
+
+
+def _like(like: LikeBody, service: TileService, model: str) -> Style:
+    """The style of a picture. Raises MalformedError."""
     if not service.models[model].steerable:
         raise MalformedError(
             f"no reference picture for the model {model}", "one", "leave it out, or take another model"
@@ -157,7 +184,7 @@ def _reference(like: LikeBody, service: TileService, model: str) -> Reference:
 
     pixels, um_per_px = reference_picture(like)
     try:
-        return Reference(style_of_picture(pixels, um_per_px))
+        return style_of_picture(pixels, um_per_px)
     except ImageError as error:
         raise MalformedError(
             "a picture of stained tissue, 0.1 to 1.3 um per pixel", str(error), "choose another"

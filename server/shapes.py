@@ -155,6 +155,16 @@ class LikeBody(Body):
     um_per_px: float = _shown("um per pixel of the picture, 0.1 to 1.3.", 0.5, ge=0.1, le=1.3)
 
 
+class RegionBody(Body):
+    """A part of a slide that is of another organ, in um from the slide's top-left corner."""
+
+    x_um: float = _shown("Left edge.", 1000)
+    y_um: float = _shown("Upper edge.", 1000)
+    width_um: float = _shown("More than 0; the region lies on the slide.", 64)
+    height_um: float = _shown("More than 0; the region lies on the slide.", 64)
+    organ: str = _shown("One of the model's in /api/models.", "fat", max_length=80)
+
+
 class SlidePost(Body):
     """A slide to be made, from a seed or below a picture."""
 
@@ -181,6 +191,11 @@ class SlidePost(Body):
         max_length=80,
         description="One of the model's in /api/models; by default one that is drawn from the seed.",
         json_schema_extra={"example": ""},
+    )
+    regions: list[RegionBody] = Field(
+        [],
+        max_length=20,
+        description="Parts of other organs; where they overlap the later one counts.",
     )
 
 

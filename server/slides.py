@@ -33,7 +33,7 @@ _SPEC = re.compile(
 DEMO_ORGANS = {"colon": 10, "skin": 11, "liver": 6, "brain": 11, "kidney": 10, "placenta": 11}
 """Organs of further demo slides, and seeds whose sections are large; in the order in which they are painted ahead."""
 _TABLE = re.compile(r"^[ \t]*\[\[\s*slide\b", re.MULTILINE)
-_FIELDS = {one.name: one.type for one in fields(Slide) if one.name != "sampling"} | {
+_FIELDS = {one.name: one.type for one in fields(Slide) if one.name not in ("sampling", "organ_drawn")} | {
     "steps": "int",
     "guidance": "float",
     "title": "str",

@@ -24,7 +24,7 @@ from everslide.model.pyramid.value_noise import fractal, step
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-LAYOUT_FORMAT = 1
+LAYOUT_FORMAT = 2
 """Part of every fingerprint: raise it when the same seed would give other silhouettes."""
 GLASS_GREY = 242
 """Grey level of clean glass."""
@@ -36,6 +36,10 @@ EMPTY_SHARE = 0.1
 SPINE = 24
 """Points of the centre line of a piece."""
 ATTEMPTS = 24
+TURNS = 3
+"""Ways that the largest piece of a canvas is turned before it is made smaller."""
+MOST_SHARE = 0.65
+"""Share of a canvas that the area of a piece may have, at most."""
 SEARCH = 4
 """The search for a free place for a piece runs on a grid so many times coarser than the canvas."""
 GAP_UM = 500.0
@@ -129,16 +133,21 @@ class Layout:
                 x, y, more = u[8 + 3 * attempt : 11 + 3 * attempt]
                 angle = turn + (2 * np.pi * more if attempt > ATTEMPTS // 2 else 0.0)
                 place = (CANVAS_UM * (0.1 + 0.8 * x), CANVAS_UM * (0.1 + 0.8 * y), angle)
-                if number == 0 and attempt == 0:
-                    place = (CANVAS_UM * (0.4 + 0.2 * x), CANVAS_UM * (0.4 + 0.2 * y), angle)
+                if number == 0:  # the largest: turned and moved until it fits, then made smaller
+                    if attempt and attempt % TURNS == 0:
+                        piece = piece.smaller()
+                    angle = turn + (2 * np.pi * more if attempt % TURNS else 0.0)
+                    wanted = (CANVAS_UM * (0.4 + 0.2 * x), CANVAS_UM * (0.4 + 0.2 * y), angle)
+                    fitting = piece.fitted(wanted)
+                    if fitting is None:
+                        continue
+                    place = fitting
                 found = piece.depth(coarse[None], coarse[:, None], place)
                 rim = min(-found[edge].max() for edge in (0, -1, (slice(None), 0), (slice(None), -1)))
                 if rim > RIM_UM and float(np.minimum(found, taken).max()) < -GAP_UM / 2:
                     taken = np.maximum(taken, found)
                     depth = np.maximum(depth, piece.depth(fine[None], fine[:, None], place))
                     break
-                if number == 0 and attempt % 2 == 1:
-                    piece = piece.smaller()
         cover = np.clip(depth / UM_PER_PX + 0.5, 0, 1)
         cover[0], cover[-1], cover[:, 0], cover[:, -1] = 0, 0, 0, 0
         return np.asarray(cover, np.float32)
@@ -171,7 +180,9 @@ class Piece:
 
     @property
     def _area(self) -> float:
-        return min(self.shape.area_mm2 * self.size, 0.5 * (CANVAS_UM / 1000) ** 2) * 1e6 / (1 - self.shape.hollow)
+        return (
+            min(self.shape.area_mm2 * self.size, MOST_SHARE * (CANVAS_UM / 1000) ** 2) * 1e6 / (1 - self.shape.hollow)
+        )
 
     @property
     def _elongation(self) -> float:
@@ -189,6 +200,23 @@ class Piece:
         if self.shape.hollow >= LEAST_HOLLOW:
             depth = np.minimum(depth, self._wall_um - depth)
         return self._torn(depth, across, along)
+
+    def fitted(self, place: tuple[float, float, float]) -> tuple[float, float, float] | None:
+        """The place nearest to one at which it lies on the canvas, turned like that; None where it is too long."""
+        grain = UM_PER_PX * SEARCH
+        count = 2 * CANVAS_PX // SEARCH
+        at: Doubles = (np.arange(count, dtype=np.float64) + 0.5) * grain - CANVAS_UM
+        inside = self.depth(at[None], at[:, None], (0.0, 0.0, place[2])) > 0
+        middle = []
+        for axis, wanted in zip((0, 1), place[:2], strict=True):
+            reached = at[inside.any(axis)]
+            if not reached.size:
+                return None
+            low, high = reached[0] - grain - RIM_UM, reached[-1] + grain + RIM_UM
+            if high - low > CANVAS_UM:
+                return None
+            middle.append(float(np.clip(wanted, -low, CANVAS_UM - high)))
+        return middle[0], middle[1], place[2]
 
     def _whole(self, across: Doubles, along: Doubles) -> Doubles:
         """As `depth` without hollow and tears, in the piece's own coordinates: origin in its middle, not rotated."""

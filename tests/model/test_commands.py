@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from everslide.model.commands import COMMANDS, evaluate, prepare, sheet, train
+from everslide.model.commands import COMMANDS, evaluate, evaluate_organs, prepare, sheet, train
 from everslide.model.evaluation import fields as evaluation
 from everslide.model.mini.patch_encoder import EncoderConfig, PatchEncoder, load_encoder, save_encoder
 from everslide.model.mini.weights import load_weights, save_weights
@@ -58,6 +58,7 @@ def test_names() -> None:
         "pack",
         "train",
         "evaluate",
+        "evaluate-organs",
         "sheet",
         "new",
     }
@@ -142,6 +143,9 @@ def test_errors_are_messages(prepared: Path, images: Path, weights: Path, tmp_pa
         (evaluate, (prepared, "--weights", damaged), "not a whole safetensors file"),
         (evaluate, (images, "--weights", weights), "no index.json"),
         (evaluate, (prepared, "--weights", weights, "--encoder", tmp_path / "none.safetensors"), "no such file"),
+        (evaluate_organs, (images, "--weights", weights), "no index.json"),
+        (evaluate_organs, (prepared, "--weights", weights), "no image is a whole section of a known organ"),
+        (evaluate_organs, (prepared, "--weights", weights, "--organ", "heart"), "its weights know no organs"),
         (sheet, (images, "--weights", weights, "--out", tmp_path / "s.png"), "no index.json"),
     ):
         result = run(command, *arguments)

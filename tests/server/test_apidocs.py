@@ -124,9 +124,10 @@ def test_a_body_is_as_it_is_described(client: FlaskClient, method: str, rule: st
         return
     whole = example(spec, shape)
     whole.pop("like", None)  # the stub heeds no reference: test_new_slide holds that field
+    whole.pop("regions", None)  # and knows no organs: test_organs holds that one
     assert client.open(address(rule), method=method, json=whole).status_code in (200, 201)
     for path, needed in fields(spec, shape):
-        if path[0] == "like":
+        if path[0] in ("like", "regions"):
             continue
         status = client.open(address(rule), method=method, json=without(whole, path)).status_code
         assert status == 400 if needed else status in (200, 201), path

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from everslide.model.errors import SlideError
 from everslide.model.geometry import Rect
 from everslide.model.mini.weights import save_weights
 from everslide.model.new_slide import NewSlide, add_slide
-from everslide.model.organs import organ_of, style_of
+from everslide.model.organs import organ_of, palettes, style_of
 from everslide.model.sampling_config import SamplingCapabilities
 from everslide.model.slide import Slide
 from everslide.model.style_reference import Reference, Region
@@ -123,6 +125,96 @@ def test_a_slide_made_of_an_organ_that_is_not_known_now_is_kept_and_reported(
             assert client.get("/api/slides/mine").status_code == 404
             assert "organ 'skin': model stub was trained on colon" in caplog.text
         service.close()
+
+
+SKIN = {"x_um": 1000, "y_um": 0, "width_um": 2000.5, "height_um": 5000, "organ": "skin"}
+
+
+def test_regions_of_other_organs_are_kept(tmp_path: Path) -> None:
+    for _ in range(2):
+        studio = Studio(capabilities=KNOWS)
+        service = make_service(studio)
+        client = create_app(service, tmp_path, documents=Documents(tmp_path / "data")).test_client()
+        if client.get("/api/slides/mine").status_code == 404:
+            assert client.post("/api/slides", json=WISH | {"organ": "colon", "regions": [SKIN]}).status_code == 201
+        assert facts(client, "mine")["organ"] == "colon"
+        (region,) = studio.references[-1].regions
+        assert (region.x_um, region.y_um, region.width_um, region.height_um) == (1000, 0, 2000.5, 5000)
+        assert region.style.organ == "skin"
+        service.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"x_um": 8000}, "region 1 to be a part of the slide of 10000 x 5000 um"),
+        ({"y_um": 0.5}, "2000.5 x 5000 um at 1000, 0.5"),
+        ({"x_um": -1}, "region 1 to be a part of the slide"),
+        ({"width_um": 0}, "region 1 to be a part of the slide"),
+        ({"width_um": "9"}, "field 'regions.0.width_um' as a number"),
+        ({"organ": "heart"}, "region 1: organ 'heart': model stub was trained on colon, lymph node, skin"),
+        ({"organ": None}, "field 'regions.0.organ' as a text"),
+    ],
+)
+def test_regions_that_are_refused(client: FlaskClient, change: dict[str, object], expected: str) -> None:
+    answer = client.post("/api/slides", json=WISH | {"regions": [SKIN | change]})
+    assert answer.status_code == 400 and expected in answer.get_data(as_text=True)
+    assert client.post("/api/slides", json=WISH | {"regions": [SKIN] * 21}).status_code == 400
+    assert client.post("/api/slides", json=WISH | {"regions": "all"}).status_code == 400
+    assert client.get("/api/slides/mine").status_code == 404
+
+
+def served_as(folder: Path, organs: tuple[tuple[str, int], ...], wish: dict[str, Any] | None) -> dict[str, Any]:
+    """What a slide is of, on a server whose model knows these organs; made there where there is a wish."""
+    service = make_service(Studio(capabilities=SamplingCapabilities(1, organs=organs)))
+    client = create_app(service, folder, documents=Documents(folder / "data")).test_client()
+    if wish:
+        assert client.post("/api/slides", json=wish).status_code == 201
+    found = facts(client, "mine")
+    service.close()
+    return found
+
+
+def test_an_organ_that_was_drawn_stays_when_the_model_learns_others(tmp_path: Path) -> None:
+    more = tuple((organ, 1) for organ in palettes() if organ not in dict(CASES))
+    undrawn = [seed for seed in range(40) if organ_of(Slide("x", seed), dict(CASES)) != organ_of(
+        Slide("x", seed), dict(CASES + more))]  # fmt: skip
+    before = served_as(tmp_path, CASES, WISH | {"seed": str(undrawn[0])})
+    assert before["organ_drawn"] and served_as(tmp_path, CASES + more, None) == before
+    kept = json.loads((tmp_path / "data" / "slides" / "made.json").read_text("utf-8"))["mine"]
+    assert (kept["organ"], kept["organ_drawn"]) == (before["organ"], True)
+    fewer = tuple(one for one in CASES if one[0] != before["organ"])
+    assert served_as(tmp_path, fewer, None)["organ"] in dict(fewer), "it has to be drawn again"
+    assert served_as(tmp_path, (), None)["organ"] is None
+    assert served_as(tmp_path, CASES, None) == before, "and comes back with its organ"
+
+
+def test_a_slide_made_before_organs_were_kept_is_served(tmp_path: Path) -> None:
+    before = served_as(tmp_path, CASES, WISH)
+    file = tmp_path / "data" / "slides" / "made.json"
+    kept = json.loads(file.read_text("utf-8"))
+    kept["mine"]["organ"] = ""
+    del kept["mine"]["organ_drawn"]
+    file.write_text(json.dumps(kept), "utf-8")
+    assert served_as(tmp_path, CASES, None) == before
+    kept["mine"]["organ_drawn"] = "yes"
+    kept["mine"]["organ"] = "skin"
+    file.write_text(json.dumps(kept), "utf-8")
+    service = make_service(Studio(capabilities=KNOWS))
+    client = create_app(service, tmp_path, documents=Documents(tmp_path / "data")).test_client()
+    assert client.get("/api/slides/mine").status_code == 404
+    service.close()
+
+
+def test_a_slide_paints_the_same_whether_its_organ_is_kept_or_drawn(weights: Path) -> None:
+    drawn = Slide("a", 5, 2000, 1000)
+    kept = replace(drawn, organ=organ_of(drawn, dict(CASES)), organ_drawn=True)
+    fingerprints = []
+    for slide in (drawn, kept):
+        assembly = served(weights, Entry(slide, "A"))
+        fingerprints.append(assembly.service.slide("a").fingerprint)
+        assembly.close()
+    assert fingerprints[0] == fingerprints[1]
 
 
 def test_images_carry_the_organ(client: FlaskClient) -> None:

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Slide } from "../../viewer/src/api.js";
 import { capital, likeness, organWords } from "../../viewer/src/organ.js";
+import { inMiddle, RegionError, wishOf } from "../../viewer/src/regionWish.js";
 import { octavesTour } from "../../viewer/src/teach/octaves.js";
 import { askable, askedOf, choicesOf } from "../../viewer/src/teach/organQuestions.js";
 
@@ -16,6 +17,44 @@ describe("organs", () => {
     assert.equal(organWords({ organ: null, organ_cases: null }), "");
     assert.equal(likeness(1), "likeness of 1 case");
     assert.equal(capital("lymph node"), "Lymph node");
+  });
+
+  test("a region is typed in mm and sent in µm", () => {
+    const extent = { width: 65.536, height: 49.152 };
+    const typed = { x: "60,5", y: " 0 ", width: "5.036", height: "0.3" };
+    assert.deepEqual(wishOf(1, "fat", typed, extent), {
+      x_um: 60500,
+      y_um: 0,
+      width_um: 5036,
+      height_um: 300,
+      organ: "fat",
+    });
+    assert.deepEqual(inMiddle(extent), { x: 27.8, y: 19.6, width: 10, height: 10 });
+    assert.deepEqual(inMiddle({ width: 16.384, height: 12.288 }), { x: 6.1, y: 4.6, width: 4.1, height: 3.1 });
+  });
+
+  test("a region that leaves the slide, or is no number, is refused with the field and what to do", () => {
+    const extent = { width: 65.536, height: 49.152 };
+    const good = { x: "1", y: "2", width: "3", height: "4" };
+    for (const [change, side, words] of [
+      [
+        { x: "63" },
+        "x",
+        /Region 2 \(fat\) lies outside: it reaches from 63 to 66 mm from the left, .* is 65.536 mm wide/,
+      ],
+      [{ y: "46" }, "y", /from 46 to 50 mm from the top, and the slide is 49.152 mm high. Move it or make it smaller/],
+      [{ x: "-1" }, "x", /lies outside/],
+      [{ width: "0" }, "width", /its width is not more than 0 mm/],
+      [{ height: "" }, "height", /the height is no number of mm: “”/],
+      [{ height: "1e999" }, "height", /the height is no number/],
+    ] as const) {
+      assert.throws(
+        () => wishOf(2, "fat", { ...good, ...change }, extent),
+        (error) => error instanceof RegionError && error.side === side && words.test(error.message),
+        JSON.stringify(change),
+      );
+    }
+    assert.ok(wishOf(1, "fat", { ...good, x: "63" }, null), "the server knows how large a picture is");
   });
 
   test("only slides that know their organ are asked about, and two organs at least", () => {

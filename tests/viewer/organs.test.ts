@@ -39,6 +39,34 @@ describe("organs", { skip: noBrowser() || noServer() }, () => {
     await page.waitForFunction(() => location.hash.includes("&organ=colon&fp="));
   });
 
+  test("a new slide with a region of another organ, by keyboard alone", async () => {
+    const page = await pages.openCold(OVERVIEW);
+    await page.keyboard.press("n");
+    const add = page.getByRole("button", { name: "Add a region of another organ" });
+    await add.waitFor();
+    await add.focus();
+    await page.keyboard.press("Enter");
+    const region = page.getByRole("group", { name: "Region 1" });
+    assert.equal(await region.getByLabel("Organ").evaluate((one) => one === document.activeElement), true);
+    await page.keyboard.type("Fat");
+    for (const typed of ["60", "5", "8", "6"]) {
+      await page.keyboard.press("Tab");
+      await page.keyboard.type(typed);
+    }
+    await page.keyboard.press("Enter");
+    const alert = page.locator("dialog").getByRole("alert");
+    await alert.getByText("Region 1 (fat) lies outside: it reaches from 60 to 68 mm from the left").waitFor();
+    assert.equal(await region.getByLabel("From the left").evaluate((one) => one === document.activeElement), true);
+    await look(page, "new-slide-region");
+    await page.keyboard.type("50");
+    const sent = page.waitForRequest((request) => request.method() === "POST" && request.url().endsWith("/api/slides"));
+    await page.keyboard.press("Enter");
+    assert.deepEqual((JSON.parse((await sent).postData() ?? "{}") as { regions: unknown }).regions, [
+      { x_um: 50000, y_um: 5000, width_um: 8000, height_um: 6000, organ: "fat" },
+    ]);
+    await waitFor(page, "it is open", (state) => state.slide === "my-slide");
+  });
+
   test("a new slide of an organ, chosen by its picture, before the seed", async () => {
     const page = await pages.openCold(OVERVIEW);
     await page.keyboard.press("n");

@@ -4,6 +4,8 @@ import { fetchJson, fetchPicture, sendJson, ServerError } from "./api.js";
 import { button, field, make } from "./dom.js";
 import type { OrganOffer } from "./organ.js";
 import { OrganGallery } from "./organGallery.js";
+import { OrganRegions } from "./organRegions.js";
+import { type Extent, RegionError } from "./regionWish.js";
 import { SamplingFields, type SamplingCapabilities } from "./sampling.js";
 
 const GALLERY = 6;
@@ -20,6 +22,9 @@ const SIZES: readonly (readonly [string, { width: number; height: number } | nul
   ["One section, 16 x 12 mm", { width: 32768, height: 24576 }],
   ["Endless", null],
 ];
+/** um per 20x pixel, and the extent of a slide without an end in 20x pixels, which opens in its middle. */
+const BASE_MPP = 0.5;
+const ENDLESS_PX = 2 ** 31;
 
 /** A seed that any model takes: 48 bits, so that it can be read out loud. */
 export function randomSeed(): string {
@@ -53,6 +58,7 @@ export class NewSlide {
   readonly #likeFields = make("div", { class: "two", hidden: true });
   readonly #sampling = new SamplingFields();
   readonly #organs = new OrganGallery();
+  readonly #regions = new OrganRegions(() => this.#extent());
   #models: readonly Model[] = [];
   #seeds: readonly string[] = [];
   readonly #gallery = make("div", { class: "gallery", role: "group", "aria-label": "Seeds to choose from" });
@@ -113,6 +119,7 @@ export class NewSlide {
         field("Or zoom into a picture of your own", this.#picture),
         field("Its µm per pixel", this.#scale),
       ),
+      this.#regions.element,
       this.#sampling.element,
       this.#likeFields,
       make(
@@ -171,6 +178,7 @@ export class NewSlide {
     this.#likeFields.hidden = !chosen?.steerable;
     this.#sampling.offer(chosen);
     this.#organs.offer(this.#model.value, chosen?.organs ?? []);
+    this.#regions.offer(chosen?.organs ?? []);
   }
 
   /** Shows other seeds to choose from, and takes the first unless the person has one. */
@@ -236,6 +244,13 @@ export class NewSlide {
     this.#size.disabled = chosen;
   }
 
+  /** Of the slide as it is chosen now, in mm; null where a picture brings its own. */
+  #extent(): Extent | null {
+    if (this.#size.disabled) return null;
+    const { width, height } = SIZES[Number(this.#size.value)]?.[1] ?? { width: ENDLESS_PX, height: ENDLESS_PX };
+    return { width: (width * BASE_MPP) / 1000, height: (height * BASE_MPP) / 1000 };
+  }
+
   async #submit(): Promise<void> {
     const size = SIZES[Number(this.#size.value)]?.[1] ?? null;
     const wish = {
@@ -248,13 +263,16 @@ export class NewSlide {
     };
     this.#make.disabled = true;
     try {
+      const regions = this.#regions.chosen;
       const picture = await pictureWish(this.#picture, this.#scale);
       const like = this.#likeFields.hidden ? null : await pictureWish(this.#like, this.#likeScale);
-      const { id } = (await sendJson("POST", "/api/slides", { ...wish, ...size, picture, like })) as { id: string };
+      const { id } = (await sendJson("POST", "/api/slides", { ...wish, ...size, picture, like, regions })) as {
+        id: string;
+      };
       this.element.close();
       await this.made(id);
     } catch (error) {
-      this.#error.textContent = wordsOf(error);
+      this.#error.textContent = error instanceof RegionError ? "" : wordsOf(error);
     } finally {
       this.#make.disabled = false;
     }

@@ -94,6 +94,15 @@ def test_silhouettes_have_the_numbers_of_real_ones() -> None:
     assert found[hollow, 3].mean() > 4 * found[~hollow, 3].mean(), "tubes are rings"
 
 
+def test_pieces_that_a_canvas_can_hold_are_as_large_as_real_ones() -> None:
+    real, found = drawn()
+    ratio = found[:, 0] / real[:, 0]
+    large = (real[:, 0] > 110) & (real[:, 0] < 220)
+    assert large.sum() >= 10 and np.median(ratio[large]) > 0.65, "turned and moved before they are made smaller"
+    small = real[:, 0] < 30
+    assert small.sum() >= 5 and 0.8 < np.median(ratio[small]) < 1.2, "biopsies are as small as they are"
+
+
 def test_a_silhouette_is_no_copy() -> None:
     """Of the same numbers, two seeds give outlines that overlap no better than those of different cases do."""
 
