@@ -81,10 +81,13 @@ def alike(tissue: Tissue, s: int, painted: Place, rng: np.random.Generator) -> P
 
 
 def _colours(pixels: Pixels) -> NDArray[np.float32]:
-    """Mean and half the deviation of each colour over squares of 8 px, (2, 3): what the octaves above have decided."""
-    side = CROP_PX // 8
-    blocks = pixels.reshape(side, 8, side, 8, 3).astype(np.float32).mean((1, 3)).reshape(-1, 3)
-    return np.stack([blocks.mean(0), 0.5 * blocks.std(0)])
+    """Mean colour, (3,).
+
+    Not its deviation: a contrast that has grown from octave to octave would find its like among the real places, and
+    never be mended.
+    """
+    mean: NDArray[np.float32] = pixels.reshape(-1, 3).astype(np.float32).mean(0)
+    return mean
 
 
 def _tissue(pixels: Pixels) -> float:
