@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,12 +86,12 @@ class Batch:
 @dataclass(frozen=True)
 class _Image:
     """planes: by scale, (H, W, 3) uint8. weight: how often it is drawn. reference: None where 20x is not known.
-    organ: its index, None for none that training knows."""
+    organ: "" for none that training knows."""
 
     planes: dict[int, Pixels]
     weight: float
     reference: Floats | None
-    organ: int | None
+    organ: str
 
 
 class Tissue:
@@ -101,8 +101,7 @@ class Tissue:
         """encoder: gives images their reference."""
         index = read_index(folder)
         self.cases = cases_by_organ(index)
-        organs = list(self.cases)
-        self._images = [_open(folder, image, encoder, organs) for image in index if image.split == split]
+        self._images = [_open(folder, image, encoder, self.cases) for image in index if image.split == split]
         self._lists: dict[tuple[int, int], tuple[list[_Image], Floats]] = {}
         for s in range(len(SCALE_SHARES)):
             for length in range(1, len(LENGTH_SHARES) + 1):
@@ -154,9 +153,7 @@ class Tissue:
             offsets.append((down, right))
             y, x = 2 * (y + down * zoom), 2 * (x + right * zoom)
         quarters, mirrored = int(rng.integers(4)), bool(rng.random() < 0.5)
-        condition = np.zeros(REFERENCE_CHANNELS + len(self.organs), np.float32)
-        if image.organ is not None and rng.random() >= ORGAN_DROPPED_SHARE:
-            condition[REFERENCE_CHANNELS + image.organ] = 1
+        condition = self.shown(image.organ, rng)
         if vary and rng.random() < STAIN_SHARE:
             gains = rng.uniform(*GAINS, 3).astype(np.float32)
             shift = rng.uniform(-SHIFT, SHIFT, 3).astype(np.float32)
@@ -170,9 +167,19 @@ class Tissue:
             condition,
         )
 
-    def spot(self, s: int, side: int, rng: np.random.Generator) -> Pixels:
-        """A square (side, side, 3) of plane s, mostly of tissue. Raises DataError where no image is so large."""
+    def shown(self, organ: str, rng: np.random.Generator) -> Floats:
+        """A condition (64 + organs,) without a reference, with an organ where it is known and not dropped."""
+        condition = np.zeros(REFERENCE_CHANNELS + len(self.organs), np.float32)
+        if organ in self.organs and rng.random() >= ORGAN_DROPPED_SHARE:
+            condition[REFERENCE_CHANNELS + self.organs.index(organ)] = 1
+        return condition
+
+    def spot(self, s: int, side: int, rng: np.random.Generator, organ: str = "") -> Pixels:
+        """A square (side, side, 3) of plane s, mostly of tissue, of an organ where an image of it is so large.
+
+        Raises DataError where no image is so large."""
         images = [x for x in self._images if s in x.planes and min(x.planes[s].shape[:2]) >= side]
+        images = [x for x in images if organ and x.organ == organ] or images
         if not images:
             raise DataError(f"no image shows {side} px or more of scale {s}; prepare more images")
         image, y, x = _find(images, np.array([image.weight for image in images], np.float32), s, side, rng)
@@ -233,13 +240,13 @@ class Batches(IterableDataset[Batch]):
             yield self._tissue.batch(self._size, rng)
 
 
-def _open(folder: Path, image: Prepared, encoder: PatchEncoder | None, organs: list[str]) -> _Image:
+def _open(folder: Path, image: Prepared, encoder: PatchEncoder | None, organs: Collection[str]) -> _Image:
     planes = {s: plane(folder, image, s) for s in range(image.finest, image.coarsest + 1)}
     high, wide = planes[image.finest].shape[:2]
     weight = float(high * wide) ** 0.5 * 2.0**image.finest
     reference = _reference(planes[0], encoder) if encoder and 0 in planes else None
     organ = organ_of(image.organ) if image.kind == "field" else ""
-    return _Image(planes, weight, reference, organs.index(organ) if organ in organs else None)
+    return _Image(planes, weight, reference, organ if organ in organs else "")
 
 
 def _reference(pixels: Pixels, encoder: PatchEncoder) -> Floats | None:

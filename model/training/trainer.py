@@ -10,20 +10,16 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.multiprocessing.spawn import ProcessException, spawn
 from torch.utils.data import DataLoader
 
-from everslide.model.errors import DataError, EverslideError
+from everslide.model.errors import DataError
 from everslide.model.geometry import TOP_SCALE
 from everslide.model.mini.network import DetailUNet, NetworkConfig
 from everslide.model.mini.patch_encoder import load_encoder
@@ -34,8 +30,9 @@ from everslide.model.training.loss import energy_distance, energy_score
 from everslide.model.training.parts import load_parts, moments, save_parts
 from everslide.model.training.perceptual_features import Features
 from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, Batch, Batches, Tissue
+from everslide.model.training.processes import average_gradients, of_first, run_together
 from everslide.model.training.progress_sheet import draw_progress
-from everslide.model.training.replay import ReplayBuffer, alike
+from everslide.model.training.replay import Place, ReplayBuffer, alike
 from everslide.model.training.run import Run, follow
 
 log = logging.getLogger(__name__)
@@ -96,7 +93,7 @@ class Trainer:
             plan.save_every_s,
             objective=OBJECTIVE,
             sitting=plan.sitting,
-            agreed=_agreed if dist.is_initialized() else None,
+            agreed=of_first,
             leads=rank == 0,
         )
         state = self.clock.resume(device) or self._carried()
@@ -152,8 +149,7 @@ class Trainer:
             scores, metrics = self.scores(next(self.batches).to(self.device))
         scores.backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        if dist.is_initialized():
-            _average(gradients)
+        average_gradients(gradients)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
         finite = math.isfinite(float(norm))  # averaged, so that all processes decide alike
         self._count(finite)
@@ -184,25 +180,31 @@ class Trainer:
         """The energy distance of what is painted upon painted parents, two octaves down, from real places alike."""
         count = 2 * self.plan.batch
         top = int(self.rng.integers(max(replay.depth(), REPLAYED_OCTAVES), TOP_SCALE + 1))
-        chosen = np.stack([replay.parent(top) for _ in range(count)])
-        parent = torch.from_numpy(chosen.transpose(0, 3, 1, 2).copy()).to(self.device).float()
-        unconditional = torch.zeros((count, self.network.config.conditions), device=self.device)
+        chosen = [replay.parent(top) for _ in range(count)]
+        parent = self._tensor([place.pixels for place in chosen])
+        organs = [place.organ for place in chosen]
+        condition = torch.from_numpy(np.stack([self.tissue.shown(organ, self.rng) for organ in organs])).to(self.device)
         total, metrics = [], {}
         with autocast(self.device):
             for s in range(top - 1, top - 1 - REPLAYED_OCTAVES, -1):
-                child = self.brush.child(parent, torch.full((count,), s, device=self.device), unconditional)
+                child = self.brush.child(parent, torch.full((count,), s, device=self.device), condition)
                 shown = child.detach().permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8)
-                real = np.stack([alike(self.tissue, s, one, self.rng) for one in shown]).transpose(0, 3, 1, 2)
+                painted = [Place(*one) for one in zip(shown, organs, strict=True)]
+                real = self._tensor([alike(self.tissue, s, one, self.rng) for one in painted])
                 y, x = torch.randint(SHIFT_PX + 1, (2,)).tolist()
                 with torch.no_grad():
-                    wanted = self.features(_seen(torch.from_numpy(real.copy()).to(self.device).float(), y, x))
+                    wanted = self.features(_seen(real, y, x))
                 total.append(energy_distance(self.features(_seen(child, y, x)), wanted))
                 metrics[f"r{s}"] = float(total[-1].detach())
-                for one in shown:
+                for one in painted:
                     replay.keep(s, one)
                 y, x = (int(self.rng.integers(RIM_PX, CROP_PX - PARENT_PX - RIM_PX + 1)) for _ in range(2))
                 parent = child[:, :, y : y + PARENT_PX, x : x + PARENT_PX]
         return torch.stack(total).mean(), metrics
+
+    def _tensor(self, pictures: list[NDArray[np.uint8]]) -> Tensor:
+        """Pictures (H, W, 3) -> (B, 3, H, W), grey levels."""
+        return torch.from_numpy(np.stack(pictures).transpose(0, 3, 1, 2).copy()).to(self.device).float()
 
     def _count(self, finite: bool) -> None:
         """Count steps without a finite gradient. Raises DataError after too many in a row."""
@@ -330,60 +332,12 @@ def _validation(prepared: Path) -> Tissue | None:
         return None
 
 
-def _average(gradients: list[Tensor]) -> None:
-    """Replace the gradients by their mean over the processes, in one message."""
-    flat = torch.cat([g.flatten() for g in gradients])
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
-    start = 0
-    for g in gradients:
-        g.copy_(flat[start : start + g.numel()].view_as(g))
-        start += g.numel()
-
-
-def _agreed(seconds: float) -> float:
-    """The seconds of the first process, for all."""
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    told = torch.tensor([seconds], dtype=torch.float64, device=device)
-    dist.broadcast(told, 0)
-    return float(told)
-
-
 def train(
     prepared: Path, folder: Path, plan: Plan, *, start: Path | None = None, processes: int = 1, threads: int = 1
 ) -> Path:
     """Train in so many processes, of so many CPU threads or one GPU each; the file of weights. Raises DataError."""
-    given = load_weights(start) if start else None
-    work = (prepared, folder, plan, given, threads)
-    if processes == 1:
-        _work(0, *work)
-        return folder / WEIGHTS
-    gpus = torch.cuda.device_count()
-    if torch.cuda.is_available() and processes > gpus:
-        raise DataError(f"--processes {processes}: expected at most one for each GPU, found {gpus}")
-    told = get_context("spawn").SimpleQueue()
-    with (
-        TemporaryDirectory() as meeting
-    ):  # a new one each time: whoever finds a former run's file waits for its processes
-        try:
-            spawn(_spawned, (processes, Path(meeting) / "processes", told, *work), nprocs=processes)  # type: ignore[no-untyped-call]
-        except ProcessException as error:
-            if told.empty():
-                raise
-            raise DataError(told.get()) from error
+    run_together(_work, processes, prepared, folder, plan, load_weights(start) if start else None, threads)
     return folder / WEIGHTS
-
-
-def _spawned(rank: int, count: int, meeting: Path, told: SimpleQueue[str], *work: Any) -> None:
-    """One process of several, which find each other by the file `meeting`. What it cannot do it puts into `told`."""
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, init_method=f"file://{meeting}", rank=rank, world_size=count)
-    try:
-        _work(rank, *work)
-    except EverslideError as error:
-        told.put(str(error))
-        raise
-    dist.destroy_process_group()
 
 
 def _work(rank: int, prepared: Path, folder: Path, plan: Plan, start: Weights | None, threads: int) -> None:

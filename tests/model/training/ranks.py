@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from everslide.model.training import trainer as module
+from everslide.model.training.processes import of_first
 from everslide.model.training.trainer import Plan, Trainer
 from tests.model.networks import tiny_weights
 
@@ -51,6 +52,6 @@ def one_of_two(rank: int, prepared: Path, folder: Path, plan: Plan, steps: int) 
     for _ in range(steps):
         trainer._step()
         trainer.clock.step += 1
-    seconds = module._agreed(10.0 * rank + 1.0)
+    seconds = of_first(10.0 * rank + 1.0)
     torch.save({"network": trainer.network.state_dict(), "seconds": seconds}, folder / f"rank{rank}.pt")
     dist.destroy_process_group()
