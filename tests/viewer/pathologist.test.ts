@@ -263,7 +263,7 @@ describe("for pathologists", { skip: noBrowser() || noServer() }, () => {
   test("turns, measures right while turned, and stands upright again", async () => {
     await pages.forget();
     const page = await pages.open();
-    for (const key of ["r", "r", "r", "r", "r", "r", "R", "r"]) await page.keyboard.press(key);
+    for (const key of ["r", "r", "r", "r", "r", "r", "Shift+R", "r"]) await page.keyboard.press(key);
     const turned = await waitFor(
       page,
       "turned by a right angle",
