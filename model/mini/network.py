@@ -22,9 +22,6 @@ DETAIL_CHANNELS = 9
 PARENT_CHANNELS = 3
 FOLD = 2
 """Pixels of the parent plane are folded 2x2 into channels before the first convolution."""
-ORGAN_GAIN = 16.0
-"""Shares of organs are multiplied by this: each organ is shown in few steps of training, and an optimizer that moves
-every weight about equally far, as Adam does, would leave an organ almost unheeded."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +174,7 @@ class DetailUNet(nn.Module):
     def _conditioned(self, condition: Tensor) -> Tensor:
         """(B, `config.conditions`) -> (B, E)."""
         embedded: Tensor = self.reference(condition[:, :REFERENCE_CHANNELS])
-        return embedded if self.organ is None else embedded + self.organ(ORGAN_GAIN * condition[:, REFERENCE_CHANNELS:])
+        return embedded if self.organ is None else embedded + self.organ(condition[:, REFERENCE_CHANNELS:])
 
 
 def fourier(x: Tensor) -> Tensor:
