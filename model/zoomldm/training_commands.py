@@ -85,7 +85,7 @@ def train(
 
     from everslide.model.zoomldm.training import init_denoiser, load_start
     from everslide.model.zoomldm.training import train as run
-    from everslide.model.zoomldm.training_run import TrainSettings, join_processes
+    from everslide.model.zoomldm.training_run import TrainSettings, join_processes, leave_processes
     from everslide.model.zoomldm.training_set import read_training_set
 
     with cli_errors():
@@ -104,6 +104,7 @@ def train(
                 bar.set_postfix_str(f"loss {loss:.4f}")
 
             run(model, data, settings, out, report)
+        leave_processes()
         click.echo(f"{out}: loads as --weights {out}, here and with the authors' code")
 
 

@@ -77,6 +77,13 @@ def join_processes(device: str) -> str:
     return f"cuda:{torch.distributed.get_node_local_rank(0)}" if gpus else device
 
 
+def leave_processes() -> None:
+    """Wait for the others of a run, then let go of them: who ends early closes what another one still reads from."""
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 def rank() -> int:
     """Number of this process among those of a run."""
     return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
