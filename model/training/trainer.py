@@ -26,17 +26,18 @@ from everslide.model.mini.patch_encoder import load_encoder
 from everslide.model.mini.precision import autocast
 from everslide.model.mini.weights import Weights, load_weights, save_weights
 from everslide.model.training.chain import Brush, paint_chains
-from everslide.model.training.loss import energy_distance, energy_score
+from everslide.model.training.loss import energy_score
 from everslide.model.training.parts import load_parts, moments, save_parts
 from everslide.model.training.perceptual_features import Features
 from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, Batch, Batches, Tissue
 from everslide.model.training.processes import average_gradients, of_first, run_together
 from everslide.model.training.progress_sheet import draw_progress
-from everslide.model.training.replay import Place, ReplayBuffer, alike
+from everslide.model.training.replay import Place, ReplayBuffer, alike, mean_colour
 from everslide.model.training.run import Run, follow
+from everslide.model.training.textures import Textures, textures
 
 log = logging.getLogger(__name__)
-OBJECTIVE = "energy score 3"
+OBJECTIVE = "energy score 4"
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "mini.safetensors"
 CALIBRATION_CROPS = 192
 SHIFT_PX = 8
@@ -124,6 +125,7 @@ class Trainer:
         )
         self.batches, self.lost, self.tissue = iter(loader), 0, tissue
         self.rng = np.random.default_rng([plan.seed, self.clock.step, rank, 23])
+        self.textures = Textures()
         self.replay = ReplayBuffer(self.rng) if tissue.shows(range(TOP_SCALE), CROP_PX) else None
         if self.replay is None:
             log.warning(
@@ -146,7 +148,7 @@ class Trainer:
         if self.replay and self.rng.random() < self.plan.replayed:
             scores, metrics = self.replayed(self.replay)
         else:
-            scores, metrics = self.scores(next(self.batches).to(self.device))
+            scores, metrics = self.scores(next(self.batches).to(self.device), self.replay)
         scores.backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         average_gradients(gradients)
@@ -159,8 +161,11 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         return metrics if finite else {}
 
-    def scores(self, batch: Batch) -> tuple[Tensor, Mapping[str, float]]:
-        """The mean energy score of the chains of a batch, and that of each scale for the curve."""
+    def scores(self, batch: Batch, replay: ReplayBuffer | None = None) -> tuple[Tensor, Mapping[str, float]]:
+        """The mean energy score of the chains of a batch, and that of each scale for the curve.
+
+        replay: keeps what is painted.
+        """
         count = batch.s.shape[1]
         with autocast(self.device):
             painted = paint_chains(self.brush, batch)
@@ -174,12 +179,15 @@ class Trainer:
                 total.append(score.mean())
                 for scale in s.unique().tolist():
                     metrics[f"s{scale}"] = float(score.detach()[s == scale].mean())
+                if replay:
+                    for scale, pixels in zip(s.tolist(), _pixels(child), strict=False):
+                        replay.keep(scale, Place(pixels, ""))
             return torch.stack(total).mean(), metrics
 
     def replayed(self, replay: ReplayBuffer) -> tuple[Tensor, Mapping[str, float]]:
-        """The energy distance of what is painted upon painted parents, two octaves down, from real places alike."""
+        """How far what is painted upon painted parents, REPLAYED_OCTAVES down, is from real places of its colours."""
         count = 2 * self.plan.batch
-        top = int(self.rng.integers(max(replay.depth(), REPLAYED_OCTAVES), TOP_SCALE + 1))
+        top = int(self.rng.choice([s for s in replay.scales() if s >= REPLAYED_OCTAVES]))
         chosen = [replay.parent(top) for _ in range(count)]
         parent = self._tensor([place.pixels for place in chosen])
         organs = [place.organ for place in chosen]
@@ -188,13 +196,14 @@ class Trainer:
         with autocast(self.device):
             for s in range(top - 1, top - 1 - REPLAYED_OCTAVES, -1):
                 child = self.brush.child(parent, torch.full((count,), s, device=self.device), condition)
-                shown = child.detach().permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8)
-                painted = [Place(*one) for one in zip(shown, organs, strict=True)]
-                real = self._tensor([alike(self.tissue, s, one, self.rng) for one in painted])
+                painted = [Place(*one) for one in zip(_pixels(child), organs, strict=True)]
+                reals = [alike(self.tissue, s, one, self.rng) for one in painted]
                 y, x = torch.randint(SHIFT_PX + 1, (2,)).tolist()
                 with torch.no_grad():
-                    wanted = self.features(_seen(real, y, x))
-                total.append(energy_distance(self.features(_seen(child, y, x)), wanted))
+                    wanted = self.features(_seen(self._tensor(reals), y, x))
+                self.textures.keep_real(s, _colours(reals), textures(wanted))
+                found = textures(self.features(_seen(child, y, x)))
+                total.append(self.textures.distance(s, _colours([one.pixels for one in painted]), found))
                 metrics[f"r{s}"] = float(total[-1].detach())
                 for one in painted:
                     replay.keep(s, one)
@@ -296,6 +305,16 @@ def _seen(grey: Tensor, y: int, x: int) -> Tensor:
     """[0, 255] -> [-1, 1], but for a rim of SHIFT_PX in all that lies around row y and column x."""
     high, wide = (side - SHIFT_PX for side in grey.shape[2:])
     return (grey[:, :, y : y + high, x : x + wide] / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
+def _pixels(grey: Tensor) -> NDArray[np.uint8]:
+    """Grey levels (B, 3, H, W) -> (B, H, W, 3)."""
+    return grey.detach().permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8)
+
+
+def _colours(pictures: list[NDArray[np.uint8]]) -> Tensor:
+    """Mean colours (B, 3) of pictures (H, W, 3)."""
+    return torch.from_numpy(np.stack([mean_colour(one) for one in pictures]))
 
 
 def _begun(start: Weights | None, organs: tuple[str, ...]) -> DetailUNet:
