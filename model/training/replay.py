@@ -77,13 +77,13 @@ def alike(tissue: Tissue, s: int, painted: Place, rng: np.random.Generator) -> P
     """Of several real places (CROP_PX, CROP_PX, 3) of scale s, the one nearest in colours to a painted one.
 
     They are of its organ where an image of that shows the scale, else of any."""
-    wanted = mean_colour(painted.pixels)
+    wanted = _mean_colour(painted.pixels)
     found = [tissue.spot(s, CROP_PX, rng, painted.organ, GLASS_SHARE) for _ in range(CANDIDATES)]
-    nearest = min(found, key=lambda real: float(np.abs(mean_colour(real) - wanted).sum()))
+    nearest = min(found, key=lambda real: float(np.abs(_mean_colour(real) - wanted).sum()))
     return turned(nearest, int(rng.integers(4)), bool(rng.random() < 0.5))
 
 
-def mean_colour(pixels: Pixels) -> NDArray[np.float32]:
+def _mean_colour(pixels: Pixels) -> NDArray[np.float32]:
     """Mean colour, (3,), which painting never changes: it is the parent's.
 
     Not its deviation: a contrast that has grown from octave to octave would find its like among the real places, and

@@ -2,7 +2,8 @@
 
 What is painted upon painted parents has no real child to be held against. But its mean colour is its parent's, whatever
 is painted; so the textures painted at one mean colour can be held against those that real places of it have, as two
-sets. A step paints few places: what the steps before painted and saw is remembered.
+sets. They are those of whole pictures and of small cells of them: a picture that is too coarse here and blurred there
+has the right mean. A step paints few places: what the steps before painted and saw is remembered.
 """
 
 from __future__ import annotations
@@ -12,74 +13,88 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from everslide.model.training.loss import TINY
 
 KEPT = 256
-"""Painted places, and real ones, that are remembered of each scale."""
+"""Painted pictures, and real ones, that are remembered of each scale."""
 NEAR = 8
-"""Places of about the same colour that one is held against."""
-Texture = Sequence[Tensor]
-Remembered = deque[tuple[Tensor, Texture]]
-
-
-def textures(maps: Sequence[Tensor]) -> list[Tensor]:
-    """Maps of features (B, C, h, w) -> (B, C) each, their means over the places."""
-    return [x.float().mean((2, 3)) for x in maps]
+"""Cells of about the same colour that one is held against."""
+GRIDS = (1, 2, 4)
+"""Cells a side."""
+CELLS = 4
+"""Most cells of a picture that are looked at in a step, drawn at random."""
+Maps = Sequence[Tensor]
+Cells = tuple[Tensor, list[Tensor]]
+"""Mean colours (B, cells, 3) and, of each map of features, its means (B, cells, C)."""
 
 
 class Textures:
-    """Mean colours and textures of the last painted and real places of each scale."""
+    """Mean colours and textures of the cells of the last painted and real pictures of each scale."""
 
     def __init__(self) -> None:
-        self._real: dict[int, Remembered] = {}
-        self._painted: dict[int, Remembered] = {}
+        self._real: dict[tuple[int, int], deque[Cells]] = {}
+        self._painted: dict[tuple[int, int], deque[Cells]] = {}
 
-    def keep_real(self, s: int, colours: Tensor, found: Texture) -> None:
-        """Remember real places: mean colours (N, 3) in grey levels, textures (N, C) each."""
-        _keep(self._real, s, colours, found)
+    def keep_real(self, s: int, pictures: Tensor, maps: Maps) -> None:
+        """Remember real pictures (B, 3, H, W) of scale s by their features, maps (B, C, h, w)."""
+        for grid in GRIDS:
+            _keep(self._real.setdefault((s, grid), deque(maxlen=KEPT)), cells(pictures, maps, grid))
 
-    def distance(self, s: int, colours: Tensor, painted: Texture) -> Tensor:
-        """How far painted places are from real ones, a scalar; they are remembered. Needs real places of scale s.
+    def distance(self, s: int, pictures: Tensor, maps: Maps) -> Tensor:
+        """How far painted pictures (B, 3, H, W) are from real ones by their features, a scalar; they are remembered.
 
-        The energy distance E|x - y| - 1/2 E|x - x'| - 1/2 E|y - y'| (Szekely and Rizzo, "Energy statistics", 2013): x
-        one of them, y and x' the NEAR real and painted places that are nearest in mean colour, |.| the root mean square
-        over the channels of a map, mean over the maps. Of x' no gradient is known, so that of x counts twice. 0 where
-        there are too few places to tell.
+        The energy distance E|x - y| - 1/2 E|x - x'| - 1/2 E|y - y'| (Szekely and Rizzo, "Energy statistics", 2013): x a
+        cell of theirs, y and x' the NEAR cells of real and of other painted pictures that are nearest in mean colour,
+        |.| the root mean square over the channels of a map; mean over maps and GRIDS. Of x' no gradient is known, so
+        that of x counts twice. 0 where there are too few pictures to tell.
         """
-        count = len(colours)
-        _keep(self._painted, s, colours, [x.detach() for x in painted])
-        away = _nearest(self._painted[s], colours, own=count)
-        towards = _nearest(self._real[s], colours)
-        if away is None or towards is None:
-            return torch.stack([x.sum() for x in painted]).sum() * 0
-        parts = [_distance(x, y, x2) for x, y, x2 in zip(painted, towards, away, strict=True)]
-        return torch.stack(parts).mean()
+        parts = []
+        for grid in GRIDS:
+            colours, found = cells(pictures, maps, grid)
+            painted = self._painted.setdefault((s, grid), deque(maxlen=KEPT))
+            _keep(painted, (colours.detach(), [x.detach() for x in found]))
+            away = _nearest(painted, colours.detach(), own=True)
+            towards = _nearest(self._real.get((s, grid), deque()), colours.detach())
+            if away and towards:
+                parts += [_distance(*one) for one in zip(found, towards, away, strict=True)]
+        return torch.stack(parts).mean() if parts else sum((x.sum() for x in maps), torch.zeros(())) * 0
 
 
-def _keep(kept: dict[int, Remembered], s: int, colours: Tensor, found: Texture) -> None:
-    places = kept.setdefault(s, deque(maxlen=KEPT))
-    places.extend(zip(colours, zip(*found, strict=True), strict=True))
+def cells(pictures: Tensor, maps: Maps, grid: int) -> Cells:
+    """Pictures (B, 3, H, W) and maps of features (B, C, h, w), each over grid x grid cells, or CELLS of these."""
+    chosen = torch.randperm(grid * grid)[:CELLS].to(pictures.device)
+    colours, *found = (
+        F.adaptive_avg_pool2d(x.float(), grid).flatten(2).transpose(1, 2)[:, chosen] for x in (pictures, *maps)
+    )
+    return colours, found
 
 
-def _nearest(places: Remembered, colours: Tensor, own: int = 0) -> list[Tensor] | None:
-    """Textures (N, NEAR, C) each, of the places nearest in colour to (N, 3); the last `own` of them are the N
-    themselves, and not held against themselves. None where there are fewer than NEAR."""
-    if len(places) - bool(own) < NEAR:
+def _keep(kept: deque[Cells], some: Cells) -> None:
+    colours, found = some
+    kept.extend((colour, list(means)) for colour, means in zip(colours, zip(*found, strict=True), strict=True))
+
+
+def _nearest(kept: deque[Cells], colours: Tensor, own: bool = False) -> list[Tensor] | None:
+    """Textures (B, cells, NEAR, C) of the kept cells nearest in colour to (B, cells, 3). own: the B pictures are the
+    last ones kept, and not held against themselves. None where there are too few."""
+    count, per_picture, _ = colours.shape
+    if (len(kept) - own) * per_picture < NEAR:
         return None
-    known = torch.stack([colour for colour, _ in places])
-    gaps = (colours[:, None] - known[None]).abs().sum(-1)
+    known = torch.stack([colour for colour, _ in kept])
+    gaps = (colours[:, :, None, None] - known).abs().sum(-1)  # (B, cells, kept, cells)
     if own:
-        gaps[torch.arange(own), len(places) - own + torch.arange(own)] = torch.inf
-    chosen = gaps.topk(NEAR, largest=False).indices
-    return [torch.stack(x)[chosen] for x in zip(*(texture for _, texture in places), strict=True)]
+        index = torch.arange(count)
+        gaps[index, :, len(kept) - count + index] = torch.inf
+    chosen = gaps.flatten(2).topk(NEAR, largest=False).indices
+    return [torch.cat(x)[chosen] for x in zip(*(found for _, found in kept), strict=True)]
 
 
 def _distance(x: Tensor, real: Tensor, painted: Tensor) -> Tensor:
-    """The energy distance of (N, C) from (N, NEAR, C) real ones, beside (N, NEAR, C) painted ones."""
-    others = ~torch.eye(NEAR, dtype=torch.bool)
-    away, spread = _gaps(x[:, None], painted).mean(), _gaps(real[:, :, None], real[:, None])[:, others].mean()
-    return _gaps(x[:, None], real).mean() - away + 0.5 * (away - spread).detach()
+    """The energy distance of (B, cells, C) from (B, cells, NEAR, C) real ones, beside painted ones."""
+    away, spread = _gaps(x[:, :, None], painted).mean(), _gaps(real[:, :, 1:], real[:, :, :-1]).mean()
+    return _gaps(x[:, :, None], real).mean() - away + 0.5 * (away - spread).detach()
 
 
 def _gaps(x: Tensor, y: Tensor) -> Tensor:

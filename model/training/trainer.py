@@ -32,12 +32,12 @@ from everslide.model.training.perceptual_features import Features
 from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, Batch, Batches, Tissue
 from everslide.model.training.processes import average_gradients, of_first, run_together
 from everslide.model.training.progress_sheet import draw_progress
-from everslide.model.training.replay import Place, ReplayBuffer, alike, mean_colour
+from everslide.model.training.replay import Place, ReplayBuffer, alike
 from everslide.model.training.run import Run, follow
-from everslide.model.training.textures import Textures, textures
+from everslide.model.training.textures import Textures
 
 log = logging.getLogger(__name__)
-OBJECTIVE = "energy score 4"
+OBJECTIVE = "energy score 5"
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "mini.safetensors"
 CALIBRATION_CROPS = 192
 SHIFT_PX = 8
@@ -199,11 +199,10 @@ class Trainer:
                 painted = [Place(*one) for one in zip(_pixels(child), organs, strict=True)]
                 reals = [alike(self.tissue, s, one, self.rng) for one in painted]
                 y, x = torch.randint(SHIFT_PX + 1, (2,)).tolist()
+                real, seen = _seen(self._tensor(reals), y, x), _seen(child, y, x)
                 with torch.no_grad():
-                    wanted = self.features(_seen(self._tensor(reals), y, x))
-                self.textures.keep_real(s, _colours(reals), textures(wanted))
-                found = textures(self.features(_seen(child, y, x)))
-                total.append(self.textures.distance(s, _colours([one.pixels for one in painted]), found))
+                    self.textures.keep_real(s, real, self.features(real))
+                total.append(self.textures.distance(s, seen, self.features(seen)))
                 metrics[f"r{s}"] = float(total[-1].detach())
                 for one in painted:
                     replay.keep(s, one)
@@ -310,11 +309,6 @@ def _seen(grey: Tensor, y: int, x: int) -> Tensor:
 def _pixels(grey: Tensor) -> NDArray[np.uint8]:
     """Grey levels (B, 3, H, W) -> (B, H, W, 3)."""
     return grey.detach().permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8)
-
-
-def _colours(pictures: list[NDArray[np.uint8]]) -> Tensor:
-    """Mean colours (B, 3) of pictures (H, W, 3)."""
-    return torch.from_numpy(np.stack([mean_colour(one) for one in pictures]))
 
 
 def _begun(start: Weights | None, organs: tuple[str, ...]) -> DetailUNet:

@@ -2,73 +2,92 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import Tensor
 
-from everslide.model.training.textures import KEPT, NEAR, Textures, textures
+from everslide.model.training.textures import CELLS, GRIDS, KEPT, Textures, cells
 
 GENERATOR = torch.Generator().manual_seed(3)
+SIDE = 8
 
 
-def places(mean: float, deviation: float, slope: float = 1.0) -> tuple[Tensor, list[Tensor]]:
-    """Colours (KEPT, 3), and textures (KEPT, 4): `slope` times the colour, and chance."""
-    colours = torch.rand((KEPT, 1), generator=GENERATOR).repeat(1, 3) * 10
-    chance = mean + deviation * torch.randn((KEPT, 4), generator=GENERATOR)
-    return colours, [slope * colours[:, :1] + chance]
+@dataclass(frozen=True)
+class Pictures:
+    """KEPT pictures of one colour each, and a map of features: a texture that each cell draws about that colour."""
+
+    pixels: Tensor
+    map: Tensor
+
+    @staticmethod
+    def drawn(mean: float = 0.0, deviation: float = 1.0, flipped: bool = False) -> Pictures:
+        colours = torch.rand((KEPT, 1, 1, 1), generator=GENERATOR) * 10
+        chance = mean + deviation * torch.randn((KEPT, 4, 4, 4), generator=GENERATOR)
+        chance = chance.repeat_interleave(SIDE // 4, 2).repeat_interleave(SIDE // 4, 3)
+        return Pictures((10 - colours if flipped else colours).expand(-1, 3, SIDE, SIDE), colours + chance)
 
 
-def gap(mean: float, deviation: float, slope: float = 1.0) -> float:
+def known(*some: Pictures) -> Textures:
     memory = Textures()
-    memory.keep_real(3, *places(0, 1))
-    return float(memory.distance(3, *places(mean, deviation, slope)))
+    for one in some:
+        memory.keep_real(3, one.pixels, [one.map])
+    return memory
+
+
+def gap(painted: Pictures, memory: Textures | None = None) -> float:
+    return (memory or known(Pictures.drawn())).distance(3, painted.pixels, [painted.map]).item()
 
 
 def test_the_right_set_is_at_no_distance() -> None:
-    assert gap(0, 1) == pytest.approx(0, abs=0.03)
-    for wrong in ((0.6, 1.0), (-0.6, 1.0), (0.0, 0.4), (0.0, 2.0)):
-        assert gap(*wrong) > 0.06, wrong
+    assert gap(Pictures.drawn()) == pytest.approx(0, abs=0.03)
+    for wrong in ((0.6, 1.0), (-0.6, 1.0), (0.0, 0.2), (0.0, 2.5)):
+        assert gap(Pictures.drawn(*wrong)) > 0.05, wrong
 
 
 def test_what_belongs_to_a_colour_must_be_painted_at_that_colour() -> None:
     """Both sets of textures are alike; but each dark place has the texture of a bright one."""
-    memory = Textures()
-    colours, real = places(0, 1)
-    memory.keep_real(3, colours, real)
-    assert float(memory.distance(3, 10 - colours, [real[0]])) > 0.5
+    assert gap(Pictures.drawn(flipped=True)) > 0.5
 
 
-def test_a_step_against_the_gradient_makes_the_right_spread() -> None:
+def test_too_coarse_here_and_blurred_there_is_not_right_in_the_mean() -> None:
+    """Whole pictures that have the right mean, of cells that have not."""
+    painted = Pictures.drawn()
+    uneven = torch.tensor([1.5, -1.5]).repeat_interleave(SIDE // 2)
+    assert gap(Pictures(painted.pixels, painted.map + uneven)) > 0.1
+
+
+@pytest.mark.parametrize(("deviation", "sign"), [(0.3, -1), (3.0, 1)])
+def test_a_step_against_the_gradient_makes_the_right_spread(deviation: float, sign: int) -> None:
     """Too narrow a set is spread, too wide a one is narrowed."""
-    for deviation, sign in ((0.3, -1), (3.0, 1)):
-        memory = Textures()
-        memory.keep_real(3, *places(0, 1))
-        colours, found = places(0, 1)
-        factor = torch.tensor(deviation, requires_grad=True)
-        mean = colours[:, :1]
-        memory.distance(3, colours, [mean + factor * (found[0] - mean)]).backward()  # type: ignore[no-untyped-call]
-        assert factor.grad is not None and sign * float(factor.grad) > 0.02, deviation
+    painted, factor = Pictures.drawn(), torch.tensor(deviation, requires_grad=True)
+    mean = painted.pixels[:, :1]
+    found = mean + factor * (painted.map - mean)
+    known(Pictures.drawn()).distance(3, painted.pixels, [found]).backward()  # type: ignore[no-untyped-call]
+    assert factor.grad is not None and sign * factor.grad.item() > 0.02
 
 
 def test_few_places_teach_nothing_yet_and_scales_are_apart() -> None:
-    memory = Textures()
-    colours, found = places(0, 1)
-    memory.keep_real(3, colours[: NEAR - 1], [found[0][: NEAR - 1]])
-    painted = found[0][:4].clone().requires_grad_()
-    distance = memory.distance(3, colours[:4], [painted])
-    assert distance.item() == 0
+    some, memory = Pictures.drawn(), Textures()
+    memory.keep_real(4, some.pixels, [some.map])
+    painted = some.map[:4].clone().requires_grad_()
+    distance = memory.distance(3, some.pixels[:4], [painted])
     distance.backward()  # type: ignore[no-untyped-call]
-    memory.keep_real(4, colours, found)
-    assert float(memory.distance(3, colours[:4], [found[0][:4]])) == 0, "real places of another scale say nothing"
+    assert distance.item() == 0 and painted.grad is not None, "real places of another scale say nothing"
 
 
 def test_only_the_last_places_are_remembered() -> None:
-    memory = Textures()
-    memory.keep_real(3, *places(50, 1))
-    memory.keep_real(3, *places(0, 1))
-    assert float(memory.distance(3, *places(0, 1))) == pytest.approx(0, abs=0.03)
+    assert gap(Pictures.drawn(), known(Pictures.drawn(50), Pictures.drawn())) == pytest.approx(0, abs=0.03)
 
 
-def test_a_texture_is_the_mean_of_its_map() -> None:
-    maps = [torch.arange(8.0).reshape(1, 2, 2, 2), torch.ones((1, 3, 1, 1))]
-    assert [x.tolist() for x in textures(maps)] == [[[1.5, 5.5]], [[1, 1, 1]]]
+def test_cells_are_means_of_their_part_of_the_picture() -> None:
+    pixels = torch.arange(2.0 * 3 * 8 * 8).reshape(2, 3, 8, 8)
+    maps = [torch.arange(2.0 * 5 * 4 * 4).reshape(2, 5, 4, 4), torch.ones((2, 7, 1, 1))]
+    for grid in GRIDS:
+        colours, found = cells(pixels, maps, grid)
+        count = min(grid * grid, CELLS)
+        assert [x.shape for x in (colours, *found)] == [(2, count, c) for c in (3, 5, 7)]
+        side = 4 // grid
+        parts = maps[0][0].unfold(1, side, side).unfold(2, side, side).mean((3, 4)).flatten(1).T
+        assert all(any(torch.allclose(cell, part) for part in parts) for cell in found[0][0])
