@@ -56,7 +56,8 @@ class Plan:
     falls to `end_rate` of it over the last `decay` of the minutes. clip: largest norm of the gradient. average: decay
     of the moving average that is shipped. save_every_s: seconds between checkpoints. workers: processes that read
     places, 0 for none but the trainer's own. replayed: share of the steps that paint upon painted
-    parents. sitting: minutes after which it stops for now, whatever is left.
+    parents. blocks: residual blocks at each resolution, None for those of the weights that it starts from; more blocks
+    begin as the identity. sitting: minutes after which it stops for now, whatever is left.
     """
 
     minutes: float
@@ -71,6 +72,7 @@ class Plan:
     save_every_s: float = 300.0
     workers: int = 0
     replayed: float = 0.3
+    blocks: int | None = None
     sitting: float | None = None
 
 
@@ -103,7 +105,7 @@ class Trainer:
         self.cases = tissue.cases
         self.validation = _validation(prepared) if rank == 0 else None
         torch.manual_seed(plan.seed)
-        network = DetailUNet(NetworkConfig(**_config(state))) if state else _begun(start, tissue.organs)
+        network = DetailUNet(NetworkConfig(**_config(state))) if state else _begun(start, tissue.organs, plan.blocks)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=plan.rate, betas=(0.9, 0.99), fused=True)
         self.average = {name: p.detach().clone() for name, p in self.network.state_dict().items()}
@@ -311,9 +313,13 @@ def _pixels(grey: Tensor) -> NDArray[np.uint8]:
     return grey.detach().permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8)
 
 
-def _begun(start: Weights | None, organs: tuple[str, ...]) -> DetailUNet:
-    """A network for these organs, with the weights of `start` where it has them."""
-    network = DetailUNet(replace(start.config if start else NetworkConfig(), organs=organs))
+def _begun(start: Weights | None, organs: tuple[str, ...], blocks: int | None) -> DetailUNet:
+    """A network for these organs, with the weights of `start` where it has them. Raises DataError where that is deeper
+    than asked for."""
+    config = replace(start.config if start else NetworkConfig(), organs=organs)
+    if blocks is not None and start and blocks < config.blocks:
+        raise DataError(f"the weights to start from have {config.blocks} blocks at each resolution, and not {blocks}")
+    network = DetailUNet(config if blocks is None else replace(config, blocks=blocks))
     if start is None:
         return network
     known = start.build().state_dict()
