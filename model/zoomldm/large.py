@@ -18,7 +18,7 @@ from everslide.model.errors import ImageError
 from everslide.model.geometry import WindowGrid, WindowIndex
 from everslide.model.zoomldm.compute import in_batches
 from everslide.model.zoomldm.inversion import InversionSettings, invert, normalised
-from everslide.model.zoomldm.joint import JointSettings, advance, correct, limit, predict
+from everslide.model.zoomldm.joint import JointSettings, correct, ddim_step, limit, predict
 from everslide.model.zoomldm.kept import Kept
 from everslide.model.zoomldm.latents import window_noise
 from everslide.model.zoomldm.resize import OperatorName, make_operator
@@ -40,14 +40,16 @@ class Layout:
 
     @property
     def count(self) -> int:
+        """Patches in all."""
         return self.rows * self.cols
 
     def window(self, model: ZoomLDM, number: int) -> WindowIndex:
+        """Where a patch lies, as a window of a grid without overlap."""
         side = model.config.image_px
         return WindowIndex(self.s, number % self.cols, number // self.cols, WindowGrid(side, side))
 
     def noise(self, model: ZoomLDM, seed: int) -> Noise:
-        """Keyed by place."""
+        """Noise keyed by seed, stream and place of each patch: equal whichever patches are drawn together."""
         return lambda stream, part: window_noise(model, seed, f"large {stream}", [self.window(model, n) for n in part])
 
 
@@ -55,12 +57,15 @@ class Layout:
 def context_guides(
     model: ZoomLDM, c: Tensor, settings: JointSettings, noise: Callable[[str], Tensor]
 ) -> tuple[list[Tensor], Tensor]:
-    """Joint sampling's guides (1, 3, H, W), one per step, and the context's last latents. c: (1, 65, C)."""
+    """Sample the context image by itself: its guides (1, 3, H, W) in [-1, 1], one per step, and its last latents.
+
+    c: (1, 65, C). noise(stream): standard normals (1, 3, h, w).
+    """
     z, guides = noise("start"), []
     for i, t in enumerate(tqdm(settings.times, desc="context", unit="step")):
         now = predict(model, z, t, c, settings.w)
         guides.append(limit(model.decode(now.z0), settings))
-        z = advance(model, now, t, settings, noise(f"step {i}") if settings.noise else None)
+        z = ddim_step(model, now, t, settings, noise(f"step {i}") if settings.noise else None)
     return guides, z
 
 
@@ -76,7 +81,11 @@ def sample_details(
     batch: int = 1,
     kept: Kept | None = None,
 ) -> Tensor:
-    """Latents (1, 3, H, W) of all patches. guides: (1, 3, H', W') per step, or a single one for all; c: (n, 65, C)."""
+    """Latents (1, 3, H, W) of all patches of a layout, sampled below their guides and put together.
+
+    guides: (1, 3, H', W') in [-1, 1], one per step or a single one for all; c: (n, 65, C), of the n patches. Raises
+    ImageError where a guide does not divide into patches.
+    """
     side = guides[0].shape[2] // layout.rows
     factor, rest = divmod(model.config.image_px, side)
     if rest or factor < 2 or guides[0].shape[3] // layout.cols != side:
@@ -92,7 +101,7 @@ def sample_details(
             bar.set_postfix_str(f"step {i + 1} of {steps}, {len(part)} at once")
             y = cut[i if len(cut) > 1 else 0][part]
             now = correct(model, predict(model, z, t, own, settings.w), t, own, y, a, settings)
-            z = advance(model, now, t, settings, noise(f"step {i}", part) if settings.noise else None)
+            z = ddim_step(model, now, t, settings, noise(f"step {i}", part) if settings.noise else None)
         return z
 
     with bar:
@@ -115,7 +124,7 @@ def join_seams(
     batch: int,
     kept: Kept | None = None,
 ) -> Tensor:
-    """The seam pass over latents (1, 3, H, W); u: embeddings (C, rows, cols) of the patches, None for none."""
+    """Latents (1, 3, H, W) of 20x after the seam pass; u: embeddings (C, rows, cols) of the patches, None for none."""
     side = model.latent_side
     rows, cols = z.shape[2] // side, z.shape[3] // side
     if u is None:
