@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -92,10 +93,8 @@ def sample_details(
         raise ImageError(f"a guide of {tuple(guides[0].shape[2:])} px does not divide into {layout} patches")
     a, steps = make_operator(operator, factor), len(settings.times)
     cut = [to_patches(guide, side) for guide in guides]
-    done = {n: kept.get(f"patch-{n}", model.device) for n in range(layout.count) if kept and kept.has(f"patch-{n}")}
-    bar = tqdm(total=layout.count, initial=len(done), desc="patches", unit="patch")
 
-    def work(part: list[int]) -> Tensor:
+    def work(part: list[int], bar: tqdm[NoReturn]) -> Tensor:
         z, own = noise("start", part), c[part]
         for i, t in enumerate(settings.times):
             bar.set_postfix_str(f"step {i + 1} of {steps}, {len(part)} at once")
@@ -104,14 +103,7 @@ def sample_details(
             z = ddim_step(model, now, t, settings, noise(f"step {i}", part) if settings.noise else None)
         return z
 
-    with bar:
-        for part, z in in_batches([n for n in range(layout.count) if n not in done], batch, work):
-            for n, one in zip(part, z, strict=True):
-                done[n] = one
-                if kept:
-                    kept.put(f"patch-{n}", one)
-            bar.update(len(part))
-    return from_patches(torch.stack([done[n] for n in range(layout.count)]), layout.rows)
+    return from_patches(torch.stack(_each_once("patch", layout.count, batch, work, model.device, kept)), layout.rows)
 
 
 @torch.inference_mode()
@@ -155,16 +147,12 @@ def infer_embeddings(
     layout = Layout(magnification, image.shape[2] // side, image.shape[3] // side)
     noise, width = layout.noise(model, seed), model.config.summarizer.input_channels
     cut = to_patches(image, side)
-    done = {
-        n: kept.get(f"inverted-{n}", model.device) for n in range(layout.count) if kept and kept.has(f"inverted-{n}")
-    }
-    bar = tqdm(total=layout.count, initial=len(done), desc="inversion", unit="image")
 
     def start(number: int) -> Tensor:
         generator = torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
         return torch.randn(width, k, k, generator=generator)
 
-    def work(part: list[int]) -> Tensor:
+    def work(part: list[int], bar: tqdm[NoReturn]) -> Tensor:
         with torch.no_grad():
             z = model.encode(cut[part])
         u = torch.stack([start(number) for number in part]).to(z)
@@ -176,13 +164,26 @@ def infer_embeddings(
             )
         return normalised(u)
 
-    with bar:
-        for part, u in in_batches([n for n in range(layout.count) if n not in done], batch, work):
-            for n, one in zip(part, u, strict=True):
-                done[n] = one
-                if kept:
-                    kept.put(f"inverted-{n}", one)
-            bar.update(len(part))
-    parts = [done[n] for n in range(layout.count)]
+    parts = _each_once("inverted", layout.count, batch, work, model.device, kept)
     lines = [torch.cat(parts[i : i + layout.cols], 2) for i in range(0, len(parts), layout.cols)]
     return torch.cat(lines, 1)
+
+
+def _each_once(
+    name: str,
+    count: int,
+    batch: int,
+    work: Callable[[list[int], tqdm[NoReturn]], Tensor],
+    device: torch.device,
+    kept: Kept | None,
+) -> list[Tensor]:
+    """Parts 0 .. count - 1: as they were kept, or rows of `work(numbers, progress bar)`, kept as they are finished."""
+    done = {n: kept.get(f"{name}-{n}", device) for n in range(count) if kept and kept.has(f"{name}-{n}")}
+    with tqdm(total=count, initial=len(done), desc=name, unit="part") as bar:
+        for part, rows in in_batches([n for n in range(count) if n not in done], batch, lambda part: work(part, bar)):
+            for n, row in zip(part, rows, strict=True):
+                done[n] = row
+                if kept:
+                    kept.put(f"{name}-{n}", row)
+            bar.update(len(part))
+    return [done[n] for n in range(count)]

@@ -24,7 +24,7 @@ from everslide.model.errors import SlideError
 from everslide.model.geometry import WindowIndex
 from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.pyramid.wavelet import details
-from everslide.model.pyramid.window_model import WindowModel
+from everslide.model.pyramid.window_model import WindowModel, common_facts
 from everslide.model.zoomldm.conditions import Conditions
 from everslide.model.zoomldm.joint import S1, S2, JointSettings, correct, ddim_step, noised, predict, with_clean
 from everslide.model.zoomldm.latent_model import Calls, LatentModel
@@ -169,5 +169,6 @@ class LatentWindows(WindowModel):
         facts = [
             self.name, model.digest, asdict(self._preset), self._conditions.fingerprint, BACK_PROJECTIONS, FORMAT,
             device, torch.__version__, diffusers.__version__, self._threads, self.batch, str(model.dtype),
+            str(model.autocast), *common_facts(),
         ]  # fmt: skip
         return hashlib.sha256(repr(facts).encode() + output.float().cpu().numpy().tobytes()).hexdigest()

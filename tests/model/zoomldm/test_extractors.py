@@ -93,10 +93,11 @@ def test_two_programs_of_one_file_name_are_two_extractors(tmp_path: Path) -> Non
     found = []
     for folder, scale in (("a", 1.0), ("b", 2.0), ("c", 1.0)):
         (tmp_path / folder).mkdir()
-        network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
-        nn.init.constant_(network[2].weight, scale)
-        nn.init.zeros_(network[2].bias)
-        torch.jit.script(network).save(str(tmp_path / folder / "net.pt"))
+        layer = nn.Linear(3, 2)
+        nn.init.constant_(layer.weight, scale)
+        nn.init.zeros_(layer.bias)
+        network = torch.jit.script(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), layer))
+        network.save(str(tmp_path / folder / "net.pt"))  # type: ignore[no-untyped-call]
         found.append(make_extractor(f"script:{tmp_path / folder / 'net.pt'}", CPU).fingerprint)
     assert found[0] == found[2] != found[1]
 

@@ -91,11 +91,19 @@ def test_a_window_is_sampled_below_its_contexts_and_these_below_the_topmost_plan
     assert torch.equal(last(far), expected)
 
 
+def test_slides_of_one_seed_share_no_path() -> None:
+    """One picture at two scales: what was sampled below one of them is nothing to the other."""
+    shared, tile = make(), TileIndex(1, 0, 0)
+    for top in (ImageTop(PICTURE, 3), ImageTop(PICTURE, 2)):
+        alone = Painter(SLIDE, make(), MemoryTiles(), top).tile(tile)
+        np.testing.assert_array_equal(Painter(SLIDE, shared, MemoryTiles(), top).tile(tile), alone)
+
+
 def test_the_topmost_plane_is_in_the_key_and_must_be_at_hand() -> None:
     windows = make()
     assert windows.capabilities.from_top
     assert context().key != context(ImageTop(255 - PICTURE, 3)).key != GenerationContext(SLIDE.seed).key
-    assert context() == context(ImageTop(PICTURE, 3)), "by fingerprint"
+    assert context() == context(ImageTop(PICTURE, 3)), "by identity"
     with pytest.raises(SlideError, match="topmost plane"):
         windows.bands(GenerationContext(4), [WindowIndex(0, 0, 0, windows.grid)], tissue(32, 32)[None])
     with pytest.raises(SlideError, match="no parent to encode"):
