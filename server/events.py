@@ -81,6 +81,7 @@ class Broker:
 
     @property
     def listeners(self) -> int:
+        """How many there are now."""
         return len(self._listeners)
 
     @property

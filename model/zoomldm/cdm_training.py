@@ -68,7 +68,7 @@ def sinusoidal_positions(tokens: int, width: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Posterior:
-    """q(x_{t-1} | x_t, x_0) of the cosine schedule, per time (T,): its mean is coef_x0 x_0 + coef_xt x_t.
+    """q(x_{t-1} | x_t, x_0) of the cosine schedule, per time (T,): its mean is coef_x0 x_0 + a multiple of x_t.
 
     log_beta_tilde: logarithm of its variance, at t = 0, where that is zero, the one of t = 1. log_beta: logarithm of
     the forward step's variance. They bound what the CDM may learn.
@@ -76,7 +76,6 @@ class Posterior:
 
     alpha_bar: Tensor
     coef_x0: Tensor
-    coef_xt: Tensor
     log_beta_tilde: Tensor
     log_beta: Tensor
 
@@ -91,7 +90,6 @@ def posterior(device: torch.device) -> Posterior:
     arrays = (
         alpha_bar,
         np.sqrt(alpha_bar_before) * beta / (1 - alpha_bar),
-        np.sqrt(1 - beta) * (1 - alpha_bar_before) / (1 - alpha_bar),
         np.log(beta_tilde),
         np.log(beta),
     )

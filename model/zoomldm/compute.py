@@ -12,7 +12,6 @@ import torch
 from everslide.model.errors import WeightsError
 
 Precision = Literal["float32", "bfloat16", "float16"]
-PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 

@@ -60,17 +60,6 @@ class JointPlane:
         self._tent = weights.to(model.device, model.dtype)
 
     @torch.inference_mode()
-    def image(self, s: int, rect: Rect) -> Tensor:
-        """The pixels (3, rect.height, rect.width) of plane s, in about [-1, 1]: decoded windows, blended."""
-        paths = self.trajectories(windows_touching(s, rect, self._grid))
-        decoded = self._decoded({window: path.last for window, path in paths.items()})
-        return self._blended(decoded, rect)
-
-    def trajectory(self, window: WindowIndex) -> Trajectory:
-        """What `trajectories` gives for one window."""
-        return self.trajectories([window])[window]
-
-    @torch.inference_mode()
     def trajectories(self, windows: Iterable[WindowIndex]) -> dict[WindowIndex, Trajectory]:
         """Of windows of one scale: remembered, or sampled now, their contexts first, in batches of the one shape."""
         wanted = sorted(set(windows))
@@ -96,22 +85,6 @@ class JointPlane:
             while len(self._trajectories) > REMEMBERED:
                 self._trajectories.popitem(last=False)
         return found
-
-    @torch.inference_mode()
-    def sample_together(self, windows: Iterable[WindowIndex]) -> dict[WindowIndex, Tensor]:
-        """Last latents of windows of one scale, sampled at once with all their contexts, as the paper does: the
-        reference that lazy sampling is held against. Nothing is remembered."""
-        levels = [sorted(set(windows))]
-        while levels[0][0].s < self._top:
-            levels.insert(0, sorted({above for window in levels[0] for above in self._contexts(window)}))
-        z = [self._noise(level, "start") for level in levels]
-        c = [self._condition(level) for level in levels]
-        for i in range(len(self._settings.times)):
-            guides: dict[WindowIndex, Tensor] = {}
-            for k, level in enumerate(levels):
-                z[k], z0 = self._step(level, i, z[k], c[k], guides)
-                guides = dict(zip(level, z0, strict=True))
-        return dict(zip(levels[-1], z[-1], strict=True))
 
     def _step(
         self, windows: Sequence[WindowIndex], i: int, z: Tensor, c: Tensor, above: dict[WindowIndex, Tensor]
