@@ -62,4 +62,5 @@ class PixelTiles:
         return self._files.get(self.key(tile))
 
     def key(self, tile: TileIndex) -> Key:
+        """Where a tile is kept, in either store."""
         return Key(f"tile-1/{self._name}/{tile.s}/{tile.col}_{tile.row}", rank_of(tile.s))

@@ -47,10 +47,12 @@ class WindowModel(ABC):
 
     @property
     def scales(self) -> int:
+        """Planes 0 .. scales - 1 can be painted: the coarsest scale that a topmost plane may have."""
         return TOP_SCALE
 
     @property
     def calls_per_window(self) -> int:
+        """Network evaluations that a window takes with the model's own sampling."""
         return 1
 
     @property

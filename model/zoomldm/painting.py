@@ -124,10 +124,12 @@ class LatentWindows(WindowModel):
 
     @property
     def calls_per_window(self) -> int:
+        """See `WindowModel.calls_per_window`."""
         return self.calls.denoiser
 
     @property
     def scales(self) -> int:
+        """See `WindowModel.scales`."""
         return self.model.magnifications
 
     @torch.inference_mode()
