@@ -47,10 +47,12 @@ class Rect:
 
     @property
     def right(self) -> int:
+        """First x beyond the rectangle."""
         return self.x + self.width
 
     @property
     def bottom(self) -> int:
+        """First y beyond the rectangle."""
         return self.y + self.height
 
     def grown(self, px: int) -> Rect:
@@ -88,10 +90,12 @@ class TileIndex:
 
     @property
     def rect(self) -> Rect:
+        """The tile's pixels in its plane."""
         return Rect(self.col * TILE_PX, self.row * TILE_PX, TILE_PX, TILE_PX)
 
     @property
     def parent(self) -> TileIndex:
+        """The tile of scale s + 1 that covers this one."""
         return TileIndex(self.s + 1, self.col // 2, self.row // 2)
 
 
@@ -117,6 +121,7 @@ class WindowIndex:
 
     @property
     def rect(self) -> Rect:
+        """The window's pixels in its plane."""
         side, stride = self.grid.window_px, self.grid.stride_px
         return Rect(self.col * stride, self.row * stride, side, side)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -22,9 +23,18 @@ SECTIONS = Path(__file__).parent / "weights" / "sections.json"
 
 
 @lru_cache(maxsize=1)
+def _read_sections(path: Path) -> tuple[list[dict[str, Any]], str]:
+    data = path.read_bytes()
+    return json.loads(data)["sections"], hashlib.sha256(data).hexdigest()
+
+
 def _sections() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(SECTIONS.read_text("utf-8"))["sections"]
-    return found
+    return _read_sections(SECTIONS)[0]
+
+
+def sections_digest() -> str:
+    """SHA-256 of SECTIONS, hex: part of the fingerprint of every sketch, which is drawn from these numbers."""
+    return _read_sections(SECTIONS)[1]
 
 
 def groups_of(organ: str) -> list[list[list[float]]]:

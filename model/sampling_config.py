@@ -28,6 +28,7 @@ class SamplingConfig:
 
     @property
     def guided(self) -> bool:
+        """Whether classifier-free guidance has an effect."""
         return self.guidance != 1
 
     @property

@@ -16,7 +16,7 @@ from everslide.server.encode import NOTICE
 from everslide.server.errors import MalformedError, NotFoundError
 from everslide.server.fields import MAX_FILE_BYTES, fresh_json, identifier, json_body, sent, takes
 from everslide.server.geojson import Feature, LeftOut
-from everslide.server.set_aside import told
+from everslide.server.set_aside import set_aside_json
 from everslide.server.shapes import AnnotationPut, AnnotationsPatch, AnnotationsPost
 from everslide.server.tiles import TileService
 
@@ -37,7 +37,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         """The annotations of a slide, as GeoJSON; `?measures=1`: with lengths and areas among QuPath's measurements.
         set_aside: stored entries that cannot be read, each with the reason and the file."""
         name = name_of(slide)
-        odd = told(documents.set_aside(KIND, name, stored_feature), access.allowed())
+        odd = set_aside_json(documents.set_aside(KIND, name, stored_feature), access.allowed())
         texts: Iterable[bytes] = documents.texts(KIND, name, stored_feature).values()
         if request.args.get("measures") == "1":
             features = documents.get(KIND, name, stored_feature).values()

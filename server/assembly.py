@@ -202,6 +202,7 @@ def _readings(
         yield "cache_bytes", "Bytes kept.", label, stats.bytes
         yield "cache_entries", "Values kept.", label, stats.entries
     yield "queue_waiting", "Requests that wait for the painter.", {}, service.queue.waiting
+    yield "event_streams", "Pages that listen to what is painted.", {}, service.queue.broker.listeners
     for name, each in windows.items():
         label = {"model": name}
         yield "windows_painted_total", "Windows painted for this process.", label, each.counts.windows

@@ -21,8 +21,12 @@ from everslide.server.errors import NotFoundError, TooLargeError
 
 Pixels = NDArray[np.uint8]
 NOTICE = "SYNTHETIC - not for diagnosis"
+ENCODING_FORMAT = 1
+"""Part of every fingerprint: raise it when the code here would write other bytes with the same settings."""
 JPEG_QUALITY = 90
-WEBP_QUALITY = 90
+_JPEG_SUBSAMPLING = "4:4:4"
+_WEBP_QUALITY = 90
+_WEBP_METHOD = 2
 _PNG_LEVEL = 1
 """libdeflate's fastest: level 2 takes half as long again on tissue, twice as long on glass, and saves at most 3 %."""
 _PNG_UP = 2
@@ -68,12 +72,17 @@ def mark_of(slide: Slide, organ: SlideOrgan | None = None) -> str:
     return f"{NOTICE}; Everslide {slide.model} seed {slide.seed}{slide.sampling.words}{of}"
 
 
+def png_fingerprint() -> str:
+    """A hash of everything that may change the bytes of a PNG of given pixels and mark."""
+    facts = (ENCODING_FORMAT, imagecodecs.deflate_version(), _PNG_LEVEL, _PNG_UP)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
 def encoders_fingerprint() -> str:
-    """A hash of everything that may change the bytes of an encoded tile, other than its pixels and its mark."""
-    versions = [PIL.__version__, *(str(features.version(codec)) for codec in ("jpg", "webp"))]
-    versions.append(str(imagecodecs.deflate_version()))
-    settings = [str(JPEG_QUALITY), str(WEBP_QUALITY), str(_PNG_LEVEL), str(_PNG_UP), NOTICE]
-    return hashlib.sha256("|".join(versions + settings).encode()).hexdigest()
+    """A hash of everything that may change the bytes of a file, of any format, of given pixels and mark."""
+    versions = (PIL.__version__, *(features.version(codec) for codec in ("jpg", "webp")))
+    settings = (JPEG_QUALITY, _JPEG_SUBSAMPLING, _WEBP_QUALITY, _WEBP_METHOD)
+    return hashlib.sha256(repr((png_fingerprint(), versions, settings)).encode()).hexdigest()
 
 
 def encode(pixels: Pixels, fmt: Format, mark: str) -> bytes:
@@ -84,9 +93,9 @@ def encode(pixels: Pixels, fmt: Format, mark: str) -> bytes:
     image = Image.fromarray(np.ascontiguousarray(pixels))
     out = io.BytesIO()
     if fmt is JPEG:
-        image.save(out, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4", comment=mark.encode())
+        image.save(out, "JPEG", quality=JPEG_QUALITY, subsampling=_JPEG_SUBSAMPLING, comment=mark.encode())
     else:
-        image.save(out, "WEBP", quality=WEBP_QUALITY, method=2, xmp=_xmp(mark))
+        image.save(out, "WEBP", quality=_WEBP_QUALITY, method=_WEBP_METHOD, xmp=_xmp(mark))
     return out.getvalue()
 
 

@@ -69,11 +69,13 @@ class Broker:
         return listener
 
     def leave(self, listener: Listener) -> None:
+        """End a listener's stream."""
         with self._lock:
             if listener in self._listeners:
                 self._listeners.remove(listener)
 
     def publish(self, event: TileEvent) -> None:
+        """Tell every listener of the event's slide. Never waits."""
         with self._lock:
             for listener in self._listeners:
                 if listener.slide == event.slide:
@@ -81,10 +83,12 @@ class Broker:
 
     @property
     def listeners(self) -> int:
+        """How many there are now."""
         return len(self._listeners)
 
     @property
     def closed(self) -> bool:
+        """Whether all streams are to end."""
         return self._closed
 
     def close(self) -> None:

@@ -45,10 +45,12 @@ class Region:
 
     @property
     def mpp(self) -> float:
+        """um per pixel of the level."""
         return mpp(self.slide.zoom.scale(self.level))
 
     @property
     def description(self) -> str:
+        """What the file says of itself: synthetic, model, seed, sampling, organ, fingerprint, level and region."""
         slide, rect = self.slide.entry.slide, self.z_rect
         of = self.slide.organ.words if self.slide.organ else ""
         return (
@@ -110,6 +112,7 @@ class Pyramid:
 
     @property
     def tiles(self) -> int:
+        """Tiles of all octaves together."""
         return sum(cols * rows for cols, rows in map(self.grid, range(self.octaves + 1)))
 
     def tile(self, octave: int, col: int, row: int) -> Pixels:

@@ -104,6 +104,7 @@ def checked_feature(value: object, key: str) -> Feature:
 
 
 def reason(error: MalformedError) -> str:
+    """What was expected and found, as a line for people."""
     return f"expected {error.expected}, found {error.found}"
 
 

@@ -53,6 +53,7 @@ def decoded(data: bytes) -> tuple[str, list[Slip]]:
 
 
 def slip_at(text: str, position: int, what: str, key: str | None = None) -> Slip:
+    """The error `what` at a position of a text, counted from 0."""
     return Slip(text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position), what, key)
 
 

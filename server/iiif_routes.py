@@ -68,7 +68,7 @@ def add(app: OpenAPI, service: TileService, access: Access, max_pixels: int) -> 
             raise MalformedError("quality.format, such as default.jpg", repr(path.file[:40]), "correct the address")
         extent = (view.zoom.slide.width_px, view.zoom.slide.height_px)
         asked = iiif.parse(extent, limits, path.region, path.size, path.rotation, quality, suffix)
-        tag = f"{slide.fingerprint}-iiif-{view.l0_x}-{view.l0_y}-{asked.canonical}"
+        tag = iiif.entity_tag(asked, slide.fingerprint, (view.l0_x, view.l0_y))
         if request.if_none_match.contains_weak(tag):
             return _headers(Response(status=304), view, asked, tag)
         access.admit()

@@ -45,6 +45,7 @@ class Journal:
         self._file.close()
 
     def add(self, octave: int, index: int, data: bytes) -> None:
+        """Append the encoded tile `index` of an octave."""
         self._file.seek(0, 2)
         self._file.write(_RECORD.pack(_MARK, octave, index, len(data), zlib.crc32(data)))
         self._places[octave, index] = self._file.tell(), len(data)

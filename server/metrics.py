@@ -34,13 +34,16 @@ class Metrics:
         self._refused = Counter("refusals", "Requests answered with an error, by status.", ["status"], **options)
 
     def painted(self, slide: str, level: int, seconds: float) -> None:
+        """Count a tile that somebody waited for, and the seconds that it took."""
         self._painted.labels(slide, str(level)).inc()
         self._seconds.observe(seconds)
 
     def painted_ahead(self, slide: str, level: int) -> None:
+        """Count a tile that was painted while nobody waited."""
         self._ahead.labels(slide, str(level)).inc()
 
     def served(self, slide: str, level: int, state: str) -> None:
+        """Count an answer. state: final or preview."""
         self.serves(slide, level, state)()
 
     def serves(self, slide: str, level: int, state: str) -> Callable[[], None]:
@@ -49,6 +52,7 @@ class Metrics:
         return count
 
     def refused(self, status: int) -> None:
+        """Count an answer with an error."""
         self._refused.labels(str(status)).inc()
 
     def watch(self, read: Callable[[], Iterable[Reading]]) -> None:

@@ -23,9 +23,9 @@ def rank_of(s: int) -> int:
 class PixelTiles:
     """Whole tiles of one slide as arrays (256, 256, 3) uint8: a `TileStore` of the painter.
 
-    files: keeps tiles as PNG files, which are served as they are where the slide's edge does not cut them.
-    raw: keeps the most recent tiles undecoded, so that the painter need not decode them again.
-    name: prefix of every key; it must change with everything that changes pixels. mark: text in every file.
+    files: keeps tiles as PNG files, which are served as they are where the slide's edge does not cut them. raw: keeps
+    the most recent tiles undecoded, so that the painter need not decode them again. name: part of every key; it must
+    change with everything that changes pixels or their PNG files. mark: text in every file.
     """
 
     def __init__(self, files: ByteStore, raw: ByteStore, name: str, mark: str) -> None:
@@ -62,4 +62,5 @@ class PixelTiles:
         return self._files.get(self.key(tile))
 
     def key(self, tile: TileIndex) -> Key:
+        """Where a tile is kept, in either store."""
         return Key(f"tile-1/{self._name}/{tile.s}/{tile.col}_{tile.row}", rank_of(tile.s))

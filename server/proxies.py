@@ -36,6 +36,7 @@ class TrustedProxies:
         self._networks = parse_networks(words)
 
     def trusts(self, address: str) -> bool:
+        """Whether the peer at this address is a proxy whose headers are believed."""
         found = _address(address)
         return found is not None and any(found in network for network in self._networks)
 

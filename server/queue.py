@@ -211,6 +211,7 @@ class PaintQueue:
         return threading.get_ident() in self._idle_workers
 
     def progress(self, slide: str) -> Progress:
+        """What waits, is painted and was painted of a slide."""
         with self._changed:
             painting = list(self._painting.values())
             tally = self._tallies.get(slide, _Tally())
@@ -233,6 +234,7 @@ class PaintQueue:
 
     @property
     def closing(self) -> bool:
+        """Whether `close` was called: nothing more is begun."""
         return self._closing
 
     def close(self, timeout: float = 30.0) -> None:
@@ -353,8 +355,10 @@ class PaintQueue:
 
 
 def moved_away() -> DroppedError:
+    """The error of a request whose viewer has moved away from its tile."""
     return DroppedError("a tile in view", "a viewport that has moved away", "ask again when it is in view")
 
 
 def stopping() -> ClosingError:
+    """The error of a request that meets a server that is stopping."""
     return ClosingError("a running server", "one that is stopping", "ask again when it runs")

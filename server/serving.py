@@ -77,6 +77,7 @@ class Server:
 
     @property
     def address(self) -> str:
+        """URL of the server, without a path."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/"
 

@@ -153,6 +153,7 @@ class Settings:
 
     @property
     def max_waiting(self) -> int:
+        """Requests that may wait for the painter: threads but those that never wait for it."""
         return max(1, self.threads - RESERVED_THREADS)
 
 

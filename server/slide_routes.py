@@ -18,7 +18,7 @@ from everslide.server.encode import JPEG, NOTICE
 from everslide.server.errors import NotFoundError
 from everslide.server.events import Listener
 from everslide.server.made import slides_set_aside
-from everslide.server.set_aside import told
+from everslide.server.set_aside import set_aside_json
 from everslide.server.shapes import (
     ErrorAnswer,
     PlacesAnswer,
@@ -52,7 +52,7 @@ def _add_facts(app: OpenAPI, service: TileService, documents: Documents, access:
     def slides() -> Response:
         """All slides. set_aside: what is stored of further ones and cannot be read, why, and where."""
         listed = [metadata(slide) for slide in service.served()]
-        odd = told(slides_set_aside(service, documents), access.allowed())
+        odd = set_aside_json(slides_set_aside(service, documents), access.allowed())
         return revalidated(jsonify({"slides": listed, "set_aside": odd}))
 
     @app.get("/api/slides/<name>", tags=_TAG, responses={200: SlideAnswer, 404: ErrorAnswer})

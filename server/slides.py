@@ -236,6 +236,7 @@ class Catalogue:
         self._entries[entry.slide.name] = entry
 
     def remove(self, name: str) -> None:
+        """Take a slide out. Raises NotFoundError."""
         self._entries.pop(name, None)
 
     def __getitem__(self, name: str) -> Entry:

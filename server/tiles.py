@@ -22,7 +22,7 @@ from everslide.model.geometry import TILE_PX, TileIndex
 from everslide.model.organs import SlideOrgan
 from everslide.model.pyramid.window_trace import Watch
 from everslide.server.deepzoom import DeepZoom, TileAddress
-from everslide.server.encode import PNG, Format, Pixels, encode, encoders_fingerprint, mark_of
+from everslide.server.encode import PNG, Format, Pixels, encode, encoders_fingerprint, mark_of, png_fingerprint
 from everslide.server.errors import BusyError, GoneError
 from everslide.server.foresight import Foresight, Guess
 from everslide.server.metrics import Metrics
@@ -40,8 +40,7 @@ State = Literal["final", "preview"]
 @dataclass(frozen=True)
 class Tile:
     """An encoded tile. state: "final", or "preview" for a stand-in. ancestor: the tile that a preview was enlarged
-    from;
-    None: plain glass."""
+    from; None: plain glass."""
 
     data: bytes
     fmt: Format
@@ -249,7 +248,8 @@ class TileService:
         slide, organ = entry.slide, painters.organ(entry.slide, entry.top, entry.reference)
         mark = mark_of(slide, organ)
         content = f"{painters.identity(slide, entry.top, entry.reference)}|{mark}"
-        tiles = PixelTiles(self.stores.lossless, self.stores.raw, _short_hash(content), mark)
+        name = _short_hash(f"{content}|{png_fingerprint()}")  # its PNG files are served as they are
+        tiles = PixelTiles(self.stores.lossless, self.stores.raw, name, mark)
         return ServedSlide(
             entry=entry,
             zoom=DeepZoom(slide, entry.top.s if entry.top else painters.top_scale),

@@ -10,7 +10,7 @@ from everslide.server.access import Access
 from everslide.server.documents import Document, Documents, document_name
 from everslide.server.errors import MalformedError, NotFoundError
 from everslide.server.fields import checked, fresh_json, identifier, json_body, takes
-from everslide.server.set_aside import told
+from everslide.server.set_aside import set_aside_json
 from everslide.server.shapes import TourPut
 from everslide.server.tiles import TileService
 
@@ -29,7 +29,7 @@ def tour_routes(service: TileService, documents: Documents, access: Access) -> B
     def every(slide: str) -> Response:
         """The tours of a slide. set_aside: stored entries that cannot be read, each with the reason and the file."""
         name = name_of(slide)
-        odd = told(documents.set_aside(KIND, name, stored_tour), access.allowed())
+        odd = set_aside_json(documents.set_aside(KIND, name, stored_tour), access.allowed())
         tours = list(documents.get(KIND, name, stored_tour).values())
         return fresh_json({"tours": tours, **({"set_aside": odd} if odd else {})})
 

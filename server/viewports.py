@@ -83,6 +83,7 @@ class Viewports:
         self._posted: OrderedDict[tuple[str, str], tuple[float, Viewport]] = OrderedDict()
 
     def post(self, viewer: str, slide: str, viewport: Viewport) -> None:
+        """Keep a viewer's latest viewport on a slide, in place of the one before."""
         with self._lock:
             self._posted[viewer, slide] = self._clock(), viewport
             self._posted.move_to_end((viewer, slide))
@@ -90,11 +91,13 @@ class Viewports:
                 self._posted.popitem(last=False)
 
     def of(self, viewer: str, slide: str) -> Viewport | None:
+        """A viewer's latest viewport on a slide; None where there is none, or it is too old."""
         with self._lock:
             posted = self._posted.get((viewer, slide))
         return posted[1] if posted is not None and self._clock() - posted[0] < LIFETIME_SECONDS else None
 
     def urgency(self, viewer: str, slide: str, tile: L0Tile) -> Urgency:
+        """How soon a tile should be painted for a viewer."""
         viewport = self.of(viewer, slide)
         if viewport is None:
             return SEEN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -148,3 +149,16 @@ def test_packages_are_those_of_the_project_file() -> None:
         for inner in (ROOT / package).rglob("__init__.py"):
             name = ".".join(inner.parent.relative_to(ROOT).parts)
             assert f'"everslide.{name}"' in listed, f"{name} is a package: list it in pyproject.toml"
+
+
+def test_the_page_below_its_tools_knows_none_of_them() -> None:
+    """Of the files beside the tools' folders, only those that put the page together import from one."""
+    source = ROOT / "viewer" / "src"
+    tools = {folder.name for folder in source.iterdir() if folder.is_dir()}
+    assert {"annotate", "compare", "export", "inspect", "teach"} <= tools
+    users = {
+        path.name
+        for path in source.glob("*.ts")
+        if set(re.findall(r'from "\./(\w+)/', path.read_text("utf-8"))) & tools
+    }
+    assert users <= {"main.ts", "inspection.ts", "app.ts", "tools.ts"}

@@ -1,4 +1,4 @@
-"""The bounds that a good model keeps, and which of its figures do."""
+"""Acceptance thresholds: the range that each figure of a good model lies in, and which figures of a run do."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from everslide.model.evaluation.image_statistics import OCTAVES
+from everslide.model.evaluation.image_statistics import FREQUENCY_BANDS
 
 FRECHET_OVER_FLOOR = {1: 1.5, 4: 2.5}
 """Largest Frechet distance over its floor, by octaves below the real parent."""
 SPECTRUM = (0.85, 1.18)
+"""Power of each frequency band, painted over real."""
 NUCLEI = (0.85, 1.15)
+"""Nuclei per mm2, and their mean area, painted over real."""
 DRIFT = (0.95, 1.05)
+"""Mean density of each stain, painted over real."""
 PANNING_S = 0.1
+"""Seconds a tile of panning at 20x, at most."""
 Pair = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One figure and its bound. interval: 95 %, or none. low, high: the bound, either may be missing."""
+    """One figure and its threshold. what, where: for people. interval: 95 %, None where there is none. low, high: the
+    least and the largest value that passes; None where any does."""
 
     what: str
     where: str
@@ -31,7 +36,8 @@ class Verdict:
 
     @property
     def missed_by(self) -> float:
-        """How far beyond its bound the figure lies, as a share of the bound; 0 where it is met."""
+        """How far the figure lies beyond its threshold, as a share of it; 0 where it passes, infinite where it is
+        NaN."""
         if not math.isfinite(self.value):
             return math.inf
         if self.high is not None and self.value > self.high:
@@ -46,7 +52,7 @@ class Verdict:
 
 
 def verdicts(figures: dict[str, Any]) -> list[Verdict]:
-    """Every figure of `everslide evaluate` that has a bound, beside it."""
+    """Every figure of `everslide evaluate` (`figures`: what `evaluate` returns) that has a threshold, beside it."""
     return [*_distances(figures), *_textures(figures), *_nuclei(figures), *_memory(figures), *_rest(figures)]
 
 
@@ -59,7 +65,7 @@ def _distances(figures: dict[str, Any]) -> Iterator[Verdict]:
 
 
 def _textures(figures: dict[str, Any]) -> Iterator[Verdict]:
-    """The octave and the stain that are farthest off, of every magnification of the tests with real parents."""
+    """The frequency band and the stain that are farthest off, of 20x to 1.25x painted below real parents."""
     for test in figures["tests"]:
         if not test.get("octaves"):
             continue
@@ -107,6 +113,6 @@ def _worst(ratios: list[float]) -> int:
 
 
 def _band(i: int) -> str:
-    """The octave's wave lengths."""
-    low, high = OCTAVES[i]
+    """The wavelengths of a frequency band, in pixels."""
+    low, high = FREQUENCY_BANDS[i]
     return f"{1 / high:g} to {1 / low:g} px"

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
 DRAWS = 200
+"""Bootstrap samples."""
 LEVEL = 0.95
+"""Confidence level of every interval."""
 Interval = tuple[float, float]
 
 
@@ -33,16 +35,17 @@ def interval(values: Sequence[float] | Doubles, centre: float | None = None) -> 
 def resampled(
     statistic: Callable[[Indices], Doubles], count: int, rng: np.random.Generator, draws: int = DRAWS
 ) -> Doubles:
-    """Values (draws, k) of a statistic of k numbers over indices below `count`, drawn with replacement."""
+    """Bootstrap values (draws, k) of a statistic of k numbers; it is given `count` indices drawn with replacement."""
     return np.stack([np.atleast_1d(statistic(rng.integers(0, count, count))) for _ in range(draws)])
 
 
 def ratio_intervals(
     painted: Doubles, real: Doubles, groups: tuple[Indices, Indices], paired: bool, rng: np.random.Generator
 ) -> list[Interval]:
-    """Intervals of mean(painted) / mean(real) of every column of (n, k) and (m, k), drawn by groups.
+    """95 % intervals of mean(painted) / mean(real) of each of k columns; painted (n, k), real (m, k).
 
-    groups: number of the square that each row belongs to. paired: both sides show the same squares.
+    groups: for each side, the number of the square that each row belongs to; whole squares are resampled. paired:
+    whether both sides show the same squares, which are then resampled together.
     """
     sums, counts = zip(*(_by_group(x, g) for x, g in zip((painted, real), groups, strict=True)), strict=True)
 

@@ -1,4 +1,4 @@
-"""Painted fields beside real ones, and what is read off them: rows of texture and stain, squares for an encoder."""
+"""Painted fields beside real ones: figures of texture and stain by scale, and squares to be embedded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from everslide.model.evaluation.bootstrap import ratio_intervals
 from everslide.model.evaluation.image_statistics import (
+    FREQUENCY_BANDS,
     MIN_TISSUE,
-    OCTAVES,
     PATCH_PX,
     all_patches,
     patch_numbers,
@@ -27,18 +27,19 @@ Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Row = dict[str, Any]
 MIN_PATCHES = 6
+"""Tissue patches on either side, without which a scale is left out."""
 SQUARE_PX = 128
-"""Side of the squares that an encoder is shown, and of those that are drawn again for intervals."""
+"""Side of the squares that are embedded, and of those that are resampled for intervals."""
 ENOUGH_SQUARES = 48
 """Where a scale has fewer squares side by side, they overlap, down to a quarter of their side apart."""
 
 
 @dataclass
 class Comparison:
-    """Painted and real fields by scale, and the plane above each painted field.
+    """Painted and real fields (H, W, 3) by scale, and the plane above each painted field.
 
-    same_place: whether the real fields show the very places of the painted ones, one to one.
-    images: the image of each field, where they do.
+    title: for people. same_place: whether the real fields show the very places of the painted ones, one to one. above:
+    the parents, (H / 2, W / 2, 3). images: name of the image that each field is of; "" where it is of none.
     """
 
     title: str
@@ -59,7 +60,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Squares:
-    """Painted and real squares (n, 128, 128, 3) of the same places. images: of each. apart: how many side by side."""
+    """Painted and real squares (n, 128, 128, 3) of the same places. images: name of the image of each. apart: how many
+    there are where none overlap."""
 
     painted: Pixels
     real: Pixels
@@ -68,7 +70,10 @@ class Squares:
 
 
 def rows_of(compared: Comparison, rng: np.random.Generator | None = None) -> list[Row]:
-    """One row of figures per scale, coarse to fine; scales with fewer than MIN_PATCHES tissue patches are left out."""
+    """One row of figures per scale, coarse to fine, painted over real; ready for JSON.
+
+    Scales with fewer than MIN_PATCHES tissue patches are left out.
+    """
     rng = rng or np.random.default_rng(0)
     rows: list[Row] = []
     for s in sorted(compared.painted, reverse=True):
@@ -81,9 +86,9 @@ def rows_of(compared: Comparison, rng: np.random.Generator | None = None) -> lis
             numbers[0], numbers[1], (np.array(painted_at), np.array(real_at)), compared.same_place, rng
         )
         row: Row = {"magnification": magnification(s), "patches": [a.patches, b.patches], **ratios(a, b)}
-        row["spectrum_interval"] = between[1 : 1 + len(OCTAVES)]
+        row["spectrum_interval"] = between[1 : 1 + len(FREQUENCY_BANDS)]
         row["stain_mean_over_real"] = [x / y for x, y in zip(a.stain_mean, b.stain_mean, strict=True)]
-        row["stain_mean_over_real_interval"] = between[1 + len(OCTAVES) : 3 + len(OCTAVES)]
+        row["stain_mean_over_real_interval"] = between[1 + len(FREQUENCY_BANDS) : 3 + len(FREQUENCY_BANDS)]
         over = [p for pixels in compared.above[s] for p in tissue_patches(pixels, PATCH_PX // 2)]
         if over:
             above = texture(over)
@@ -128,7 +133,7 @@ def squares_of(compared: Comparison, s: int) -> Squares:
 
 
 def square_places(real: Pixels, stride: int) -> list[tuple[slice, slice]]:
-    """Where the squares of a field (H, W, 3) lie that are mostly tissue."""
+    """Slices (rows, columns) of the squares of a field (H, W, 3) that are mostly tissue, `stride` pixels apart."""
     high, wide = real.shape[:2]
     places = [
         (slice(y, y + SQUARE_PX), slice(x, x + SQUARE_PX))

@@ -22,11 +22,12 @@ from everslide.model.evaluation.similarity import frechet_distance
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
 SPLITS = 20
+"""Random halvings whose Frechet distances are averaged."""
 MIN_PLACES = 16
 
 
 class Embeds(Protocol):
-    """An encoder of squares of 128 px; distances in its features have a scale."""
+    """An encoder of squares of 128 px. Distances are taken in its features as they are, without normalisation."""
 
     def embed(self, patches: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features (N, C) of squares (N, 128, 128, 3) uint8."""
@@ -43,8 +44,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Divergence:
-    """half: squares on either side of the Frechet distances. frechet, kernel: painted against real; their floors: real
-    against real, the kernel's interval that of all halvings.
+    """half: squares on either side of the Frechet distances. frechet, kernel: painted against real; frechet_floor,
+    kernel_floor: real against real, the latter's interval being that of all halvings.
 
     ratio: the Frechet distance over its floor. same_places: Frechet distance of all painted squares from all real
     squares of the very same places, which has no floor to be read against.
@@ -91,9 +92,9 @@ def paired_kernel_distances(painted: Doubles, real: Doubles, weights: Doubles) -
 
 
 def divergence(painted: Doubles, real: Doubles, strata: Sequence[str], rng: np.random.Generator) -> Divergence:
-    """Features (n, C) of the same n places, painted and real. strata: the image of every place.
+    """Distances of features (n, C) of the same n places, painted and real. strata: the image of every place.
 
-    Intervals draw the places of every image again. Raises ValueError for fewer than MIN_PLACES places.
+    Intervals resample the places within each image. Raises ValueError for fewer than MIN_PLACES places.
     """
     if len(painted) < MIN_PLACES or len(painted) != len(real):
         raise ValueError(f"expected {MIN_PLACES} or more places on both sides, found {len(painted)} and {len(real)}")

@@ -2,7 +2,8 @@
 
 Octave test: fields of every magnification are painted under their real parent, one octave and four octaves up, and
 compared with the real tissue of the same place. Root test: a slide painted from its sketch is compared with real
-held-out tissue of each magnification. Agreement: how far the network's unclosed children are from their parent.
+held-out tissue of each magnification. Agreement: how near the network's children are to their parent before the painter
+enforces it.
 """
 
 from __future__ import annotations
@@ -33,16 +34,17 @@ Pixels = NDArray[np.uint8]
 FIELD_PX = 768
 """Side of the real fields of the root test."""
 ROOT_FIELD_PX = 512
-"""Side of the painted ones, and of fields of planes that no bound is set for."""
+"""Side of the painted ones, and of fields of planes that no threshold is set for."""
 MAX_IMAGES = 4
+"""Images that fields of one scale are painted of, at most."""
 MAX_COARSE_IMAGES = 2
-"""The same where no bound is set."""
+"""The same for scales that no threshold is set for."""
 OCTAVES = (1, 4)
 """How far above the painted fields of the octave tests their real parent lies."""
-BOUND_SCALES = range(5)
-"""20x to 1.25x: the magnifications that bounds are set for."""
-MEANING_OCTAVES = 3
-"""Painted 20x under a real 2.5x parent."""
+THRESHOLD_SCALES = range(5)
+"""20x to 1.25x: the magnifications that acceptance thresholds are set for."""
+CONSISTENCY_OCTAVES = 3
+"""Semantic consistency: 20x painted below a real 2.5x parent."""
 MIN_PARENT_PX = 8
 """Shortest side of a real plane that anything is painted from."""
 
@@ -52,8 +54,8 @@ class Plan:
     """How much is measured.
 
     seed: of the slides that are painted. places: of the root test. fields: painted of every image at 20x, half as many
-    at other magnifications. field_px: their side. neighbours: squares whose nearest training square is looked for,
-    among `training_squares`.
+    at other magnifications. field_px: their side. neighbours: squares whose nearest training square is searched for,
+    among `training_squares` squares.
     """
 
     seed: int = 7
@@ -73,7 +75,7 @@ class MemoryTiles(dict[TileIndex, Pixels]):
 
 
 def field_of(painter: Painter, s: int, rect: Rect) -> Pixels:
-    """Pixels of `rect` of plane s, put together from whole tiles."""
+    """Pixels (rect.height, rect.width, 3) of plane s, put together from whole tiles."""
     tiles = list(tiles_touching(s, rect))
     left, top = min(t.rect.x for t in tiles), min(t.rect.y for t in tiles)
     right, bottom = max(t.rect.right for t in tiles), max(t.rect.bottom for t in tiles)
@@ -84,7 +86,7 @@ def field_of(painter: Painter, s: int, rect: Rect) -> Pixels:
     return canvas[rect.y - top : rect.bottom - top, rect.x - left : rect.right - left]
 
 
-def below(pixels: Pixels, s: int, model: WindowModel, seed: int) -> Painter:
+def painter_below(pixels: Pixels, s: int, model: WindowModel, seed: int) -> Painter:
     """A painter below a real picture (H, W, 3) of scale s."""
     width, height = (max(side * 2**s, TILE_PX) for side in (pixels.shape[1], pixels.shape[0]))
     return Painter(Slide("real", seed, width, height), model, MemoryTiles(), ImageTop(pixels, s))
@@ -97,12 +99,12 @@ def octave_test(
     title = f"{magnification(s):g}x from real {magnification(s + octaves):g}x"
     out = Comparison(title, same_place=True)
     count = plan.fields if s == 0 else max(1, plan.fields // 2)
-    field_px = plan.field_px if s in BOUND_SCALES else min(plan.field_px, ROOT_FIELD_PX)
+    field_px = plan.field_px if s in THRESHOLD_SCALES else min(plan.field_px, ROOT_FIELD_PX)
     for image in tqdm(images, desc=title, unit="image"):
         parent = real_plane(folder, image, s + octaves)
         real = plane(folder, image, s)
         high, wide = (min(a * 2**octaves, b) // 2 * 2 for a, b in zip(parent.shape[:2], real.shape[:2], strict=True))
-        painter = below(parent, s + octaves, model, plan.seed)
+        painter = painter_below(parent, s + octaves, model, plan.seed)
         for rect in dense_fields(real, Rect(0, 0, wide, high), field_px, count):
             truth = np.array(real[rect.y : rect.bottom, rect.x : rect.right])
             out.add(s, field_of(painter, s, rect), truth, field_of(painter, s + 1, rect.parent()), image.name)
@@ -116,16 +118,16 @@ def spanning(folder: Path, images: list[Prepared], s: int, octaves: int, most: i
     """
     found = []
     for image in sorted(images, key=lambda x: x.kind != "field"):
-        if image.finest <= s <= image.coarsest and (image.kind == "field" or s not in BOUND_SCALES):
+        if image.finest <= s <= image.coarsest and (image.kind == "field" or s not in THRESHOLD_SCALES):
             side = min(plane(folder, image, s).shape[:2])
             if side >> octaves >= MIN_PARENT_PX and side >= SQUARE_PX:
                 found.append(image)
-    return found[: most if s in BOUND_SCALES else most * MAX_COARSE_IMAGES // MAX_IMAGES]
+    return found[: most if s in THRESHOLD_SCALES else most * MAX_COARSE_IMAGES // MAX_IMAGES]
 
 
 def dense_fields(pixels: Pixels, area: Rect, field_px: int, count: int) -> list[Rect]:
-    """At most `count` rectangles of field_px (or all there is) on the grid of tiles, densest in tissue, none touching
-    another."""
+    """At most `count` rectangles of `area` of a plane (H, W, 3), field_px a side or all there is, on the grid of tiles:
+    those with most tissue, none overlapping another."""
     wide, high = min(field_px, area.width), min(field_px, area.height)
     spots = sorted(
         (
@@ -142,8 +144,8 @@ def dense_fields(pixels: Pixels, area: Rect, field_px: int, count: int) -> list[
     return chosen
 
 
-def sketched(slide: Slide, model: WindowModel) -> Painter:
-    """A painter of a slide below sections of its organ, as it is served."""
+def sketch_painter(slide: Slide, model: WindowModel) -> Painter:
+    """A painter of a slide below its sketch, conditioned by its organ, as the server paints it."""
     like = conditioned(slide, None, dict(model.capabilities.organs), real=False)
     return Painter(slide, model, MemoryTiles(), Sketch(slide, reference=like), like)
 
@@ -153,7 +155,7 @@ def root_test(
 ) -> Comparison:
     """Paint a slide from its sketch down to plane `stop` at `places` places; real fields are those of `images`."""
     slide = Slide("evaluated", seed)
-    painter = sketched(slide, model)
+    painter = sketch_painter(slide, model)
     out = Comparison(f"from the sketch to {magnification(stop):g}x", same_place=False)
     top = field_of(painter, TOP_SCALE, Rect(0, 0, *slide.size_at(TOP_SCALE)))
     for place in tqdm(range(places), desc=out.title, unit="place"):
@@ -201,7 +203,8 @@ def _densest_painted(painter: Painter, s: int, area: Rect) -> Rect:
 
 
 def agreement_db(model: WindowModel, parent: Pixels, s: int) -> float:
-    """PSNR between a parent window and the box mean of its painted children before the exact step, in dB."""
+    """PSNR in dB between the top-left window of a parent (H, W, 3) and the box mean of its children of scale s, as the
+    network gives them: before the painter enforces the parent."""
     side = model.grid.window_px // 2
     window = np.ascontiguousarray(parent[:side, :side])
     bands = model.bands(
@@ -216,7 +219,7 @@ def seeds(model: WindowModel, parent: Pixels, s: int) -> dict[str, bool]:
     """Whether two seeds paint other pixels under one parent of plane s + 1, and one seed the same bytes twice."""
 
     def painted(seed: int) -> bytes:
-        return below(parent, s + 1, model, seed).tile(TileIndex(s, 0, 0)).tobytes()
+        return painter_below(parent, s + 1, model, seed).tile(TileIndex(s, 0, 0)).tobytes()
 
     first = painted(1)
     return {"two_seeds_differ": painted(2) != first, "one_seed_repeats": painted(1) == first}

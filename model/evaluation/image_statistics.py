@@ -13,17 +13,18 @@ from everslide.model.stain import hematoxylin_eosin, optical_density
 Pixels = NDArray[np.uint8]
 Doubles = NDArray[np.float64]
 PATCH_PX = 64
+"""Side of the patches that statistics are taken of."""
 MIN_TISSUE = 0.6
 """Share of a patch that must be tissue for it to count."""
-OCTAVES = ((1 / 4, 1 / 2), (1 / 8, 1 / 4), (1 / 16, 1 / 8), (1 / 32, 1 / 16))
-"""Spatial frequency bands in cycles per pixel, finest first."""
+FREQUENCY_BANDS = ((1 / 4, 1 / 2), (1 / 8, 1 / 4), (1 / 16, 1 / 8), (1 / 32, 1 / 16))
+"""Bands of spatial frequency, an octave each, in cycles per pixel; finest first."""
 
 
 @dataclass(frozen=True)
 class Texture:
     """What a set of tissue patches looks like on average.
 
-    patches: how many. laplacian: mean squared Laplacian of grey levels. spectrum: power per octave of OCTAVES.
+    patches: how many. laplacian: mean squared Laplacian of grey levels. spectrum: power per band of FREQUENCY_BANDS.
     stain_mean, stain_deviation: of hematoxylin and eosin density.
     """
 
@@ -50,7 +51,7 @@ def all_patches(pixels: Pixels, size: int = PATCH_PX) -> list[Pixels]:
 
 
 def tissue_share(pixels: Pixels) -> float:
-    """Share of pixels that are denser than glass."""
+    """Share, in [0, 1], of pixels (H, W, 3) whose mean optical density is above that of glass, 0.06."""
     return float((optical_density(pixels).mean(-1) > 0.06).mean())
 
 
@@ -60,7 +61,7 @@ def texture(patches: Iterable[Pixels]) -> Texture:
     if not rows:
         raise ValueError("expected at least one tissue patch")
     mean = np.mean(rows, axis=0)
-    bands = len(OCTAVES)
+    bands = len(FREQUENCY_BANDS)
     stain = mean[1 + bands :]
     return Texture(
         len(rows), float(mean[0]), tuple(map(float, mean[1 : 1 + bands])),
@@ -69,7 +70,8 @@ def texture(patches: Iterable[Pixels]) -> Texture:
 
 
 def patch_numbers(patch: Pixels) -> Doubles:
-    """Laplacian, power per octave, mean and deviation of both stains of one patch: nine numbers."""
+    """Nine numbers of one patch (N, N, 3): mean squared Laplacian, power per frequency band, mean and deviation of the
+    density of hematoxylin and of eosin."""
     grey = patch.astype(np.float64).mean(-1)
     inner = 4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
     stains = hematoxylin_eosin(patch).reshape(-1, 2).astype(np.float64)
@@ -77,17 +79,17 @@ def patch_numbers(patch: Pixels) -> Doubles:
 
 
 def octave_power(grey: Doubles) -> Doubles:
-    """Radially averaged power of a square grey patch (N, N) per band of OCTAVES, under a Hann window."""
+    """Radially averaged power (4,) of a grey patch (N, N) per band of FREQUENCY_BANDS, under a Hann window."""
     side = grey.shape[0]
     hann = np.hanning(side)
     power = np.abs(np.fft.fft2((grey - grey.mean()) * hann[:, None] * hann[None, :])) ** 2
     frequency = np.fft.fftfreq(side)
     radius = np.hypot(frequency[:, None], frequency[None, :])
-    return np.array([power[(radius >= low) & (radius < high)].mean() for low, high in OCTAVES])
+    return np.array([power[(radius >= low) & (radius < high)].mean() for low, high in FREQUENCY_BANDS])
 
 
 def ratios(painted: Texture, real: Texture) -> dict[str, float | list[float]]:
-    """Painted over real: Laplacian, every octave of the spectrum, deviation of both stains."""
+    """Painted over real: Laplacian, every band of the spectrum, deviation of both stains. Ready for JSON."""
     return {
         "laplacian": painted.laplacian / real.laplacian,
         "spectrum": [a / b for a, b in zip(painted.spectrum, real.spectrum, strict=True)],

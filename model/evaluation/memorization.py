@@ -22,15 +22,17 @@ Pixels = NDArray[np.uint8]
 Doubles = NDArray[np.float64]
 SQUARE_PX = 128
 REACH_PX = 64
-"""How far around a training square a copy is looked for."""
+"""How far around a training square a copy is searched for."""
 CORE_PX = 96
-"""Side of the middle of a square that is looked for."""
+"""Side of the middle of a painted square, which is searched for."""
 CANDIDATES = 3
+"""Nearest training squares, in features, that are compared in pixels."""
 
 
 @dataclass(frozen=True)
 class Nearness:
-    """distance: of every square to its nearest training square in features. correlation: the best in pixels."""
+    """Of each of n squares, (n,): distance to its nearest training square in features; correlation, in [-1, 1]: the
+    largest in pixels with any of its CANDIDATES nearest."""
 
     distance: Doubles
     correlation: Doubles
@@ -49,7 +51,7 @@ class TrainingSquares:
         return len(self._around)
 
     def nearness(self, squares: Pixels) -> Nearness:
-        """Of squares (n, 128, 128, 3)."""
+        """How near squares (n, 128, 128, 3) are to these."""
         features = self._encoder.embed(squares).astype(np.float64)
         squared = np.square(features).sum(1)[:, None] + np.square(self._features).sum(1)[None]
         distance = np.sqrt(np.maximum(squared - 2 * features @ self._features.T, 0.0))
@@ -89,9 +91,8 @@ def _box_sum(values: Doubles) -> Doubles:
 
 
 def compare_nearness(painted: Nearness, real: Nearness, rng: np.random.Generator) -> dict[str, Figure]:
-    """Painted against real squares of the same places: mean distance of both, its ratio, correlation of both.
-
-    The largest correlations have no interval but themselves.
+    """Figures of painted beside real squares of the same places: mean distances, their ratio, mean and largest
+    correlations. The largest have no interval: theirs is the value itself.
     """
 
     def mean(values: Doubles) -> Figure:

@@ -1,4 +1,4 @@
-"""Nuclei at 20x by a classical segmentation: how many, how large, how dark. A yardstick, not a diagnosis.
+"""Nuclei at 20x by a classical segmentation: how many, how large, how dark. To compare images by, not to diagnose.
 
 Hematoxylin density (`everslide.model.stain`), smoothed; a threshold by Otsu, "A threshold selection method from
 gray-level histograms" (1979); holes filled; clumps parted among the peaks of the distance to their edge.
@@ -37,7 +37,7 @@ LENIENCE = 0.75
 MIN_DENSITY = 0.06
 """No threshold lies below: on a field without nuclei Otsu would part the background."""
 CELL_PX = 256
-"""Side of the squares that are drawn again for intervals, 128 um."""
+"""Side of the squares that are resampled for intervals, 128 um."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def find_nuclei(pixels: Pixels, threshold: float | None = None) -> Nuclei:
 def compare_nuclei(painted: list[Pixels], real: list[Pixels], rng: np.random.Generator) -> dict[str, Figure]:
     """Painted against real 20x fields of the same places, under the threshold of the real one of each.
 
-    count_per_mm2 and its _real: of tissue (as the real field has it); area_um2, density likewise: mean of a nucleus;
-    count_ratio, area_ratio, density_ratio: painted over real. Raises ValueError where a side shows no nucleus at all.
+    count_per_mm2: of tissue, as the real field has it; area_um2, density: mean of a nucleus. Each also with `_real`,
+    of the real fields, and `_ratio`, painted over real. Raises ValueError where a side shows no nucleus at all.
     """
     cells = []
     for ours, truth in zip(painted, real, strict=True):

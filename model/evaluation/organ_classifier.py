@@ -1,7 +1,7 @@
-"""Can a section's organ be told from afar? The nearest class mean, trained on real sections.
+"""Is a section's organ recognised at low magnification? A nearest-mean classifier, trained on real sections.
 
-One case is left out at a time: its real sections are named by the means of the others, and painted sections of its
-organ by the same means, so that both are named by equally many cases. Organs of one case cannot be left out.
+Leave-one-case-out: a case's real sections are classified by the means of the other cases, and painted sections of its
+organ by the same means, so that both are judged by equally many cases. Organs of one case take no part.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Doubles = NDArray[np.float64]
 TISSUE_DENSITY = 0.06
 QUANTILES = (0.1, 0.5, 0.9)
 MARGIN = 0.15
-"""An organ fails where painted sections are named right less often than real ones by more."""
+"""An organ fails where painted sections are classified right less often than real ones by more than this share."""
 
 
 @dataclass(frozen=True)
 class OrganScore:
-    """Shares of one organ's sections that are named right. cases, sections: real ones; painted_sections: painted.
-    painted: None where none was painted."""
+    """real, painted: shares of one organ's sections that are classified right; painted is None where none was painted.
+    cases, sections: how many real ones; painted_sections: how many painted ones."""
 
     organ: str
     cases: int
@@ -36,13 +36,14 @@ class OrganScore:
 
     @property
     def fails(self) -> bool:
+        """Whether painted sections fall behind real ones by more than MARGIN."""
         return self.painted is not None and self.real - self.painted > MARGIN
 
 
 @dataclass(frozen=True)
 class Classified:
-    """scores: of each organ of two cases or more. left_out: organs of one case. real, painted: means over the organs
-    that were painted; by_chance: of naming one at random."""
+    """scores: of each organ of two cases or more. left_out: organs of one case. real, painted: mean shares over the
+    organs that were painted, NaN where none was; by_chance: the share of a guess."""
 
     scores: list[OrganScore]
     left_out: list[str]
@@ -52,7 +53,8 @@ class Classified:
 
 
 def colour_statistics(pixels: Pixels) -> Doubles:
-    """Quantiles of the optical density of tissue (H, W, 3) per channel, means of their ratios, nine and three."""
+    """Twelve numbers of a section (H, W, 3): quantiles of its tissue's optical density, (0.1, 0.5, 0.9) for each
+    channel, and the mean share of each channel in the density."""
     density = optical_density(pixels).reshape(-1, 3).astype(np.float64)
     tissue = density[density.mean(-1) > TISSUE_DENSITY]
     if not len(tissue):
@@ -62,7 +64,7 @@ def colour_statistics(pixels: Pixels) -> Doubles:
 
 
 def classify(real: Sequence[tuple[str, str, Doubles]], painted: Sequence[tuple[str, Doubles]]) -> Classified:
-    """real: organ, case and features (C,) of sections; painted: organ and features.
+    """Classify every section. real: organ, case and features (C,) of each; painted: organ and features of each.
 
     Raises ValueError where fewer than two organs have two cases.
     """
@@ -79,9 +81,9 @@ def classify(real: Sequence[tuple[str, str, Doubles]], painted: Sequence[tuple[s
         right_real: list[bool] = []
         right_painted: list[bool] = []
         for case in cases[organ]:
-            namer = _Namer([(name, x) for name, other, x in rows if (name, other) != (organ, case)])
-            right_real += [namer.name(x) == organ for name, other, x in rows if (name, other) == (organ, case)]
-            right_painted += [namer.name(x) == organ for name, x in painted if name == organ]
+            classifier = _NearestMean([(name, x) for name, other, x in rows if (name, other) != (organ, case)])
+            right_real += [classifier.organ_of(x) == organ for name, other, x in rows if (name, other) == (organ, case)]
+            right_painted += [classifier.organ_of(x) == organ for name, x in painted if name == organ]
         number = sum(name == organ for name, _ in painted)
         share = float(np.mean(right_painted)) if number else None
         scores.append(OrganScore(organ, len(cases[organ]), len(right_real), number, float(np.mean(right_real)), share))
@@ -91,8 +93,8 @@ def classify(real: Sequence[tuple[str, str, Doubles]], painted: Sequence[tuple[s
     return Classified(scores, left_out, float(means[0]), float(means[1]), 1 / len(known))
 
 
-class _Namer:
-    """Names the organ whose mean is nearest, in features over their deviation among the sections."""
+class _NearestMean:
+    """Classifies by the organ whose mean is nearest, in features over their deviation among the sections."""
 
     def __init__(self, rows: Sequence[tuple[str, Doubles]]) -> None:
         features = np.stack([x for _, x in rows])
@@ -105,5 +107,5 @@ class _Namer:
     def _scaled(self, features: Doubles) -> Doubles:
         return np.asarray((features - self._middle) / self._spread, np.float64)
 
-    def name(self, features: Doubles) -> str:
+    def organ_of(self, features: Doubles) -> str:
         return self._organs[int(np.square(self._means - self._scaled(features)).sum(1).argmin())]

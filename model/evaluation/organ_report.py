@@ -8,7 +8,7 @@ from everslide.model.evaluation.organ_classifier import MARGIN
 
 
 def organ_markdown(figures: dict[str, Any]) -> str:
-    """The figures as tables; what fails is bold."""
+    """What `evaluate_organs` returns as Markdown tables; what fails is bold."""
     lines = [
         "# Organs",
         "",

@@ -36,8 +36,9 @@ class OrganEvaluation:
     """One run. What could not be measured is named in `missing`."""
 
     def __init__(self, folder: Path, model: WindowModel, encoder: Embeds, organs: Sequence[str], seeds: int) -> None:
-        """organs: that are painted; none for all that the model knows and the folder has sections of. seeds: 1 to so
-        many. Raises DataError where there is nothing to measure, SlideError for an organ that the model does not know.
+        """organs: to be painted; by default all that the model knows and the folder has sections of. seeds: how many
+        sections of each, of seeds 1, 2, ... Raises DataError where there is nothing to measure, SlideError for an organ
+        that the model does not know.
         """
         self._model, self._encoder, self._seeds = model, encoder, seeds
         self.missing: list[str] = []
@@ -57,7 +58,7 @@ class OrganEvaluation:
         self.painted: list[Section] = []
 
     def run(self) -> dict[str, Any]:
-        """All figures, ready for JSON; the sections that they are of stay in `real` and `painted`."""
+        """All figures, ready for JSON; the sections that were measured stay in `real` and `painted`."""
         started = time.perf_counter()
         for organ in tqdm(self.organs, desc="organs", unit="organ"):
             self.painted += painted_sections(self._model, organ, range(1, self._seeds + 1))
@@ -184,8 +185,11 @@ def evaluate_organs(
     seeds: int = 3,
     out: Path | None = None,
 ) -> dict[str, Any]:
-    """Figures of each organ, ready for JSON; the fields that they are of are written below `out`. Raises DataError,
-    SlideError."""
+    """Figures of each organ, ready for JSON; the fields that were measured are written below `out`, where that is
+    given.
+
+    See `OrganEvaluation` for arguments and errors.
+    """
     run = OrganEvaluation(folder, model, encoder, organs, seeds)
     figures = run.run()
     if out:

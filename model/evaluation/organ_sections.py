@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from everslide.model.errors import DataError
 from everslide.model.evaluation.comparison import SQUARE_PX
-from everslide.model.evaluation.fields import field_of, sketched
+from everslide.model.evaluation.fields import field_of, sketch_painter
 from everslide.model.evaluation.image_statistics import tissue_share
 from everslide.model.geometry import TOP_SCALE, Rect, mpp
 from everslide.model.pyramid.layout import CANVAS_PX
@@ -31,15 +31,15 @@ FIELD_PX = {8: CANVAS_PX, 7: 2 * CANVAS_PX, 6: 4 * CANVAS_PX, 5: 512}
 STEP_PX = 32
 """Fields lie on a grid of so many pixels of the topmost plane: whole tiles of the finest scale."""
 LEAST_TISSUE = 0.2
-"""Share of a square that is tissue; a section without such a square, as a biopsy, shows its densest one."""
+"""Least share of tissue in a square; of a section without such a square, as a biopsy, the one with most is taken."""
 MOST_SQUARES = 6
-"""Of a section and scale."""
+"""Squares of one section and scale, at most."""
 
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """One section. whole: all of it at 128 um/px (H, W, 3). fields: the densest part by scale. trained: whether the
-    painter was trained on it; of real ones only. case: "" of painted ones."""
+    """One section. whole: all of it at 128 um/px (H, W, 3). fields: by scale, the part with most tissue (H, W, 3).
+    case: "" for painted ones. trained: whether the painter was trained on it; False for painted ones."""
 
     organ: str
     name: str
@@ -96,7 +96,7 @@ def painted_sections(model: WindowModel, organ: str, seeds: Iterable[int]) -> li
     side = CANVAS_PX << TOP_SCALE
     for seed in tqdm(list(seeds), desc=organ, unit="section", leave=False):
         slide = Slide("evaluated", seed, side, side, model=model.name, organ=organ)
-        painter = sketched(slide, model)
+        painter = sketch_painter(slide, model)
         whole = field_of(painter, TOP_SCALE, Rect(0, 0, CANVAS_PX, CANVAS_PX))
         fields = {s: field_of(painter, s, densest(whole, s, px)) for s, px in FIELD_PX.items()}
         out.append(Section(organ, f"seed-{seed}", whole, fields))
@@ -104,7 +104,8 @@ def painted_sections(model: WindowModel, organ: str, seeds: Iterable[int]) -> li
 
 
 def squares(field: Pixels) -> list[Pixels]:
-    """Squares (128, 128, 3) of a field, those with the most tissue first; glass is laid around a field that is less."""
+    """At most MOST_SQUARES squares (128, 128, 3) of a field (H, W, 3), those with most tissue first; a smaller field is
+    padded with its own glass."""
     field = _on_glass(field)
     found = [
         field[y : y + SQUARE_PX, x : x + SQUARE_PX] for y in _places(field.shape[0]) for x in _places(field.shape[1])

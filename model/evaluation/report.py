@@ -1,4 +1,4 @@
-"""Reports for people: the figures of `everslide evaluate` as Markdown, and the sheet of painted beside real fields."""
+"""The figures of `everslide evaluate` as Markdown, and the sheet of painted beside real fields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from everslide.model.evaluation.acceptance_thresholds import DRIFT, SPECTRUM
-from everslide.model.evaluation.fields import below, dense_fields, field_of, root_test
+from everslide.model.evaluation.fields import dense_fields, field_of, painter_below, root_test
 from everslide.model.geometry import TOP_SCALE, Rect, magnification
 from everslide.model.pyramid.window_model import WindowModel
 from everslide.model.training.prepare import Prepared, plane, read_index, real_plane
@@ -24,7 +24,7 @@ SHEET_OCTAVES = 4
 
 
 def markdown(figures: dict[str, Any]) -> str:
-    """The figures as tables, those with a bound first; what is out of bounds is bold."""
+    """What `evaluate` returns as Markdown tables, figures with a threshold first; those beyond it are bold."""
     lines = [
         "# Results",
         "",
@@ -225,8 +225,9 @@ def _flag(ratio: float, bound: tuple[float, float]) -> str:
 
 
 def draw_sheet(folder: Path, model: WindowModel, seed: int) -> Image.Image:
-    """A column per magnification. Two rows for each organ of the held-out images: what is painted SHEET_OCTAVES below
-    real parents, and the real tissue of the same places, where it is densest. Last, a slide painted from its sketch."""
+    """The sheet, a column per magnification. Two rows for each organ of the held-out images: what is painted
+    SHEET_OCTAVES below real parents, and the real tissue of the same places, where it is densest. Last, a slide painted
+    from its sketch. Raises DataError."""
     held_out = [image for image in read_index(folder) if image.split == "held-out"]
     organs = sorted({_organ(image) for image in held_out if image.kind == "field"})
     rows: list[tuple[str, dict[int, Pixels]]] = []
@@ -254,7 +255,7 @@ def _beside(
         shown = [x for x in images if x.finest <= s <= x.coarsest and min(plane(folder, x, s).shape[:2]) >= CELL_PX]
         for image in sorted(shown, key=lambda x: -x.finest)[:1]:
             parent, truth = real_plane(folder, image, s + SHEET_OCTAVES), plane(folder, image, s)
-            painter = below(parent, s + SHEET_OCTAVES, model, seed)
+            painter = painter_below(parent, s + SHEET_OCTAVES, model, seed)
             high, wide = (min(a << SHEET_OCTAVES, b) for a, b in zip(parent.shape[:2], truth.shape[:2], strict=True))
             for rect in dense_fields(truth, Rect(0, 0, wide // 2 * 2, high // 2 * 2), CELL_PX, 1):
                 painted[s] = field_of(painter, s, rect)

@@ -1,4 +1,4 @@
-"""`everslide evaluate`: what a painted slide shows, measured on files that training never saw."""
+"""`everslide evaluate`: painted against real tissue, measured on files that training never saw."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from everslide.model.evaluation.acceptance_thresholds import verdicts
 from everslide.model.evaluation.comparison import SQUARE_PX, Comparison, Squares, rows_of, square_places, squares_of
 from everslide.model.evaluation.divergence import MIN_PLACES, Embeds, divergence
 from everslide.model.evaluation.fields import (
-    BOUND_SCALES,
-    MEANING_OCTAVES,
+    CONSISTENCY_OCTAVES,
     MIN_PARENT_PX,
     OCTAVES,
+    THRESHOLD_SCALES,
     Plan,
     agreement_db,
     octave_test,
@@ -28,7 +28,7 @@ from everslide.model.evaluation.fields import (
 )
 from everslide.model.evaluation.memorization import TrainingSquares, compare_nearness, training_surroundings
 from everslide.model.evaluation.nuclei import compare_nuclei
-from everslide.model.evaluation.semantic_consistency import MEANING_PX, meaning
+from everslide.model.evaluation.semantic_consistency import PLACE_PX, semantic_consistency
 from everslide.model.evaluation.speed import speed
 from everslide.model.geometry import TOP_SCALE, magnification
 from everslide.model.pyramid.window_model import WindowModel
@@ -65,12 +65,12 @@ class Evaluation:
             "held_out": sorted(image.name for image in self._held_out if image.kind == "field"),
             "plan": asdict(self._plan),
             "distances": [
-                row for n in OCTAVES for s in BOUND_SCALES[::-1] for row in self._distance(compared[n], s, n)
+                row for n in OCTAVES for s in THRESHOLD_SCALES[::-1] for row in self._distance(compared[n], s, n)
             ],
             "tests": [self._textures(n, compared[n]) for n in OCTAVES]
             + [{"title": root.title, "octaves": None, "rows": rows_of(root, self._rng)}],
             "nuclei": [row for n in OCTAVES for row in self._nuclei(compared[n].get(0), n)],
-            "meaning": self._meaning(compared[OCTAVES[-1]].get(0)),
+            "meaning": self._semantic_consistency(compared[OCTAVES[-1]].get(0)),
             "memorisation": self._memorisation(compared[OCTAVES[-1]].get(0)),
             "agreement_db": self._agreement(),
             "seeds": self._seeds(),
@@ -83,7 +83,7 @@ class Evaluation:
 
     def _octaves(self, octaves: int) -> dict[int, Comparison]:
         """The octave test of every scale that there is."""
-        scales = range(TOP_SCALE) if octaves == 1 else BOUND_SCALES
+        scales = range(TOP_SCALE) if octaves == 1 else THRESHOLD_SCALES
         out = {}
         for s in reversed(scales):
             images = spanning(self._folder, self._held_out, s, octaves)
@@ -137,20 +137,21 @@ class Evaluation:
             return []
         return [{"octaves": octaves, **{name: asdict(figure) for name, figure in found.items()}}]
 
-    def _meaning(self, four: Comparison | None) -> list[dict[str, Any]]:
-        """Meaning of 20x under real 2.5x, and under the parent of the octave test that was painted already."""
-        images = spanning(self._folder, self._held_out, 0, MEANING_OCTAVES)
+    def _semantic_consistency(self, four: Comparison | None) -> list[dict[str, Any]]:
+        """Semantic consistency of 20x below real 2.5x, and below the parent of the octave test that was painted
+        already."""
+        images = spanning(self._folder, self._held_out, 0, CONSISTENCY_OCTAVES)
         if not images:
             self.missing.append("meaning of 20x under its 2.5x parent: no held-out image at 20x")
             return []
-        three = octave_test(self._folder, images, self._model, 0, MEANING_OCTAVES, self._plan)
+        three = octave_test(self._folder, images, self._model, 0, CONSISTENCY_OCTAVES, self._plan)
         rows = []
-        for octaves, compared in ((MEANING_OCTAVES, three), (OCTAVES[-1], four)):
+        for octaves, compared in ((CONSISTENCY_OCTAVES, three), (OCTAVES[-1], four)):
             if compared is None:
                 continue
             painted, real, names = self._places(compared)
             try:
-                found = meaning(painted, real, names, self._rng)
+                found = semantic_consistency(painted, real, names, self._rng)
             except ValueError as error:
                 self.missing.append(f"meaning of 20x under {magnification(octaves):g}x: {error}")
                 continue
@@ -158,12 +159,12 @@ class Evaluation:
         return rows
 
     def _places(self, compared: Comparison) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
-        """Mean features of every place of MEANING_PX of 20x fields, painted and real, and its image."""
+        """Mean features of every place of PLACE_PX of 20x fields, painted and real, and its image."""
         painted, real, names = [], [], []
         for ours, truth, name in zip(compared.painted[0], compared.real[0], compared.images[0], strict=True):
-            for y in range(0, truth.shape[0] - MEANING_PX + 1, MEANING_PX):
-                for x in range(0, truth.shape[1] - MEANING_PX + 1, MEANING_PX):
-                    place = slice(y, y + MEANING_PX), slice(x, x + MEANING_PX)
+            for y in range(0, truth.shape[0] - PLACE_PX + 1, PLACE_PX):
+                for x in range(0, truth.shape[1] - PLACE_PX + 1, PLACE_PX):
+                    place = slice(y, y + PLACE_PX), slice(x, x + PLACE_PX)
                     squares = square_places(truth[place], SQUARE_PX)
                     if squares:
                         painted.append(self._features(np.stack([ours[place][at] for at in squares])).mean(0))
@@ -214,5 +215,9 @@ def _some(squares: Squares, count: int, rng: np.random.Generator) -> Squares:
 
 
 def evaluate(folder: Path, model: WindowModel, encoder: Embeds, plan: Plan | None = None) -> dict[str, Any]:
-    """All tests on the held-out images of a prepared folder; figures ready for JSON. Raises DataError."""
+    """All figures of a model on the held-out images of a prepared folder, ready for JSON.
+
+    encoder: whose features distances are taken in. plan: how much is measured, by default all that the published
+    figures rest on. Raises DataError where the folder holds nothing to measure.
+    """
     return Evaluation(folder, model, encoder, plan or Plan()).run()

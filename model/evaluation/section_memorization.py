@@ -29,6 +29,7 @@ PIECES = 3
 LIKELIEST = 4
 """Pairs of a piece and an orientation that are compared at the whole resolution."""
 TISSUE = 0.06
+"""Optical density above glass from which a pixel is compared."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +64,16 @@ def _centred(piece: Floats) -> Floats:
 
 
 class TrainingSections:
-    """The pieces of training sections, ready to be laid on."""
+    """The largest pieces of training sections, ready to be compared with others."""
 
     def __init__(self, sections: Sequence[Section]) -> None:
-        """Sections of known cases."""
+        """sections: real ones, whose `case` is known."""
         self._pieces = [(one, piece) for one in sections for piece in pieces(one.whole, PIECES)]
         self._halves = [_halved(piece) for _, piece in self._pieces]
         self._spectra = [_spectrum(half) for half in self._halves]
 
     def nearest(self, section: Section) -> Nearest | None:
-        """Of the sections of other cases, the one that a section resembles most; None where there is no piece.
+        """The training section of another case that a section resembles most; None where either has no piece.
 
         All are tried at half the resolution, the likeliest at the whole.
         """

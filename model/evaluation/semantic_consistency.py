@@ -1,8 +1,8 @@
-"""Scale consistency of meaning: does tissue painted under a gland show gland?
+"""Semantic consistency across scales: does tissue painted below a gland show gland?
 
 Every place, a square of some 256 um, has the mean feature of its painted 20x tissue and that of its real 20x tissue,
 under one real parent. Their cosine is set beside the cosine with the other places of the same image: the stain of an
-image alone must not pass for meaning.
+image alone must not pass for consistency.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from everslide.model.evaluation.similarity import cosines
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
 MIN_PLACES = 4
-MEANING_PX = 512
-"""Side of a place of which the meaning is compared, 256 um at 20x."""
+PLACE_PX = 512
+"""Side of a place that is compared, 256 um at 20x."""
 
 
 @dataclass(frozen=True)
-class Meaning:
-    """places: how many. same: mean cosine of painted with real of the same place; shuffled: with other places of its
-    image. gain: the difference. top1: share whose nearest real place of its image is its own; chance: of a guess."""
+class SemanticConsistency:
+    """places: how many. same: mean cosine, in [-1, 1], of painted with real features of the same place; shuffled: with
+    those of other places of its image. gain: same less shuffled. top1: share of places whose nearest real place of the
+    image is their own; chance: that share for a guess."""
 
     places: int
     same: Figure
@@ -37,11 +38,14 @@ class Meaning:
     chance: float
 
     def as_dict(self) -> dict[str, object]:
+        """Ready for JSON."""
         return asdict(self)
 
 
-def meaning(painted: Doubles, real: Doubles, images: Sequence[str], rng: np.random.Generator) -> Meaning:
-    """Features (n, C) of n places, painted and real; images: the image of each.
+def semantic_consistency(
+    painted: Doubles, real: Doubles, images: Sequence[str], rng: np.random.Generator
+) -> SemanticConsistency:
+    """Compare features (n, C) of n places, painted and real; images: the image of each.
 
     Places alone in their image are left out. Raises ValueError for fewer than MIN_PLACES others.
     """
@@ -59,4 +63,6 @@ def meaning(painted: Doubles, real: Doubles, images: Sequence[str], rng: np.rand
     rows = np.stack([own, shuffled, own - shuffled, hits], 1)
     drawn = resampled(lambda i: np.asarray(rows[i].mean(0), np.float64), len(kept), rng)
     figures = [Figure(float(value), interval(column)) for value, column in zip(rows.mean(0), drawn.T, strict=True)]
-    return Meaning(len(kept), figures[0], figures[1], figures[2], figures[3], float((1 / alike.sum(1)).mean()))
+    return SemanticConsistency(
+        len(kept), figures[0], figures[1], figures[2], figures[3], float((1 / alike.sum(1)).mean())
+    )

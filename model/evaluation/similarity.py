@@ -64,8 +64,9 @@ def cosines(a: Doubles, b: Doubles) -> Doubles:
 
 @dataclass(frozen=True)
 class Memorisation:
-    """share: of painted embeddings that lie nearer to a real one than real ones lie to each other, in the 1 % quantile,
-    `limit`. nearest, distance: (n,), which real one each painted one is nearest to, and how near.
+    """share: of painted embeddings that are nearer to a real one than `limit`, the 1 % quantile of distances of real
+    ones to their nearest other. nearest, distance: (n,), row of the real one nearest to each painted one, and its
+    distance.
 
     The share is about 0.01 or less where nothing is copied; near 1 where training images are repeated.
     """
@@ -77,7 +78,7 @@ class Memorisation:
 
 
 def memorisation(painted: Doubles, real: Doubles) -> Memorisation:
-    """Of embeddings (n, C) and (m, C). Raises ValueError for fewer than two real ones."""
+    """Copies among painted embeddings (n, C) of real ones (m, C). Raises ValueError for fewer than two real ones."""
     if len(real) < 2:
         raise ValueError(f"expected at least 2 real embeddings, found {len(real)}")
     limit = float(np.quantile(nearest_neighbours(real, real, others=True)[1], 0.01))
@@ -86,7 +87,9 @@ def memorisation(painted: Doubles, real: Doubles) -> Memorisation:
 
 
 def nearest_neighbours(a: Doubles, b: Doubles, others: bool = False) -> tuple[NDArray[np.int64], Doubles]:
-    """Of every row of a (n, C), the nearest row of b (m, C) and its distance; others: not the row of its own number.
+    """For each row of a (n, C) the index of the nearest row of b (m, C), and its distance, (n,) each.
+
+    others: leave out the row of the same index, where a and b are one set.
 
     Found by products of matrices, a thousand rows at a time: (n, m, C) numbers never exist.
     """

@@ -1,4 +1,4 @@
-"""How quickly a model paints: a cold deep link to 20x, and panning there."""
+"""How fast a model paints: a cold deep link to 20x, and panning there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from everslide.model.evaluation.fields import field_of, sketched
+from everslide.model.evaluation.fields import field_of, sketch_painter
 from everslide.model.geometry import TILE_PX, TOP_SCALE, Rect, TileIndex
 from everslide.model.pyramid.painter import Painter
 from everslide.model.pyramid.window_model import WindowModel
@@ -17,9 +17,12 @@ from everslide.model.stain import optical_density
 
 
 def speed(model: WindowModel, seed: int) -> dict[str, Any]:
-    """Windows and seconds of a cold deep link to 20x and of panning there, amid tissue. threads: windows at a time."""
+    """Windows and seconds of a cold deep link to 20x and of panning there, amid tissue; ready for JSON.
+
+    seed: of the slide. threads: windows that are painted at the same time.
+    """
     slide = Slide("timed", seed)
-    painter = sketched(slide, model)
+    painter = sketch_painter(slide, model)
     col, row = _amid_tissue(painter)
     started = time.perf_counter()
     painter.tile(TileIndex(0, col, row))

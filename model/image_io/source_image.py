@@ -42,6 +42,7 @@ class SourceImage:
 
     @property
     def name(self) -> str:
+        """The file's name without ending, in lower case, with hyphens for spaces."""
         return self.path.stem.lower().replace(" ", "-")
 
 

@@ -34,17 +34,11 @@ def _turned(bands: Floats, by: Floats) -> Floats:
     return out
 
 
-def to_channels(bands: Floats, deviation: Floats) -> Tensor:
-    """Bands (H, W, 3 bands, RGB) in grey levels -> the network's channels (9, H, W) float32, of about unit deviation.
-
-    deviation: (3 bands, 3 rotated colours) of detail at that scale, in grey levels.
-    """
-    scaled = rotate_colours(bands) / deviation
-    return torch.from_numpy(np.ascontiguousarray(scaled.reshape(*bands.shape[:2], 9).transpose(2, 0, 1)))
-
-
 def from_channels(channels: Floats, deviation: Floats) -> Floats:
-    """(9, H, W) -> bands (H, W, 3 bands, 3 rotated colours) in grey levels; see `unrotate_colours` for RGB."""
+    """The network's channels (9, H, W) -> bands (H, W, 3 bands, 3 rotated colours) in grey levels.
+
+    deviation: (3 bands, 3 rotated colours) of detail at that scale, in grey levels. See `unrotate_colours` for RGB.
+    """
     height, width = channels.shape[1:]
     return channels.transpose(1, 2, 0).reshape(height, width, 3, 3) * deviation
 

@@ -21,7 +21,7 @@ from everslide.model.mini.weights import Weights, load_weights
 from everslide.model.pyramid import keyed_noise as keyed
 from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.pyramid.wavelet import smooth_bands
-from everslide.model.pyramid.window_model import PARENT_PX, WindowModel
+from everslide.model.pyramid.window_model import PARENT_PX, WindowModel, common_facts
 from everslide.model.sampling_config import SamplingCapabilities
 from everslide.model.style_reference import REFERENCE_CHANNELS
 
@@ -127,7 +127,7 @@ class MiniModel(WindowModel):
         probe = self._sample(GenerationContext(1), [WindowIndex(0, 0, 0)] * self.batch, parents)[-1].cpu().numpy()
         capability = torch.backends.cpu.get_cpu_capability()
         device = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else f"cpu {capability}"
-        facts = [FORMAT, digest, device, torch.__version__, self.batch, str(self._dtype)]
+        facts = [FORMAT, digest, device, torch.__version__, self.batch, str(self._dtype), *common_facts()]
         return hashlib.sha256(repr(facts).encode() + probe.tobytes()).hexdigest()
 
 

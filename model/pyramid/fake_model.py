@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from everslide.model.geometry import WindowIndex
 from everslide.model.pyramid import keyed_noise as keyed
 from everslide.model.pyramid.generation_context import GenerationContext
-from everslide.model.pyramid.window_model import WindowModel
+from everslide.model.pyramid.window_model import WindowModel, common_facts
 
 
 class SpeckleModel(WindowModel):
@@ -20,7 +21,7 @@ class SpeckleModel(WindowModel):
     """
 
     name = "speckle"
-    fingerprint = "5bec41e0"
+    fingerprint = hashlib.sha256(repr(("speckle 1", *common_facts())).encode()).hexdigest()
 
     def __init__(self, batch: int = 1) -> None:
         self.batch = batch

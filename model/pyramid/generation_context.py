@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Topmost:
-    """A slide's topmost plane; compares equal to others of the same fingerprint."""
+    """A slide's topmost plane. identity: of the slide, see `everslide.model.pyramid.painter.identity`; it tells this
+    plane from all others, also from one of the same picture at another scale or in a slide of another size."""
 
-    fingerprint: str
+    identity: str
     plane: TopPlane = field(compare=False)
 
 
@@ -38,5 +39,5 @@ class GenerationContext:
     def key(self) -> str:
         """Part of store keys: equal for contexts in which equal windows get equal bytes."""
         like = "" if self.reference is None else f"-{self.reference.digest[:16]}"
-        from_top = "" if self.top is None else f"-top{self.top.fingerprint[:16]}"
+        from_top = "" if self.top is None else f"-top{self.top.identity}"
         return f"{self.seed}{like}{self.sampling.key}{from_top}"

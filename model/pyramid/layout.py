@@ -168,14 +168,17 @@ class Piece:
     u: Doubles
 
     def smaller(self) -> Piece:
+        """The same piece with 15 % less area."""
         return Piece(self.shape, self.seed, self.salt, 0.85 * self.size, self.u)
 
     @property
     def length_um(self) -> float:
+        """Length, along its longer axis."""
         return math.sqrt(self._area * self._elongation * 4 / math.pi)
 
     @property
     def width_um(self) -> float:
+        """Width, across it."""
         return self._area / self.length_um
 
     @property

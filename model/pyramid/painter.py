@@ -30,12 +30,11 @@ from everslide.model.geometry import (
     tiles_touching,
     windows_touching,
 )
-from everslide.model.pyramid import keyed_noise as keyed
 from everslide.model.pyramid.generation_context import GenerationContext, Topmost
 from everslide.model.pyramid.sketch import Sketch
 from everslide.model.pyramid.top import TopPlane
 from everslide.model.pyramid.wavelet import box_mean, children_of, smooth_bands
-from everslide.model.pyramid.window_model import WindowModel
+from everslide.model.pyramid.window_model import WindowModel, common_facts
 from everslide.model.pyramid.windows import Bands, Counts, LocalWindows, Windows
 from everslide.model.slide import Slide
 
@@ -92,12 +91,12 @@ class Painter:
             raise SlideError(f"slide {slide.name}: its model {slide.model} takes no reference picture; leave it out")
         self._paints.capabilities.check(slide.sampling, f"slide {slide.name}: its model {slide.model}")
         self._top = top or Sketch(slide, reference=reference)
-        topmost = Topmost(self._top.fingerprint, self._top) if self._paints.capabilities.from_top else None
+        self.fingerprint = identity(slide, self._paints, self._top, reference)
+        topmost = Topmost(self.fingerprint, self._top) if self._paints.capabilities.from_top else None
         self._context = GenerationContext(slide.seed, reference, slide.sampling, topmost)
         self._windows = _RememberedWindows()
         self._drawing: dict[TileIndex, threading.Lock] = {}
         self._regions: dict[int, tuple[tuple[Rect, Pixels], ...]] = {}  # by scale, the newest first; always replaced
-        self.fingerprint = identity(slide, self._paints, self._top, reference)
 
     @property
     def counts(self) -> Counts:
@@ -233,7 +232,7 @@ def identity(slide: Slide, paints: Windows, top: TopPlane, reference: Reference 
     extent = (slide.width_px, slide.height_px, slide.unbounded)
     style = reference.digest if reference else ""
     facts = (
-        PYRAMID_FORMAT, keyed.SEED_FORMAT, slide.seed, extent, slide.sampling.key, style,
+        PYRAMID_FORMAT, *common_facts(), slide.seed, extent, slide.sampling.key, style,
         paints.fingerprint, paints.grid, top.fingerprint, top.s,
     )  # fmt: skip
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]

@@ -6,6 +6,7 @@ Everything is keyed by place, so any tile of an endless slide can be made on its
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from everslide.model.geometry import TILE_PX, TOP_SCALE, mpp
-from everslide.model.organs import groups_of
+from everslide.model.organs import groups_of, sections_digest
 from everslide.model.pyramid.keyed_noise import uniforms
 from everslide.model.pyramid.layout import CANVAS_PX, GLASS_GREY, LAYOUT_FORMAT, UM_PER_PX, Canvas, Layout, PieceShape
 from everslide.model.pyramid.patchwork import Patchwork
@@ -51,7 +52,8 @@ class Sketch:
         self._organs = {everywhere.organ: 1.0} if everywhere and everywhere.organ else {}
         self._style = everywhere
         style = reference.digest if reference else ""
-        self.fingerprint = f"sketch {SKETCH_FORMAT} {LAYOUT_FORMAT} {self._fills.fingerprint} {style}"
+        drawn_by = (SKETCH_FORMAT, LAYOUT_FORMAT, self._fills.fingerprint, sections_digest(), style)
+        self.fingerprint = hashlib.sha256(f"sketch {drawn_by}".encode()).hexdigest()
         self.um_per_px = mpp(s)
         groups = [[PieceShape(*piece) for piece in group] for group in groups_of(next(iter(self._organs), ""))]
         self._layout = Layout(slide.seed, slide.width_px * mpp(0), slide.height_px * mpp(0), groups)

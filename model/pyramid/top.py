@@ -22,8 +22,8 @@ Pixels = NDArray[np.uint8]
 class TopPlane(Protocol):
     """The coarsest plane of a slide that is not a box mean: it has no parent.
 
-    s: its scale. glass: colour (3,) uint8 outside the slide. fingerprint: changes with its pixels. real: it shows a
-    real picture, not a sketch.
+    s: its scale. glass: colour (3,) uint8 outside the slide. fingerprint: changes with all that its pixels depend on
+    beside the slide's seed and size. real: it shows a real picture, not a sketch.
     """
 
     s: int

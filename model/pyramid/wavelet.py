@@ -39,23 +39,13 @@ def merge(mean: Floats, bands: Floats) -> Floats:
     return child
 
 
-def enforce_parent_mean(child: Floats, parent: Pixels) -> Pixels:
-    """Round `child` (2H, 2W, C) to uint8 so that its box mean *is* `parent` (H, W, C), with the smallest nudges.
-
-    Saturated blocks are first pulled towards the parent until they fit. Each block is then rounded; what its sum lacks
-    or has too much (the allowed sums are 4p - 2 .. 4p + 1) goes, one grey level at a time, to the children whose
-    rounding error it reduces most, ties by index; children at 0 or 255 are skipped. Always feasible.
-    """
-    corners = np.stack([child[0::2, 0::2], child[0::2, 1::2], child[1::2, 0::2], child[1::2, 1::2]])  # (4, H, W, C)
-    rounded = _enforce(corners.reshape(4, -1), parent.reshape(-1).astype(np.float32))
-    return _interleaved(rounded.reshape(2, 2, *parent.shape).transpose(2, 0, 3, 1, 4))
-
-
 def children_of(parent: Pixels, bands: Floats) -> Pixels:
-    """(H, W, C) uint8 and detail (H, W, 3, C) in grey levels -> (2H, 2W, C) uint8 whose box mean is the parent.
+    """(H, W, C) uint8 and detail (H, W, 3, C) in grey levels -> (2H, 2W, C) uint8 whose box mean *is* the parent.
 
-    The same as `enforce_parent_mean(merge(parent, bands), parent)`, in a tenth of the time: numpy is slow along axes of
-    three or four, so channels come first here.
+    `merge(parent, bands)`, rounded with the smallest nudges. Saturated blocks are first pulled towards the parent until
+    they fit. Each block is then rounded; what its sum lacks or has too much (the allowed sums are 4p - 2 .. 4p + 1)
+    goes, one grey level at a time, to the children whose rounding error it reduces most, ties by index; children at 0
+    or 255 are skipped. Always feasible. Channels come first here: numpy is slow along axes of three or four.
     """
     height, width, channels = parent.shape
     mean = np.ascontiguousarray(parent.reshape(-1, channels).T).astype(np.float32)  # (C, HW)
@@ -68,18 +58,13 @@ def children_of(parent: Pixels, bands: Floats) -> Pixels:
     ):  # fmt: skip
         vertical(half, v, out=corners[corner])
         diagonal(corners[corner], g, out=corners[corner])
-    rounded = _enforce(corners.reshape(4, -1), mean.reshape(-1))
-    return _interleaved(rounded.reshape(2, 2, channels, height, width).transpose(3, 0, 4, 1, 2))
-
-
-def _interleaved(blocks: Pixels) -> Pixels:
-    """(H, 2, W, 2, C) -> (2H, 2W, C)."""
-    height, _, width, _, channels = blocks.shape
+    rounded = _enforce_parent_mean(corners.reshape(4, -1), mean.reshape(-1))
+    blocks = rounded.reshape(2, 2, channels, height, width).transpose(3, 0, 4, 1, 2)  # (H, 2, W, 2, C)
     return np.ascontiguousarray(blocks.reshape(2 * height, 2 * width, channels))
 
 
-def _enforce(corners: Floats, mean: Floats) -> Pixels:
-    """The children (4, N) of N means (N,), whole numbers, rounded as `enforce_parent_mean` says. Changes `corners`."""
+def _enforce_parent_mean(corners: Floats, mean: Floats) -> Pixels:
+    """The children (4, N) of N means (N,), whole numbers, rounded as `children_of` says. Changes `corners`."""
     fitted = _fit_range(corners, mean)
     rounded = np.clip(np.floor(fitted + np.float32(0.5)), 0, 255).astype(np.int16)
     low = 4 * mean.astype(np.int16) - 2
@@ -88,8 +73,8 @@ def _enforce(corners: Floats, mean: Floats) -> Pixels:
     (touched,) = np.nonzero(missing)
     if touched.size:
         rounded[:, touched] = _spread(rounded[:, touched], fitted[:, touched], missing[touched])
-    closed: Pixels = rounded.astype(np.uint8)
-    return closed
+    exact: Pixels = rounded.astype(np.uint8)
+    return exact
 
 
 def _fit_range(corners: Floats, mean: Floats) -> Floats:

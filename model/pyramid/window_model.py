@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from everslide.model.geometry import TOP_SCALE, WINDOW_PX, WindowGrid, WindowIndex
+from everslide.model.pyramid import keyed_noise as keyed
 from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.sampling_config import SamplingCapabilities
 
@@ -16,6 +18,12 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 PARENT_PX = WINDOW_PX // 2
 """Side of a window of the default grid in the parent's plane."""
+
+
+def common_facts() -> tuple[object, ...]:
+    """What painted pixels depend on beside model and slide: part of the fingerprint of each model, and of the identity
+    of each slide."""
+    return keyed.SEED_FORMAT, np.__version__, scipy.__version__
 
 
 class WindowModel(ABC):
@@ -39,10 +47,12 @@ class WindowModel(ABC):
 
     @property
     def scales(self) -> int:
+        """Planes 0 .. scales - 1 can be painted: the coarsest scale that a topmost plane may have."""
         return TOP_SCALE
 
     @property
     def calls_per_window(self) -> int:
+        """Network evaluations that a window takes with the model's own sampling."""
         return 1
 
     @property

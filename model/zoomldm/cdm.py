@@ -16,6 +16,7 @@ from everslide.model.zoomldm.config import CDMConfig
 from everslide.model.zoomldm.transformer import Attention, Mlp
 
 FREQUENCIES = 256
+"""Numbers that a time is given to the network in: cosines and sines of 128 frequencies each."""
 
 
 class _Block(nn.Module):
@@ -70,7 +71,7 @@ class _Label(nn.Module):
 
 
 class CDM(nn.Module):
-    """Predicts x0 and the variance of noised Summarizer outputs."""
+    """Predicts clean Summarizer outputs (x0), and the variance of the reverse step, from noised ones."""
 
     def __init__(self, config: CDMConfig) -> None:
         super().__init__()
@@ -83,7 +84,10 @@ class CDM(nn.Module):
         self.final_layer = _Last(config)
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        """x (B, channels, tokens), t (B,) in 0 .. 999, y (B,) magnification -> (B, 2 channels, tokens), x0 first."""
+        """x (B, channels, tokens), noised to t (B,) in 0 .. 999, y (B,) int64 scale -> (B, 2 channels, tokens).
+
+        The first half is x0, the second the variance as v in [-1, 1] (Nichol and Dhariwal, 2021, Eq. 15).
+        """
         assert x.shape[1:] == (self.config.channels, self.config.tokens)
         h = self.x_embedder(x.transpose(1, 2)) + self.pos_embed
         c = self.t_embedder(t) + self.y_embedder(y)

@@ -11,7 +11,7 @@ from everslide.model.zoomldm.config import ZoomLDMConfig
 from everslide.model.zoomldm.schedule import respaced
 
 STEPS = 200
-"""The authors' number of steps."""
+"""DDIM steps, as many as the authors take."""
 
 
 def check_match(cdm: CDM, config: ZoomLDMConfig) -> None:
@@ -25,7 +25,7 @@ def check_match(cdm: CDM, config: ZoomLDMConfig) -> None:
 
 
 def sample_conditions(cdm: CDM, z: Tensor, magnification: Tensor, steps: int = STEPS) -> Tensor:
-    """Noise z (B, channels, tokens) and magnifications (B,) -> conditions c (B, tokens, channels)."""
+    """Noise z (B, channels, tokens) and scales (B,) int64, 0 for 20x -> conditions c (B, tokens, channels)."""
     times, alpha_bar = respaced(steps)
     x = z
     for i in reversed(range(steps)):

@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 def init_cdm(config: CDMConfig) -> CDM:
-    """A CDM as DiT begins: Xavier for linear layers, small embeddings, sines as positions, gates and output at zero."""
+    """A CDM as DiT begins: Xavier linear layers, small embeddings, sinusoidal positions, gates and output zero."""
     network = CDM(config)
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -52,12 +52,15 @@ def init_cdm(config: CDMConfig) -> CDM:
             nn.init.normal_(parameter, std=0.02)
         if ".adaLN_modulation." in name or name.startswith("final_layer.linear."):
             nn.init.zeros_(parameter)
-    network.pos_embed.data.copy_(sines(config.tokens, config.hidden)[None])
+    network.pos_embed.data.copy_(sinusoidal_positions(config.tokens, config.hidden)[None])
     return network
 
 
-def sines(tokens: int, width: int) -> Tensor:
-    """(tokens, width): sines then cosines of the place at geometric frequencies (Vaswani et al., 2017)."""
+def sinusoidal_positions(tokens: int, width: int) -> Tensor:
+    """Position embeddings (tokens, width): sines, then cosines, of the position at geometric frequencies.
+
+    Vaswani et al. (2017), section 3.5; the two halves are not interleaved, as in DiT.
+    """
     rate = 10_000 ** -(torch.arange(width // 2, dtype=torch.float64) / (width / 2))
     angle = torch.arange(tokens, dtype=torch.float64)[:, None] * rate
     return torch.cat([angle.sin(), angle.cos()], 1).float()
@@ -65,30 +68,29 @@ def sines(tokens: int, width: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Posterior:
-    """q(x_{t-1} | x_t, x_0) of the cosine schedule, per time (T,): its mean is on_x0 x_0 + on_xt x_t.
+    """q(x_{t-1} | x_t, x_0) of the cosine schedule, per time (T,): its mean is coef_x0 x_0 + a multiple of x_t.
 
-    log_least: logarithm of its variance beta~; log_most: that of beta. At t = 0, where beta~ is zero, that of t = 1.
+    log_beta_tilde: logarithm of its variance, at t = 0, where that is zero, the one of t = 1. log_beta: logarithm of
+    the forward step's variance. They bound what the CDM may learn.
     """
 
     alpha_bar: Tensor
-    on_x0: Tensor
-    on_xt: Tensor
-    log_least: Tensor
-    log_most: Tensor
+    coef_x0: Tensor
+    log_beta_tilde: Tensor
+    log_beta: Tensor
 
 
 def posterior(device: torch.device) -> Posterior:
-    """Nichol and Dhariwal (2021), Eqs. 10 and 11."""
+    """The posterior of the cosine schedule with 1000 steps (Nichol and Dhariwal, 2021, Eqs. 10 and 11)."""
     beta = cosine_betas()
     alpha_bar = np.cumprod(1 - beta)
-    before = np.concatenate([[1.0], alpha_bar[:-1]])
-    least = beta * (1 - before) / (1 - alpha_bar)
-    least[0] = least[1]
+    alpha_bar_before = np.concatenate([[1.0], alpha_bar[:-1]])
+    beta_tilde = beta * (1 - alpha_bar_before) / (1 - alpha_bar)
+    beta_tilde[0] = beta_tilde[1]
     arrays = (
         alpha_bar,
-        np.sqrt(before) * beta / (1 - alpha_bar),
-        np.sqrt(1 - beta) * (1 - before) / (1 - alpha_bar),
-        np.log(least),
+        np.sqrt(alpha_bar_before) * beta / (1 - alpha_bar),
+        np.log(beta_tilde),
         np.log(beta),
     )
     return Posterior(*(torch.from_numpy(array).float().to(device) for array in arrays))
@@ -97,35 +99,36 @@ def posterior(device: torch.device) -> Posterior:
 def hybrid_losses(
     network: nn.Module, q: Posterior, x0: Tensor, t: Tensor, y: Tensor, noise: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The two losses of Eq. 16, each (B,): squared error of x0, and the variational term of time t in bits per number.
+    """The two losses of Eq. 16, each (B,): squared error of x0; variational term of time t in bits per dimension.
 
-    x0, noise: (B, channels, tokens); t: (B,); y: (B,) magnifications.
+    x0, noise: (B, channels, tokens); t: (B,) in 0 .. 999; y: (B,) scales.
     """
 
     def at(values: Tensor) -> Tensor:
         return values[t][:, None, None]
 
     x_t = torch.sqrt(at(q.alpha_bar)) * x0 + torch.sqrt(1 - at(q.alpha_bar)) * noise
-    found, share = network(x_t, t, y).chunk(2, dim=1)
-    simple = (found - x0).square().mean((1, 2))
-    return simple, variational_term(q, x0, x_t, t, found.detach(), share)
+    x0_predicted, v = network(x_t, t, y).chunk(2, dim=1)
+    simple = (x0_predicted - x0).square().mean((1, 2))
+    return simple, variational_term(q, x0, t, x0_predicted.detach(), v)
 
 
-def variational_term(q: Posterior, x0: Tensor, x_t: Tensor, t: Tensor, found: Tensor, share: Tensor) -> Tensor:
-    """L_t of the bound (B,), in bits per number: KL(q(x_{t-1} | x_t, x_0) | p), and -log p(x_0 | x_1) at t = 0.
+def variational_term(q: Posterior, x0: Tensor, t: Tensor, x0_predicted: Tensor, v: Tensor) -> Tensor:
+    """L_t of the bound (B,), in bits per dimension: KL(q(x_{t-1} | x_t, x_0) | p), and -log p(x_0 | x_1) at t = 0.
 
-    found: predicted x0; share: of log beta against log beta~ in the variance of p, -1 to 1 (Eq. 15). Since the sum over
-    1,000 times is weighted by 0.001 in Eq. 16, the mean over times is weighted by 1.
+    x0, x0_predicted, v: (B, channels, tokens). v: the variance of p, from -1 (beta~) to 1 (beta), interpolated in
+    logarithms (Eq. 15). The weight is 1: Eq. 16 weights the sum over 1,000 times by 0.001, and t is drawn evenly.
     """
 
     def at(values: Tensor) -> Tensor:
         return values[t][:, None, None]
 
-    log_p = at(q.log_least) + (share + 1) / 2 * (at(q.log_most) - at(q.log_least))
-    apart = at(q.on_x0) * (x0 - found)  # x_t is common to both means
-    ratio = at(q.log_least) - log_p
-    kl = (ratio.exp() - 1 - ratio + apart.square() * (-log_p).exp()) / 2
-    likelihood = (float(np.log(2 * np.pi)) + log_p + (x0 - found).square() * (-log_p).exp()) / 2
+    log_variance = at(q.log_beta_tilde) + (v + 1) / 2 * (at(q.log_beta) - at(q.log_beta_tilde))
+    mean_error = at(q.coef_x0) * (x0 - x0_predicted)  # x_t is common to both means
+    log_ratio = at(q.log_beta_tilde) - log_variance
+    kl = (log_ratio.exp() - 1 - log_ratio + mean_error.square() * (-log_variance).exp()) / 2
+    squared = (x0 - x0_predicted).square() * (-log_variance).exp()
+    likelihood = (float(np.log(2 * np.pi)) + log_variance + squared) / 2  # negative logarithm
     out: Tensor = torch.where(t == 0, likelihood.mean((1, 2)), kl.mean((1, 2))) / float(np.log(2))
     return out
 
@@ -135,7 +138,8 @@ def train_cdm(
 ) -> None:
     """Train a CDM on what the frozen Summarizer makes of the training images, until `settings.steps`.
 
-    Goes on from `out` where an earlier call was stopped. Raises WeightsError where `out` is another file.
+    Goes on from `out` where an earlier call was stopped. Raises WeightsError where `out` holds something else than a
+    checkpoint of such a run.
     """
     network.to(model.device).train().requires_grad_(True)
     network.pos_embed.requires_grad_(False)

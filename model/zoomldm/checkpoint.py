@@ -45,7 +45,7 @@ Networks = dict[str, nn.Module]
 
 
 def empty_networks(config: ZoomLDMConfig) -> Networks:
-    """U-Net, autoencoder and Summarizer without memory for their weights."""
+    """U-Net, autoencoder and Summarizer on torch's meta device: shapes and names, no memory for weights."""
     with torch.device("meta"):
         return {
             "unet": make_unet(config.unet),
@@ -55,7 +55,7 @@ def empty_networks(config: ZoomLDMConfig) -> Networks:
 
 
 def random_networks(config: ZoomLDMConfig, seed: int) -> Networks:
-    """The same with random weights: for tests, and for measuring time and memory at full size."""
+    """U-Net, autoencoder and Summarizer with random weights: to begin training, to measure time and memory, to test."""
     torch.manual_seed(seed)
     return {
         "unet": make_unet(config.unet),
@@ -75,12 +75,12 @@ def authors_names(config: ZoomLDMConfig, networks: Networks) -> dict[str, str]:
 
 
 def unet_source(name: str, ema: bool) -> str:
-    """The authors' name of a U-Net parameter -> its key: the averaged one has lost its dots."""
+    """The authors' name of a U-Net parameter -> its key in the checkpoint; ema: of the average, without dots."""
     return "model_ema." + f"diffusion_model.{name}".replace(".", "") if ema else f"model.diffusion_model.{name}"
 
 
 def converted_path(weights: Path) -> Path:
-    """Where the safetensors of a checkpoint lie."""
+    """Where `convert` writes the safetensors of a checkpoint: beside it, NAME.everslide.safetensors."""
     return weights if weights.name.endswith(SUFFIX) else weights.with_name(weights.stem + SUFFIX)
 
 
@@ -98,9 +98,10 @@ def convert(weights: Path, config: ZoomLDMConfig) -> Path:
 def write_converted(
     target: Path, weights: Path, config: ZoomLDMConfig, found: Mapping[str, Tensor], state: str
 ) -> Path:
-    """Write the safetensors of a state dict in the authors' names. weights: named in errors; state: of their files.
+    """Write a state dict in the authors' names (`found`) as safetensors to `target`, under the names of our networks.
 
-    Raises WeightsError where keys or shapes are others than those of `config`.
+    weights: the path that errors name. state: of the source files, by which `is_converted` knows them again. Raises
+    WeightsError where keys or shapes are others than those of `config`, or `target` cannot be written.
     """
     networks = empty_networks(config)
     expected = authors_names(config, networks)
@@ -115,7 +116,7 @@ def write_converted(
 
 
 def load_networks(path: Path, dtype: torch.dtype) -> tuple[ZoomLDMConfig, Networks, str]:
-    """Configuration, networks in `dtype` and digest of a file written by `convert`. Raises WeightsError."""
+    """Configuration, networks in `dtype` and SHA-256 of a file written by `convert`. Raises WeightsError."""
     header, tensors = _open(path, FORMAT)
     config = config_from_dict(json.loads(header["config"]))
     networks = empty_networks(config)
@@ -130,7 +131,11 @@ def load_networks(path: Path, dtype: torch.dtype) -> tuple[ZoomLDMConfig, Networ
 
 
 def convert_cdm(weights: Path, config: CDMConfig | None) -> Path:
-    """The same for a checkpoint of the CDM, whose tensors lie below "ema". config: None infers the authors' sizes."""
+    """Write the safetensors of a CDM's checkpoint beside it, unless they are there already and of this very file.
+
+    The tensors are those below "ema" where there are such. config: None infers sizes from shapes, heads from the
+    authors' table. Raises WeightsError as `convert` does.
+    """
     target = converted_path(weights)
     if target == weights or _is_current(target, weights, config):
         return target
@@ -145,7 +150,7 @@ def convert_cdm(weights: Path, config: CDMConfig | None) -> Path:
 
 
 def load_cdm_network(path: Path, dtype: torch.dtype) -> tuple[CDM, str]:
-    """Network in `dtype` and digest of a file written by `convert_cdm`. Raises WeightsError."""
+    """The CDM in `dtype` and SHA-256 of a file written by `convert_cdm`. Raises WeightsError."""
     header, tensors = _open(path, CDM_FORMAT)
     with torch.device("meta"):
         network = CDM(CDMConfig(**json.loads(header["config"])))
@@ -223,7 +228,7 @@ def _fit(path: Path, name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _state_of(weights: Path) -> str:
-    """Whether a file is the one that was converted."""
+    """Size and time of change of a file: equal while it is the one that was converted."""
     state = weights.stat()
     return f"{state.st_size} {state.st_mtime_ns}"
 

@@ -12,7 +12,6 @@ import torch
 from everslide.model.errors import WeightsError
 
 Precision = Literal["float32", "bfloat16", "float16"]
-PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
@@ -47,9 +46,9 @@ class Compute:
 
 
 def in_batches(rows: Sequence[int], batch: int, work: Callable[[list[int]], T]) -> Iterator[tuple[list[int], T]]:
-    """`work` over the rows, at most `batch` at once; half as many where the device's memory does not suffice.
+    """Yield (rows, work(rows)) for all rows in their order, at most `batch` at once.
 
-    Raises WeightsError where it does not suffice for one.
+    Where memory runs out, the batch is halved, for the rest too. Raises WeightsError where it does not suffice for one.
     """
     start = 0
     while start < len(rows):

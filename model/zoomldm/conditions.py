@@ -29,22 +29,24 @@ from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 Floats = NDArray[np.float32]
 REMEMBERED = 512
-"""Sampled conditions that are kept, 133 kB each."""
+"""Sampled conditions that are cached: 65 x 512 float32, 133 kB each."""
 
 
 class Conditions(Protocol):
-    """A source of conditions. fingerprint: equal ones give equal conditions. guided: whether guidance has an effect."""
+    """A source of conditions c. fingerprint: equal ones give equal conditions. guided: False where c is unconditional,
+    so that classifier-free guidance has no effect."""
 
     fingerprint: str
     guided: bool
 
     def of(self, seed: int, windows: Sequence[WindowIndex], parents: NDArray[np.uint8] | None) -> Tensor:
-        """c (B, 65, C) of windows of one scale. parents: (B, h, h, 3), the pixels they are painted from, if any."""
+        """c (B, tokens, width) of B windows of one scale; seed: of the slide. parents: (B, h, h, 3), what lies above
+        each window, half its side; None where nothing is painted there yet."""
         ...
 
 
 class NoCondition:
-    """Unconditional: all zeros."""
+    """No condition: the model's unconditional embedding."""
 
     fingerprint, guided = "none", False
 
@@ -139,7 +141,8 @@ class FieldConditions:
     """A made-up slide's embeddings: prototypes mixed by keyed noise of several octaves, for every patch of 20x.
 
     It needs no real slide and agrees down the pyramid. prototypes: (K, C), such as `everslide.model.zoomldm.prototypes`
-    finds from the CDM.
+    finds from the CDM. octaves: of the noise, the finest one value per patch. sharpness: factor within the softmax
+    over prototypes; the larger, the purer is a patch.
     """
 
     guided = True

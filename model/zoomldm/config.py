@@ -38,6 +38,7 @@ class AutoencoderConfig:
 
     @property
     def factor(self) -> int:
+        """Pixels of an image per latent, a side."""
         return int(2 ** (len(self.ch_mult) - 1))
 
 

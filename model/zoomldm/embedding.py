@@ -29,7 +29,7 @@ from everslide.model.zoomldm.kept import Kept
 
 Pixels = NDArray[np.uint8]
 MPP = 0.5
-"""Micrometres per pixel of 20x."""
+"""um per pixel of 20x."""
 
 
 class Plane(Protocol):
@@ -47,7 +47,7 @@ class SlidePlane:
     """A whole-slide file at 20x."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ImageError."""
+        """Raises ImageError where large_image cannot open the file, or it is coarser than 0.5 um per pixel."""
         import large_image
 
         try:
@@ -82,7 +82,7 @@ class PicturePlane:
     """A plain picture, whose pixels are those of the finest scale."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ImageError."""
+        """Raises ImageError where the file is no picture."""
         self._pixels = read_rgb(path)
         self.height, self.width = self._pixels.shape[:2]
 
@@ -111,8 +111,11 @@ def open_plane(path: Path) -> Plane:
 
 
 def embed_slide(path: Path, encoder: Encoder, options: EmbedOptions, compute: Compute, out: Path) -> list[Path]:
-    """Write embeddings (C, rows, columns) as .npy in half precision: the file `out`, or a folder of grids with names of
-    their first row and column. Raises ImageError."""
+    """Write embeddings (C, rows, columns) of a slide's patches as .npy in half precision; returns the files.
+
+    One file `out`.npy; with `options.side` a folder `out` of grids, named by the row and column of their first patch.
+    Raises ImageError where the slide cannot be read, is too small, or holds too little tissue.
+    """
     plane, px = open_plane(path), options.patch_px
     whole = options.region or Rect(0, 0, plane.width, plane.height)
     if whole.intersection(Rect(0, 0, plane.width, plane.height)) != whole:

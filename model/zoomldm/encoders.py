@@ -35,7 +35,8 @@ _IGNORED = ("mask_token", "head.")
 
 
 class Encoder(Protocol):
-    """Images -> embeddings. channels: of an embedding; fingerprint: equal ones embed alike."""
+    """Images -> embeddings. channels: of an embedding, 0 where it shows only in what comes out. fingerprint: of the
+    weights and how they are used; equal ones embed alike."""
 
     channels: int
     fingerprint: str
@@ -47,7 +48,8 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """input_px: the side that images are resized to; mean, deviation: of each colour, taken away and divided by."""
+    """vit: sizes of the network. input_px: the side that images are resized to. colours: mean and standard deviation of
+    each channel, taken from [0, 1] images and divided by."""
 
     vit: ViTConfig
     input_px: int
@@ -71,7 +73,7 @@ dinov2: dinov2_vitl14_pretrain.pth. dinov2-reg: dinov2_vitl14_reg4_pretrain.pth,
 
 
 class ViTEncoder:
-    """A vision transformer with its way of preparing images."""
+    """A vision transformer with its way of preparing images; `batch` of them at once."""
 
     def __init__(self, spec: EncoderSpec, network: VisionTransformer, digest: str, batch: int = 8) -> None:
         self._spec, self._network, self._batch = spec, network.eval().requires_grad_(False), batch
@@ -103,11 +105,11 @@ class TextureEncoder:
         return torch.from_numpy(np.stack([patch_numbers(patch) for patch in pixels])).float()
 
 
-class OwnEncoder:
-    """The encoder of `mini`, which comes with Everslide: an image is seen as one square, whatever its size."""
+class MiniEncoder:
+    """The patch encoder of `mini`, which comes with Everslide: one embedding of the whole image, whatever its size."""
 
     def __init__(self) -> None:
-        """Raises WeightsError."""
+        """Raises WeightsError where the shipped weights are missing or damaged."""
         self._encoder = load_patch_encoder()
         self.channels, self.fingerprint = self._encoder.config.embedding, f"mini {self._encoder.digest}"
 
@@ -120,7 +122,10 @@ class OwnEncoder:
 def load_encoder(
     name: EncoderName, path: Path, spec: EncoderSpec | None = None, device: torch.device | None = None, batch: int = 8
 ) -> ViTEncoder:
-    """Load published weights; spec: of another size, for tests. Raises WeightsError, which names wrong keys."""
+    """Load published weights of `name` from a file. spec: sizes other than the published ones. batch: images at once.
+
+    Raises WeightsError, which names missing and unknown keys.
+    """
     spec = spec or SPECS[name]
     tensors = {
         _plain(key): tensor.float() for key, tensor in _read(path).items() if not _plain(key).startswith(_IGNORED)

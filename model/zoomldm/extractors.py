@@ -1,4 +1,4 @@
-"""Networks that images are compared by, behind the interface of encoders: by name and file of weights.
+"""Feature extractors of `measure`, `embed` and `zoomldm prepare`, chosen by a name and a file of weights; LPIPS.
 
 CLIP and CONCH are read as tensors. `inception` and `script` are TorchScript: programs, to be taken from nobody but
 their authors. OpenAI publishes CLIP so too; of its archive the tensors alone are used.
@@ -17,24 +17,28 @@ from torch.nn import functional as F
 from everslide.model.errors import WeightsError
 from everslide.model.zoomldm.checkpoint import read_tensors
 from everslide.model.zoomldm.compute import Compute
-from everslide.model.zoomldm.encoders import ENCODERS, Encoder, OwnEncoder, TextureEncoder, load_encoder
+from everslide.model.zoomldm.encoders import ENCODERS, Encoder, MiniEncoder, TextureEncoder, load_encoder
 from everslide.model.zoomldm.lpips import load_lpips
 from everslide.model.zoomldm.vision_towers import ClipVision, ConchVision, make_clip, make_conch
 
-Kind = Literal["inception", "script"]
-KINDS: tuple[Kind, ...] = ("inception", "script")
+TorchScriptName = Literal["inception", "script"]
+TORCHSCRIPT: tuple[TorchScriptName, ...] = ("inception", "script")
 TOWERS = ("clip", "conch")
+"""Image halves of networks of images and words."""
 _CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-class ScriptEncoder:
+class TorchScriptEncoder:
     """A TorchScript network. inception: takes [0, 255] uint8 and `return_features`, as NVIDIA publishes it for the FID;
-    script: anything that takes [0, 1] floats."""
+    script: anything that takes [0, 1] floats (B, 3, H, W) and returns (B, C)."""
 
-    def __init__(self, kind: Kind, path: Path, device: torch.device | None = None) -> None:
+    def __init__(self, kind: TorchScriptName, path: Path, device: torch.device | None = None) -> None:
+        """Raises WeightsError where there is no TorchScript file at `path`."""
         self._kind, self._network = kind, load_script(path, device)
-        self.channels, self.fingerprint = 0, f"{kind} {path.name}"
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self.channels, self.fingerprint = 0, f"{kind} {digest}"
 
     @torch.inference_mode()
     def embed(self, images: Tensor) -> Tensor:
@@ -93,7 +97,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_script(path: Path, device: torch.device | None = None) -> Any:
-    """Raises WeightsError where there is no TorchScript file at `path`."""
+    """A TorchScript network, ready to run: a program, to be taken from its authors alone. Raises WeightsError."""
     if not path.is_file():
         raise WeightsError(f"{path}: no such file; download the network from its authors and give its path")
     try:
@@ -103,12 +107,15 @@ def load_script(path: Path, device: torch.device | None = None) -> Any:
 
 
 def make_extractor(text: str, compute: Compute | None = None) -> Encoder:
-    """texture, mini, or NAME:PATH with a name of ENCODERS, TOWERS or KINDS. Raises WeightsError."""
+    """The extractor that a text names: texture, mini, or NAME:PATH with a name of ENCODERS, TOWERS or TORCHSCRIPT.
+
+    Raises WeightsError for another text, and for a file that is not what the name says.
+    """
     compute = compute or Compute(torch.device("cpu"))
     if text == "texture":
         return TextureEncoder()
     if text == "mini":
-        return OwnEncoder()
+        return MiniEncoder()
     name, _, path = text.partition(":")
     for encoder in ENCODERS:
         if name == encoder and path:
@@ -116,15 +123,18 @@ def make_extractor(text: str, compute: Compute | None = None) -> Encoder:
     for tower in TOWERS:
         if name == tower and path:
             return TowerEncoder(tower, Path(path), compute.device)
-    for kind in KINDS:
+    for kind in TORCHSCRIPT:
         if name == kind and path:
-            return ScriptEncoder(kind, Path(path), compute.device)
-    names = ", ".join((*ENCODERS, *TOWERS, *KINDS))
+            return TorchScriptEncoder(kind, Path(path), compute.device)
+    names = ", ".join((*ENCODERS, *TOWERS, *TORCHSCRIPT))
     raise WeightsError(f"extractor {text!r}: expected texture, mini, or NAME:PATH with one of {names}")
 
 
 def make_distance(text: str, compute: Compute) -> Any:
-    """LPIPS: BACKBONE:LINEAR, two published files, or one TorchScript file. Raises WeightsError."""
+    """LPIPS from the text of `--lpips`: BACKBONE:LINEAR, two published files, or one TorchScript file.
+
+    What is returned takes two images (B, 3, H, W) in [-1, 1] and gives distances. Raises WeightsError.
+    """
     backbone, colon, linear = text.partition(":")
     if colon:
         return load_lpips(Path(backbone), Path(linear), compute.device)

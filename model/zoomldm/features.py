@@ -1,4 +1,4 @@
-"""What the frozen denoiser makes of patches of a slide: means of one of its layers at one time of the noise."""
+"""Diffusion features: activations of one layer of the frozen denoiser, averaged over each patch of a slide."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 
 def layer_of(model: ZoomLDM, name: str) -> nn.Module:
-    """A block of the denoiser: mid, down0 .., up0 ... Raises ImageError."""
+    """A block of the denoiser by its name: mid, down0, down1, ..., up0, up1, ... Raises ImageError for others."""
     blocks = {"mid": model.unet.mid_block}
     blocks |= {f"down{i}": block for i, block in enumerate(model.unet.down_blocks)}
     blocks |= {f"up{i}": block for i, block in enumerate(model.unet.up_blocks)}
@@ -30,9 +30,10 @@ def layer_of(model: ZoomLDM, name: str) -> nn.Module:
 
 @torch.inference_mode()
 def denoiser_features(model: ZoomLDM, images: Tensor, t: int, layer: str, seed: int = 1) -> Tensor:
-    """Mean of a layer's output over the image, (B, C); images (B, 3, H, W) in [-1, 1], noised to time t, unconditional.
+    """Mean of a layer's output over the image, (B, C), of images (B, 3, H, W) in [-1, 1], without condition.
 
-    The noise is the same for every image, so that equal images have equal features.
+    t: time, 1 .. 1000, that their latents are noised to, by the same noise for every image: equal images have equal
+    features. Raises ImageError for an unknown layer.
     """
     kept: list[Tensor] = []
 
@@ -53,7 +54,10 @@ def denoiser_features(model: ZoomLDM, images: Tensor, t: int, layer: str, seed: 
 def slide_features(
     model: ZoomLDM, path: Path, s: int, t: int, layer: str, compute: Compute, tissue: float = 0.5
 ) -> Tensor:
-    """Features (n, C) of the patches of scale s that are mostly tissue. Raises ImageError where there is none."""
+    """Features (n, C) of a slide's patches of scale s, side by side, of which at least a share `tissue` is tissue.
+
+    Raises ImageError where there is none, or the slide cannot be read.
+    """
     plane, side = open_plane(path), model.config.image_px
     step = side * 2**s
     places = [Rect(x, y, step, step) for y in range(0, plane.height - step + 1, step)

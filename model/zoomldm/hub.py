@@ -15,7 +15,8 @@ REPOSITORY = "StonyBrook-CVLab/ZoomLDM"
 
 @dataclass(frozen=True)
 class Published:
-    """Files of a repository of the hub. whole: all of it is fetched, into a folder of the model's name."""
+    """A model on the hub. patterns: its files in `repository`; text: what it is, for people; whole: the repository is
+    one model, fetched into a folder of its name."""
 
     patterns: tuple[str, ...]
     text: str
@@ -43,7 +44,10 @@ PUBLISHED = {
 
 
 def pull(name: str, folder: Path) -> Path:
-    """Fetch the files of `name` into `folder`. Raises WeightsError where there are none or the hub is out of reach."""
+    """Fetch the files of a model in PUBLISHED into `folder`; returns the path to load it from.
+
+    Raises WeightsError for an unknown name, where the hub is out of reach, or where it holds no such files.
+    """
     if name not in PUBLISHED:
         raise WeightsError(f"{name!r} is not published: expected one of {', '.join(PUBLISHED)}")
     entry = PUBLISHED[name]

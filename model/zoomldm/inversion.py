@@ -19,7 +19,8 @@ from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 @dataclass(frozen=True)
 class InversionSettings:
-    """steps: n. first, last: times t. rate: of Adam. similarity: weight of the penalty for dissimilar embeddings."""
+    """steps: n. first, last: times t, 1 .. 1000. rate: of Adam. similarity: weight of the penalty for dissimilar
+    embeddings."""
 
     steps: int = 200
     first: int = 950
@@ -29,6 +30,7 @@ class InversionSettings:
 
     @property
     def times(self) -> list[int]:
+        """Time of each step, evenly spaced from `first` to `last`."""
         return [int(t) for t in np.linspace(self.first, self.last, self.steps)]
 
 
@@ -43,7 +45,7 @@ class InversionStep:
 
 
 def normalised(u: Tensor) -> Tensor:
-    """Each place of u (B, C, k, k) to mean zero and unbiased deviation one over its channels."""
+    """u (B, C, k, k) with mean zero and unbiased standard deviation one over the channels of each place."""
     return (u - u.mean(1, keepdim=True)) / u.std(1, keepdim=True)
 
 
@@ -55,7 +57,10 @@ def invert(
     noise: Callable[[int], Tensor],
     settings: InversionSettings,
 ) -> Iterator[InversionStep]:
-    """Follow the gradient from u (B, C, k, k); z (B, 3, h, w): the encoded images; noise(i): like z, of step i."""
+    """Optimise u (B, C, k, k), the first guess, for encoded images z (B, 3, h, w); yields the state after each step.
+
+    magnification: scale of the images, 0 for 20x. noise(i): standard normals of step i, shaped as z.
+    """
     u = u.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([u], lr=settings.rate)
     for i, t in enumerate(settings.times):

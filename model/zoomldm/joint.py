@@ -35,10 +35,11 @@ class JointSettings:
     """How a joint sample is drawn.
 
     through: what carries the error of an image into its latents: the decoder's gradient (S1), or a finite difference
-    through the encoder (S2). start, stride: times start, start - stride, ... > 0. corrections: K. w: guidance.
-    zeta, delta: steps of the finite differences; lambda_: step of the correction. normalise: directions over their
-    largest value, as the notebook has. noise: add noise of variance beta~ in every step; deduct_noise: and take it out
-    of the deterministic part, as the seam pass has. clamp: the guide is limited to [-1, 1].
+    through the encoder (S2). start, stride: times start, start - stride, ... > 0. corrections: K. w: guidance, 0 for
+    none, scale 1 + w as usually counted. zeta, delta: steps of the finite differences; lambda_: step of the correction.
+    normalise: divide every direction by its largest value per image, as the notebook does. noise: add noise of variance
+    beta~ in every step; deduct_noise: and take it out of the deterministic part, as the seam pass has. clamp: the guide
+    is limited to [-1, 1].
     """
 
     start: int = 1000
@@ -56,6 +57,7 @@ class JointSettings:
 
     @property
     def times(self) -> range:
+        """Time of each step, 1 .. 1000, falling."""
         return range(self.start, 0, -self.stride)
 
 
@@ -81,20 +83,20 @@ class Prediction:
 
 
 def predict(model: LatentModel, z: Tensor, t: int, c: Tensor, w: float) -> Prediction:
-    """eps and z0 at time t (1 .. 1000), whose alpha_bar is that of index t - 1."""
+    """eps and z0 of latents z (B, 3, h, w) at time t (1 .. 1000), given c, with guidance w."""
     alpha_bar = model.schedule.alpha_bar[t - 1]
     eps = model.guided_eps(z, t, c, w)
     return Prediction(z, eps, (z - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar))
 
 
 def with_clean(model: LatentModel, z: Tensor, t: int, z0: Tensor) -> Prediction:
-    """Noisy latents at time t taken for a noised z0: the eps that then remains."""
+    """The prediction that z at time t is a noised z0: its eps is what then remains."""
     alpha_bar = model.schedule.alpha_bar[t - 1]
     return Prediction(z, (z - torch.sqrt(alpha_bar) * z0) / torch.sqrt(1 - alpha_bar), z0)
 
 
 def noised(model: LatentModel, z0: Tensor, t: int, noise: Tensor) -> Tensor:
-    """The latents of time t that z0 becomes under standard normal noise."""
+    """z_t = sqrt(alpha_bar) z0 + sqrt(1 - alpha_bar) noise, the latents of time t; noise: standard normals like z0."""
     alpha_bar = model.schedule.alpha_bar[t - 1]
     return torch.sqrt(alpha_bar) * z0 + torch.sqrt(1 - alpha_bar) * noise
 
@@ -138,8 +140,8 @@ def by_decoder(model: LatentModel, z0: Tensor, guide: Tensor, operator: Operator
     return -gradient
 
 
-def advance(model: LatentModel, now: Prediction, t: int, settings: JointSettings, noise: Tensor | None) -> Tensor:
-    """The latents of the next time (Song et al., 2021, Eq. 12; sigma^2 = beta~ where noise is added)."""
+def ddim_step(model: LatentModel, now: Prediction, t: int, settings: JointSettings, noise: Tensor | None) -> Tensor:
+    """The latents of the next time, t - stride (Song et al., 2021, Eq. 12; sigma^2 = beta~ where noise is given)."""
     schedule = model.schedule
     alpha_bar, alpha_bar_next = schedule.alpha_bar[t - 1], schedule.alpha_bar[max(t - 1 - settings.stride, 0)]
     beta_tilde = schedule.betas[t - 1] * (1 - alpha_bar_next) / (1 - alpha_bar)
@@ -149,7 +151,7 @@ def advance(model: LatentModel, now: Prediction, t: int, settings: JointSettings
 
 
 def limit(guide: Tensor, settings: JointSettings) -> Tensor:
-    """What a context shows its details: its decoded clean prediction, limited to the range of images."""
+    """The guide of finer images that a context's decoded clean prediction gives: in [-1, 1] where `clamp` is set."""
     return guide.clamp(-1, 1) if settings.clamp else guide
 
 

@@ -22,9 +22,10 @@ _log = logging.getLogger(__name__)
 
 
 class Kept:
-    """Tensors by name in the folder OUT.unfinished, which goes when the command has ended well.
+    """Finished parts: tensors by name in the folder OUT.unfinished, which is deleted when the command has ended well.
 
-    facts: all that the parts depend on; parts of other facts are thrown away. resumed: whether there were some.
+    A context manager. facts: all that the parts depend on, compared by its repr; parts of other facts are deleted.
+    resumed: whether parts of the same facts were found.
     """
 
     def __init__(self, out: Path, facts: object) -> None:
@@ -62,7 +63,7 @@ class Kept:
         return self._path(name).is_file()
 
     def put(self, name: str, tensor: Tensor) -> None:
-        """Keep a part, whole or not at all. Raises DataError."""
+        """Write a part, whole or not at all. Raises DataError where it cannot be written."""
         partial = self._path(name).with_suffix(".part")
         try:
             save_file({"x": tensor.detach().to("cpu").contiguous()}, partial)
@@ -73,11 +74,11 @@ class Kept:
             ) from error
 
     def get(self, name: str, device: torch.device) -> Tensor:
-        """A finished part."""
+        """A finished part, on `device`."""
         return load_file(self._path(name))["x"].to(device)
 
     def once(self, name: str, device: torch.device, make: Callable[[], Tensor]) -> Tensor:
-        """A part: as it was kept, or made now and kept."""
+        """A finished part, or what `make` returns, written first."""
         if not self.has(name):
             self.put(name, make())
         return self.get(name, device)

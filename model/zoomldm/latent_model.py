@@ -16,7 +16,7 @@ from everslide.model.zoomldm.schedule import Schedule
 
 @dataclass
 class Calls:
-    """Network evaluations so far, counted per image of a batch."""
+    """Evaluations of denoiser, encoder and decoder, counted per image of a batch."""
 
     denoiser: int = 0
     encode: int = 0
@@ -26,8 +26,8 @@ class Calls:
 class LatentModel(ABC):
     """Denoiser, autoencoder and schedule. All tensors in and out are of `dtype` and on `device`.
 
-    digest: of the weights. autoencoder: diffusers' `VQModel` or `AutoencoderKL`. schedule: at index t - 1 that of time
-    t, 1 .. T. latent_channels, latent_side: shape of the latents of a training image; factor: pixels per latent.
+    digest: of the weights. autoencoder: diffusers' `VQModel` or `AutoencoderKL`. schedule: that of time t, 1 .. T, at
+    index t - 1. latent_channels, latent_side: shape of the latents of a training image; factor: pixels per latent.
     magnifications: scales that it knows, 0 .. n - 1. embedding_channels: of the embeddings that condition it. autocast:
     type in which the networks compute where it is worth it; samplers, schedules and guidance stay in `dtype`.
     """
@@ -57,7 +57,7 @@ class LatentModel(ABC):
 
     @abstractmethod
     def grid_side(self, s: int) -> int:
-        """Side of the grid of embeddings of an image of scale s."""
+        """Side k of the grid of embeddings (C, k, k) that conditions an image of scale s."""
 
     @abstractmethod
     def eps(self, z_t: Tensor, t: Tensor | float, c: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class LatentModel(ABC):
 
     @abstractmethod
     def unconditional(self, count: int) -> Tensor:
-        """What conditions were replaced with in a part of training, (count, tokens, width)."""
+        """c (count, tokens, width) of no condition: what it was replaced with in a share of training."""
 
     def guided_eps(self, z_t: Tensor, t: Tensor | float, c: Tensor, w: float) -> Tensor:
         """Classifier-free guidance (Ho and Salimans, 2022, Eq. 6): (1 + w) eps(c) - w eps(unconditional).
@@ -92,5 +92,5 @@ class LatentModel(ABC):
         return (1 + w) * eps_c - w * eps_u
 
     def precision(self) -> AbstractContextManager[object]:
-        """In which the networks run."""
+        """The context in which the networks run: autocast, or nothing."""
         return torch.autocast(self.device.type, self.autocast) if self.autocast else nullcontext()

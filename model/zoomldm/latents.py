@@ -19,7 +19,10 @@ OVERLAP = 4
 
 
 def window_grid(model: LatentModel) -> WindowGrid:
-    """The windows that frozen weights can paint: as large as their training images, three quarters apart."""
+    """The windows that frozen weights can paint: as large as their training images, three quarters of a side apart.
+
+    Raises WeightsError where windows of that size would not align with tiles and latents.
+    """
     side = model.image_px
     if side % (4 * OVERLAP):
         raise WeightsError(f"images of {side} px: expected a multiple of {4 * OVERLAP}, or windows would not align")
@@ -27,7 +30,7 @@ def window_grid(model: LatentModel) -> WindowGrid:
 
 
 def window_noise(model: LatentModel, seed: int, stream: str, windows: Sequence[WindowIndex]) -> Tensor:
-    """Standard normals (B, C, h, w) of the latents below each window: equal where windows overlap."""
+    """Standard normals (B, C, h, w) for the latents of each window, keyed by place: equal where windows overlap."""
     channels = model.latent_channels
     rects = [_in_latents(window.rect, model.factor) for window in windows]
     arrays = [

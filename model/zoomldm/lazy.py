@@ -18,7 +18,7 @@ from torch import Tensor
 from everslide.model.geometry import Rect, WindowGrid, WindowIndex, windows_touching
 from everslide.model.pyramid.painter import tent
 from everslide.model.zoomldm.conditions import Conditions
-from everslide.model.zoomldm.joint import JointSettings, advance, correct, limit, predict
+from everslide.model.zoomldm.joint import JointSettings, correct, ddim_step, limit, predict
 from everslide.model.zoomldm.latent_model import LatentModel
 from everslide.model.zoomldm.latents import window_noise
 from everslide.model.zoomldm.resize import Operator
@@ -36,7 +36,7 @@ class Trajectory:
 
 
 class JointPlane:
-    """Samples windows of every scale from `top` down; the windows of scale `top` have no guide but what is given."""
+    """Samples windows of every scale from `top` down to 0 (20x), when they are asked for, contexts first."""
 
     def __init__(
         self,
@@ -50,24 +50,14 @@ class JointPlane:
         batch: int = 1,
         below: Callable[[WindowIndex], Tensor] | None = None,
     ) -> None:
-        """below: the guide (3, h / 2, w / 2) in [-1, 1] of a window of scale `top`, where something is above it."""
+        """operator: A between two neighbouring scales. below: the guide (3, h / 2, w / 2) in [-1, 1] of a window of
+        scale `top`, where a picture is above it; None leaves that scale unguided."""
         self._model, self._settings, self._operator = model, settings, operator
         self._conditions, self._grid, self._seed, self._top, self._batch = conditions, grid, seed, top, batch
         self._below = below
         self._trajectories: OrderedDict[WindowIndex, Trajectory] = OrderedDict()
         weights = torch.from_numpy(tent(grid.window_px, grid.window_px - grid.stride_px))
         self._tent = weights.to(model.device, model.dtype)
-
-    @torch.inference_mode()
-    def image(self, s: int, rect: Rect) -> Tensor:
-        """The pixels (3, rect.height, rect.width) of plane s, in about [-1, 1]: decoded windows, blended."""
-        paths = self.trajectories(windows_touching(s, rect, self._grid))
-        decoded = self._decoded({window: path.last for window, path in paths.items()})
-        return self._blended(decoded, rect)
-
-    def trajectory(self, window: WindowIndex) -> Trajectory:
-        """Remembered, or sampled now, its contexts first."""
-        return self.trajectories([window])[window]
 
     @torch.inference_mode()
     def trajectories(self, windows: Iterable[WindowIndex]) -> dict[WindowIndex, Trajectory]:
@@ -96,21 +86,6 @@ class JointPlane:
                 self._trajectories.popitem(last=False)
         return found
 
-    @torch.inference_mode()
-    def sample_together(self, windows: Iterable[WindowIndex]) -> dict[WindowIndex, Tensor]:
-        """Eagerly: the windows of one scale and all their contexts, every step of all before the next one."""
-        levels = [sorted(set(windows))]
-        while levels[0][0].s < self._top:
-            levels.insert(0, sorted({above for window in levels[0] for above in self._contexts(window)}))
-        z = [self._noise(level, "start") for level in levels]
-        c = [self._condition(level) for level in levels]
-        for i in range(len(self._settings.times)):
-            guides: dict[WindowIndex, Tensor] = {}
-            for k, level in enumerate(levels):
-                z[k], z0 = self._step(level, i, z[k], c[k], guides)
-                guides = dict(zip(level, z0, strict=True))
-        return dict(zip(levels[-1], z[-1], strict=True))
-
     def _step(
         self, windows: Sequence[WindowIndex], i: int, z: Tensor, c: Tensor, above: dict[WindowIndex, Tensor]
     ) -> tuple[Tensor, Tensor]:
@@ -125,7 +100,7 @@ class JointPlane:
             if guides is not None:
                 y = torch.stack([guides[row] for row in part])
                 now = correct(self._model, now, t, c[rows], y, self._operator, settings)
-            return advance(self._model, now, t, settings, None if noise is None else noise[rows]), now.z0
+            return ddim_step(self._model, now, t, settings, None if noise is None else noise[rows]), now.z0
 
         z_next, z0 = _batched(run, len(windows), self._batch)
         return z_next, z0

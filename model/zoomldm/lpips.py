@@ -54,6 +54,7 @@ class LPIPS(nn.Module):
 
     @torch.inference_mode()
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Zhang et al. (2018), Eq. 1."""
         total = a.new_zeros(len(a))
         for x, y, weight in zip(self._seen(a), self._seen(b), self._weights, strict=True):
             total += (weight * (x - y).square()).sum(1).mean((1, 2))  # weight (1, C, 1, 1)
@@ -71,7 +72,7 @@ class LPIPS(nn.Module):
 
 
 def load_lpips(backbone: Path, linear: Path, device: torch.device | None = None) -> LPIPS:
-    """From the two published files. Raises WeightsError."""
+    """LPIPS from its two published files, AlexNet's or VGG-16's. Raises WeightsError, which names what is missing."""
     tensors = {name: t.float() for name, t in read_tensors(backbone).items() if name.startswith("features.")}
     first = tensors.get("features.0.weight")
     if first is None:

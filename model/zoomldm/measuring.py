@@ -33,14 +33,15 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
 PAIRS = 16
 """Nearest pairs on a sheet."""
 SHOWN_PX = 256
+"""Side of an image on it."""
 _CHUNK = 256
 """Images whose embeddings are kept together."""
 
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """crop: also compare crops of this side. memorised: also look for copies. sheet: picture of the nearest pairs.
-    resume: folder in which finished embeddings are kept until the end."""
+    """crop: also compare crops of this side, px. memorised: also look for copies. sheet: where the nearest pairs are
+    written as a picture. resume: folder in which finished embeddings are kept until the end."""
 
     crop: int | None = None
     memorised: bool = False
@@ -52,8 +53,10 @@ class MeasureOptions:
 class Figures:
     """What was measured; None where it does not apply: pairs need images of the same names and sizes.
 
-    psnr: over pairs that are not equal, whose is infinite. memorised: share of painted images that are copies.
-    nearest: painted and real image of the nearest pairs, and their distance.
+    images, crops: how many, painted and real. frechet, crop_frechet: distance of embeddings (FID with `inception`).
+    memorised: share of painted images that are copies. nearest: painted image, real image and distance of the nearest
+    pairs, nearest first. psnr (dB), ssim, similarity (cosine), lpips: means over `pairs` images of equal names; psnr
+    without pairs of equal pixels, whose is infinite.
     """
 
     images: tuple[int, int]
@@ -72,7 +75,10 @@ class Figures:
 def measure(
     painted: Path, real: Path, extractor: Encoder, options: MeasureOptions, compute: Compute, lpips: Any | None = None
 ) -> Figures:
-    """Measure one folder of images against another. Raises DataError, ImageError, WeightsError."""
+    """Measure a folder of painted images against one of real images. lpips: what `make_distance` gives, if any.
+
+    Raises DataError for folders or crops too small, ImageError for a damaged image, WeightsError where memory ends.
+    """
     paths = [_paths(folder) for folder in (painted, real)]
     facts = (extractor.fingerprint, options.crop, [[(p.name, p.stat().st_mtime_ns) for p in side] for side in paths])
     with Kept(options.resume / "measure", facts) if options.resume else nullcontext() as kept:

@@ -1,4 +1,4 @@
-"""Attention-based multiple-instance learning on a slide's features (Ilse et al., 2018): a label per slide alone.
+"""Attention-based multiple-instance learning (Ilse et al., 2018): a slide's label from the features of its patches.
 
 What the paper asks of a diffusion model's features: that patches, seen by the frozen denoiser, predict a slide's label.
 Slides of one case are never on both sides of a split, and the interval of the AUC is over cases.
@@ -32,7 +32,8 @@ class Bag:
 
 @dataclass(frozen=True)
 class MILSettings:
-    """hidden: width of the attention. steps: of Adam, a bag each. folds: of the cross-validation."""
+    """hidden: width of the attention. steps: of AdamW, a slide each; rate, decay: its learning rate and weight decay.
+    folds: of the cross-validation. seed: of weights, order and folds."""
 
     hidden: int = 128
     steps: int = 600
@@ -44,7 +45,10 @@ class MILSettings:
 
 @dataclass(frozen=True)
 class Auc:
-    """Area under the receiver operating curve of held-out slides, and its 95 % interval over cases."""
+    """Area under the receiver operating characteristic curve of held-out slides.
+
+    low, high: its 95 % interval over cases.
+    """
 
     auc: float
     low: float
@@ -54,7 +58,7 @@ class Auc:
 
 
 class AttentionMIL(nn.Module):
-    """Bag (n, C) -> logit of its label, and the attention (n,) of its patches (Eq. 9, gated)."""
+    """Features (n, C) of a slide -> logit of its label, and attention (n,) of its patches (Eq. 9, gated)."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -70,7 +74,7 @@ class AttentionMIL(nn.Module):
 
 
 def train_mil(bags: Sequence[Bag], settings: MILSettings, device: torch.device) -> AttentionMIL:
-    """A network that predicts the labels of these bags."""
+    """A network trained to predict the labels of these slides, drawn from both labels in turn."""
     torch.manual_seed(settings.seed)
     network = AttentionMIL(bags[0].features.shape[1], settings.hidden).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=settings.decay)
@@ -90,7 +94,10 @@ def train_mil(bags: Sequence[Bag], settings: MILSettings, device: torch.device) 
 def cross_validated(
     bags: Sequence[Bag], settings: MILSettings, device: torch.device, report: Callable[[int], None] = lambda fold: None
 ) -> Auc:
-    """Every slide is judged by a network that has seen none of its case. Raises DataError for too few cases."""
+    """The AUC of slides, each scored by a network that has seen none of its case; report(fold): after every fold.
+
+    Raises DataError where there are fewer cases of a label than folds.
+    """
     cases = sorted({bag.case for bag in bags})
     folds = _folds(bags, cases, settings)
     scores = np.zeros(len(bags))
@@ -123,7 +130,10 @@ def _folds(bags: Sequence[Bag], cases: list[str], settings: MILSettings) -> dict
 
 
 def auc(scores: Doubles, labels: NDArray[np.integer]) -> float:
-    """Chance that a positive slide scores higher than a negative one, ties half (Mann and Whitney)."""
+    """Probability that a positive slide scores higher than a negative one, ties half (Mann and Whitney, 1947).
+
+    scores (n,); labels (n,) of 0 and 1. Raises ValueError where one of them is missing.
+    """
     positive = labels == 1
     count, others = int(positive.sum()), int((~positive).sum())
     if not count or not others:
@@ -134,7 +144,7 @@ def auc(scores: Doubles, labels: NDArray[np.integer]) -> float:
 def auc_interval(
     scores: Doubles, labels: NDArray[np.integer], cases: Sequence[str], seed: int, draws: int = 1000
 ) -> tuple[float, float]:
-    """Its 2.5 and 97.5 % quantiles where whole cases are drawn again, with replacement."""
+    """2.5 and 97.5 % quantiles of the AUC over `draws` bootstrap samples of whole cases; cases: of each slide."""
     names = sorted(set(cases))
     rows = {name: [i for i, case in enumerate(cases) if case == name] for name in names}
     rng, found = np.random.default_rng(seed), []

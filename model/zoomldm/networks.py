@@ -1,4 +1,4 @@
-"""The two networks that are diffusers' own classes, and the authors' names of their parameters.
+"""The U-Net and the autoencoder, which are diffusers' own classes, and the authors' names of their parameters.
 
 The U-Net with cross-attention is `UNet2DConditionModel`, the VQ-f4 autoencoder `VQModel`: the same networks as in the
 authors' code under other names. Summarizer and CDM are modules of this package, since diffusers has none like them.

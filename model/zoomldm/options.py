@@ -36,12 +36,12 @@ PIXCELL = {"pixcell-256": 256, "pixcell-1024": 1024}
 
 @dataclass(frozen=True)
 class PaintOptions:
-    """Values of `--with`.
+    """Values of `--with KEY=VALUE`; an empty one was not given.
 
-    preset: one of PRESETS, or joint. condition: one of CONDITIONS. cdm: its checkpoint, for cdm and field.
-    encoder: NAME:PATH, for parent and for a reference image. reference: an image of 20x, or a .npy grid of embeddings.
-    vae: folder of PixCell's autoencoder, where it does not lie beside its transformer. preset: by default `fast` of
-    ZoomLDM, `s1` of PixCell.
+    preset: one of PRESETS, or joint; by default `fast` for ZoomLDM, `s1` for PixCell. condition: one of CONDITIONS.
+    cdm: its checkpoint, for cdm and field. encoder: NAME:PATH, for parent and for a reference image. reference: an
+    image of 20x, or a .npy grid of embeddings. vae: folder of PixCell's autoencoder, where it does not lie beside its
+    transformer.
     """
 
     preset: str = ""
@@ -58,7 +58,7 @@ class PaintOptions:
 
 
 def parse_options(values: Mapping[str, str]) -> PaintOptions:
-    """Raises SlideError for unknown names and values."""
+    """The options of `--with KEY=VALUE`, by key. Raises SlideError for unknown keys and values."""
     known = [field.name for field in fields(PaintOptions)]
     for name in values:
         _one_of("--with", name, tuple(known))

@@ -24,16 +24,17 @@ from everslide.model.errors import SlideError
 from everslide.model.geometry import WindowIndex
 from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.pyramid.wavelet import details
-from everslide.model.pyramid.window_model import WindowModel
+from everslide.model.pyramid.window_model import WindowModel, common_facts
 from everslide.model.zoomldm.conditions import Conditions
-from everslide.model.zoomldm.joint import S1, S2, JointSettings, advance, correct, noised, predict, with_clean
+from everslide.model.zoomldm.joint import S1, S2, JointSettings, correct, ddim_step, noised, predict, with_clean
 from everslide.model.zoomldm.latent_model import Calls, LatentModel
 from everslide.model.zoomldm.latents import to_grey_levels, to_image, window_grid, window_noise
 from everslide.model.zoomldm.resize import Bicubic, Box, OperatorName, make_operator
 
 BACK_PROJECTIONS = 2
 FORMAT = 2
-"""Counted up where the same settings paint other bytes: 2 asks both halves of guidance in one batch."""
+"""Part of the fingerprint, counted up where the code paints other bytes with equal settings. 2: both halves of
+guidance are evaluated in one batch."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Preset:
     project_at: int | None = None
 
     def calls(self, guided: bool) -> Calls:
-        """Network evaluations per window. guided: whether the conditions have any effect to be guided by."""
+        """Network evaluations per window. guided: whether there is a condition, as in `Conditions.guided`."""
         steps, k = len(self.settings.times), self.settings.corrections
         with_guidance = min(steps, self.guided_steps) if guided and self.settings.w else 0
         projected = int(self.project_at is not None)
@@ -76,7 +77,11 @@ Noise = Callable[[str], Tensor]
 def paint(
     model: LatentModel, preset: Preset, y: Tensor, c: Tensor, guided: bool, noise: Noise, back: int = BACK_PROJECTIONS
 ) -> Tensor:
-    """Images (B, 3, 2h, 2h) below parents y (B, 3, h, h), both in [-1, 1]; noise(stream): latents of the children."""
+    """Images (B, 3, 2h, 2h) below parents y (B, 3, h, h), both in [-1, 1].
+
+    c: conditions; guided: see `Conditions.guided`. noise(stream): standard normals shaped as the images' latents. back:
+    back-projections at the end.
+    """
     settings, operator = preset.settings, make_operator(preset.operator, 2)
     z = noise("start")
     if preset.from_parent:
@@ -87,25 +92,26 @@ def paint(
         now = correct(model, now, t, c, y, operator, replace(settings, w=w))
         if i == preset.project_at:
             now = with_clean(model, now.z, t, model.encode(project(model.decode(now.z0), y)))
-        z = advance(model, now, t, settings, noise(f"step {i}") if settings.noise else None)
+        z = ddim_step(model, now, t, settings, noise(f"step {i}") if settings.noise else None)
     return back_project(model.decode(z), y, back)
 
 
 def project(image: Tensor, y: Tensor) -> Tensor:
-    """The nearest image whose box means are y: x + A+(y - A x)."""
+    """The image nearest to x (B, 3, 2h, 2w) whose box means are y (B, 3, h, w): x + A+(y - A x)."""
     box = Box(2)
     return image + box.up(y - box.down(image))
 
 
 def back_project(image: Tensor, y: Tensor, times: int = BACK_PROJECTIONS) -> Tensor:
-    """Nearer to box means y without the squares that one exact projection would leave (Irani and Peleg, 1991)."""
+    """The image (B, 3, 2h, 2w) moved nearer to box means y, by bicubic steps, without the squares that an exact
+    projection leaves (Irani and Peleg, 1991)."""
     for _ in range(times):
         image = image + Bicubic(2).up(y - Box(2).down(image))
     return image
 
 
 class LatentWindows(WindowModel):
-    """A checkpoint behind the `WindowModel` protocol."""
+    """A latent diffusion model as a `WindowModel`: what paints the windows of a slide."""
 
     def __init__(
         self, name: str, model: LatentModel, conditions: Conditions, preset: Preset, threads: int, batch: int = 1
@@ -118,10 +124,12 @@ class LatentWindows(WindowModel):
 
     @property
     def calls_per_window(self) -> int:
+        """See `WindowModel.calls_per_window`."""
         return self.calls.denoiser
 
     @property
     def scales(self) -> int:
+        """See `WindowModel.scales`."""
         return self.model.magnifications
 
     @torch.inference_mode()
@@ -163,5 +171,6 @@ class LatentWindows(WindowModel):
         facts = [
             self.name, model.digest, asdict(self._preset), self._conditions.fingerprint, BACK_PROJECTIONS, FORMAT,
             device, torch.__version__, diffusers.__version__, self._threads, self.batch, str(model.dtype),
+            str(model.autocast), *common_facts(),
         ]  # fmt: skip
         return hashlib.sha256(repr(facts).encode() + output.float().cpu().numpy().tobytes()).hexdigest()

@@ -33,7 +33,7 @@ _POSITIONS = "y_pos_embed.y_pos_embed"
 
 
 class PixCell(LatentModel):
-    """One scale, 20x. Its times are 1 .. 1000 here, 0 .. 999 for its transformer."""
+    """A `LatentModel` of one scale, 20x. Its times are 1 .. 1000 here, 0 .. 999 for its transformer."""
 
     magnifications = 1
 

@@ -22,14 +22,19 @@ from everslide.model.zoomldm.cdm_sampling import STEPS, check_match, sample_cond
 from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 COUNT = 12
+"""Prototypes of a field: kinds of tissue that it mixes."""
 FORMAT = "everslide-prototypes-1"
 SEED = 1
+"""Of what is sampled: prototypes belong to the weights, not to a slide."""
 
 
 def find_prototypes(
     model: ZoomLDM, cdm: CDM, count: int = COUNT, steps: int = 80, cdm_steps: int = STEPS
 ) -> tuple[Tensor, float]:
-    """Embeddings (count, C), and the root mean square error of the Summarizer's outputs for them."""
+    """Prototypes (count, C), and the root mean square error of the Summarizer's outputs for them.
+
+    steps: of Adam; cdm_steps: of DDIM. Raises WeightsError where the CDM belongs to another checkpoint.
+    """
     check_match(cdm, model.config)
     tokens, channels = model.config.context_shape
     z = torch.from_numpy(normals_anywhere(SEED, "prototypes", 0, Rect(0, 0, channels, tokens), count))
@@ -52,7 +57,10 @@ def find_prototypes(
 
 
 def kept_prototypes(path: Path, model: ZoomLDM, cdm: CDM, digest: str) -> Tensor:
-    """Those beside the CDM's weights `path`, found now where there are none of these weights. Raises WeightsError."""
+    """Prototypes (COUNT, C): read from the file beside the CDM's weights `path`, or found now and written there.
+
+    digest: of the CDM; prototypes of other weights are found anew. Raises WeightsError where they cannot be written.
+    """
     target = path.with_name(path.name.split(".")[0] + ".prototypes.safetensors")
     wanted = {"format": FORMAT, "model": model.digest, "cdm": digest}
     if target.is_file():

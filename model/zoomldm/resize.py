@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 OperatorName = Literal["box", "bicubic", "resizer"]
-OPERATORS: tuple[OperatorName, ...] = ("box", "bicubic", "resizer")
 
 
 class Operator(Protocol):

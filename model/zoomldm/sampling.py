@@ -12,7 +12,6 @@ from torch import Tensor
 from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 Method = Literal["ddim", "dpm++", "plms"]
-METHODS: tuple[Method, ...] = ("ddim", "dpm++", "plms")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ GROUND_M_PER_PX = 1.0
 
 @dataclass(frozen=True)
 class Scale:
-    """s: octaves above the finest. ground: named in metres per pixel; None where it was not named at all."""
+    """s: octaves above the finest scale. ground: whether metres per pixel were given; None where nothing was."""
 
     s: int
     ground: bool | None = None
@@ -41,7 +41,7 @@ def parse_scale(text: str | None) -> Scale:
 
 
 def check_scale(config: ZoomLDMConfig, scale: Scale) -> int:
-    """s of a scale that the checkpoint knows. Raises ImageError where it does not, or where units are mixed up."""
+    """`scale.s`, checked: raises ImageError where the checkpoint does not know it, or counts in the other unit."""
     count, ground = config.summarizer.magnifications, config.domain == "ground"
     if scale.ground is not None and scale.ground != ground:
         units = "metres per pixel of the ground, such as 1m" if ground else "magnifications of tissue, such as 20"

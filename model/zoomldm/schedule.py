@@ -22,6 +22,7 @@ class Schedule:
         return len(self.betas)
 
     def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Schedule:
+        """The schedule in another precision, on another device."""
         return Schedule(self.betas.to(device, dtype), self.alpha_bar.to(device, dtype))
 
 
@@ -41,7 +42,8 @@ def cosine_betas(steps: int = 1000) -> NDArray[np.float64]:
 
 
 def respaced(steps: int, total: int = 1000) -> tuple[list[int], NDArray[np.float64]]:
-    """`steps` of `total` time steps, evenly from first to last, and alpha_bar of the cosine schedule there."""
+    """`steps` of `total` times (0 .. total - 1, rising), evenly from first to last; alpha_bar of the cosine schedule
+    there, (steps,). Nichol and Dhariwal (2021), section 4."""
     stride = (total - 1) / (steps - 1) if steps > 1 else 1.0
     kept = [round(stride * i) for i in range(steps)]
     alpha_bar = np.cumprod(1.0 - cosine_betas(total), dtype=np.float64)

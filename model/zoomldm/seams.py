@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from everslide.model.zoomldm.compute import in_batches
-from everslide.model.zoomldm.joint import JointSettings, advance, noised, predict, with_clean
+from everslide.model.zoomldm.joint import JointSettings, ddim_step, noised, predict, with_clean
 from everslide.model.zoomldm.kept import Kept
 from everslide.model.zoomldm.zoomldm import ZoomLDM
 
@@ -34,7 +34,8 @@ class Bar(Protocol):
 
 @dataclass(frozen=True)
 class SeamSettings:
-    """start, stride: times of the pass; w: guidance; step: distance of windows in latents."""
+    """start, stride: times start, start - stride, ... > 0; w: guidance, 0 for none; step: between windows, in
+    latents."""
 
     start: int = 300
     stride: int = 50
@@ -43,6 +44,7 @@ class SeamSettings:
 
     @property
     def times(self) -> range:
+        """Time of each step, falling."""
         return range(self.start, 0, -self.stride)
 
 
@@ -56,7 +58,8 @@ def slerp(t: float, a: Tensor, b: Tensor) -> Tensor:
 
 
 def embedding_between(grid: Tensor, row: float, col: float) -> Tensor:
-    """The embedding (C, 1, 1) at a place between the patches of a grid (C, k, k), normalised over its channels."""
+    """The embedding (C, 1, 1) at fractional indices row, col of a grid (C, rows, cols) of patches, interpolated
+    spherically and normalised over its channels."""
     i, j = int(row), int(col)
     below, right = min(i + 1, grid.shape[1] - 1), min(j + 1, grid.shape[2] - 1)
     upper = slerp(col - j, grid[:, i, j], grid[:, i, right])
@@ -66,7 +69,10 @@ def embedding_between(grid: Tensor, row: float, col: float) -> Tensor:
 
 
 def window_conditions(model: ZoomLDM, grid: Tensor, rows: int, cols: int, step: int, batch: int = 1) -> Tensor:
-    """Conditions of all windows of a latent image (rows, cols), at 20x: (windows, 65, C), row by row."""
+    """Conditions c (windows, 65, C') of all windows of a 20x latent image of rows x cols latents, row by row.
+
+    grid: embeddings (C, rows, cols) of its patches. step: see `SeamSettings`.
+    """
     side, near = model.latent_side, grid.to("cpu", model.dtype)
     between = [embedding_between(near, i / side, j / side) for i, j in places(rows, cols, side, step)]
 
@@ -99,7 +105,7 @@ def seam_pass(
                 bar.update(len(corners))
                 continue
             clean = _clean_of_windows(model, x, t, c, settings.w, corners, batch, bar)
-            x = advance(model, with_clean(model, x, t, clean), t, step, noise(index))
+            x = ddim_step(model, with_clean(model, x, t, clean), t, step, noise(index))
             if kept:
                 kept.put(f"seams-{index}", x)
     return x
@@ -154,7 +160,7 @@ def blending_kernel(size: int, sigma: float = KERNEL_SIGMA) -> Tensor:
 
 
 def places(rows: int, cols: int, side: int, step: int) -> list[tuple[int, int]]:
-    """Top-left corners of the windows, row by row."""
+    """Top-left corners (row, column) of windows of `side` latents, `step` apart, row by row."""
     return [(i, j) for i in range(0, rows - side + 1, step) for j in range(0, cols - side + 1, step)]
 
 

@@ -1,4 +1,4 @@
-"""What the commands of ZoomLDM do, from files to files: describe, sample, paint large, invert, enlarge."""
+"""The commands of ZoomLDM from files to files: describe, sample, paint large, invert, enlarge."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ LARGEST_SIDE = 16
 
 @dataclass(frozen=True)
 class JointSampling:
-    """How large images are sampled. seams: run the seam pass; seed: of all noise; compute: where and how."""
+    """How large images are sampled. operator: A; seams: whether the seam pass is run; seed: of all noise; compute:
+    device, batch and precision."""
 
     settings: JointSettings
     operator: OperatorName
@@ -62,13 +63,16 @@ class JointSampling:
 
 
 def make_settings(algorithm: Algorithm, steps: int | None) -> JointSettings:
-    """An algorithm with its own number of steps or about `steps`."""
+    """The settings of an algorithm, with its own number of steps, or `steps` where they divide 1000, else fewer."""
     settings = ALGORITHMS[algorithm]
     return settings if steps is None else replace(settings, stride=max(1, -(-settings.start // steps)))
 
 
 def describe(path: Path) -> str:
-    """Sizes and digest of weights of mini, of a checkpoint or of a CDM, converted if need be. Raises WeightsError."""
+    """Lines that tell sizes and digest of weights of mini, of a checkpoint or of a CDM, converted if need be.
+
+    Raises WeightsError where it is none of these.
+    """
     if path.suffix == ".safetensors" and not path.name.endswith(".everslide.safetensors"):
         weights = load_weights(path)
         count = sum(tensor.numel() for tensor in weights.tensors.values())
@@ -87,10 +91,10 @@ def sample_images(
     weights: Path, scale: Scale, count: int, cdm: Path | None, embeddings: Path | None, method: Method, steps: int,
     w: float, out: Path, seed: int, compute: Compute,
 ) -> None:  # fmt: skip
-    """Write `count` images of a scale into a folder, conditioned by the CDM, by embeddings, or by nothing.
+    """Write `count` images of a scale into the folder `out`, conditioned by the CDM, by embeddings, or by nothing.
 
-    embeddings: a .npy grid of one image, or a folder of such, taken in turn. Images that a stopped run has written are
-    not drawn again.
+    embeddings: a .npy grid of one image, or a folder of such, taken in turn. w: guidance, 0 for none. Images that a
+    stopped run has written are not drawn again.
     """
     model = load(weights, compute)
     s = check_scale(model.config, scale)
@@ -163,7 +167,10 @@ def paint_large(weights: Path, embeddings: Path | None, side: int | None, sampli
 def invert_image(
     weights: Path, image: Path, scale: Scale, steps: int, variations: int, out: Path, seed: int, compute: Compute
 ) -> str:
-    """Write the embeddings (C, rows, cols) of an image as .npy, and variations of its first part."""
+    """Write the embeddings (C, rows, cols) of an image as .npy, and images sampled from those of its top-left part.
+
+    Returns a line for people. Raises ImageError, WeightsError.
+    """
     model = load(weights, compute)
     s = check_scale(model.config, scale)
     pixels = _picture(model, image)
@@ -185,7 +192,11 @@ def invert_image(
 
 
 def enlarge_with_mini(weights: Path | None, image: Path, s_from: int, s_to: int, out: Path, seed: int) -> str:
-    """Octave by octave through the painter: the box means of what it paints are the picture, exactly."""
+    """Enlarge a picture of scale s_from to s_to by the painter of `mini`, octave by octave, and write it.
+
+    The box means of what is written are the picture, exactly. Returns a line for people. Raises ImageError,
+    WeightsError.
+    """
     pixels = read_rgb(image)
     high, wide = pixels.shape[:2]
     slide = Slide("enlarged", seed, max(wide * 2**s_from, TILE_PX), max(high * 2**s_from, TILE_PX))
@@ -199,7 +210,11 @@ def enlarge_with_zoomldm(
     weights: Path, image: Path, start: Scale, stop: Scale, mode: Mode, embeddings: Path | None, invert_steps: int,
     sampling: JointSampling, out: Path,
 ) -> str:  # fmt: skip
-    """Below the picture (supplement, S4.1), in one go from scale to scale; returns the size."""
+    """Enlarge a picture from one scale to another by joint sampling below it (supplement, S4.1), and write it.
+
+    mode: without embeddings (uncond), with those of the file `embeddings` (gt), or with those found by inversion in
+    `invert_steps` steps (infer). Returns a line for people. Raises ImageError, WeightsError.
+    """
     model = load(weights, sampling.compute)
     s_from, s_to = check_scale(model.config, start), check_scale(model.config, stop)
     pixels, factor = _picture(model, image), 2 ** (s_from - s_to)
@@ -229,7 +244,8 @@ def enlarge_with_zoomldm(
 
 
 def save(pixels: NDArray[np.uint8], path: Path) -> str:
-    """Write a PNG that says in itself that it is synthetic, atomically; returns its size."""
+    """Write pixels (H, W, 3) as a PNG that says in itself that it is synthetic, whole or not at all; returns a line for
+    people with path and size."""
     text = PngImagePlugin.PngInfo()
     text.add_text("Description", "SYNTHETIC - not for diagnosis. Painted by Everslide.")
     target = path.with_suffix(".png")
@@ -240,7 +256,7 @@ def save(pixels: NDArray[np.uint8], path: Path) -> str:
 
 
 def load(weights: Path, compute: Compute) -> ZoomLDM:
-    """The checkpoint where and as it shall be computed. Raises WeightsError."""
+    """A checkpoint on the device and in the precision of `compute`. Raises WeightsError."""
     return load_zoomldm(weights, device=compute.device, autocast=compute.autocast)
 
 

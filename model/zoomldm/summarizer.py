@@ -69,7 +69,7 @@ class _Encoder(nn.Module):
 
 
 class Summarizer(nn.Module):
-    """c = Summarizer(u, m)."""
+    """c = Summarizer(u, m): the published transformer."""
 
     def __init__(self, config: SummarizerConfig) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ def make_summarizer(config: SummarizerConfig) -> Summarizer | CNNSummarizer:
 
 
 def centred(tokens: Tensor, pad_token: Tensor, total: int) -> Tensor:
-    """n tokens at places 32 - n // 2 ..., pad tokens at the others: (B, n, hidden) -> (B, 64, hidden)."""
+    """Tokens (B, n, hidden) -> (B, total, hidden): from place total // 2 - n // 2 on, the pad token at the others."""
     count = tokens.shape[1]
     before = total // 2 - count // 2
     pad = pad_token.expand(tokens.shape[0], -1, -1)

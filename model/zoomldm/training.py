@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 def init_denoiser(network: nn.Module) -> None:
-    """As latent diffusion begins: the last layer of every residual branch, and the output, at zero.
+    """Set the last layer of every residual branch and the output to zero, as latent diffusion begins.
 
     diffusers' own random weights, where every branch adds noise, need several times as many steps.
     """
@@ -127,7 +127,7 @@ def load_start(model: ZoomLDM, path: Path) -> int:
 
 
 def authors_state(model: ZoomLDM, average: nn.Module) -> dict[str, Tensor]:
-    """The flat state dict of the authors' `LatentDiffusion`."""
+    """The model as a flat state dict of the authors' `LatentDiffusion`, on the CPU; average: the EMA of its U-Net."""
     config, out = model.config, {}
     for name, tensor in model.unet.state_dict().items():
         out[f"model.diffusion_model.{unet_name(name, config.unet)}"] = tensor

@@ -33,7 +33,7 @@ _SEED = click.option("--seed", default=1, show_default=True)
 
 @click.group()
 def zoomldm() -> None:
-    """Train ZoomLDM, and learn from its features."""
+    """Train ZoomLDM, and test what its features tell of a slide."""
 
 
 @zoomldm.command()
@@ -165,7 +165,10 @@ def features(
     slides: tuple[Path, ...], weights: Path, s: int, time: int, layer: str, tissue: float, out: Path, device: str,
     batch: int, precision: Precision,
 ) -> None:  # fmt: skip
-    """Write what the denoiser makes of the patches of SLIDES. Slides that are there already are left."""
+    """Write diffusion features of the patches of SLIDES: activations of one layer of the frozen denoiser.
+
+    Slides whose file is in the folder already are skipped.
+    """
     import numpy as np
 
     from everslide.model.zoomldm.compute import Compute, choose_device
@@ -191,7 +194,10 @@ def features(
 @_DEVICE
 @_SEED
 def mil(features: Path, labels: Path, folds: int, steps: int, device: str, seed: int) -> None:
-    """Learn LABELS (a .csv of slide, case, label) from FEATURES by multiple instances; AUC and interval, as JSON."""
+    """Predict LABELS (a .csv of slide, case, label 0 or 1) from FEATURES by attention-based multiple-instance learning.
+
+    Prints the AUC of held-out slides and its 95 % interval over cases, as JSON.
+    """
     from dataclasses import asdict
 
     from everslide.model.zoomldm.compute import choose_device

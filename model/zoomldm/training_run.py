@@ -18,8 +18,9 @@ Report = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """steps in all; batch: images a step and process; warmup: steps to the full rate; ema: decay of the average;
-    dropped: share of conditions set to zero; save: steps between checkpoints."""
+    """steps: in all. batch: images a step and process. rate, decay: learning rate and weight decay of AdamW (the CDM is
+    trained without decay). warmup: steps to the full rate. ema: decay of the average. dropped: share of conditions set
+    to zero. save: steps between checkpoints."""
 
     steps: int = 100_000
     batch: int = 16
@@ -44,7 +45,10 @@ def seed_step(settings: TrainSettings, step: int) -> np.random.Generator:
 
 
 def update_average(average: nn.Module, network: nn.Module, ema: float, step: int) -> None:
-    """Exponential moving average of parameters; shorter in the first steps, so that the start is forgotten."""
+    """Move `average` towards `network` by 1 - ema; by more in the first steps, so that the start is forgotten.
+
+    ema: decay of the exponential moving average of parameters. step: from 0.
+    """
     decay = min(ema, (step + 1) / (step + 10))
     with torch.no_grad():
         for mean, own in zip(average.parameters(), network.parameters(), strict=True):
@@ -52,7 +56,7 @@ def update_average(average: nn.Module, network: nn.Module, ema: float, step: int
 
 
 def write_whole(path: Path, content: object) -> None:
-    """Whole or not at all; tensors of any device as those of the processor, so that the file is read everywhere."""
+    """Write `content` by torch.save, whole or not at all; tensors as of the CPU, to be read everywhere."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
     torch.save(pytree.tree_map_only(Tensor, lambda tensor: tensor.detach().cpu(), content), partial)
@@ -90,7 +94,7 @@ def rank() -> int:
 
 
 def average_gradients(networks: nn.Module) -> None:
-    """Mean over the processes of a run, where there are several."""
+    """Replace gradients by their mean over the processes of a run, where there are several."""
     if not torch.distributed.is_initialized():
         return
     count = torch.distributed.get_world_size()

@@ -35,6 +35,7 @@ from everslide.model.zoomldm.summarizer import GRID
 from everslide.model.zoomldm.zoomldm import ZoomLDM
 
 SHARD = 1024
+"""Images of a shard, at most."""
 DONE = "done"
 FACTS_NAME = "prepared.json"
 
@@ -63,7 +64,7 @@ def prepare_slides(
 
 
 def autoencoder_digest(model: ZoomLDM) -> str:
-    """Equal for checkpoints whose latents are alike."""
+    """SHA-256 of the autoencoder's weights: equal for checkpoints with the same latents."""
     sha = hashlib.sha256()
     for name, tensor in sorted(model.autoencoder.state_dict().items()):
         sha.update(name.encode())
@@ -192,7 +193,7 @@ def _open(path: Path) -> Any:
 
 
 def read_training_set(folder: Path) -> TrainingSet:
-    """What `prepare_slides` wrote. Raises DataError."""
+    """What `prepare_slides` wrote. Raises DataError where there is nothing, or a slide is not finished."""
     shards: dict[int, list[Path]] = {}
     for path in sorted(folder.glob("*/s*-*.safetensors")):
         if not (path.parent / DONE).is_file():

@@ -25,7 +25,7 @@ class Attention(nn.Module):
 
 
 class GatedMlp(nn.Module):
-    """SwiGLU (Shazeer, 2020): two linear layers, half of the inner width a gate for the other; timm's packed form."""
+    """SwiGLU (Shazeer, 2020), (..., width) -> (..., width): half of `inner` channels gates the other, as in timm."""
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class GatedMlp(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with GELU between them, exact or approximated by tanh."""
+    """Two linear layers, (..., width) -> (..., width), with GELU between them: exact (none) or approximated (tanh)."""
 
     def __init__(self, width: int, inner: int, gelu: Literal["none", "tanh"]) -> None:
         super().__init__()

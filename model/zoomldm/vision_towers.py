@@ -107,7 +107,7 @@ class ConchVision(nn.Module):
 
 
 def make_clip(path: Path, tensors: Mapping[str, Tensor]) -> ClipVision:
-    """CLIP's image half from a whole state dict. Raises WeightsError."""
+    """CLIP's image half from a whole state dict (`visual.*`). path: named in errors. Raises WeightsError."""
     own = _below("visual.", tensors)
     try:
         width, _, patch, _ = own["conv1.weight"].shape
@@ -121,7 +121,7 @@ def make_clip(path: Path, tensors: Mapping[str, Tensor]) -> ClipVision:
 
 
 def make_conch(path: Path, tensors: Mapping[str, Tensor]) -> ConchVision:
-    """CONCH's image half from a whole state dict. Raises WeightsError."""
+    """CONCH's image half from a whole state dict (`visual.*`). path: named in errors. Raises WeightsError."""
     unused = ("attn_pool_caption.", "ln_caption.", "head.")
     own = {name: t for name, t in _below("visual.", tensors).items() if not name.startswith(unused)}
     try:

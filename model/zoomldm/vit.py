@@ -72,7 +72,7 @@ class _PatchEmbed(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Image -> normalised class token."""
+    """Image -> class token, after the last layer norm."""
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
@@ -86,11 +86,11 @@ class VisionTransformer(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W), normalised, sides multiples of the patch -> (B, width)."""
+        """Images (B, 3, H, W), normalised, sides multiples of the patch -> class token (B, width)."""
         return self.tokens(image)[:, 0]
 
     def tokens(self, image: Tensor) -> Tensor:
-        """The same, all tokens: (B, 1 + registers + h w, width), the class token first."""
+        """Images (B, 3, H, W), normalised -> all tokens (B, 1 + registers + h w, width), the class token first."""
         x = self.patch_embed(image)  # (B, width, h, w)
         x = x + self._positions(x.shape[2], x.shape[3])
         x = x.flatten(2).transpose(1, 2)

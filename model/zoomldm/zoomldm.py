@@ -1,4 +1,4 @@
-"""ZoomLDM, loaded: what the samplers ask of it, in the paper's symbols."""
+"""ZoomLDM as a `LatentModel`, in the paper's symbols, and loading of its checkpoints and of CDMs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CONFIG_NAME = "config.yaml"
 
 
 class ZoomLDM(LatentModel):
-    """Networks, schedule and configuration. Its times are 1 .. 1000, as the authors' samplers call the denoiser."""
+    """A ZoomLDM checkpoint as a `LatentModel`. Its times are 1 .. 1000, as the authors' samplers call the denoiser."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class ZoomLDM(LatentModel):
         return grid_side(s)
 
     def eps(self, z_t: Tensor, t: Tensor | float, c: Tensor) -> Tensor:
-        """Predicted noise (B, 3, h, w) of latents z_t at step t (one for all, or (B,)) given c (B, 65, C)."""
+        """Predicted noise (B, 3, h, w) of latents z_t at time t (one for all, or (B,)) given c (B, 65, C')."""
         assert z_t.ndim == 4 and c.shape[1:] == self.config.context_shape and len(c) == len(z_t)
         self.calls.denoiser += len(z_t)
         times = torch.as_tensor(t, dtype=torch.float32, device=self.device).expand(len(z_t))

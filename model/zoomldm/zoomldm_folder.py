@@ -31,7 +31,7 @@ CONVERTED_NAME = "zoomldm" + SUFFIX
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path is a model's folder of diffusers."""
+    """Whether a path is a model folder as diffusers writes it: one with model_index.json."""
     return (path / INDEX_NAME).is_file()
 
 

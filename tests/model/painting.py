@@ -48,12 +48,18 @@ class SlowSpeckle(SpeckleModel):
         return super().bands(context, windows, parents)
 
 
+@lru_cache
+def sketch_of(slide: Slide) -> Sketch:
+    """The slide's sketch, whose sections are drawn once for all tests: that costs five times what a tile does."""
+    return Sketch(slide)
+
+
 def speckle(
     slide: Slide = DEMO, top: TopPlane | None = None, batch: int = 1, tiles: TileStore | None = None
 ) -> Painter:
-    """A painter of speckle below a sketch, with a store of its own unless one is given."""
+    """A painter of speckle below `sketch_of` the slide, with a store of its own unless one is given."""
     tiles = MemoryTiles() if tiles is None else tiles
-    return Painter(slide, SpeckleModel(batch), tiles, top or Sketch(slide))
+    return Painter(slide, SpeckleModel(batch), tiles, top or sketch_of(slide))
 
 
 def grid(x: float, y: float, side: int, step: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -71,7 +77,7 @@ def axes(x: float, y: float, side: int, step: float) -> tuple[NDArray[np.float64
 @lru_cache
 def dense_pixel(slide: Slide, t_col: int = 0, t_row: int = 0) -> tuple[int, int]:
     """(x, y) of a pixel of the topmost plane amid tissue, in tile (t_col, t_row) or one to its right."""
-    sketch = Sketch(slide)
+    sketch = sketch_of(slide)
     for col in range(t_col, t_col + 20):
         dark = (sketch.tile(col, t_row).astype(int).mean(-1) < 225)[8:-8, 8:-8]
         if dark.mean() > 0.02:

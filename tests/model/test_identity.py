@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy
 
+from everslide.model import organs
 from everslide.model.geometry import WindowGrid
 from everslide.model.pyramid import keyed_noise as noise
 from everslide.model.pyramid import painter, sketch
 from everslide.model.pyramid.fake_model import SpeckleModel
 from everslide.model.pyramid.painter import Painter, identity
+from everslide.model.pyramid.patchwork import Patchwork
 from everslide.model.pyramid.sketch import Sketch
 from everslide.model.pyramid.top import ImageTop
 from everslide.model.pyramid.windows import LocalWindows
@@ -66,13 +70,34 @@ def test_each_thing_that_can_change_a_pixel_changes_it() -> None:
     assert len(set(found.values())) == len(found), found
 
 
-@pytest.mark.parametrize(
-    ("module", "name"), [(painter, "PYRAMID_FORMAT"), (noise, "SEED_FORMAT"), (sketch, "SKETCH_FORMAT")]
+STAGES = (
+    (painter, "PYRAMID_FORMAT"),
+    (noise, "SEED_FORMAT"),
+    (sketch, "SKETCH_FORMAT"),
+    (sketch, "LAYOUT_FORMAT"),
+    (Patchwork, "fingerprint"),
+    (np, "__version__"),
+    (scipy, "__version__"),
 )
-def test_so_does_the_version_of_each_stage(module: object, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+
+
+@pytest.mark.parametrize(("module", "name"), STAGES, ids=lambda each: getattr(each, "__name__", each))
+def test_so_does_the_version_of_each_stage_and_library(
+    module: object, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = of()
-    monkeypatch.setattr(module, name, 99)
+    monkeypatch.setattr(module, name, "99")
     assert of() != before
+
+
+def test_so_do_the_measured_sections_that_a_sketch_is_drawn_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, picture = of(), of(top=ImageTop(PICTURE, 3))
+    (tmp_path / "sections.json").write_text(organs.SECTIONS.read_text("utf-8") + "\n", "utf-8")
+    monkeypatch.setattr(organs, "SECTIONS", tmp_path / "sections.json")
+    assert of() != before
+    assert of(top=ImageTop(PICTURE, 3)) == picture, "nothing is drawn there"
 
 
 def test_a_name_does_not_and_a_painter_says_the_same() -> None:

@@ -28,3 +28,15 @@ def test_the_metrics_tell_what_each_store_holds() -> None:
     raw = float(service.stores.raw.stats().entries * TILE_PX * TILE_PX * 3)
     assert held == {"lossless": lossless, "encoded": float(len(jpeg)), "raw": raw}
     assert 0 < lossless < raw
+
+
+def test_the_metrics_count_the_pages_that_listen() -> None:
+    assembly = assemble(Settings(cache=None), Catalogue((SMALL,)))
+    broker, metrics = assembly.service.queue.broker, assembly.service.metrics
+    try:
+        listener = broker.listen("small")
+        assert b"everslide_event_streams 1.0" in metrics.text()
+        broker.leave(listener)
+        assert b"everslide_event_streams 0.0" in metrics.text()
+    finally:
+        assembly.close()

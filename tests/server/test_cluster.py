@@ -275,7 +275,7 @@ def test_a_worker_that_would_paint_other_bytes_gets_nothing_and_no_server_starts
 
 def test_the_batches_are_those_that_a_worker_gathers(cluster: RealCluster) -> None:
     """Of two servers' windows: each batch is counted once, whichever server gets the report."""
-    worker = cluster.hire_other("five", "speckle-of-four", "5bec41e0", batch=4)
+    worker = cluster.hire_other("five", "speckle-of-four", SpeckleModel.fingerprint, batch=4)
     clients = [Cluster(cluster.address), Cluster(cluster.address)]
     try:
         cluster.await_workers("five", model="speckle-of-four")

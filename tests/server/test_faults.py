@@ -104,12 +104,12 @@ def test_clients_that_read_slowly_keep_nobody_waiting(server: Server) -> None:
             assert f"Content-Length: {len(file)}\r\n".encode() in head_ + b"\r\n", "it is whole, however late"
 
 
-def test_ten_thousand_requests_out_of_range_store_nothing(server: Server, service: TileService, studio: Studio) -> None:
+def test_two_thousand_requests_out_of_range_store_nothing(server: Server, service: TileService, studio: Studio) -> None:
     connections = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=60) for _ in range(4)]
 
     def ask_many(connection: http.client.HTTPConnection) -> set[int]:
         statuses = set()
-        for i in range(2500):
+        for i in range(0, 2500, 5):
             connection.request("GET", f"/slides/demo_files/{i % 40}/{512 + i}_{10**9 + i}.jpeg")
             answer = connection.getresponse()
             answer.read()

@@ -90,6 +90,17 @@ def test_mirrored_images_pass_too(iiif_server: Server) -> None:
         assert result.exception is None, (name, result.urls, result.exception.got)
 
 
+def test_an_image_of_another_version_of_the_renderer_has_another_entity_tag(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/iiif/3/demo/full/64,/0/default.jpg"
+    tag = client.get(path).headers["ETag"]
+    assert client.get(path, headers={"If-None-Match": tag}).status_code == 304
+    monkeypatch.setattr("everslide.server.iiif.RENDER_FORMAT", 99)
+    again = client.get(path, headers={"If-None-Match": tag})
+    assert again.status_code == 200 and again.headers["ETag"] != tag
+
+
 def test_info(client: FlaskClient) -> None:
     answer = client.get("/iiif/3/demo/info.json")
     info = answer.json

@@ -156,8 +156,22 @@ def test_the_overview_of_an_endless_slide_is_not_painted(
     assert clients[0].get(f"/slides/endless_files/{level - 1}/{middle // 2}_{middle // 2}.jpeg").status_code == 404
 
 
-def test_tags_and_keys_change_with_the_code_of_the_painter(
-    speckle: dict[str, Painters], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+PAINTER_STAGES = (
+    "everslide.model.pyramid.painter.PYRAMID_FORMAT",
+    "everslide.model.pyramid.keyed_noise.SEED_FORMAT",
+    "everslide.model.pyramid.sketch.SKETCH_FORMAT",
+    "everslide.model.pyramid.sketch.LAYOUT_FORMAT",
+    "everslide.model.pyramid.patchwork.Patchwork.fingerprint",
+    "numpy.__version__",
+    "scipy.__version__",
+    "everslide.server.encode.ENCODING_FORMAT",
+    "everslide.server.encode._PNG_UP",
+)
+
+
+@pytest.mark.parametrize("stage", PAINTER_STAGES)
+def test_tags_and_keys_change_with_the_code_of_every_stage(
+    stage: str, speckle: dict[str, Painters], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tiles of another version never mix with those of this one, however they are kept."""
 
@@ -172,5 +186,23 @@ def test_tags_and_keys_change_with_the_code_of_the_painter(
         return slide.fingerprint, tag, slide.tiles.key(tile).name
 
     before = facts()
-    monkeypatch.setattr("everslide.model.pyramid.painter.PYRAMID_FORMAT", 99)
+    monkeypatch.setattr(stage, "99")
     assert all(now != then for now, then in zip(facts(), before, strict=True))
+
+
+@pytest.mark.parametrize("setting", ["JPEG_QUALITY", "_JPEG_SUBSAMPLING", "_WEBP_QUALITY", "_WEBP_METHOD"])
+def test_other_settings_of_jpeg_and_webp_change_tags_and_leave_the_lossless_tiles(
+    setting: str, speckle: dict[str, Painters], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def facts() -> tuple[str, str]:
+        service = TileService(
+            Catalogue((Entry(SMALL, "small"),)), speckle, make_stores(Settings(cache=tmp_path)), PaintQueue()
+        )
+        slide = service.slide("small")
+        service.close()
+        return slide.fingerprint, slide.tiles.key(TileIndex(3, 0, 0)).name
+
+    before = facts()
+    monkeypatch.setattr(f"everslide.server.encode.{setting}", "99")
+    after = facts()
+    assert after[0] != before[0] and after[1] == before[1]

@@ -1,5 +1,6 @@
 /** Shapes, their measures, and GeoJSON as QuPath writes and reads it. */
 
+import type { Position } from "../../viewer/src/geometry.js";
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { movedWhole, reshaped } from "../../viewer/src/annotate/editing.js";
@@ -19,7 +20,6 @@ import {
   lengthWords,
   measureWords,
   moved,
-  type Position,
   positionsOf,
   translated,
   withCorner,

@@ -1,8 +1,9 @@
 /** What a person does in more than one test. */
 
+import type { Position } from "../../viewer/src/geometry.js";
 import type { Page } from "playwright-core";
 import { adjustPixels, NEUTRAL } from "../../viewer/src/adjust/stains.js";
-import { boxRing, type Position } from "../../viewer/src/annotate/shapes.js";
+import { boxRing } from "../../viewer/src/annotate/shapes.js";
 import { frames } from "./browser.js";
 import { contentOf, decode, type Picture } from "./pictures.js";
 import type { RealPages } from "./realPages.js";

@@ -1,12 +1,13 @@
 /** What people's files and hands do to annotations and slides: nothing is lost, and what is said is so. */
 
+import type { Position } from "../../viewer/src/geometry.js";
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import type { Page } from "playwright-core";
-import { boundsOf, boxRing, type Geometry, type Position } from "../../viewer/src/annotate/shapes.js";
+import { boundsOf, boxRing, type Geometry } from "../../viewer/src/annotate/shapes.js";
 import { frames, noBrowser, stateOf, waitFor } from "./browser.js";
 import { contentOf } from "./pictures.js";
 import { drag, RealPages, saved } from "./realPages.js";

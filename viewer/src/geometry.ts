@@ -24,6 +24,9 @@ export interface TileAddress {
   readonly row: number;
 }
 
+/** x, y in 20x pixels. */
+export type Position = readonly [number, number];
+
 /** Rectangle in 20x pixels; x, y is its top-left corner. */
 export interface L0Rect {
   readonly x: number;

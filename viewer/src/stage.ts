@@ -2,8 +2,7 @@
 
 import OpenSeadragon from "openseadragon";
 import type { Slide } from "./api.js";
-import type { Position } from "./annotate/shapes.js";
-import { type Frame, type L0Rect, MIN_PIXEL_RATIO } from "./geometry.js";
+import { type Frame, type L0Rect, MIN_PIXEL_RATIO, type Position } from "./geometry.js";
 import { BASE_MAGNIFICATION, MAX_MAGNIFICATION } from "./magnification.js";
 import type { View } from "./permalink.js";
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from everslide.model.evaluation.image_statistics import (
-    OCTAVES,
+    FREQUENCY_BANDS,
     Texture,
     all_patches,
     octave_power,
@@ -77,7 +77,7 @@ def test_other_stain_is_seen(real: Pixels) -> None:
 def test_a_wave_lies_in_its_octave(period: int, octave: int) -> None:
     wave = np.broadcast_to(np.sin(2 * np.pi * np.arange(96) / period) * 40, (96, 96))
     power = octave_power(wave)
-    assert len(power) == len(OCTAVES) == 4
+    assert len(power) == len(FREQUENCY_BANDS) == 4
     assert int(np.argmax(power)) == octave
     others = np.delete(power, octave)
     assert float(others.max()) < 0.1 * float(power[octave])

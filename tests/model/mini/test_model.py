@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy
 import torch
 from numpy.typing import NDArray
 
@@ -19,7 +20,9 @@ from everslide.model.geometry import TileIndex, WindowIndex
 from everslide.model.mini import model as module
 from everslide.model.mini.model import SHIPPED_WEIGHTS, MiniModel, load_mini
 from everslide.model.mini.network import NetworkConfig
+from everslide.model.mini.sampler import sample
 from everslide.model.mini.weights import Weights, save_weights
+from everslide.model.pyramid import keyed_noise
 from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.pyramid.painter import Painter
 from everslide.model.pyramid.top import ImageTop
@@ -165,9 +168,18 @@ def test_the_fingerprint_changes_with_each_thing(
     add(replace(tiny_weights(), deviation=tiny_weights().deviation * np.float32(1.1)))
     add(tiny_weights(1))
     prints.append(MiniModel(tiny_weights(), CPU, batch=2).fingerprint)
-    monkeypatch.setattr(module, "FORMAT", 3)
-    prints.append(load_mini(path, side_by_side=1).fingerprint)
-    assert len(set(prints)) == len(prints) == 7
+    for owner, name, value in (
+        (module, "FORMAT", 3),
+        (module, "sample", lambda draw, z, steps: sample(draw, -z, steps)),
+        (keyed_noise, "SEED_FORMAT", 3),
+        (torch, "__version__", "2.99.0"),
+        (np, "__version__", "0"),
+        (scipy, "__version__", "0"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, value)
+            prints.append(load_mini(path, side_by_side=1).fingerprint)
+    assert len(set(prints)) == len(prints) == 12
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

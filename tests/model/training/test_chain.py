@@ -120,8 +120,8 @@ def test_smooth_bands_are_those_of_numpy(high: int, wide: int) -> None:
 def test_rotated_bands_are_the_channels_of_numpy() -> None:
     bands = np.random.default_rng(1).normal(0, 20, (4, 6, 3, 3)).astype(np.float32)
     given = torch.from_numpy(np.ascontiguousarray(bands.transpose(2, 3, 0, 1)))[None]
-    channels = numpy_bands.to_channels(bands, np.ones((3, 3), np.float32))
-    torch.testing.assert_close(rotated(given)[0], channels, rtol=0, atol=1e-4)
+    channels = numpy_bands.rotate_colours(bands).reshape(4, 6, 9).transpose(2, 0, 1)
+    torch.testing.assert_close(rotated(given)[0], torch.from_numpy(channels.copy()), rtol=0, atol=1e-4)
     torch.testing.assert_close(unrotated(rotated(given)), given, rtol=0, atol=1e-4)
 
 

@@ -88,6 +88,20 @@ def test_conch_pools_by_one_query_and_leaves_its_words_out(tmp_path: Path) -> No
     assert (found[0] - found[1]).abs().max() > 1e-4
 
 
+def test_two_programs_of_one_file_name_are_two_extractors(tmp_path: Path) -> None:
+    """Parts of a stopped run are told apart by the extractor's fingerprint: another network must not take them over."""
+    found = []
+    for folder, scale in (("a", 1.0), ("b", 2.0), ("c", 1.0)):
+        (tmp_path / folder).mkdir()
+        layer = nn.Linear(3, 2)
+        nn.init.constant_(layer.weight, scale)
+        nn.init.zeros_(layer.bias)
+        network = torch.jit.script(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), layer))
+        network.save(str(tmp_path / folder / "net.pt"))  # type: ignore[no-untyped-call]
+        found.append(make_extractor(f"script:{tmp_path / folder / 'net.pt'}", CPU).fingerprint)
+    assert found[0] == found[2] != found[1]
+
+
 @pytest.mark.parametrize("kind", ["alex", "vgg"])
 def test_lpips_is_the_weighted_distance_of_unit_features(kind: str, tmp_path: Path) -> None:
     torch.manual_seed(2)

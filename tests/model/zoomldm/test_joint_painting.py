@@ -22,6 +22,7 @@ from everslide.model.zoomldm.joint_painting import JOINT, JointWindows, pixels_o
 from everslide.model.zoomldm.options import PaintOptions
 from everslide.model.zoomldm.painting import Preset
 from tests.model.pictures import tissue
+from tests.model.zoomldm.eager import last_latents, sample_together
 from tests.model.zoomldm.test_conditions import MeanEncoder
 from tests.model.zoomldm.tiny import tiny
 
@@ -59,11 +60,11 @@ def test_what_is_served_is_joint_sampling_of_everything_at_once_bit_for_bit(batc
     eager, lazy = make(batch, preset), make(batch, preset)
     wanted = list(windows_touching(0, Rect(60, 40, 4, 4), eager.grid))
     assert len(wanted) == 2
-    expected = eager.plane(context()).sample_together(wanted)
+    expected = sample_together(eager.plane(context()), wanted)
     for window in reversed(wanted):
         lazy.bands(context(), [window] * batch, np.stack([tissue(32, 32)] * batch))
     for window in wanted:
-        assert torch.equal(lazy.plane(context()).trajectory(window).last, expected[window]), window
+        assert torch.equal(last_latents(lazy.plane(context()), window), expected[window]), window
 
 
 def test_order_and_forgetting_change_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,18 +85,26 @@ def test_a_window_is_sampled_below_its_contexts_and_these_below_the_topmost_plan
     window = WindowIndex(0, 1, 1, make().grid)
 
     def last(shown: NDArray[np.uint8]) -> torch.Tensor:
-        return make().plane(context(ImageTop(shown, 3))).trajectory(window).last
+        return last_latents(make().plane(context(ImageTop(shown, 3))), window)
 
     expected = last(picture)
     assert not torch.equal(last(near), expected)
     assert torch.equal(last(far), expected)
 
 
+def test_slides_of_one_seed_share_no_path() -> None:
+    """One picture at two scales: what was sampled below one of them is nothing to the other."""
+    shared, tile = make(), TileIndex(1, 0, 0)
+    for top in (ImageTop(PICTURE, 3), ImageTop(PICTURE, 2)):
+        alone = Painter(SLIDE, make(), MemoryTiles(), top).tile(tile)
+        np.testing.assert_array_equal(Painter(SLIDE, shared, MemoryTiles(), top).tile(tile), alone)
+
+
 def test_the_topmost_plane_is_in_the_key_and_must_be_at_hand() -> None:
     windows = make()
     assert windows.capabilities.from_top
     assert context().key != context(ImageTop(255 - PICTURE, 3)).key != GenerationContext(SLIDE.seed).key
-    assert context() == context(ImageTop(PICTURE, 3)), "by fingerprint"
+    assert context() == context(ImageTop(PICTURE, 3)), "by identity"
     with pytest.raises(SlideError, match="topmost plane"):
         windows.bands(GenerationContext(4), [WindowIndex(0, 0, 0, windows.grid)], tissue(32, 32)[None])
     with pytest.raises(SlideError, match="no parent to encode"):

@@ -14,6 +14,7 @@ from everslide.model.zoomldm.joint import NOTEBOOK, S2_PRINTED, JointSettings
 from everslide.model.zoomldm.latents import window_grid
 from everslide.model.zoomldm.lazy import JointPlane
 from everslide.model.zoomldm.resize import make_operator
+from tests.model.zoomldm.eager import image_of, last_latents, sample_together
 from tests.model.zoomldm.tiny import tiny
 
 SETTINGS = {
@@ -48,37 +49,37 @@ def test_the_region_spans_windows_of_three_scales() -> None:
 @pytest.mark.parametrize(("name", "batch"), [("paper", 1), ("notebook", 2)])
 def test_lazy_equals_eager_bit_for_bit_at_one_batch_shape(name: str, batch: int) -> None:
     settings, wanted = SETTINGS[name], windows()
-    eager = plane(settings, torch.float32, batch).sample_together(wanted)
+    eager = sample_together(plane(settings, torch.float32, batch), wanted)
     lazy = plane(settings, torch.float32, batch)
     random.Random(batch).shuffle(wanted)
     for window in wanted:
         assert torch.isfinite(eager[window]).all()
-        assert torch.equal(lazy.trajectory(window).last, eager[window]), window
+        assert torch.equal(last_latents(lazy, window), eager[window]), window
     assert eager[wanted[0]].std() > 0.1
 
 
 def test_lazy_equals_eager_at_other_batch_shapes_in_double_precision() -> None:
     settings, wanted = SETTINGS["notebook"], windows()
-    eager = plane(settings, torch.float64, 4).sample_together(wanted)
+    eager = sample_together(plane(settings, torch.float64, 4), wanted)
     lazy = plane(settings, torch.float64, 1)
     for window in reversed(wanted):
-        torch.testing.assert_close(lazy.trajectory(window).last, eager[window], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(last_latents(lazy, window), eager[window], rtol=1e-9, atol=1e-9)
 
 
 def test_order_and_forgetting_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = windows()
     first, second = (plane(SETTINGS["notebook"], torch.float32, 1) for _ in range(2))
-    expected = {window: first.trajectory(window).last for window in wanted}
+    expected = {window: last_latents(first, window) for window in wanted}
     monkeypatch.setattr("everslide.model.zoomldm.lazy.REMEMBERED", 2)
     for window in reversed(wanted):
-        assert torch.equal(second.trajectory(window).last, expected[window])
+        assert torch.equal(last_latents(second, window), expected[window])
 
 
 def test_images_are_cut_from_one_plane() -> None:
     joint = plane(SETTINGS["paper"], torch.float32, 1, top=0)
-    whole = joint.image(0, REGION)
+    whole = image_of(joint, 0, REGION)
     assert whole.shape == (3, 20, 20) and whole.std() > 0.01
-    assert torch.equal(joint.image(0, Rect(50, 25, 10, 15)), whole[:, 5:, 10:])
+    assert torch.equal(image_of(joint, 0, Rect(50, 25, 10, 15)), whole[:, 5:, 10:])
 
 
 def test_the_context_guides_its_details() -> None:
@@ -86,7 +87,7 @@ def test_the_context_guides_its_details() -> None:
 
     def distance(settings: JointSettings) -> float:
         joint = plane(settings, torch.float64, 1, top=1)
-        detail, context = joint.image(0, Rect(16, 16, 32, 32)), joint.image(1, Rect(8, 8, 16, 16))
+        detail, context = image_of(joint, 0, Rect(16, 16, 32, 32)), image_of(joint, 1, Rect(8, 8, 16, 16))
         return float((torch.nn.functional.avg_pool2d(detail, 2) - context).abs().mean())
 
     guided = replace(SETTINGS["notebook"], stride=250, corrections=2, lambda_=2.0)

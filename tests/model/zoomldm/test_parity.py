@@ -18,7 +18,7 @@ from torch import Tensor
 
 from everslide.model.zoomldm.cdm_sampling import sample_conditions
 from everslide.model.zoomldm.inversion import InversionSettings, invert, losses
-from everslide.model.zoomldm.joint import JointSettings, advance, correct, limit, predict
+from everslide.model.zoomldm.joint import JointSettings, correct, ddim_step, limit, predict
 from everslide.model.zoomldm.large import Layout, context_guides, sample_details
 from everslide.model.zoomldm.resize import Resizer
 from everslide.model.zoomldm.sampling import Method, sample, states
@@ -194,8 +194,8 @@ def test_joint_sampling_runs_free(exact: ZoomLDM, given: Arrays, name: str) -> N
         context = predict(exact, z_context, t, c_context, settings.w)
         guide = _quarters(limit(exact.decode(context.z0), settings))
         detail = correct(exact, predict(exact, z, t, c, settings.w), t, c, guide, operator, settings)
-        z = advance(exact, detail, t, settings, given("joint/noise_detail", torch.float64)[i])
-        z_context = advance(exact, context, t, settings, given("joint/noise_context", torch.float64)[i])
+        z = ddim_step(exact, detail, t, settings, given("joint/noise_detail", torch.float64)[i])
+        z_context = ddim_step(exact, context, t, settings, given("joint/noise_context", torch.float64)[i])
     check(z, given(f"joint/{name}/xd_final"), FREE_RUNNING)
     if name != "K1_minusbeta":
         check(z_context, given(f"joint/{name}/xg_final"), FREE_RUNNING)
@@ -244,9 +244,9 @@ def test_joint_sampling_step_by_step(exact: ZoomLDM, given: Arrays) -> None:
             else (f"joint/K1/step{i + 1}/xd_in", f"joint/K1/step{i + 1}/xg_in")
         )
         noise = given("joint/noise_detail", torch.float64)[i]
-        check(advance(exact, after, t, settings, noise), given(next_z), PER_STEP)
+        check(ddim_step(exact, after, t, settings, noise), given(next_z), PER_STEP)
         noise = given("joint/noise_context", torch.float64)[i]
-        check(advance(exact, context, t, settings, noise), given(next_context), PER_STEP)
+        check(ddim_step(exact, context, t, settings, noise), given(next_context), PER_STEP)
 
 
 @pytest.mark.usefixtures("whole")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,8 @@ from torch import Tensor
 
 from everslide.model.zoomldm.checkpoint import random_networks
 from everslide.model.zoomldm.inversion import InversionSettings, invert
-from everslide.model.zoomldm.resize import OPERATORS, OperatorName, Resizer, make_operator
-from everslide.model.zoomldm.sampling import METHODS, Method, states
+from everslide.model.zoomldm.resize import OperatorName, Resizer, make_operator
+from everslide.model.zoomldm.sampling import Method, states
 from everslide.model.zoomldm.seams import SeamSettings, decode_large, seam_pass, slerp
 from everslide.model.zoomldm.zoomldm import ZoomLDM
 from tests.model.pictures import tissue
@@ -55,7 +57,7 @@ def error(bell: Bell, method: Method, steps: int) -> float:
     return float((path[-1].z - expected).abs().mean() / expected.abs().mean())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", get_args(Method))
 def test_samplers_find_what_an_exact_denoiser_must_give(bell: Bell, method: Method) -> None:
     assert error(bell, method, 100) < min(0.05, 0.2 * error(bell, method, 5))
 
@@ -75,7 +77,7 @@ def test_guidance_costs_a_second_call_and_none_costs_one() -> None:
     torch.testing.assert_close(guided, 3 * model.eps(z, 500, c) - 2 * model.eps(z, 500, model.unconditional(1)))
 
 
-@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("name", get_args(OperatorName))
 @pytest.mark.parametrize("factor", [2, 4])
 def test_operators_keep_even_colours_and_undo_their_enlargements(name: OperatorName, factor: int) -> None:
     operator = make_operator(name, factor)

@@ -20,7 +20,14 @@ from torch import Tensor
 from everslide.model.errors import DataError, WeightsError
 from everslide.model.zoomldm.cdm import CDM
 from everslide.model.zoomldm.cdm_sampling import sample_conditions
-from everslide.model.zoomldm.cdm_training import hybrid_losses, init_cdm, posterior, sines, train_cdm, variational_term
+from everslide.model.zoomldm.cdm_training import (
+    hybrid_losses,
+    init_cdm,
+    posterior,
+    sinusoidal_positions,
+    train_cdm,
+    variational_term,
+)
 from everslide.model.zoomldm.checkpoint import random_networks
 from everslide.model.zoomldm.config import CDMConfig
 from everslide.model.zoomldm.training import authors_state, init_denoiser, load_start, train
@@ -114,7 +121,7 @@ def test_a_cdm_begins_as_dit_does_and_learns_what_the_summarizer_says(tmp_path: 
     x, t, y = torch.randn(2, 32, 65), torch.tensor([3, 700]), torch.tensor([0, 1])
     assert network(x, t, y).abs().max() == 0, "gates and output at zero"
     assert network.pos_embed.shape == (1, 65, 48)
-    torch.testing.assert_close(sines(3, 4)[1], torch.tensor([1.0, 0.01, 1.0, 0.01]).sin().where(
+    torch.testing.assert_close(sinusoidal_positions(3, 4)[1], torch.tensor([1.0, 0.01, 1.0, 0.01]).sin().where(
         torch.tensor([True, True, False, False]), torch.tensor([1.0, 0.01, 1.0, 0.01]).cos()))  # fmt: skip
     data, own = eight(tmp_path / "data"), model()
     losses: list[float] = []
@@ -139,21 +146,21 @@ def test_the_variational_term_is_the_kl_divergence_of_two_gaussians() -> None:
     a, b = q.alpha_bar[400], q.alpha_bar[399]
     x_t = a.sqrt() * x0 + (1 - a).sqrt() * noise
     beta = 1 - a / b
-    found, share = x0 + 0.1 * torch.randn(3, 4, 5), torch.rand(3, 4, 5) * 2 - 1
+    found, v = x0 + 0.1 * torch.randn(3, 4, 5), torch.rand(3, 4, 5) * 2 - 1
 
     def mean(x: Tensor) -> Tensor:
         return b.sqrt() * beta / (1 - a) * x + (a / b).sqrt() * (1 - b) / (1 - a) * x_t
 
     least = beta * (1 - b) / (1 - a)
-    variance = torch.exp((share + 1) / 2 * beta.log() + (1 - share) / 2 * least.log())
+    variance = torch.exp((v + 1) / 2 * beta.log() + (1 - v) / 2 * least.log())
     normal = torch.distributions.Normal
     kl = torch.distributions.kl_divergence(normal(mean(x0), least.sqrt()), normal(mean(found), variance.sqrt()))
-    term = variational_term(q, x0, x_t, t, found, share)
+    term = variational_term(q, x0, t, found, v)
     torch.testing.assert_close(term, kl.mean((1, 2)) / np.log(2), rtol=1e-3, atol=1e-6)
     first = torch.zeros(3, dtype=torch.long)
-    density = normal(found, q.log_least[0].div(2).exp()).log_prob(x0)  # type: ignore[no-untyped-call]
+    density = normal(found, q.log_beta_tilde[0].div(2).exp()).log_prob(x0)  # type: ignore[no-untyped-call]
     likelihood = -density.mean((1, 2)) / np.log(2)
-    torch.testing.assert_close(variational_term(q, x0, x_t, first, found, -torch.ones(3, 4, 5)), likelihood)
+    torch.testing.assert_close(variational_term(q, x0, first, found, -torch.ones(3, 4, 5)), likelihood)
 
 
 def test_variances_are_learned_and_x0_is_what_it_would_be_without_them(

@@ -1,5 +1,6 @@
 /** Annotations as a person meets them: drawing, choosing, labelling, measuring, saving, exchanging with QuPath. */
 
+import type { Position } from "../geometry.js";
 import type { Slide } from "../api.js";
 import type { Connection } from "../connection.js";
 import { LeftBehind } from "../leftBehind.js";
@@ -13,7 +14,7 @@ import { colorOf, type Feature, featureOf, isLocked, labelOf, PLAIN, relabelled,
 import { KeyboardEditing } from "./keyboardEditing.js";
 import { MarksLayer } from "./layer.js";
 import { AnnotatePanel, MeasurePanel, type PanelActions } from "./panel.js";
-import { boundsOf, type Geometry, isHit, type Position } from "./shapes.js";
+import { boundsOf, type Geometry, isHit } from "./shapes.js";
 import { addressOf, AnnotationStore } from "./store.js";
 
 const HIT_PX = 7;

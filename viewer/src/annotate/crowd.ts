@@ -6,10 +6,10 @@
  */
 
 import { make } from "../dom.js";
-import { type L0Rect, meets } from "../geometry.js";
+import { type L0Rect, meets, type Position } from "../geometry.js";
 import type { Projection, Stage } from "../stage.js";
 import { colorOf, cssColor, type Feature } from "./feature.js";
-import { boundsOf, partsOf, type Position } from "./shapes.js";
+import { boundsOf, partsOf } from "./shapes.js";
 import { clipped, placeWords, roomFor } from "./wording.js";
 import { wordsOf, wordsPlace } from "./words.js";
 

@@ -5,9 +5,10 @@
  * Enter puts a corner where the view's middle is; a double click, a click on the first corner, or Enter twice finishes.
  */
 
+import type { Position } from "../geometry.js";
 import type OpenSeadragon from "openseadragon";
 import type { Stage } from "../stage.js";
-import { boxRing, type Geometry, type Position } from "./shapes.js";
+import { boxRing, type Geometry } from "./shapes.js";
 
 export type Tool = "point" | "line" | "box" | "polygon" | "freehand";
 

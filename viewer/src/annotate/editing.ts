@@ -1,9 +1,10 @@
 /** Changing the outline of the chosen annotation: moved as a whole, corners dragged, added and deleted. */
 
+import type { Position } from "../geometry.js";
 import type OpenSeadragon from "openseadragon";
 import type { Stage } from "../stage.js";
 import { type Feature, isLocked } from "./feature.js";
-import { type Geometry, isHit, moved, type Position, translated, withCorner, withoutCorner } from "./shapes.js";
+import { type Geometry, isHit, moved, translated, withCorner, withoutCorner } from "./shapes.js";
 
 export interface EditingOptions {
   readonly stage: Stage;

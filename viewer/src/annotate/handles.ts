@@ -4,10 +4,10 @@
  */
 
 import { svg } from "../dom.js";
-import type { L0Rect } from "../geometry.js";
+import type { L0Rect, Position } from "../geometry.js";
 import type { Projection } from "../stage.js";
 import type { Feature } from "./feature.js";
-import { type Corner, cornersOf, type Position } from "./shapes.js";
+import { type Corner, cornersOf } from "./shapes.js";
 
 const RADIUS_PX = 6;
 const SQUARE_PX = 7;

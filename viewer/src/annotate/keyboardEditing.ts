@@ -1,11 +1,12 @@
 /** Changing the outline of the chosen annotation by keys: its corners chosen, moved and added, the whole moved. */
 
+import type { Position } from "../geometry.js";
 import type { Notices } from "../notices.js";
 import type { Stage } from "../stage.js";
 import type { Editing } from "./editing.js";
 import type { Feature } from "./feature.js";
 import type { MarksLayer } from "./layer.js";
-import { type Position, positionsOf } from "./shapes.js";
+import { positionsOf } from "./shapes.js";
 
 const NOTICE_ID = "chosen-corner";
 const NOTICE_MS = 8000;

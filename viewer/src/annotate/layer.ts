@@ -7,12 +7,12 @@
  */
 
 import { svg } from "../dom.js";
-import { type L0Rect, meets } from "../geometry.js";
+import { type L0Rect, meets, type Position } from "../geometry.js";
 import type { Projection, Stage } from "../stage.js";
 import { Crowd } from "./crowd.js";
 import { colorOf, cssColor, type Feature, isLocked } from "./feature.js";
 import { type HandleActions, Handles } from "./handles.js";
-import { boundsOf, partsOf, type Position, positionsOf } from "./shapes.js";
+import { boundsOf, partsOf, positionsOf } from "./shapes.js";
 import { clipped, placeWords, roomFor } from "./wording.js";
 import { wordsOf, wordsPlace } from "./words.js";
 

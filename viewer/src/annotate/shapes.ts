@@ -1,10 +1,7 @@
 /** Shapes on a slide as GeoJSON geometries in 20x pixels, and what can be measured of them. Pure arithmetic. */
 
-import type { L0Rect } from "../geometry.js";
+import type { L0Rect, Position } from "../geometry.js";
 import { BASE_MPP } from "../magnification.js";
-
-/** x, y in 20x pixels. */
-export type Position = readonly [number, number];
 
 export type Geometry =
   | { readonly type: "Point"; readonly coordinates: Position }

@@ -1,6 +1,6 @@
 /** Where the words of annotations stand: within the frame, and not over each other. Pure arithmetic, in CSS pixels. */
 
-import type { Position } from "./shapes.js";
+import type { Position } from "../geometry.js";
 
 /** Words beside a place on the screen. must: they are shown even where there is no room for them. */
 export interface Words {

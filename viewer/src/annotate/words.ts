@@ -1,7 +1,8 @@
 /** What is written beside an annotation, and which of its places the words belong to. */
 
+import type { Position } from "../geometry.js";
 import { type Feature, labelOf } from "./feature.js";
-import { type Geometry, measureWords, partsOf, type Position, positionsOf } from "./shapes.js";
+import { type Geometry, measureWords, partsOf, positionsOf } from "./shapes.js";
 
 /** "Gland: 0.42 mm², 2.6 mm around". */
 export function wordsOf(feature: Feature): string {

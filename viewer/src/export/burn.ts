@@ -1,8 +1,9 @@
 /** What every exported picture carries inside: the scale bar, the badge, and where it comes from. */
 
+import type { Position } from "../geometry.js";
 import type { Provenance } from "../api.js";
 import { colorOf, cssColor, type Feature } from "../annotate/feature.js";
-import { partsOf, type Position, positionsOf } from "../annotate/shapes.js";
+import { partsOf, positionsOf } from "../annotate/shapes.js";
 import { clipped, type FrameSize, placeWords, roomFor } from "../annotate/wording.js";
 import { wordsOf, wordsPlace } from "../annotate/words.js";
 import { magnificationLabel, umPerPxLabel } from "../magnification.js";

@@ -3,9 +3,8 @@
 import { fetchFinal, type Slide } from "../api.js";
 import { type Adjustment, adjustPixels, isNeutral } from "../adjust/stains.js";
 import type { Feature } from "../annotate/feature.js";
-import type { Position } from "../annotate/shapes.js";
 import type { Connection } from "../connection.js";
-import { l0PerLevelPx, type L0Rect, type TileAddress, tilesMeeting } from "../geometry.js";
+import { l0PerLevelPx, type L0Rect, type TileAddress, tilesMeeting, type Position } from "../geometry.js";
 import { BASE_MAGNIFICATION } from "../magnification.js";
 import { burnIn, drawMarks, drawWords, type Frame } from "./burn.js";
 import { pngOf } from "./snapshot.js";

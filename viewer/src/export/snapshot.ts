@@ -1,8 +1,8 @@
 /** The picture on the screen as a file: what is seen, with its adjustment and annotations, and what every export carries. */
 
+import type { Position } from "../geometry.js";
 import { type Adjustment, adjustPixels, isNeutral } from "../adjust/stains.js";
 import type { Feature } from "../annotate/feature.js";
-import type { Position } from "../annotate/shapes.js";
 import type { Pane } from "../pane.js";
 import { burnIn, drawMarks, drawWords, type Frame } from "./burn.js";
 

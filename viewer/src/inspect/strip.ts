@@ -3,9 +3,8 @@
 import { fetchFinal, fetchPreview, isAbort, type Slide } from "../api.js";
 import type { Connection } from "../connection.js";
 import { make } from "../dom.js";
-import { l0PerLevelPx, type TileAddress } from "../geometry.js";
+import { l0PerLevelPx, type TileAddress, type Position } from "../geometry.js";
 import { BASE_MAGNIFICATION, magnificationLabel } from "../magnification.js";
-import type { Position } from "../annotate/shapes.js";
 
 const SIDE_PX = 128;
 
