@@ -21,6 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from everslide import version
 from everslide.model.geometry import TILE_PX, Rect, magnification, mpp
+from everslide.server.destination import NOTE, delete_tiles, folder_of, fresh_of, holds_other_tiles, part_of
 from everslide.server.encode import JPEG, JPEG_QUALITY, NOTICE, Format, Pixels, check_sides, encode
 from everslide.server.errors import NotFoundError
 from everslide.server.journal import Journal
@@ -128,14 +129,9 @@ class Pyramid:
         return read_region(self._service, self.region.slide, self.region.level - octave, z_rect, self._gone)
 
 
-def part_of(out: Path) -> Path:
-    """What was painted for a file that is not whole yet."""
-    return out.with_name(f"{out.name}.part")
-
-
-def fresh_of(out: Path) -> Path:
-    """A file while it is written: it gets its name when it is whole."""
-    return out.with_name(f"{out.name}.new")
+def tiff_plan(region: Region, lossless: bool) -> dict[str, object]:
+    """What decides the tiles of an OME-TIFF; only an export of the same plan is gone on with."""
+    return {"what": region.description, "lossless": lossless, "quality": JPEG_QUALITY}
 
 
 def export_tiff(pyramid: Pyramid, out: Path, lossless: bool = False, progress: Progress = _quiet) -> None:
@@ -143,9 +139,8 @@ def export_tiff(pyramid: Pyramid, out: Path, lossless: bool = False, progress: P
 
     Raises OSError and what painting raises.
     """
-    plan: dict[str, object] = {"what": pyramid.region.description, "lossless": lossless, "quality": JPEG_QUALITY}
     part, fresh = part_of(out), fresh_of(out)
-    with Journal(part, plan) as journal:
+    with Journal(part, tiff_plan(pyramid.region, lossless)) as journal:
         for octave in range(pyramid.octaves, -1, -1):
             cols, rows = pyramid.grid(octave)
             for index in range(cols * rows):
@@ -255,12 +250,18 @@ def _with_footer(pixels: Pixels, region: Region) -> Pixels:
     return np.asarray(image)
 
 
-def export_dzi(pyramid: Pyramid, out: Path, progress: Progress = _quiet) -> None:
+def export_dzi(pyramid: Pyramid, out: Path, progress: Progress = _quiet, overwrite: bool = False) -> None:
     """Write `<out>` (.dzi) and its folder of JPEG tiles, for any web server. Tiles that are there are kept, if they are
-    of the same export. Raises OSError and what painting raises."""
+    of the same export. overwrite: those of another export are deleted; otherwise they raise FileExistsError. Raises
+    OSError and what painting raises."""
     rect, slide = pyramid.region.z_rect, pyramid.region.slide
-    folder = out.with_name(f"{out.stem}_files")
-    _begin_folder(folder, pyramid.region.description)
+    folder, plan = folder_of(out), pyramid.region.description
+    if holds_other_tiles(folder, plan):
+        if not overwrite:
+            raise FileExistsError(f"{folder} holds another export")
+        out.unlink(missing_ok=True)  # it described the tiles that go
+        delete_tiles(folder)
+    _write(folder / NOTE, plan.encode())
     finest = (max(rect.width, rect.height) - 1).bit_length()
     done = 0
     for octave in range(pyramid.octaves, -1, -1):
@@ -284,15 +285,6 @@ def _write_overview(pyramid: Pyramid, folder: Path, finest: int) -> None:
         image = image.resize((-(-image.width // 2), -(-image.height // 2)), Image.Resampling.BOX)
         path = folder / str(level) / f"0_0.{JPEG.suffix}"
         _write(path, encode(np.asarray(image), JPEG, pyramid.region.slide.mark))
-
-
-def _begin_folder(folder: Path, plan: str) -> None:
-    """Raises FileExistsError where the folder holds another export."""
-    note = folder / "everslide.txt"
-    if note.exists() and (other := note.read_text("utf-8", "replace")) != plan:
-        raise FileExistsError(f"{folder} holds another export: {other[:200]}")
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(note, plan.encode())
 
 
 def _write(path: Path, data: bytes) -> None:
