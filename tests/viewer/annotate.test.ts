@@ -422,6 +422,14 @@ describe("GeoJSON", () => {
     assert.match(importedWords(0, leftOut)[1], /feature 3: found none. The panel Annotate lists all 4.$/);
   });
 
+  test("an import into a slide that is no longer shown names it", () => {
+    const leftOut = [1, 2, 3, 4].map((n) => ({ place: `feature ${n}`, why: "found none" }));
+    assert.deepEqual(importedWords(2, [], "Colon 3"), ["2 annotations imported into Colon 3.", ""]);
+    const [words, more] = importedWords(5, leftOut, "Colon 3");
+    assert.equal(words, "5 imported into Colon 3, 4 left out, because");
+    assert.match(more, /The panel Annotate lists all 4, with Colon 3.$/);
+  });
+
   test("all is saved only where it is", () => {
     const saving = { unsaved: 0, refused: new Map<string, string>(), importing: false, loaded: true };
     assert.equal(savingWords(saving, 3), "All saved with the slide.");

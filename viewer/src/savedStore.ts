@@ -33,6 +33,7 @@ export abstract class SavedStore<T extends { readonly id: string }> {
   #end = new AbortController();
   #saving = false;
   #loaded = false;
+  #loading: Promise<void> = Promise.resolve();
 
   /** mostSent: changes sent in one request. */
   constructor(
@@ -69,7 +70,26 @@ export abstract class SavedStore<T extends { readonly id: string }> {
     return this.#items.get(id);
   }
 
-  async load(): Promise<void> {
+  load(): Promise<void> {
+    this.#loading = this.#load();
+    return this.#loading;
+  }
+
+  /**
+   * Things by id, of which the server's are known: if need be they are read first, also when the slide is no longer shown.
+   * Throws what the server refuses.
+   */
+  protected async known(): Promise<ReadonlyMap<string, T>> {
+    await this.#loading;
+    if (this.#loaded) return new Map(this.#items);
+    const { signal } = new AbortController();
+    const { items } = await this.options.connection.insist(() => this.read(signal), signal);
+    const unsaved = [...this.#items].filter(([id]) => !this.#isSaved(id));
+    const saved = items.filter(({ id }) => this.#isSaved(id)).map((item): [string, T] => [item.id, item]);
+    return new Map([...saved, ...unsaved]);
+  }
+
+  async #load(): Promise<void> {
     const { signal } = this.#end;
     try {
       const { items, odd } = await this.options.connection.insist(() => this.read(signal), signal);

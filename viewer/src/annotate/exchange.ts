@@ -13,8 +13,10 @@ export type Download = "geojson" | "measures" | "table" | "classes";
 
 export interface ExchangeOptions {
   readonly notices: Notices;
-  /** What could not be read of the last file, to be listed. */
-  readonly onLeftOut: (leftOut: readonly LeftOut[]) => void;
+  /** What could not be read of the last file, to be listed with its slide's annotations. */
+  readonly onLeftOut: (store: AnnotationStore, leftOut: readonly LeftOut[]) => void;
+  /** Whether a slide is the one that is shown. */
+  readonly isShown: (store: AnnotationStore) => boolean;
 }
 
 export class Exchange {
@@ -25,13 +27,13 @@ export class Exchange {
   }
 
   async importFile(store: AnnotationStore, file: File): Promise<void> {
-    const { notices, onLeftOut } = this.#options;
+    const { notices, onLeftOut, isShown } = this.#options;
     try {
       // Read here, so that a file that changes or goes away meanwhile is not half of one.
       const content = new Blob([await file.arrayBuffer()]);
       const { features, leftOut } = await store.importFile(content);
-      onLeftOut(leftOut);
-      notices.show("imported", ...importedWords(features.length, leftOut));
+      onLeftOut(store, leftOut);
+      notices.show("imported", ...importedWords(features.length, leftOut, isShown(store) ? null : store.slide.title));
     } catch (error) {
       notices.show("import", `${file.name} could not be read.`, (error as Error).message);
     }
@@ -63,10 +65,19 @@ export class Exchange {
   }
 }
 
-/** "2 annotations imported." or "2 imported, 1 left out, because ..."; and what can be done. */
-export function importedWords(count: number, leftOut: readonly LeftOut[]): [string, string] {
-  if (leftOut.length === 0) return [`${count === 1 ? "1 annotation" : `${count} annotations`} imported.`, ""];
+/**
+ * "2 annotations imported." or "2 imported, 1 left out, because ..."; and what can be done. elsewhere: the title of the slide,
+ * where another one is shown.
+ */
+export function importedWords(
+  count: number,
+  leftOut: readonly LeftOut[],
+  elsewhere: string | null = null,
+): [string, string] {
+  const into = elsewhere === null ? "" : ` into ${elsewhere}`;
+  if (leftOut.length === 0) return [`${count === 1 ? "1 annotation" : `${count} annotations`} imported${into}.`, ""];
   const reasons = leftOut.slice(0, MOST_LISTED).map(({ place, why }) => `${place}: ${why}`);
-  const more = leftOut.length > MOST_LISTED ? ` The panel Annotate lists all ${leftOut.length}.` : "";
-  return [`${count} imported, ${leftOut.length} left out, because`, `${reasons.join("; ")}.${more}`];
+  const there = elsewhere === null ? "" : `, with ${elsewhere}`;
+  const more = leftOut.length > MOST_LISTED ? ` The panel Annotate lists all ${leftOut.length}${there}.` : "";
+  return [`${count} imported${into}, ${leftOut.length} left out, because`, `${reasons.join("; ")}.${more}`];
 }

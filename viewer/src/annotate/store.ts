@@ -33,6 +33,10 @@ export class AnnotationStore extends SavedStore<Feature> {
     super(options, MOST_SENT);
   }
 
+  get slide(): Slide {
+    return this.options.slide;
+  }
+
   get features(): Feature[] {
     return this.items;
   }
@@ -53,7 +57,8 @@ export class AnnotationStore extends SavedStore<Feature> {
 
   /** Changes any number of annotations in one step; all that follow each other in the same run are one. */
   change(changes: Changes<Feature>, run: string | null = null): void {
-    if (run === null || run !== this.#run) this.#remember(changes);
+    if (run === null || run !== this.#run)
+      this.#remember(new Map([...changes.keys()].map((id) => [id, this.get(id) ?? null])));
     this.#run = run;
     this.set(changes);
   }
@@ -66,11 +71,14 @@ export class AnnotationStore extends SavedStore<Feature> {
     this.changed();
     try {
       const { connection } = this.options;
+      // What it replaces must be known, or undo would delete it.
+      const before = await this.known();
       const text = await connection.insist(() => exchangeText(address, { method: "POST", body: file }));
       const answer = (await parseLines(text)) as { features: Feature[]; left_out: LeftOut[] };
       this.#run = null;
       const { features } = answer;
-      if (features.length > 0) this.#remember(new Map(features.map((feature) => [feature.id, feature])));
+      const was = (id: string): Feature | null => (this.loaded ? this.get(id) : before.get(id)) ?? null;
+      if (features.length > 0) this.#remember(new Map(features.map(({ id }) => [id, was(id)])));
       this.accept(features);
       return { features, leftOut: answer.left_out };
     } finally {
@@ -113,8 +121,8 @@ export class AnnotationStore extends SavedStore<Feature> {
     return new Map(answer.refused.map(({ id, why }) => [id, why]));
   }
 
-  #remember(changes: Changes<Feature>): void {
-    this.#before.push(new Map([...changes.keys()].map((id) => [id, this.get(id) ?? null])));
+  #remember(before: Changes<Feature>): void {
+    this.#before.push(before);
     if (this.#before.length > MOST_UNDO) this.#before.shift();
   }
 }
