@@ -1,9 +1,10 @@
 /** Annotations as files: imported, exported, and measured as a table. What is left out is reported. */
 
-import { fetchBlob } from "../api.js";
+import { fetchBlob, type Slide } from "../api.js";
 import { download } from "../dom.js";
 import type { Notices } from "../notices.js";
 import { collectionText, type Feature } from "./feature.js";
+import { boundsOf } from "./shapes.js";
 import type { AnnotationStore, LeftOut } from "./store.js";
 
 /** Reasons listed in a message; the panel lists them all. */
@@ -33,7 +34,8 @@ export class Exchange {
       const content = new Blob([await file.arrayBuffer()]);
       const { features, leftOut } = await store.importFile(content);
       onLeftOut(store, leftOut);
-      notices.show("imported", ...importedWords(features.length, leftOut, isShown(store) ? null : store.slide.title));
+      const [words, more] = importedWords(features.length, leftOut, isShown(store) ? null : store.slide.title);
+      notices.show("imported", words, `${more} ${outsideWords(features, store.slide)}`.trim());
     } catch (error) {
       notices.show("import", `${file.name} could not be read.`, (error as Error).message);
     }
@@ -80,4 +82,19 @@ export function importedWords(
   const there = elsewhere === null ? "" : `, with ${elsewhere}`;
   const more = leftOut.length > MOST_LISTED ? ` The panel Annotate lists all ${leftOut.length}${there}.` : "";
   return [`${count} imported${into}, ${leftOut.length} left out, because`, `${reasons.join("; ")}.${more}`];
+}
+
+/** What is said where imported annotations lie beside the slide, as those in um, in degrees or with y upwards do. */
+export function outsideWords(
+  features: readonly Feature[],
+  slide: Pick<Slide, "width" | "height" | "unbounded">,
+): string {
+  if (slide.unbounded) return "";
+  const outside = features.filter(({ geometry }) => {
+    const { x, y, width, height } = boundsOf(geometry);
+    return x > slide.width || y > slide.height || x + width < 0 || y + height < 0;
+  }).length;
+  if (outside === 0) return "";
+  const some = outside === features.length ? (outside === 1 ? "It lies" : "All lie") : `${outside} of them lie`;
+  return `${some} outside the slide: coordinates are 20x pixels from its upper left corner, downwards.`;
 }
