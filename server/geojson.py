@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from everslide.server.errors import MalformedError
+from everslide.server.errors import MalformedError, RequestError
 from everslide.server.fields import MAX_FILE_BYTES
 from everslide.server.geojson_text import TooLong, parsed, salvaged, text_of
 from everslide.server.other_files import kind_of_json
@@ -117,7 +117,7 @@ def checked_feature(value: object, key: str) -> Feature:
     return reading.features[0] | {"id": key}
 
 
-def reason(error: MalformedError) -> str:
+def reason(error: RequestError) -> str:
     return f"expected {error.expected}, found {error.found}"
 
 

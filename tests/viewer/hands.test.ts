@@ -84,6 +84,34 @@ describe("hands", { skip: noBrowser() || noServer() }, () => {
     assert.equal((await kept()).length, 1);
   });
 
+  test("what somebody else changed meanwhile is not overwritten but on request", async () => {
+    const page = await open();
+    const id = "11111111-2222-4333-8444-555555555555";
+    const other = "11111111-2222-4333-8444-666666666666";
+    const both = [id, other].map((key, n) => ({ ...feature(square(1000 + 400 * n, 1000, 200)), id: key }));
+    await importFile(page, both);
+    await saved(page, 2);
+    const theirs = square(1000, 1000, 500);
+    await pages.send("PUT", `/api/slides/hands/annotations/${id}`, { ...feature(theirs), id });
+    const label = async (words: string): Promise<void> => {
+      await page.locator("ol.list:visible button.row").last().click();
+      await page.getByLabel("Label").fill(words);
+      await page.getByLabel("Label").press("Enter");
+    };
+    await label("Gland");
+    await page.getByText("1 not saved: Found one that somebody changed meanwhile").waitFor();
+    assert.deepEqual((await kept())[0], theirs);
+    await page.getByRole("button", { name: "Save again" }).click();
+    await saved(page, 2);
+    assert.deepEqual(await kept(), [square(1000, 1000, 200), square(1400, 1000, 200)]);
+    await label("Duct");
+    await saved(page, 2);
+    await pages.send("PUT", `/api/slides/hands/annotations/${id}`, { ...feature(theirs), id });
+    await page.getByRole("button", { name: "Delete all" }).click();
+    await page.getByText("1 not saved: expected the annotation as it was when it was loaded").waitFor();
+    assert.deepEqual(await kept(), [theirs], "what nobody changed is deleted");
+  });
+
   test("an import is one request and one step, and reports what it left out", async () => {
     const page = await open();
     const posts: string[] = [];
@@ -118,11 +146,11 @@ describe("hands", { skip: noBrowser() || noServer() }, () => {
   async function reloadHeld(page: Page): Promise<() => void> {
     let go = (): void => {};
     const held = new Promise<void>((resolve) => (go = resolve));
-    await page.route("**/hands/annotations", async (route) => {
+    await page.route("**/hands/annotations?versions=1", async (route) => {
       await held;
       await route.continue().catch(() => {}); // given up meanwhile
     });
-    const asked = page.waitForRequest("**/hands/annotations");
+    const asked = page.waitForRequest("**/hands/annotations?versions=1");
     await page.reload();
     await asked;
     await page.keyboard.press("a");

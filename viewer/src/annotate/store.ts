@@ -2,7 +2,15 @@
 
 import { exchangeText, sendJson, type Slide } from "../api.js";
 import { freshId } from "../identifier.js";
-import { type Changes, SavedStore, type SavedStoreOptions, sendOne, type Stored } from "../savedStore.js";
+import {
+  type Changes,
+  SavedStore,
+  type SavedStoreOptions,
+  sendOne,
+  type Sent,
+  type Stored,
+  type Versions,
+} from "../savedStore.js";
 import type { SetAside } from "../setAside.js";
 import type { Feature } from "./feature.js";
 import { parseLines } from "./lines.js";
@@ -20,6 +28,11 @@ export interface LeftOut {
 export interface Imported {
   readonly features: readonly Feature[];
   readonly leftOut: readonly LeftOut[];
+}
+
+/** Of answers of the server. */
+interface Versioned {
+  readonly versions?: Readonly<Record<string, string>>;
 }
 
 export class AnnotationStore extends SavedStore<Feature> {
@@ -74,12 +87,12 @@ export class AnnotationStore extends SavedStore<Feature> {
       // What it replaces must be known, or undo would delete it.
       const before = await this.known();
       const text = await connection.insist(() => exchangeText(address, { method: "POST", body: file }));
-      const answer = (await parseLines(text)) as { features: Feature[]; left_out: LeftOut[] };
+      const answer = (await parseLines(text)) as Versioned & { features: Feature[]; left_out: LeftOut[] };
       this.#run = null;
       const { features } = answer;
       const was = (id: string): Feature | null => (this.loaded ? this.get(id) : before.get(id)) ?? null;
       if (features.length > 0) this.#remember(new Map(features.map(({ id }) => [id, was(id)])));
-      this.accept(features);
+      this.accept(features, versionsOf(answer));
       return { features, leftOut: answer.left_out };
     } finally {
       this.#importing -= 1;
@@ -97,28 +110,23 @@ export class AnnotationStore extends SavedStore<Feature> {
   }
 
   protected override async read(signal: AbortSignal): Promise<Stored<Feature>> {
-    const text = await exchangeText(addressOf(this.options.slide), { signal });
-    const { features, set_aside: odd = [] } = (await parseLines(text)) as {
-      features: Feature[];
-      set_aside?: SetAside[];
-    };
-    return { items: features, odd };
+    const text = await exchangeText(`${addressOf(this.options.slide)}?versions=1`, { signal });
+    const answer = (await parseLines(text)) as Versioned & { features: Feature[]; set_aside?: SetAside[] };
+    return { items: answer.features, odd: answer.set_aside ?? [], versions: versionsOf(answer) };
   }
 
   /** One annotation by its own address, several in one request. */
-  protected override async send(changes: Changes<Feature>): Promise<ReadonlyMap<string, string>> {
+  protected override async send(changes: Changes<Feature>, seen: Versions): Promise<Sent> {
     const address = addressOf(this.options.slide);
     const [first] = changes;
-    if (first && changes.size === 1) {
-      await sendOne(address, ...first);
-      return new Map();
-    }
+    if (first && changes.size === 1) return sendOne(address, ...first, seen.get(first[0]));
     const put = [...changes.values()].filter((feature) => feature !== null);
     const gone = [...changes].filter(([, feature]) => feature === null).map(([id]) => id);
-    const answer = (await sendJson("PATCH", address, { put, delete: gone })) as {
+    const was = Object.fromEntries(seen);
+    const answer = (await sendJson("PATCH", address, { put, delete: gone, was })) as Versioned & {
       refused: { id: string; why: string }[];
     };
-    return new Map(answer.refused.map(({ id, why }) => [id, why]));
+    return { refused: new Map(answer.refused.map(({ id, why }) => [id, why])), versions: versionsOf(answer) };
   }
 
   #remember(before: Changes<Feature>): void {
@@ -129,4 +137,8 @@ export class AnnotationStore extends SavedStore<Feature> {
 
 export function addressOf(slide: Slide): string {
   return `/api/slides/${encodeURIComponent(slide.id)}/annotations`;
+}
+
+function versionsOf({ versions = {} }: Versioned): Versions {
+  return new Map(Object.entries(versions));
 }
