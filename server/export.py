@@ -85,15 +85,18 @@ class Pyramid:
     """A region and its coarser octaves, in tiles of 256 px that begin at the region's corner.
 
     The region is grown to the left and upwards to whole pixels of the coarsest octave, so that every octave shows the
-    same area. gone: whether the client has gone; then painting stops.
+    same area. gone: whether the client has gone; then painting stops. single: without coarser octaves, so that the
+    region is exactly what was asked for.
     """
 
-    def __init__(self, service: TileService, region: Region, gone: Callable[[], bool] = _never) -> None:
+    def __init__(
+        self, service: TileService, region: Region, gone: Callable[[], bool] = _never, single: bool = False
+    ) -> None:
         self._service, self._gone = service, gone
         rect, zoom = region.z_rect, region.slide.zoom
         longest = max(rect.width, rect.height)
         small = max(0, (longest - 1).bit_length() - (TILE_PX.bit_length() - 1))
-        self.octaves = min(MAX_OCTAVES, small, region.level - zoom.min_level)
+        self.octaves = 0 if single else min(MAX_OCTAVES, small, region.level - zoom.min_level)
         step = 2**self.octaves
         x, y = rect.x // step * step, rect.y // step * step
         grown = Rect(x, y, rect.right - x, rect.bottom - y)

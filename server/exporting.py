@@ -85,7 +85,7 @@ def run_export(
         slide = assembly.service.slide(entry.slide.name)
         level = _level(slide, magnification)
         wanted = region_of(slide, level, _rect(slide, level, region))
-        pyramid = Pyramid(assembly.service, wanted)
+        pyramid = Pyramid(assembly.service, wanted, single=isinstance(kind, Format))
         if isinstance(kind, Format):
             check_field(*pyramid.size(0), kind, settings.max_pixels)
         if not replaces:
@@ -121,9 +121,8 @@ def plan_of(service: TileService, pyramid: Pyramid, tiles: int | None) -> str:
     count, levels = tiles or cols * rows, pyramid.octaves + 1 if tiles else 1
     words = f"{width} x {height} px in {levels} levels" if tiles else f"{width} x {height} px"
     seconds = _seconds_per_window(service, pyramid)
-    time_words = (
-        f", about {_duration(pyramid.tiles * WINDOWS_PER_TILE * seconds)} if none is painted yet" if seconds else ""
-    )
+    painted = pyramid.tiles if tiles else count * 4 / 3  # a single image's coarser tiles are painted too
+    time_words = f", about {_duration(painted * WINDOWS_PER_TILE * seconds)} if none is painted yet" if seconds else ""
     return f"{words}: {count} tiles{time_words}"
 
 

@@ -133,6 +133,13 @@ def test_a_folder_of_something_else_is_reported(tmp_path: Path) -> None:
     assert done.exit_code == 1 and "holds another export" in done.output
 
 
+def test_a_picture_of_an_odd_region_is_of_that_region(tmp_path: Path) -> None:
+    done = export(tmp_path, "--region", "2049,2051,301,777", "--out", str(tmp_path / "x.png"))
+    assert "301 x 777 px: 8 tiles" in done.output
+    with Image.open(tmp_path / "x.png") as image:
+        assert image.size == (301, 777 + 20) and "region 2049,2051 301x777" in image.info["Comment"]
+
+
 @pytest.mark.parametrize("name", ["x.png", "x.JPG", "x.tif", "x.dzi"])
 def test_a_file_that_is_there_is_replaced_only_by_request(tmp_path: Path, name: str) -> None:
     out, small = tmp_path / name, ("--region", "2048,2048,256,256")
