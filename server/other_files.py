@@ -19,6 +19,10 @@ _BINARY = (
     (b"PAR1", "a Parquet file", "write it as GeoJSON: to_file(..., driver='GeoJSON') in GeoPandas"),
     (b"Iout", "a region of ImageJ", "open it in QuPath or Fiji, and export it as GeoJSON"),
     *((begin, "a picture", _EXPORT) for begin in (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"RIFF")),
+    *(
+        (begin, "an archive other than zip and gzip", "send the GeoJSON file in it")
+        for begin in (b"7z\xbc\xaf", b"Rar!", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+    ),
     (b"\0\0\x27\x0a", "a shapefile", "write it as GeoJSON: ogr2ogr, QGIS or GeoPandas do"),
 )
 _PICKLE = re.compile(rb"\x80[\x02-\x05]|x[\x01\x9c\xda]")

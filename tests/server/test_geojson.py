@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 import pickle
 import sqlite3
 import uuid
@@ -484,6 +485,14 @@ def array_file() -> bytes:
     return out.getvalue()
 
 
+def excel_file() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in ("[Content_Types].xml", "xl/workbook.xml", "xl/worksheets/sheet1.xml"):
+            archive.writestr(name, "<a/>")
+    return out.getvalue()
+
+
 CELLS = {"1": {"box": [1, 2, 3, 4], "contour": [[1, 2], [3, 4]]}}
 OTHER_FILES: dict[str, tuple[bytes, str]] = {
     "an array": (array_file(), "an array of NumPy"),
@@ -492,6 +501,8 @@ OTHER_FILES: dict[str, tuple[bytes, str]] = {
     "a Parquet file": (b"PAR1" + bytes(40), "a Parquet file"),
     "a region of ImageJ": (b"Iout\0\xe3" + bytes(60), "a region of ImageJ"),
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(40), "a picture"),
+    "a 7z archive": (b"7z\xbc\xaf\x27\x1c" + bytes(40), "an archive"),
+    "an xz file": (lzma.compress(b"[]"), "an archive"),
     "a table": (b"x,y,class\n1,2,tumor\n", "a table"),
     "a table with a byte order mark": (b"\xef\xbb\xbfCentroid X\tCentroid Y\r\n1\t2\r\n", "a table"),
     "a table of numbers": (b"1,2\n3,4\n" * 1000, "a table"),
@@ -513,6 +524,11 @@ def test_files_of_other_formats_are_called_by_their_name(data: bytes, what: str)
             read_file(sent)
         assert refused.value.expected == "a GeoJSON file"
         assert what in refused.value.found and "GeoJSON" in refused.value.do
+
+
+def test_a_table_of_excel_is_called_so() -> None:
+    with pytest.raises(MalformedError, match="a table of Excel"):
+        read_file(excel_file())
 
 
 def test_an_annotation_store_of_tiatoolbox_is_called_so_with_what_to_do(tmp_path: Path) -> None:
