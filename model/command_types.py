@@ -1,4 +1,4 @@
-"""Types of click options that all commands share: finite numbers, and paths in which `~` is the user's home."""
+"""Click options that commands share: finite numbers, paths in which `~` is the user's home, results not overwritten."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from everslide.model.errors import EverslideError
+
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+
+
+def check_free(out: Path, overwrite: bool) -> None:
+    """Call before anything is painted. Raises EverslideError where something has that name: a result, or the picture
+    that the command reads."""
+    if not overwrite and os.path.lexists(out):
+        raise EverslideError(f"{out} is there already: name another file with --out, or add --overwrite to replace it")
 
 
 class Number(click.FloatRange):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -11,14 +11,15 @@ from flask import Blueprint, Response, request
 from everslide.server import geojson
 from everslide.server.access import Access
 from everslide.server.annotation_table import class_table, label_of, table, with_measures
-from everslide.server.documents import Document, Documents, document_name
+from everslide.server.documents import Document, Documents, document_name, json_line
 from everslide.server.encode import NOTICE
-from everslide.server.errors import MalformedError, NotFoundError
-from everslide.server.fields import MAX_FILE_BYTES, fresh_json, identifier, json_body, sent, takes
+from everslide.server.errors import ChangedError, MalformedError, NotFoundError
+from everslide.server.fields import MAX_FILE_BYTES, checked, fresh_json, identifier, json_body, sent, takes
 from everslide.server.geojson import Feature, LeftOut
 from everslide.server.set_aside import set_aside_json
 from everslide.server.shapes import AnnotationPut, AnnotationsPatch, AnnotationsPost
 from everslide.server.tiles import TileService
+from everslide.server.versions import Matches, check_version, version_of
 
 KIND = "annotations"
 MAX_FEATURES = 20_000
@@ -34,15 +35,19 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
 
     @routes.get("/api/slides/<slide>/annotations")
     def every(slide: str) -> Response:
-        """The annotations of a slide, as GeoJSON; `?measures=1`: with lengths and areas among QuPath's measurements.
-        set_aside: stored entries that cannot be read, each with the reason and the file."""
+        """The annotations of a slide, as GeoJSON; `?measures=1`: with lengths and areas among QuPath's measurements;
+        `?versions=1`: with the version of each, for If-Match and `was`. set_aside: stored entries that cannot be read,
+        each with the reason and the file."""
         name = name_of(slide)
         odd = set_aside_json(documents.set_aside(KIND, name, stored_feature), access.allowed())
-        texts: Iterable[bytes] = documents.texts(KIND, name, stored_feature).values()
+        kept = documents.texts(KIND, name, stored_feature)
+        more: dict[str, Any] = {"set_aside": odd} if odd else {}
+        if request.args.get("versions") == "1":
+            more["versions"] = _versions(kept)
         if request.args.get("measures") == "1":
             features = documents.get(KIND, name, stored_feature).values()
-            texts = (json.dumps(with_measures(feature)).encode() for feature in features)
-        return _collection(texts, {"set_aside": odd} if odd else {})
+            return _collection((json.dumps(with_measures(feature)).encode() for feature in features), more)
+        return _collection(kept.values(), more)
 
     @routes.get("/api/slides/<slide>/annotations.csv")
     def as_table(slide: str) -> Response:
@@ -78,16 +83,19 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
             documents.change(KIND, name, keep, stored_feature)
         left_out = [{"place": one.place, "why": one.why} for one in reading.left_out]
         texts = documents.texts(KIND, name, stored_feature) if imported else {}
-        as_kept = (texts.get(feature["id"]) or json.dumps(feature).encode() for feature in imported)
-        return _collection(as_kept, {"imported": len(imported), "left_out": left_out})
+        as_kept = {feature["id"]: texts.get(feature["id"]) or json_line(feature) for feature in imported}
+        more = {"imported": len(imported), "left_out": left_out, "versions": _versions(as_kept)}
+        return _collection(as_kept.values(), more)
 
     @routes.patch("/api/slides/<slide>/annotations")
     @takes(AnnotationsPatch)
     def change(slide: str) -> Response:
-        """Keep and delete many annotations in one step. refused: those that are not kept, each with the reason."""
+        """Keep and delete many annotations in one step. refused: those that are not changed, each with the reason.
+        versions: of those that are kept."""
         access.admit()
         body = json_body(request, MAX_FILE_BYTES)
         puts, deletes = (_listed(body, name) for name in ("put", "delete"))
+        was = checked(AnnotationsPatch, {"put": [], "was": body.get("was", {})}).was
         found: dict[str, Feature] = {}
         refused: list[tuple[str, str]] = []
         for put in puts:
@@ -99,16 +107,23 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
                 refused.append(("" if given is None else str(given)[:64], geojson.reason(error)))
 
         def edit(kept: Document) -> None:
-            for key in deletes:
-                kept.pop(str(key), None)
-            for key, feature in found.items():
-                if key not in kept and len(kept) >= MAX_FEATURES:
+            for key, wanted in [*((str(key), None) for key in deletes), *found.items()]:
+                try:
+                    check_version(kept.get(key), wanted, was[key].__eq__ if key in was else None)
+                except ChangedError as error:
+                    refused.append((key, geojson.reason(error)))
+                    continue
+                if wanted is None:
+                    kept.pop(key, None)
+                elif key not in kept and len(kept) >= MAX_FEATURES:
                     refused.append((key, f"expected at most {MAX_FEATURES} annotations a slide, found more"))
                 else:
-                    kept[key] = feature
+                    kept[key] = wanted
 
-        documents.change(KIND, name_of(slide), edit, stored_feature)
-        return fresh_json({"refused": [{"id": key, "why": why} for key, why in refused]})
+        document = documents.change(KIND, name_of(slide), edit, stored_feature)
+        kept = found.keys() - {key for key, _ in refused}
+        versions = _versions({key: json_line(document[key]) for key in kept})
+        return fresh_json({"refused": [{"id": key, "why": why} for key, why in refused], "versions": versions})
 
     @routes.delete("/api/slides/<slide>/annotations")
     def delete_all(slide: str) -> Response:
@@ -126,7 +141,8 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
     @routes.put("/api/slides/<slide>/annotations/<key>")
     @takes(AnnotationPut)
     def put(slide: str, key: str) -> Response:
-        """Keep one annotation, new or changed."""
+        """Keep one annotation, new or changed. With `If-Match`, its ETag or version as it was seen before: only where
+        nobody changed it meanwhile."""
         access.admit()
         body = json_body(request)
         if body.get("type") != "Feature":
@@ -134,19 +150,24 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         feature = geojson.checked_feature(body, identifier(key))
 
         def keep(kept: Document) -> None:
+            check_version(kept.get(key), feature, _seen())
             kept[key] = feature
             if len(kept) > MAX_FEATURES:
                 raise MalformedError(f"at most {MAX_FEATURES} annotations a slide", str(len(kept)), "delete some")
 
         documents.change(KIND, name_of(slide), keep, stored_feature)
-        return fresh_json(feature)
+        response = fresh_json(feature)
+        response.set_etag(version_of(json_line(feature)))
+        return response
 
     @routes.delete("/api/slides/<slide>/annotations/<key>")
     def delete(slide: str, key: str) -> Response:
-        """Delete an annotation."""
+        """Delete an annotation; `If-Match` as for PUT."""
         access.admit()
 
         def drop(kept: Document) -> None:
+            if key in kept:
+                check_version(kept[key], None, _seen())
             if kept.pop(key, None) is None:
                 raise NotFoundError("an annotation of this slide", repr(key[:64]), "load the list anew")
 
@@ -166,6 +187,15 @@ def _listed(body: dict[str, Any], name: str) -> list[Any]:
     if not isinstance(value, list):
         raise MalformedError(f"field {name!r} as a list", repr(value)[:40], "correct it or leave it out")
     return value
+
+
+def _seen() -> Matches | None:
+    """What the request says was seen before."""
+    return request.if_match.contains if "If-Match" in request.headers else None
+
+
+def _versions(lines: Mapping[str, bytes]) -> dict[str, str]:
+    return {key: version_of(line) for key, line in lines.items()}
 
 
 def _collection(features: Iterable[bytes], more: dict[str, Any]) -> Response:

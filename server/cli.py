@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from everslide.model.command_types import Number, UserPath
+from everslide.model.command_types import OVERWRITE, Number, UserPath
 from everslide.model.errors import EverslideError
 from everslide.server.errors import SettingsError, StorageError
 from everslide.server.painters import MODELS, ModelFiles
@@ -262,6 +262,7 @@ def worker(scheduler: str, model: str, files: ModelFiles, windows: int, name: st
 @click.option("--magnification", type=Number(0), default=20.0, show_default=True, help="Of the finest pixels.")
 @click.option("--lossless", is_flag=True, help="For OME-TIFF: deflate instead of JPEG.")
 @click.option("--dry-run", is_flag=True, help="Only print how much there is to paint, and how long it takes.")
+@OVERWRITE
 @click.option("--steps", type=int, help="Steps from noise to detail, where the model offers a choice.")
 @click.option("--guidance", type=Number(0), default=1.0, show_default=True, help="Classifier-free, if it offers that.")
 @click.option("--organ", default="", help="What it is a slide of, where the model knows organs.")
@@ -274,6 +275,7 @@ def export(
     magnification: float,
     lossless: bool,
     dry_run: bool,
+    overwrite: bool,
     steps: int | None,
     guidance: float,
     organ: str,
@@ -292,7 +294,7 @@ def export(
     try:
         settings = _with_cache(settings)
         entry = entry_of(slide, model, SamplingConfig(steps, guidance), organ)
-        run_export(settings, entry, files, out, region, magnification, lossless, click.echo, dry_run)
+        run_export(settings, entry, files, out, region, magnification, lossless, click.echo, dry_run, overwrite)
     except (EverslideError, StoreError, OSError) as error:
         raise click.ClickException(str(error)) from error
     if dry_run:

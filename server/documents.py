@@ -119,7 +119,7 @@ class Documents:
                 self._set_aside(kind, name)
             unsound = {key: entry for key, entry in before.unsound.items() if key not in document}
             lines = _lines(unsound | document, before.lines)
-            written = (b" " + _json(key) + b": " + line for key, (_, line) in lines.items())
+            written = (b" " + json_line(key) + b": " + line for key, (_, line) in lines.items())
             self._write(kind, name, b"{\n" + b",\n".join(written) + b"\n}\n")
             self._read.pop((kind, name), None)
             if not unsound:
@@ -222,11 +222,12 @@ def _lines(document: Document, known: dict[str, tuple[Any, bytes]]) -> dict[str,
     lines = {}
     for key, entry in document.items():
         before, line = known.get(key, (None, b""))
-        lines[key] = (entry, line if before is entry and line else _json(entry))
+        lines[key] = (entry, line if before is entry and line else json_line(entry))
     return lines
 
 
-def _json(value: Any) -> bytes:
+def json_line(value: Any) -> bytes:
+    """JSON in UTF-8, as entries are stored."""
     try:
         return json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write and UTF-8 cannot

@@ -12,6 +12,7 @@ EverslideError
      +- MediaTypeError  a body that is not JSON
      +- NotFoundError   nothing of that name or number is served here
      +- ConflictError   it cannot be kept beside what is there already
+     +- ChangedError    somebody else changed it since it was read
      +- StorageError    the folder of people's own work cannot be read or written
      +- PaintError      the painter failed; nothing was cached
      +- BusyError       too many requests wait for the painter
@@ -52,6 +53,10 @@ class NotFoundError(RequestError):
 
 class ConflictError(RequestError):
     """It cannot be kept beside what is there already."""
+
+
+class ChangedError(RequestError):
+    """Somebody else changed it since the client read it."""
 
 
 class StorageError(RequestError):
@@ -108,6 +113,7 @@ HTTP_STATUS: dict[type[RequestError], int] = {
     ForeignError: 403,
     NotFoundError: 404,
     ConflictError: 409,
+    ChangedError: 412,
     TooLargeError: 413,
     MediaTypeError: 415,
     HostError: 421,

@@ -21,6 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from everslide import version
 from everslide.model.geometry import TILE_PX, Rect, magnification, mpp
+from everslide.server.destination import NOTE, delete_tiles, folder_of, fresh_of, holds_other_tiles, part_of
 from everslide.server.encode import JPEG, JPEG_QUALITY, NOTICE, Format, Pixels, check_sides, encode
 from everslide.server.errors import NotFoundError
 from everslide.server.journal import Journal
@@ -86,15 +87,18 @@ class Pyramid:
     """A region and its coarser octaves, in tiles of 256 px that begin at the region's corner.
 
     The region is grown to the left and upwards to whole pixels of the coarsest octave, so that every octave shows the
-    same area. gone: whether the client has gone; then painting stops.
+    same area. gone: whether the client has gone; then painting stops. single: without coarser octaves, so that the
+    region is exactly what was asked for.
     """
 
-    def __init__(self, service: TileService, region: Region, gone: Callable[[], bool] = _never) -> None:
+    def __init__(
+        self, service: TileService, region: Region, gone: Callable[[], bool] = _never, single: bool = False
+    ) -> None:
         self._service, self._gone = service, gone
         rect, zoom = region.z_rect, region.slide.zoom
         longest = max(rect.width, rect.height)
         small = max(0, (longest - 1).bit_length() - (TILE_PX.bit_length() - 1))
-        self.octaves = min(MAX_OCTAVES, small, region.level - zoom.min_level)
+        self.octaves = 0 if single else min(MAX_OCTAVES, small, region.level - zoom.min_level)
         step = 2**self.octaves
         x, y = rect.x // step * step, rect.y // step * step
         grown = Rect(x, y, rect.right - x, rect.bottom - y)
@@ -131,14 +135,9 @@ class Pyramid:
         return read_region(self._service, self.region.slide, self.region.level - octave, z_rect, self._gone)
 
 
-def part_of(out: Path) -> Path:
-    """What was painted for a file that is not whole yet."""
-    return out.with_name(f"{out.name}.part")
-
-
-def fresh_of(out: Path) -> Path:
-    """A file while it is written: it gets its name when it is whole."""
-    return out.with_name(f"{out.name}.new")
+def tiff_plan(region: Region, lossless: bool) -> dict[str, object]:
+    """What decides the tiles of an OME-TIFF; only an export of the same plan is gone on with."""
+    return {"what": region.description, "lossless": lossless, "quality": JPEG_QUALITY}
 
 
 def export_tiff(pyramid: Pyramid, out: Path, lossless: bool = False, progress: Progress = _quiet) -> None:
@@ -146,9 +145,8 @@ def export_tiff(pyramid: Pyramid, out: Path, lossless: bool = False, progress: P
 
     Raises OSError and what painting raises.
     """
-    plan: dict[str, object] = {"what": pyramid.region.description, "lossless": lossless, "quality": JPEG_QUALITY}
     part, fresh = part_of(out), fresh_of(out)
-    with Journal(part, plan) as journal:
+    with Journal(part, tiff_plan(pyramid.region, lossless)) as journal:
         for octave in range(pyramid.octaves, -1, -1):
             cols, rows = pyramid.grid(octave)
             for index in range(cols * rows):
@@ -258,12 +256,18 @@ def _with_footer(pixels: Pixels, region: Region) -> Pixels:
     return np.asarray(image)
 
 
-def export_dzi(pyramid: Pyramid, out: Path, progress: Progress = _quiet) -> None:
+def export_dzi(pyramid: Pyramid, out: Path, progress: Progress = _quiet, overwrite: bool = False) -> None:
     """Write `<out>` (.dzi) and its folder of JPEG tiles, for any web server. Tiles that are there are kept, if they are
-    of the same export. Raises OSError and what painting raises."""
+    of the same export. overwrite: those of another export are deleted; otherwise they raise FileExistsError. Raises
+    OSError and what painting raises."""
     rect, slide = pyramid.region.z_rect, pyramid.region.slide
-    folder = out.with_name(f"{out.stem}_files")
-    _begin_folder(folder, pyramid.region.description)
+    folder, plan = folder_of(out), pyramid.region.description
+    if holds_other_tiles(folder, plan):
+        if not overwrite:
+            raise FileExistsError(f"{folder} holds another export")
+        out.unlink(missing_ok=True)  # it described the tiles that go
+        delete_tiles(folder)
+    _write(folder / NOTE, plan.encode())
     finest = (max(rect.width, rect.height) - 1).bit_length()
     done = 0
     for octave in range(pyramid.octaves, -1, -1):
@@ -287,15 +291,6 @@ def _write_overview(pyramid: Pyramid, folder: Path, finest: int) -> None:
         image = image.resize((-(-image.width // 2), -(-image.height // 2)), Image.Resampling.BOX)
         path = folder / str(level) / f"0_0.{JPEG.suffix}"
         _write(path, encode(np.asarray(image), JPEG, pyramid.region.slide.mark))
-
-
-def _begin_folder(folder: Path, plan: str) -> None:
-    """Raises FileExistsError where the folder holds another export."""
-    note = folder / "everslide.txt"
-    if note.exists() and (other := note.read_text("utf-8", "replace")) != plan:
-        raise FileExistsError(f"{folder} holds another export: {other[:200]}")
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(note, plan.encode())
 
 
 def _write(path: Path, data: bytes) -> None:

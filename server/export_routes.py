@@ -43,7 +43,7 @@ def add(app: OpenAPI, service: TileService, access: Access, max_pixels: int) -> 
             check_size(body.width, body.height, max_pixels)
         else:
             exports.check_field(body.width, body.height, JPEG if body.format == "jpeg" else PNG, max_pixels)
-        pyramid = exports.Pyramid(service, region, client_gone())
+        pyramid = exports.Pyramid(service, region, client_gone(), single=body.format != "ome.tiff")
         folder = tempfile.TemporaryDirectory(prefix="everslide-")
         out = Path(folder.name) / f"{slide.entry.slide.name}-{body.level}-{body.x}-{body.y}.{body.format}"
         try:

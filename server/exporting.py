@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Never
+from typing import Never
 
 from tqdm import tqdm
 
@@ -17,6 +16,7 @@ from everslide.model.errors import SlideError
 from everslide.model.geometry import BASE_MAGNIFICATION, TILE_PX, Rect, TileIndex
 from everslide.model.sampling_config import OWN, SamplingConfig
 from everslide.server.assembly import assemble
+from everslide.server.destination import Kind, check_free, check_place, check_unfinished
 from everslide.server.encode import JPEG, PNG, Format
 from everslide.server.errors import MalformedError
 from everslide.server.export import (
@@ -26,9 +26,8 @@ from everslide.server.export import (
     export_dzi,
     export_field,
     export_tiff,
-    fresh_of,
-    part_of,
     region_of,
+    tiff_plan,
 )
 from everslide.server.inspect import Counting
 from everslide.server.painters import ModelFiles
@@ -39,7 +38,7 @@ from everslide.server.tiles import ServedSlide, TileService
 _REGION = re.compile(r"(\d{1,15}),(\d{1,15}),(\d{1,15}),(\d{1,15})")
 MAX_MEMORY = 64 * MIB
 """Bytes of encoded, and of undecoded tiles in memory: an export asks for every tile about once."""
-SUFFIXES: dict[str, Format | Literal["tiff", "dzi"]] = {
+SUFFIXES: dict[str, Kind] = {
     ".tiff": "tiff",
     ".tif": "tiff",
     ".png": PNG,
@@ -61,15 +60,18 @@ def run_export(
     lossless: bool,
     report: Callable[[str], None],
     dry_run: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Write a region of a slide to `out`, in the format of its suffix.
 
     region: "X,Y,WIDTH,HEIGHT" in 20x pixels; None: the whole slide. magnification: of the finest pixels. report: called
-    with the number of tiles and the expected time, before painting; a dry run ends there. Raises SlideError,
-    StoreError, RequestError, OSError.
+    with the number of tiles and the expected time, before painting; a dry run ends there, and is not told what has the
+    name. overwrite: it is replaced. Raises SlideError, StoreError, RequestError, OSError.
     """
-    kind = kind_of(out)
-    _check_place(out, kind)
+    kind, replaces = kind_of(out), overwrite or dry_run
+    check_place(out, kind)
+    if not replaces:
+        check_free(out)
     if entry.slide.unbounded and region is None:
         raise SlideError(f"{entry.slide.name} has no end: say which part with --region X,Y,WIDTH,HEIGHT")
     little = replace(
@@ -83,9 +85,11 @@ def run_export(
         slide = assembly.service.slide(entry.slide.name)
         level = _level(slide, magnification)
         wanted = region_of(slide, level, _rect(slide, level, region))
-        pyramid = Pyramid(assembly.service, wanted)
+        pyramid = Pyramid(assembly.service, wanted, single=isinstance(kind, Format))
         if isinstance(kind, Format):
             check_field(*pyramid.size(0), kind, settings.max_pixels)
+        if not replaces:
+            check_unfinished(out, kind, tiff_plan(pyramid.region, lossless))
         report(plan_of(assembly.service, pyramid, None if isinstance(kind, Format) else pyramid.tiles))
         if dry_run:
             return
@@ -95,39 +99,19 @@ def run_export(
         with tqdm(total=pyramid.tiles, unit="tile", desc=out.name) as bar:
             progress = _shown_on(bar)
             if kind == "dzi":
-                export_dzi(pyramid, out, progress)
+                export_dzi(pyramid, out, progress, overwrite)
             else:
                 export_tiff(pyramid, out, lossless, progress)
     finally:
         assembly.close()
 
 
-def kind_of(out: Path) -> Format | Literal["tiff", "dzi"]:
+def kind_of(out: Path) -> Kind:
     """The format of a file by its suffix, in any case. Raises MalformedError."""
     suffix = out.suffix.lower()
     if suffix not in SUFFIXES:
         raise MalformedError(f"a file that ends in {', '.join(SUFFIXES)}", out.name, "choose another name")
     return SUFFIXES[suffix]
-
-
-def _check_place(out: Path, kind: object) -> None:
-    """Raises MalformedError where no file can be written: what was painted for it would be lost. The folder of a .dzi
-    is made."""
-    folder = out.absolute().parent
-    there = next(each for each in (folder, *folder.parents) if kind != "dzi" or each.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        found = "not writable" if there.is_dir() else "no folder"
-        raise MalformedError(f"a folder to write {out.name} to", f"{there}: {found}", "name another with --out")
-    if kind == "dzi":
-        return
-    for beside in (part_of(out), fresh_of(out)) if kind == "tiff" else (fresh_of(out),):
-        try:
-            is_new = not beside.exists()
-            beside.open("ab").close()
-        except OSError as error:  # the name is too long, or a folder has it
-            raise MalformedError("a file that can be written", str(error), "name another with --out") from error
-        if is_new:
-            beside.unlink()
 
 
 def plan_of(service: TileService, pyramid: Pyramid, tiles: int | None) -> str:
@@ -137,9 +121,8 @@ def plan_of(service: TileService, pyramid: Pyramid, tiles: int | None) -> str:
     count, levels = tiles or cols * rows, pyramid.octaves + 1 if tiles else 1
     words = f"{width} x {height} px in {levels} levels" if tiles else f"{width} x {height} px"
     seconds = _seconds_per_window(service, pyramid)
-    time_words = (
-        f", about {_duration(pyramid.tiles * WINDOWS_PER_TILE * seconds)} if none is painted yet" if seconds else ""
-    )
+    painted = pyramid.tiles if tiles else count * 4 / 3  # a single image's coarser tiles are painted too
+    time_words = f", about {_duration(painted * WINDOWS_PER_TILE * seconds)} if none is painted yet" if seconds else ""
     return f"{words}: {count} tiles{time_words}"
 
 

@@ -16,13 +16,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from everslide.server.errors import MalformedError
+from everslide.server.errors import MalformedError, RequestError
 from everslide.server.fields import MAX_FILE_BYTES
 from everslide.server.geojson_text import TooLong, parsed, salvaged, text_of
+from everslide.server.other_files import kind_of_json
 
 Feature = dict[str, Any]
 KINDS = ("Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon")
 _SINGLE = {"MultiPoint": "Point", "MultiLineString": "LineString", "MultiPolygon": "Polygon"}
+MAX_LEFT_OUT = 20_000
+"""Parts of a file that are listed: a table of a million numbers in brackets would need gigabytes."""
 _MAX_COORDINATE = 2**53
 _MAX_DEPTH = 64
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -48,11 +51,18 @@ class LeftOut:
 
 @dataclass
 class Reading:
-    """The features of a text, and the parts left out. The ids of features are as they came, valid or not; None:
-    none."""
+    """The features of a text, and the parts left out, the first MAX_LEFT_OUT of them one by one. The ids of features
+    are as they came, valid or not; None: none."""
 
     features: list[Feature] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    unlisted: int = 0
+
+    def leave_out(self, place: str, error: MalformedError) -> None:
+        if len(self.left_out) < MAX_LEFT_OUT:
+            self.left_out.append(LeftOut(place, reason(error)))
+        else:
+            self.unlisted += 1
 
 
 def read_file(data: bytes, most: int = MAX_FILE_BYTES) -> Reading:
@@ -78,6 +88,8 @@ def read_features(content: Any) -> Reading:
     """The features of a collection, a list, one feature or a bare geometry. Raises MalformedError where it is none of
     these."""
     listed = _listed(content)
+    if listed is None and (kind := kind_of_json(content)) is not None:
+        raise MalformedError("a GeoJSON file", kind, "export the annotations as GeoJSON")
     if listed is None:
         found = repr(content.get("type") if isinstance(content, dict) else type(content).__name__)[:40]
         if isinstance(content, dict) and _kind(content) == "FeatureCollection":
@@ -89,7 +101,9 @@ def read_features(content: Any) -> Reading:
         try:
             _read(value, place, reading)
         except MalformedError as error:
-            reading.left_out.append(LeftOut(place, reason(error)))
+            reading.leave_out(place, error)
+    if reading.unlisted:
+        reading.left_out.append(LeftOut("further places", f"{reading.unlisted} more could not be read"))
     return reading
 
 
@@ -103,7 +117,7 @@ def checked_feature(value: object, key: str) -> Feature:
     return reading.features[0] | {"id": key}
 
 
-def reason(error: MalformedError) -> str:
+def reason(error: RequestError) -> str:
     """What was expected and found, as a line for people."""
     return f"expected {error.expected}, found {error.found}"
 
@@ -139,6 +153,8 @@ def _listed(content: Any, depth: int = 0) -> list[Any] | None:
     """The features in a collection or a list, and in those within it; None where there is none."""
     if isinstance(content, dict) and isinstance(content.get("features"), list):
         content = content["features"]
+    elif isinstance(content, dict) and _is_numbered(content.get("features")):
+        content = list(content["features"].values())
     elif isinstance(content, dict) and content.get("features", 0) is None:  # an empty list, as some write it
         content = []
     if isinstance(content, list) and depth <= _MAX_DEPTH:
@@ -150,6 +166,11 @@ def _listed(content: Any, depth: int = 0) -> list[Any] | None:
     if isinstance(content, dict) and ("geometry" in content or _kind(content) in _KNOWN):
         return [content]
     return None
+
+
+def _is_numbered(features: object) -> bool:
+    """Whether it is a list with gaps, as PHP writes it: {"0": ..., "2": ...}."""
+    return isinstance(features, dict) and bool(features) and all(name.isdecimal() for name in features)
 
 
 _KNOWN = ("Feature", "GeometryCollection", "LinearRing", *KINDS)
@@ -192,8 +213,8 @@ def _properties(properties: object, place: str, reading: Reading) -> dict[str, A
     if isinstance(properties, dict):
         return properties
     if properties is not None and properties != []:
-        why = f"expected properties as an object, found {repr(properties)[:40]}"
-        reading.left_out.append(LeftOut(f"{place}, properties", why))
+        error = MalformedError("properties as an object", repr(properties)[:40], "correct them")
+        reading.leave_out(f"{place}, properties", error)
     return {}
 
 
@@ -202,7 +223,7 @@ def _nucleus(geometry: object, place: str, reading: Reading) -> dict[str, Any] |
     try:
         return None if geometry is None else _geometry(geometry, f"{place}, nucleus", reading)
     except MalformedError as error:
-        reading.left_out.append(LeftOut(f"{place}, nucleus", reason(error)))
+        reading.leave_out(f"{place}, nucleus", error)
         return None
 
 
@@ -221,7 +242,7 @@ def _geometries(geometry: object, place: str, reading: Reading) -> list[dict[str
             coordinates = read["coordinates"]
             parts.setdefault(many, []).extend([coordinates] if many != read["type"] else coordinates)
         except MalformedError as error:
-            reading.left_out.append(LeftOut(f"{place}, part {number}", reason(error)))
+            reading.leave_out(f"{place}, part {number}", error)
     if not parts:
         raise MalformedError("a geometry", "a collection of none", "send one")
     foreign = _storable({name: each for name, each in geometry.items() if name not in ("type", "geometries")})
@@ -330,7 +351,7 @@ def _polygon(value: Any, place: str, reading: Reading) -> list[Any]:
         try:
             rings.append(_ring(hole))
         except MalformedError as error:
-            reading.left_out.append(LeftOut(f"{place}, hole {number}", reason(error)))
+            reading.leave_out(f"{place}, hole {number}", error)
     return rings
 
 
@@ -340,16 +361,18 @@ def _several_of(one: Callable[..., list[Any]]) -> Callable[[Any, str, Reading], 
     def read(value: Any, place: str, reading: Reading) -> list[Any]:
         if not isinstance(value, list) or not value:
             raise MalformedError("coordinates", repr(value)[:40], "send GeoJSON coordinates")
-        parts, left_out = [], []
+        parts: list[Any] = []
+        listed, unlisted = len(reading.left_out), reading.unlisted
         for number, part in enumerate(value, start=1):
             try:
                 parts.append(one(part, f"{place}, part {number}", reading))
             except MalformedError as error:
-                left_out.append(LeftOut(f"{place}, part {number}", reason(error)))
+                reading.leave_out(f"{place}, part {number}", error)
                 last = error
-        if not parts:
+        if not parts:  # it is left out as a whole
+            del reading.left_out[listed:]
+            reading.unlisted = unlisted
             raise last
-        reading.left_out.extend(left_out)
         return parts
 
     return read

@@ -11,6 +11,7 @@ from typing import Any
 
 from everslide.server.errors import MalformedError
 from everslide.server.hand_edited import Slip, decoded, slip_at
+from everslide.server.other_files import check_binary, kind_of_text
 from everslide.server.packed import unpacked
 
 _MOST_DIGITS = 4300
@@ -34,6 +35,7 @@ def text_of(data: bytes, most: int) -> tuple[str, list[Slip]]:
     """A file, packed or not, as text, and what was wrong with its encoding: UTF-8, 16 or 32; anything else is read as
     Windows-1252, damaged text with its damage. Raises MalformedError; TooLargeError for more than `most` bytes."""
     data = unpacked(data, most)
+    check_binary(data)
     slips: list[Slip] = []
     try:
         text = data.decode(json.detect_encoding(data), "surrogatepass")
@@ -53,12 +55,16 @@ def parsed(text: str) -> Any:
         try:
             return json.loads(text, parse_constant=str)
         except json.JSONDecodeError as error:
-            if error.msg != "Extra data" and not text.startswith("\x1e"):
+            several = error.msg == "Extra data" and text[0] in "{["  # a table's first number is JSON too
+            if not several and not text.startswith("\x1e"):
                 raise
             return list(_several(text))
         except ValueError:  # of a number that is too long
             return json.loads(text, parse_constant=str, parse_int=_whole)
     except json.JSONDecodeError as error:
+        kind = kind_of_text(text) if text.lstrip()[:1] not in ("{", "[") else None
+        if kind is not None:
+            raise MalformedError("a GeoJSON file", kind, "export the annotations as GeoJSON") from error
         begin = f", which begins with {text[:20]!r}" if not text[: error.pos].strip() else ""
         found = f"{error.msg} at line {error.lineno} column {error.colno}{begin}"
         raise MalformedError("JSON", found, "export the annotations as GeoJSON") from error

@@ -12,6 +12,8 @@ import re
 import socket
 from functools import lru_cache
 
+from everslide.server.domain_names import ascii_name
+
 _NAME = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_-]{1,63})*")
 _PORT = re.compile(r":\d{0,5}$")
 PRIVATE_DOMAINS = ("local", "localhost", "localdomain", "internal", "intranet", "lan", "home.arpa", "test")
@@ -19,8 +21,9 @@ PRIVATE_DOMAINS = ("local", "localhost", "localdomain", "internal", "intranet", 
 
 
 def parse_hosts(words: str) -> tuple[str, ...]:
-    """ "slides.example.org, *.example.org" -> names in lower case; "*" is any. Raises ValueError."""
-    names = tuple(word.strip().lower() for word in words.split(",") if word.strip())
+    """ "slides.example.org, *.münchen.example" -> names in lower case and ASCII letters; "*" is any. Raises
+    ValueError."""
+    names = tuple(ascii_name(word.strip().lower()) for word in words.split(",") if word.strip())
     for name in names:
         if name != "*" and not _NAME.fullmatch(name) and not _is_address(name.strip("[]")):
             raise ValueError(f"{name!r}: expected names without scheme and port, such as slides.example.org")

@@ -224,13 +224,16 @@ def _asked_size(region: Rect, text: str, limits: Limits, upscaled: bool) -> tupl
     if not match[2]:
         return max(1, round(region.width * int(match[3]) / region.height)), int(match[3])
     width, height = int(match[2]), int(match[3])
-    if not match[1]:
+    if not (match[1] and width and height):
         return width, height
     share = min(width / region.width, height / region.height)
     if share > 1 and not upscaled and width > region.width and height > region.height:
         return width, height  # refused: the official validator wants it so, where the text would allow a smaller image
     if not upscaled:
         share = min(share, 1.0)
+    most = (limits.max_area / (region.width * region.height)) ** 0.5
+    if share > most:  # "as large as possible but not larger than [...] server-imposed limits"
+        return max(1, int(region.width * most)), max(1, int(region.height * most))
     return max(1, round(region.width * share)), max(1, round(region.height * share))
 
 

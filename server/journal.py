@@ -21,7 +21,7 @@ class Journal:
 
     def __init__(self, path: Path, plan: dict[str, object]) -> None:
         self._places: dict[tuple[int, int], tuple[int, int]] = {}
-        head = json.dumps(plan, sort_keys=True).encode() + b"\n"
+        head = _head(plan)
         self._file = path.open("r+b" if path.exists() else "w+b")
         if self._file.readline() == head:
             end = self._read()
@@ -69,3 +69,15 @@ class Journal:
             if mark != _MARK or len(data) < length or zlib.crc32(data) != checksum:
                 return start
             self._places[octave, index] = start + _RECORD.size, length
+
+
+def holds_another(path: Path, plan: dict[str, object]) -> bool:
+    """Whether there is a file of another plan, or one that is no journal. Raises OSError."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.readline() not in (b"", _head(plan))
+
+
+def _head(plan: dict[str, object]) -> bytes:
+    return json.dumps(plan, sort_keys=True).encode() + b"\n"

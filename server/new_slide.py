@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -38,6 +39,7 @@ from everslide.server.slides import ENDLESS_EXTENT_PX, Entry
 from everslide.server.tiles import TileService
 
 MAX_MADE = 1000
+_DEVICE = re.compile(r"con|prn|aux|nul|com\d|lpt\d")
 
 
 def made_slide_routes(service: TileService, documents: Documents, access: Access) -> Blueprint:
@@ -192,8 +194,15 @@ def _like(like: LikeBody, service: TileService, model: str) -> Style:
 
 
 def _free_name(title: str, taken: set[str]) -> str:
-    """ "My slide!" -> "my-slide", "my-slide-2" where that is taken."""
-    base = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:50] or "slide"
+    """ "My slide!" -> "my-slide", "my-slide-2" where that is taken; "Größe" -> "grosse": letters without their marks.
+
+    Files are named so: a name that Windows keeps for devices becomes "con-slide".
+    """
+    letters = "".join(
+        each for each in unicodedata.normalize("NFKD", title.casefold()) if not unicodedata.combining(each)
+    )
+    base = re.sub(r"[^a-z0-9]+", "-", letters).strip("-")[:50].strip("-") or "slide"
+    base = f"{base}-slide" if _DEVICE.fullmatch(base) else base
     return next(name for name in (base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))) if name not in taken)
 
 

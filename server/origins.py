@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from everslide.server.domain_names import ascii_origin
 from everslide.server.errors import ForeignError, MediaTypeError
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -32,7 +33,7 @@ def parse_frames(words: str) -> tuple[str, ...]:
 
 
 def _parsed(words: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
-    origins = tuple(word.strip().lower().rstrip("/") for word in words.split(",") if word.strip())
+    origins = tuple(ascii_origin(word.strip().lower().rstrip("/")) for word in words.split(",") if word.strip())
     for origin in origins:
         if origin != "*" and not pattern.fullmatch(origin):
             raise ValueError(f"{origin!r}: expected origins such as https://pages.example, or *")

@@ -41,6 +41,8 @@ def _unzipped(data: bytes, most: int) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = [one for one in archive.infolist() if not one.is_dir() and not one.filename.startswith("__MACOSX/")]
+            if any(one.filename.startswith("xl/") for one in names):
+                raise MalformedError("a GeoJSON file", "a table of Excel", "export the annotations as GeoJSON")
             if len(names) != 1:
                 raise MalformedError("a zip of one file", f"{len(names)} in it", "send the one that is meant")
             with archive.open(names[0]) as file:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import io
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,9 @@ class Picture:
 
     top: ImageTop
     size_px: tuple[int, int]
+
+
+_DATA_URL = re.compile(r"data:[^,]{0,100};base64,", re.IGNORECASE)
 
 
 class PictureRecord(Body):
@@ -80,9 +84,10 @@ def picture_of(record: dict[str, Any]) -> ImageTop:
 
 
 def _read(data: str) -> Pixels:
+    """data: base64, in one line or in several as tools print it, or a data: URL as browsers make it."""
     expected = f"a picture ({', '.join(FORMATS)}) as base64"
     try:
-        file = io.BytesIO(base64.b64decode(data, validate=True))
+        file = io.BytesIO(base64.b64decode(_DATA_URL.sub("", "".join(data.split())), validate=True))
     except (ValueError, binascii.Error) as error:
         raise MalformedError(expected, str(error)[:80], "choose another file") from error
     try:

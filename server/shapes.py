@@ -121,6 +121,11 @@ class AnnotationsPatch(BaseModel):
         default=[],
     )
     delete: list[str] = _shown("Ids.", ["a-2"], default=[])
+    was: dict[str, str] = _shown(
+        "Versions that were seen before, by id: one that somebody changed meanwhile is refused. Without, none is.",
+        {"a-1": "0123456789abcdef"},
+        default={},
+    )
 
 
 class StopBody(Body):

@@ -13,6 +13,7 @@ from email.utils import formatdate
 from functools import lru_cache
 
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 
 from everslide.server.fast_path import FastPath
 from everslide.server.hosts import Hosts
@@ -26,10 +27,22 @@ _LONG_WAY = re.compile(
 _HOST = re.compile(rb"^host:[ \t]*([!-~]*)[ \t]*\r$", re.IGNORECASE | re.MULTILINE)
 
 
+class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
+    """Says "100 Continue" only where more is to come. Waitress would say it without a body too, and wait for one."""
+
+    def received(self, data: bytes) -> int:
+        """See HTTPRequestParser."""
+        count = int(super().received(data))
+        if self.completed:
+            self.expect_continue = False
+        return count
+
+
 class TileChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     """tiles: finds the answers. hosts: the accepted Host headers. Both are set by a subclass, since waitress itself
     makes the channels."""
 
+    parser_class = Parser
     tiles: FastPath
     hosts: Hosts
     missed: tuple[str, str] | None = None

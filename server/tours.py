@@ -10,6 +10,7 @@ from everslide.server.access import Access
 from everslide.server.documents import Document, Documents, document_name
 from everslide.server.errors import MalformedError, NotFoundError
 from everslide.server.fields import checked, fresh_json, identifier, json_body, takes
+from everslide.server.one_line import one_line
 from everslide.server.set_aside import set_aside_json
 from everslide.server.shapes import TourPut
 from everslide.server.tiles import TileService
@@ -70,5 +71,8 @@ def stored_tour(key: str, entry: Any) -> dict[str, Any]:
 
 def checked_tour(fields: object, key: str) -> dict[str, Any]:
     """A tour with exactly the known fields: id, title, stops (title, text, x and y in 20x pixels, magnification,
-    rotation in degrees). Raises MalformedError."""
-    return {"id": identifier(key), **checked(TourPut, fields).model_dump()}
+    rotation in degrees). Titles are one line. Raises MalformedError."""
+    tour = {"id": identifier(key), **checked(TourPut, fields).model_dump()}
+    for titled in (tour, *tour["stops"]):
+        titled["title"] = one_line(titled["title"])
+    return tour

@@ -88,7 +88,9 @@ def _check_single(tiff: TiffFile, page: TiffPage) -> None:
         extra = whole.is_reduced or whole.subfiletype & 4
         others += not extra and whole.imagewidth * whole.imagelength >= page.imagewidth * page.imagelength
     if others or stacked > 1:
-        raise ImageError(f"has {max(others + 1, stacked)} pages or planes of this size; save the one that is meant")
+        least = "at least " if others + 1 == _LOOKED_AT else ""
+        count = max(others + 1, stacked)
+        raise ImageError(f"has {least}{count} pages or planes of this size; save the one that is meant")
 
 
 def _check_whole(tiff: TiffFile, page: TiffPage) -> None:
@@ -110,7 +112,7 @@ def _decoded(page: TiffPage) -> Decoded:
     elif page.axes != "YXS":
         raise ImageError(f"expected rows and columns, found the axes {page.axes}")
     if colours is None or values.shape[-1] < colours:
-        raise ImageError(f"expected grey, RGB, palette, CMYK or YCbCr, found {page.photometric!s}; save it as RGB")
+        raise ImageError(f"expected grey, RGB, palette, CMYK or YCbCr, found {_name(page)}; save it as RGB")
     colour, extra = values[..., :colours], values[..., colours:]
     bits = page.bitspersample if isinstance(page.bitspersample, int) else page.bitspersample[0]
     bits = bits if bits % 8 else 8  # 16 and 32 only say how it is stored
@@ -127,6 +129,11 @@ def _decoded(page: TiffPage) -> Decoded:
         pixels = levels[..., 0] if mode == "L" else levels
     alpha = None if alpha is None else upright(alpha, turn)
     return Decoded(upright(pixels, turn), mode, alpha, premultiplied, page.tags.valueof(34675))
+
+
+def _name(page: TiffPage) -> str:
+    """Of its colours: CIELAB, CFA and so on."""
+    return getattr(page.photometric, "name", f"photometric interpretation {page.photometric}")
 
 
 def _transparency(page: TiffPage, extra: NDArray[Any], bits: int) -> tuple[Pixels | None, bool]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from everslide.model.cli_errors import cli_errors
-from everslide.model.command_types import Number, UserPath
+from everslide.model.command_types import OVERWRITE, Number, UserPath, check_free
 from everslide.model.zoomldm.training_commands import zoomldm
 
 if TYPE_CHECKING:
@@ -135,14 +135,16 @@ def sample(
 )
 @click.option("--seams/--no-seams", default=True, show_default=True, help="The seam pass.")
 @click.option("--out", type=_FILE, required=True, help="The image, .png.")
+@OVERWRITE
 @_algorithm("s2")
 @_STEPS
 @_OPERATOR
 @_computing
 @_SEED
 def large(
-    weights: Path, embeddings: Path | None, side: int | None, seams: bool, out: Path, algorithm: Algorithm,
-    steps: int | None, operator: OperatorName, seed: int, device: str, batch: int, precision: Precision,
+    weights: Path, embeddings: Path | None, side: int | None, seams: bool, out: Path, overwrite: bool,
+    algorithm: Algorithm, steps: int | None, operator: OperatorName, seed: int, device: str, batch: int,
+    precision: Precision,
 ) -> None:  # fmt: skip
     """Paint one large image of 20x by joint multi-scale sampling (Algorithm S2) below one context image.
 
@@ -151,6 +153,7 @@ def large(
     from everslide.model.zoomldm.studio import JointSampling, make_settings, paint_large
 
     with cli_errors():
+        check_free(out, overwrite)
         compute = _compute(device, batch, precision)
         sampling = JointSampling(make_settings(algorithm, steps), operator, seams, seed, compute)
         click.echo(paint_large(weights, embeddings, side, sampling, out))
@@ -194,6 +197,7 @@ def invert(
 @click.option("--invert-steps", type=click.IntRange(1), default=200, show_default=True, help="Steps of --mode infer.")
 @click.option("--seams/--no-seams", default=True, show_default=True, help="zoomldm: the seam pass.")
 @click.option("--out", type=_FILE, required=True, help="The image, .png.")
+@OVERWRITE
 @_algorithm("s1")
 @_STEPS
 @_OPERATOR
@@ -201,8 +205,8 @@ def invert(
 @_SEED
 def superres(
     image: Path, name: str, weights: Path | None, start: str, stop: str | None, mode: Mode, embeddings: Path | None,
-    invert_steps: int, seams: bool, out: Path, algorithm: Algorithm, steps: int | None, operator: OperatorName,
-    seed: int, device: str, batch: int, precision: Precision,
+    invert_steps: int, seams: bool, out: Path, overwrite: bool, algorithm: Algorithm, steps: int | None,
+    operator: OperatorName, seed: int, device: str, batch: int, precision: Precision,
 ) -> None:  # fmt: skip
     """Enlarge IMAGE from one magnification to another: mini octave by octave, zoomldm by Algorithm S1 (S4.1)."""
     from everslide.model.errors import ImageError
@@ -210,6 +214,7 @@ def superres(
     from everslide.model.zoomldm.studio import JointSampling, enlarge_with_mini, enlarge_with_zoomldm, make_settings
 
     with cli_errors():
+        check_free(out, overwrite)
         scale_from, scale_to = parse_scale(start), parse_scale(stop)
         if scale_from.s <= scale_to.s:
             raise ImageError(f"--from {start} --to {stop or 'the finest'}: expected a finer scale to go to")

@@ -50,6 +50,59 @@ def test_a_feature_of_qupath_comes_back_as_it_was(client: FlaskClient) -> None:
     assert listed(client, "small") == []
 
 
+def versions(client: FlaskClient) -> dict[str, str]:
+    answer = client.get("/api/slides/demo/annotations?versions=1").json
+    assert answer is not None
+    found: dict[str, str] = answer["versions"]
+    return found
+
+
+def test_two_people_who_change_the_same_annotation_do_not_overwrite_each_other(client: FlaskClient) -> None:
+    address = "/api/slides/demo/annotations/a"
+    first = client.put(address, json=feature("Point", [5, 6])).headers["ETag"]
+    assert first == f'"{versions(client)["a"]}"'
+    mine = client.put(address, json=feature("Point", [7, 8]), headers={"If-Match": first})
+    assert mine.status_code == 200 and mine.headers["ETag"] != first
+    theirs = client.put(address, json=feature("Point", [9, 9]), headers={"If-Match": first})
+    assert theirs.status_code == 412
+    assert theirs.get_json()["error"]["found"] == "one that somebody changed meanwhile"
+    assert client.delete(address, headers={"If-Match": first}).status_code == 412
+    assert listed(client)[0]["geometry"]["coordinates"] == [7, 8]
+    again = client.put(address, json=feature("Point", [7, 8]), headers={"If-Match": first})
+    assert again.status_code == 200, "it is there already: only the answer was lost"
+    assert client.delete(address, headers={"If-Match": mine.headers["ETag"]}).status_code == 204
+    gone = client.put(address, json=feature("Point", [5, 5]), headers={"If-Match": first})
+    assert gone.status_code == 412 and "deleted" in gone.get_json()["error"]["found"]
+    assert client.put(address, json=feature("Point", [5, 5])).status_code == 200, "whoever does not say, overwrites"
+
+
+def test_of_many_changes_those_to_what_somebody_changed_are_refused(client: FlaskClient) -> None:
+    address = "/api/slides/demo/annotations"
+    client.post(address, json={"features": [feature("Point", [n, n], f"k{n}") for n in range(4)]})
+    seen = versions(client)
+    client.put(f"{address}/k1", json=feature("Point", [10, 10], "k1"))
+    client.put(f"{address}/k3", json=feature("Point", [30, 30], "k3"))
+    puts = [feature("Point", [n + 100, 0], f"k{n}") for n in (0, 1)]
+    answer = client.patch(address, json={"put": puts, "delete": ["k2", "k3"], "was": seen}).json
+    assert answer is not None
+    assert {one["id"]: "changed meanwhile" in one["why"] for one in answer["refused"]} == {"k1": True, "k3": True}
+    kept = {one["id"]: one["geometry"]["coordinates"] for one in listed(client)}
+    assert kept == {"k0": [100, 0], "k1": [10, 10], "k3": [30, 30]}
+    assert answer["versions"] == {"k0": versions(client)["k0"]}
+    assert client.patch(address, json={"put": puts, "was": 7}).status_code == 400
+
+
+def test_versions_are_the_same_after_a_restart(tmp_path: Path, service: TileService) -> None:
+    odd = QUPATH | {"properties": {"a": 1e-7, "b": 2**60, "c": "\u00e9\ud83d\ude00", "d": [None, True, {}], "e": 0.1}}
+    found = []
+    for start in range(2):
+        client = create_app(service, tmp_path, documents=Documents(tmp_path / "data")).test_client()
+        if start == 0:
+            client.post("/api/slides/demo/annotations", json={"features": [odd, feature("Point", [1.0, 2])]})
+        found.append(versions(client))
+    assert found[0] == found[1] and len(found[0]) == 2
+
+
 def test_put_replaces_and_delete_removes(client: FlaskClient) -> None:
     address = "/api/slides/demo/annotations/a"
     assert client.put(address, json=feature("Point", [5, 6])).status_code == 200

@@ -279,6 +279,18 @@ def test_exports_over_http(client: FlaskClient, fmt: str, mimetype: str) -> None
             assert image.size == (300, 220)
 
 
+@pytest.mark.parametrize("fmt", ["png", "jpeg"])
+def test_a_picture_has_exactly_the_pixels_of_its_region_wherever_that_lies(
+    client: FlaskClient, service: TileService, fmt: str
+) -> None:
+    odd = {"x": 1001, "y": 603, "width": 1, "height": 999}
+    answer = client.post("/slides/demo/export", json=POST | odd | {"format": fmt})
+    with Image.open(io.BytesIO(answer.data)) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    assert pixels.shape == (999 + 20, 1, 3)
+    assert int(np.abs(pixels[:960] - expected(service, Rect(1001, 603, 1, 999))[:960]).max()) <= (12, 0)[fmt == "png"]
+
+
 @pytest.mark.parametrize(
     ("change", "status"),
     [

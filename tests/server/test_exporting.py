@@ -14,6 +14,7 @@ from everslide.server.cli import main
 from everslide.server.encode import JPEG, PNG
 from everslide.server.errors import MalformedError
 from everslide.server.exporting import kind_of
+from everslide.server.journal import Journal
 
 
 def export(folder: Path, *flags: str, slide: str = "demo") -> Result:
@@ -130,6 +131,70 @@ def test_a_folder_of_something_else_is_reported(tmp_path: Path) -> None:
     (tmp_path / "x_files" / "everslide.txt").write_bytes(b"\xff\xfe")
     done = export(tmp_path, "--region", "2048,2048,256,256", "--out", str(tmp_path / "x.dzi"))
     assert done.exit_code == 1 and "holds another export" in done.output
+
+
+def test_a_picture_of_an_odd_region_is_of_that_region(tmp_path: Path) -> None:
+    done = export(tmp_path, "--region", "2049,2051,301,777", "--out", str(tmp_path / "x.png"))
+    assert "301 x 777 px: 8 tiles" in done.output
+    with Image.open(tmp_path / "x.png") as image:
+        assert image.size == (301, 777 + 20) and "region 2049,2051 301x777" in image.info["Comment"]
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.JPG", "x.tif", "x.dzi"])
+def test_a_file_that_is_there_is_replaced_only_by_request(tmp_path: Path, name: str) -> None:
+    out, small = tmp_path / name, ("--region", "2048,2048,256,256")
+    out.write_bytes(b"somebody's own")
+    refused = export(tmp_path, *small, "--out", str(out))
+    assert refused.exit_code == 1
+    assert "which is there already" in refused.output and "--overwrite" in refused.output
+    assert "tiles" not in refused.output and not (tmp_path / "cache").exists(), "nothing was painted"
+    assert out.read_bytes() == b"somebody's own"
+    assert export(tmp_path, *small, "--out", str(out), "--dry-run").exit_code == 0, "it would write nothing"
+    done = export(tmp_path, *small, "--out", str(out), "--overwrite")
+    assert done.exit_code == 0, done.output
+    assert out.read_bytes() != b"somebody's own"
+
+
+def test_a_link_to_nothing_is_a_name_that_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "x.png").symlink_to(tmp_path / "gone.png")
+    refused = export(tmp_path, "--region", "2048,2048,256,256", "--out", str(tmp_path / "x.png"))
+    assert refused.exit_code == 1 and "which is there already" in refused.output
+
+
+def test_a_stopped_export_of_something_else_is_replaced_only_by_request(tmp_path: Path) -> None:
+    out = tmp_path / "x.tif"
+    Journal(tmp_path / "x.tif.part", {"what": "hours of painting"}).add(0, 0, b"a tile")
+    refused = export(tmp_path, "--region", "2048,2048,256,256", "--out", str(out))
+    assert refused.exit_code == 1 and "x.tif.part, a stopped export of something else" in refused.output
+    assert b"a tile" in (tmp_path / "x.tif.part").read_bytes()
+    assert export(tmp_path, "--region", "2048,2048,256,256", "--out", str(out), "--overwrite").exit_code == 0
+    assert not (tmp_path / "x.tif.part").exists()
+
+
+def test_tiles_of_another_export_are_replaced_only_by_request_and_never_mixed(tmp_path: Path) -> None:
+    out, tiles = tmp_path / "x.dzi", tmp_path / "x_files"
+    assert export(tmp_path, "--region", "2048,2048,1024,512", "--out", str(out)).exit_code == 0
+    out.unlink()
+    (tiles / "mine.txt").write_text("keep")
+    refused = export(tmp_path, "--region", "2048,2048,300,300", "--out", str(out))
+    assert refused.exit_code == 1 and "holds another export" in refused.output and "--overwrite" in refused.output
+    assert (tiles / "10" / "3_1.jpeg").exists()
+    assert export(tmp_path, "--region", "2048,2048,300,300", "--out", str(out), "--overwrite").exit_code == 0
+    assert sorted(int(path.name) for path in tiles.iterdir() if path.is_dir()) == list(range(10))
+    assert (tiles / "mine.txt").read_text() == "keep"
+
+
+@pytest.mark.parametrize("strange", ["a folder", "a file"])
+def test_tiles_are_not_put_among_files_of_somebody(tmp_path: Path, strange: str) -> None:
+    tiles = tmp_path / "x_files"
+    if strange == "a file":
+        tiles.write_text("mine")
+    else:
+        tiles.mkdir()
+        (tiles / "photo.jpg").write_bytes(b"mine")
+    done = export(tmp_path, "--region", "2048,2048,256,256", "--out", str(tmp_path / "x.dzi"), "--overwrite")
+    assert done.exit_code == 1 and "x_files" in done.output and "name another with --out" in done.output
+    assert not (tmp_path / "cache").exists(), "nothing was painted"
 
 
 @pytest.mark.parametrize("slide", ["endless", "mine:5:unbounded"])

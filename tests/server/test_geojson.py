@@ -6,17 +6,24 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
+import pickle
+import sqlite3
 import uuid
 import zipfile
+import zlib
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from everslide.server.annotation_table import label_of
 from everslide.server.errors import MalformedError, TooLargeError
-from everslide.server.geojson import checked_feature, fresh_ids, read_features, read_file, with_ids
+from everslide.server.geojson import MAX_LEFT_OUT, checked_feature, fresh_ids, read_features, read_file, with_ids
 from everslide.server.geojson_text import parsed
 
 BOX = [[300, 600], [550, 600], [550, 850], [300, 850], [300, 600]]
@@ -463,3 +470,85 @@ def test_no_mess_gets_past_the_reader(values: list[Any]) -> None:
     reading = read_features(parsed(json.dumps(values)))
     for feature in with_ids(reading.features, {}, fresh_ids(None)):
         assert checked_feature(json.loads(json.dumps(feature, allow_nan=False)), feature["id"]) == feature
+
+
+def sqlite_file(folder: Path) -> bytes:
+    with closing(sqlite3.connect(folder / "store.db")) as store:
+        store.execute("create table annotations (key, geometry)")
+        store.commit()
+    return (folder / "store.db").read_bytes()
+
+
+def array_file() -> bytes:
+    out = io.BytesIO()
+    np.save(out, np.zeros((3, 2)))
+    return out.getvalue()
+
+
+def excel_file() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in ("[Content_Types].xml", "xl/workbook.xml", "xl/worksheets/sheet1.xml"):
+            archive.writestr(name, "<a/>")
+    return out.getvalue()
+
+
+CELLS = {"1": {"box": [1, 2, 3, 4], "contour": [[1, 2], [3, 4]]}}
+OTHER_FILES: dict[str, tuple[bytes, str]] = {
+    "an array": (array_file(), "an array of NumPy"),
+    "a pickle": (pickle.dumps(CELLS), "a pickle of Python"),
+    "a packed pickle": (zlib.compress(pickle.dumps(CELLS)), "a pickle of Python"),
+    "a Parquet file": (b"PAR1" + bytes(40), "a Parquet file"),
+    "a region of ImageJ": (b"Iout\0\xe3" + bytes(60), "a region of ImageJ"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(40), "a picture"),
+    "a 7z archive": (b"7z\xbc\xaf\x27\x1c" + bytes(40), "an archive"),
+    "an xz file": (lzma.compress(b"[]"), "an archive"),
+    "a table": (b"x,y,class\n1,2,tumor\n", "a table"),
+    "a table with a byte order mark": (b"\xef\xbb\xbfCentroid X\tCentroid Y\r\n1\t2\r\n", "a table"),
+    "a table of numbers": (b"1,2\n3,4\n" * 1000, "a table"),
+    "a table in UTF-16": ("x;y\n1;2\n".encode("utf-16"), "a table"),
+    "WKT": (b"POLYGON ((30 10, 40 40, 20 40, 30 10))", "a geometry as WKT"),
+    "XML": (b'<?xml version="1.0"?><Annotations/>', "XML file"),
+    "a web page": (b"<!doctype html><html>Sign in</html>", "a web page"),
+    "TopoJSON": (json.dumps({"type": "Topology", "objects": {}, "arcs": []}).encode(), "TopoJSON"),
+    "COCO": (json.dumps({"images": [], "annotations": [], "categories": []}).encode(), "a COCO file"),
+    "labelme": (json.dumps({"shapes": [], "imagePath": "a.png"}).encode(), "a file of labelme"),
+    "HoVer-Net": (json.dumps({"mag": 40, "nuc": CELLS}).encode(), "a file of HoVer-Net"),
+}
+
+
+@pytest.mark.parametrize(("data", "what"), OTHER_FILES.values(), ids=OTHER_FILES)
+def test_files_of_other_formats_are_called_by_their_name(data: bytes, what: str) -> None:
+    for sent in (data, gzip.compress(data)):
+        with pytest.raises(MalformedError) as refused:
+            read_file(sent)
+        assert refused.value.expected == "a GeoJSON file"
+        assert what in refused.value.found and "GeoJSON" in refused.value.do
+
+
+def test_a_table_of_excel_is_called_so() -> None:
+    with pytest.raises(MalformedError, match="a table of Excel"):
+        read_file(excel_file())
+
+
+def test_an_annotation_store_of_tiatoolbox_is_called_so_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(MalformedError, match="TIAToolbox's annotation stores") as refused:
+        read_file(sqlite_file(tmp_path))
+    assert "to_geojson" in refused.value.do
+
+
+def test_features_that_php_numbered_are_read() -> None:
+    assert len(read({"type": "FeatureCollection", "features": {"0": box(), "2": box()}})) == 2
+
+
+def test_of_a_file_of_mere_numbers_the_first_are_listed_and_the_others_counted() -> None:
+    mask = [[0] * 300] * 100
+    reading = read_features([*mask, box()])
+    assert len(reading.features) == 1
+    assert len(reading.left_out) == MAX_LEFT_OUT + 1
+    assert reading.left_out[-1].why == f"{30_000 - MAX_LEFT_OUT} more could not be read"
+
+
+def test_parts_of_a_geometry_that_is_left_out_are_not_counted_beside_it() -> None:
+    (left,) = read_features([box(geometry={"type": "MultiPoint", "coordinates": [["x"]] * 30_000})]).left_out
+    assert left.place == "feature 1"

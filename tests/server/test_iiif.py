@@ -180,6 +180,8 @@ def test_regions_and_sizes(region: str, size: str, rect: tuple[int, int, int, in
         ("full", ",", "0", "default", "jpg"),
         ("full", "!300,", "0", "default", "jpg"),
         ("full", "0,", "0", "default", "jpg"),
+        ("full", "!0,0", "0", "default", "jpg"),
+        ("full", "^!0,300", "0", "default", "jpg"),
         ("full", "1001,", "0", "default", "jpg"),
         ("full", "!2000,3000", "0", "default", "jpg"),
         ("full", "pct:101", "0", "default", "jpg"),
@@ -199,8 +201,10 @@ def test_bad_requests_are_refused(region: str, size: str, rotation: str, quality
 def test_too_large_an_image_is_refused_and_max_is_what_may_be() -> None:
     with pytest.raises(TooLargeError):
         parse((131072, 98304), LIMITS, "full", "131072,", "0", "default", "jpg")
-    largest = parse((131072, 98304), LIMITS, "full", "max", "0", "default", "jpg")
-    assert 3_900_000 < largest.width * largest.height <= 4_000_000
+    for size in ("max", "^max", "!90000,90000", "^!90000,90000"):
+        largest = parse((131072, 98304), LIMITS, "full", size, "0", "default", "jpg")
+        assert 3_900_000 < largest.width * largest.height <= 4_000_000
+        assert "/max/" in largest.canonical
 
 
 def test_the_level_that_is_read_is_the_coarsest_that_will_do() -> None:

@@ -50,6 +50,27 @@ def test_equal_titles_get_names_of_their_own(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("Größe", "grosse"),
+        ("Bj\u00f6rn", "bjorn"),
+        ("Bjo\u0308rn", "bjorn"),
+        ("\u202eabc", "abc"),
+        ("\N{MICROSCOPE} \u0410", "slide"),
+        ("CON", "con-slide"),
+        ("nul", "nul-slide"),
+        ("Com1", "com1-slide"),
+        ("console", "console"),
+        ("x" * 49 + " yz", "x" * 49),
+    ],
+)
+def test_the_name_of_a_slide_is_made_of_its_title_and_good_for_a_file_everywhere(
+    client: FlaskClient, title: str, name: str
+) -> None:
+    assert client.post("/api/slides", json=WISH | {"title": title}).json["id"] == name  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"title": " "},

@@ -155,8 +155,43 @@ def test_names_that_the_server_answers_to(host: str, local: bool, network: bool)
 
 
 @pytest.mark.parametrize(
+    ("words", "sent"),
+    [
+        ("münchen.example", "xn--mnchen-3ya.example"),
+        ("MÜNCHEN.example", "xn--mnchen-3ya.example:8443"),
+        ("xn--mnchen-3ya.example", "XN--MNCHEN-3YA.example"),
+        ("faß.example", "xn--fa-hia.example"),
+        ("cafe\u0301.example", "xn--caf-dma.example"),
+        ("例え。テスト", "xn--r8jz45g.xn--zckzah"),
+        ("*.straße.example", "slides.xn--strae-oqa.example"),
+    ],
+)
+def test_names_of_any_letters_are_those_that_browsers_send(words: str, sent: str) -> None:
+    assert Hosts(words, "127.0.0.1").allows(sent)
+    assert not Hosts(words, "127.0.0.1").allows("xn--evil-x5a.example")
+    assert parse_origins(f"https://{words.removeprefix('*.')}:8443") != ()
+    assert parse_frames(f"https://{words}")[0].isascii()
+
+
+def test_origins_of_any_letters_are_those_that_browsers_send(service: TileService, static: Path) -> None:
+    assert parse_origins("https://Kölner-Klinik.example:8443/") == ("https://xn--klner-klinik-4ib.example:8443",)
+    client = client_of(
+        service, static, cors_origins="https://kölner-klinik.example", frame_ancestors="https://*.köln.example"
+    )
+    page = {"Origin": "https://xn--klner-klinik-4ib.example", "Sec-Fetch-Site": "cross-site"}
+    assert client.post("/slides/demo/viewport", json=VIEW, headers=page).status_code == 200
+    assert client.get("/").headers["Content-Security-Policy"].endswith("'self' https://*.xn--kln-sna.example")
+
+
+@pytest.mark.parametrize(
     ("parse", "words"),
     [
+        (parse_hosts, "ü" * 70 + ".example"),
+        (parse_hosts, "-ä.example"),
+        (parse_hosts, "ä..example"),
+        (parse_hosts, "\u2603 .example"),
+        (parse_origins, "https://ä b.example"),
+        (parse_frames, "https://ä;script-src *"),
         (parse_hosts, "https://slides.example.org"),
         (parse_hosts, "a b"),
         (parse_origins, "pages.example"),

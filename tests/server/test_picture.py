@@ -58,6 +58,15 @@ def png(client: FlaskClient, level: int, col: int, row: int) -> Pixels:
         return np.asarray(image.convert("RGB"))
 
 
+@pytest.mark.parametrize("spelling", ["lines", "data URL"])
+def test_a_picture_may_come_in_lines_and_as_a_data_url(speckle: FlaskClient, spelling: str) -> None:
+    body = wish(photograph(60, 60), 4.0)
+    data = body["picture"]["data"]
+    lines = "\r\n".join(data[at : at + 76] for at in range(0, len(data), 76)) + "\n"
+    body["picture"]["data"] = lines if spelling == "lines" else f"data:image/png;charset=x;base64,{data}"
+    assert speckle.post("/api/slides", json=body).status_code == 201
+
+
 def test_the_picture_is_the_parent_pixel_for_pixel(speckle: FlaskClient) -> None:
     picture = photograph(300, 280)
     assert speckle.post("/api/slides", json=wish(picture, 4.0)).status_code == 201

@@ -132,6 +132,20 @@ def test_a_request_in_pieces_and_two_in_one_are_answered(wire: Wire) -> None:
     assert wire.ask(get(TILE))[1] == first
 
 
+@pytest.mark.parametrize("body", [b"", b'{"type": "FeatureCollection", "features": []}'])
+def test_who_expects_to_be_told_to_go_on_is_answered_with_a_body_and_without(wire: Wire, body: bytes) -> None:
+    wire.socket.settimeout(5)
+    if not body:
+        headers, _ = wire.ask(get(TILE, "Expect: 100-continue"))
+        assert headers[""].startswith("HTTP/1.1 200")
+        return
+    head = [b"POST /api/slides/demo/annotations HTTP/1.1", b"Host: localhost", b"Content-Type: application/json"]
+    wire.socket.sendall(b"\r\n".join([*head, b"Expect: 100-continue", b"Content-Length: %d" % len(body), b"", b""]))
+    assert wire.socket.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    headers, _ = wire.ask(body)
+    assert headers[""].startswith("HTTP/1.1 200")
+
+
 def test_a_client_that_does_not_read_is_not_waited_for(wire: Wire, server: Server) -> None:
     wire.ask(get(TILE))
     for _ in range(300):

@@ -31,6 +31,13 @@ def test_a_tour_is_kept_with_its_slide(client: FlaskClient) -> None:
     assert listed(client, "small") == []
 
 
+def test_titles_are_one_line_that_turns_nothing_beside_it(client: FlaskClient) -> None:
+    odd = tour(title="\u202eFirst\nlook\u2066", stops=[STOP | {"title": "A\tduct\u202e", "text": "One\ntwo"}])
+    client.put("/api/slides/demo/tours/t1", json=odd)
+    (kept,) = listed(client)
+    assert (kept["title"], kept["stops"][0]["title"], kept["stops"][0]["text"]) == ("First look", "A duct", "One\ntwo")
+
+
 def test_a_tour_is_replaced_and_removed(client: FlaskClient) -> None:
     client.put("/api/slides/demo/tours/t1", json=tour())
     client.put("/api/slides/demo/tours/t1", json=tour(title="Second look", stops=[]))

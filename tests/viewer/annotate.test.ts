@@ -4,7 +4,7 @@ import type { Position } from "../../viewer/src/geometry.js";
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { movedWhole, reshaped } from "../../viewer/src/annotate/editing.js";
-import { importedWords } from "../../viewer/src/annotate/exchange.js";
+import { importedWords, outsideWords } from "../../viewer/src/annotate/exchange.js";
 import { parseLines } from "../../viewer/src/annotate/lines.js";
 import { savingWords } from "../../viewer/src/annotate/panel.js";
 import { colorOf, type Feature, featureOf, labelOf, PLAIN, relabelled } from "../../viewer/src/annotate/feature.js";
@@ -420,6 +420,27 @@ describe("GeoJSON", () => {
       "feature 1: found none.",
     ]);
     assert.match(importedWords(0, leftOut)[1], /feature 3: found none. The panel Annotate lists all 4.$/);
+  });
+
+  test("an import into a slide that is no longer shown names it", () => {
+    const leftOut = [1, 2, 3, 4].map((n) => ({ place: `feature ${n}`, why: "found none" }));
+    assert.deepEqual(importedWords(2, [], "Colon 3"), ["2 annotations imported into Colon 3.", ""]);
+    const [words, more] = importedWords(5, leftOut, "Colon 3");
+    assert.equal(words, "5 imported into Colon 3, 4 left out, because");
+    assert.match(more, /The panel Annotate lists all 4, with Colon 3.$/);
+  });
+
+  test("annotations beside the slide are told of, as those in degrees or with y upwards", () => {
+    const slide = { width: 4096, height: 3072, unbounded: false };
+    const at = (...coordinates: Position): Feature => featureOf({ type: "Point", coordinates }, "", PLAIN);
+    const ring = boxRing([4000, 3000], [9000, 9000]);
+    const over = featureOf({ type: "Polygon", coordinates: [ring] }, "", PLAIN);
+    assert.equal(outsideWords([at(0, 0), at(4096, 3072), over], slide), "", "on it, or in part");
+    assert.equal(outsideWords([], slide), "");
+    assert.match(outsideWords([at(5, -5)], slide), /^It lies outside the slide: coordinates are 20x pixels from /);
+    assert.match(outsideWords([at(5, -5), at(500_000, 5_000_000)], slide), /^All lie outside/);
+    assert.match(outsideWords([at(-1, 5), at(4097, 5), at(5, 3073), over], slide), /^3 of them lie outside/);
+    assert.equal(outsideWords([at(5, -5)], { ...slide, unbounded: true }), "");
   });
 
   test("all is saved only where it is", () => {

@@ -85,6 +85,34 @@ describe("hands", { skip: noBrowser() || noServer() }, () => {
     assert.equal((await kept()).length, 1);
   });
 
+  test("what somebody else changed meanwhile is not overwritten but on request", async () => {
+    const page = await open();
+    const id = "11111111-2222-4333-8444-555555555555";
+    const other = "11111111-2222-4333-8444-666666666666";
+    const both = [id, other].map((key, n) => ({ ...feature(square(1000 + 400 * n, 1000, 200)), id: key }));
+    await importFile(page, both);
+    await saved(page, 2);
+    const theirs = square(1000, 1000, 500);
+    await pages.send("PUT", `/api/slides/hands/annotations/${id}`, { ...feature(theirs), id });
+    const label = async (words: string): Promise<void> => {
+      await page.locator("ol.list:visible button.row").last().click();
+      await page.getByLabel("Label").fill(words);
+      await page.getByLabel("Label").press("Enter");
+    };
+    await label("Gland");
+    await page.getByText("1 not saved: Found one that somebody changed meanwhile").waitFor();
+    assert.deepEqual((await kept())[0], theirs);
+    await page.getByRole("button", { name: "Save again" }).click();
+    await saved(page, 2);
+    assert.deepEqual(await kept(), [square(1000, 1000, 200), square(1400, 1000, 200)]);
+    await label("Duct");
+    await saved(page, 2);
+    await pages.send("PUT", `/api/slides/hands/annotations/${id}`, { ...feature(theirs), id });
+    await page.getByRole("button", { name: "Delete all" }).click();
+    await page.getByText("1 not saved: expected the annotation as it was when it was loaded").waitFor();
+    assert.deepEqual(await kept(), [theirs], "what nobody changed is deleted");
+  });
+
   test("an import is one request and one step, and reports what it left out", async () => {
     const page = await open();
     const posts: string[] = [];
@@ -113,6 +141,77 @@ describe("hands", { skip: noBrowser() || noServer() }, () => {
     await pages.server.start();
     await saved(page, 2);
     assert.equal((await kept()).length, 2);
+  });
+
+  /** Loads the page anew, its annotations held back until the function that is returned is called. */
+  async function reloadHeld(page: Page): Promise<() => void> {
+    let go = (): void => {};
+    const held = new Promise<void>((resolve) => (go = resolve));
+    await page.route("**/hands/annotations?versions=1", async (route) => {
+      await held;
+      await route.continue().catch(() => {}); // given up meanwhile
+    });
+    const asked = page.waitForRequest("**/hands/annotations?versions=1");
+    await page.reload();
+    await asked;
+    await page.keyboard.press("a");
+    return go;
+  }
+
+  test("an import before the slide's annotations are there gives back what it replaced when it is undone", async () => {
+    const page = await open();
+    const id = "11111111-2222-4333-8444-555555555555";
+    const [old, fresh] = [square(1000, 1000, 200), square(1400, 1000, 300)];
+    await importFile(page, { ...feature(old), id });
+    await saved(page, 1);
+    const go = await reloadHeld(page);
+    await importFile(page, { ...feature(fresh), id });
+    await page.getByText("Importing, the server reads the file...").waitFor();
+    go();
+    await page.getByText("1 annotation imported.").waitFor();
+    await saved(page, 1);
+    assert.deepEqual(await kept(), [fresh]);
+    await page.keyboard.press("Control+z");
+    await saved(page, 1);
+    assert.deepEqual(await kept(), [old]);
+  });
+
+  test("an import goes on where another slide is chosen before the annotations are there", async () => {
+    const page = await open();
+    const go = await reloadHeld(page);
+    await importFile(page, feature(square(1000, 1000, 200)));
+    await page.getByText("Importing, the server reads the file...").waitFor();
+    await page.locator("#picker").selectOption("other");
+    go();
+    await page.getByText(/1 annotation imported into /).waitFor();
+    assert.deepEqual(await kept(), [square(1000, 1000, 200)]);
+  });
+
+  test("what an import left out is listed with its own slide", async () => {
+    const page = await open();
+    const list = page.getByText("1 left out", { exact: true });
+    await importFile(page, [feature(square(1000, 1000, 200)), 7]);
+    await list.waitFor();
+    await page.locator("#picker").selectOption("other");
+    await waitFor(page, "the other slide", (state) => state.slide === "other");
+    assert.equal(await list.count(), 0, "it is of the slide before");
+    await page.locator("#picker").selectOption("hands");
+    await list.waitFor();
+    let go = (): void => {};
+    const held = new Promise<void>((resolve) => (go = resolve));
+    await page.route("**/hands/annotations?import=*", async (route) => {
+      await held;
+      await route.continue();
+    });
+    await importFile(page, [feature(square(1400, 1000, 200)), 7, 8]);
+    await page.getByText("Importing, the server reads the file...").waitFor();
+    await page.locator("#picker").selectOption("other");
+    await waitFor(page, "the other slide", (state) => state.slide === "other");
+    go();
+    await page.getByText(/1 imported into .*, 2 left out, because/).waitFor();
+    assert.equal(await page.getByText("2 left out", { exact: true }).count(), 0);
+    await page.locator("#picker").selectOption("hands");
+    await page.getByText("2 left out", { exact: true }).waitFor();
   });
 
   test("ten thousand cells are shown, moved, chosen and taken back in one step", async () => {

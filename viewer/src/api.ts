@@ -139,6 +139,19 @@ export async function sendJson(
   return text ? parseJson(text) : null;
 }
 
+/**
+ * Keeps one thing (null deletes it) at its own address, if nobody changed it since it had this version; without one, in any
+ * case. Returns its new version, if the server gives one.
+ */
+export async function sendVersion(url: string, content: unknown, version: string | undefined): Promise<string | null> {
+  const headers: Record<string, string> = { Accept: "application/json", "Content-Type": "application/json" };
+  if (version !== undefined) headers["If-Match"] = `"${version}"`;
+  const init = content === null ? { method: "DELETE" } : { method: "PUT", body: writeExact(content) };
+  const response = await answer(url, { ...init, headers });
+  await body(response.text());
+  return /^(?:W\/)?"(.+)"$/.exec(response.headers.get("ETag") ?? "")?.[1] ?? null;
+}
+
 /** An answer in text, to a file that is sent as it is or to a question. */
 export async function exchangeText(url: string, init: RequestInit): Promise<string> {
   const headers = { Accept: "application/json", "Content-Type": "application/json" };

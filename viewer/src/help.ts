@@ -25,7 +25,8 @@ export function helpDialog(): HTMLDialogElement {
       "Click an annotation to choose it. Drag it to move it; drag a round handle to move a corner, a square one to add " +
         "one; click a corner and press Delete, or double-click it, to delete it. By keyboard: Tab and Enter choose an " +
         "annotation in the list, K its corners one after the other, arrows move the corner. Where corners lie close together, zoom in " +
-        "for a handle on each. What cannot be saved is called not saved, and stays until it is.",
+        "for a handle on each. What cannot be saved is called not saved, and stays until it is; so does what somebody else " +
+        "changed meanwhile: Save again overwrites that.",
     ),
     make(
       "p",

@@ -1,16 +1,27 @@
 /**
  * Things of one slide that a person edits, by id: shown at once, then saved on the server, again and again until it answers.
  * What it refuses stays on the page, is marked as not saved, and is sent again when it is changed or when the person asks.
+ * It refuses what somebody else changed meanwhile, by the version that was seen; who asks again overwrites that.
  */
 
-import { isAbort, sendJson, ServerError, type Slide } from "./api.js";
+import { isAbort, sendVersion, ServerError, type Slide } from "./api.js";
 import type { Connection } from "./connection.js";
 import type { SetAside } from "./setAside.js";
+
+/** Versions of things by id, where the server gives them. */
+export type Versions = ReadonlyMap<string, string>;
 
 /** What the server keeps. */
 export interface Stored<T> {
   readonly items: readonly T[];
   readonly odd: readonly SetAside[];
+  readonly versions: Versions;
+}
+
+/** What became of changes. refused: why, by id. */
+export interface Sent {
+  readonly refused: ReadonlyMap<string, string>;
+  readonly versions: Versions;
 }
 
 /** States of things by id; null: there is none. */
@@ -30,9 +41,12 @@ export abstract class SavedStore<T extends { readonly id: string }> {
   readonly #pending = new Set<string>();
   /** Ids whose state here the server does not take, and why. */
   readonly #refused = new Map<string, string>();
+  /** What the server was last seen to keep. */
+  readonly #versions = new Map<string, string>();
   #end = new AbortController();
   #saving = false;
   #loaded = false;
+  #loading: Promise<void> = Promise.resolve();
 
   /** mostSent: changes sent in one request. */
   constructor(
@@ -43,8 +57,8 @@ export abstract class SavedStore<T extends { readonly id: string }> {
   /** Loads what the server keeps. */
   protected abstract read(signal: AbortSignal): Promise<Stored<T>>;
 
-  /** Sends at most `mostSent` changes. Returns why some are refused, by id; throws where all are. */
-  protected abstract send(changes: Changes<T>): Promise<ReadonlyMap<string, string>>;
+  /** Sends at most `mostSent` changes of what was seen in these versions. Throws where all are refused. */
+  protected abstract send(changes: Changes<T>, seen: Versions): Promise<Sent>;
 
   protected get items(): T[] {
     return [...this.#items.values()];
@@ -69,11 +83,33 @@ export abstract class SavedStore<T extends { readonly id: string }> {
     return this.#items.get(id);
   }
 
-  async load(): Promise<void> {
+  load(): Promise<void> {
+    this.#loading = this.#load();
+    return this.#loading;
+  }
+
+  /**
+   * Things by id, of which the server's are known: if need be they are read first, also when the slide is no longer shown.
+   * Throws what the server refuses.
+   */
+  protected async known(): Promise<ReadonlyMap<string, T>> {
+    await this.#loading;
+    if (this.#loaded) return new Map(this.#items);
+    const { signal } = new AbortController();
+    const { items } = await this.options.connection.insist(() => this.read(signal), signal);
+    const unsaved = [...this.#items].filter(([id]) => !this.#isSaved(id));
+    const saved = items.filter(({ id }) => this.#isSaved(id)).map((item): [string, T] => [item.id, item]);
+    return new Map([...saved, ...unsaved]);
+  }
+
+  async #load(): Promise<void> {
     const { signal } = this.#end;
     try {
-      const { items, odd } = await this.options.connection.insist(() => this.read(signal), signal);
-      for (const item of items) if (this.#isSaved(item.id)) this.#items.set(item.id, item);
+      const { items, odd, versions } = await this.options.connection.insist(() => this.read(signal), signal);
+      this.accept(
+        items.filter(({ id }) => this.#isSaved(id)),
+        versions,
+      );
       this.#loaded = true;
       this.changed();
       if (odd.length > 0) this.options.onSetAside(odd);
@@ -95,7 +131,10 @@ export abstract class SavedStore<T extends { readonly id: string }> {
 
   /** Sends again what was refused. */
   retry(): void {
-    for (const id of this.#refused.keys()) this.#pending.add(id);
+    for (const id of this.#refused.keys()) {
+      this.#pending.add(id);
+      this.#versions.delete(id);
+    }
     this.#refused.clear();
     this.changed();
     void this.#save();
@@ -114,11 +153,17 @@ export abstract class SavedStore<T extends { readonly id: string }> {
   }
 
   /** Takes over what the server keeps already. */
-  protected accept(items: readonly T[]): void {
+  protected accept(items: readonly T[], versions: Versions): void {
     for (const item of items) {
       this.#items.set(item.id, item);
       this.#refused.delete(item.id);
+      this.#see(item.id, versions.get(item.id));
     }
+  }
+
+  #see(id: string, version: string | undefined): void {
+    if (version === undefined) this.#versions.delete(id);
+    else this.#versions.set(id, version);
   }
 
   protected changed(): void {
@@ -143,15 +188,18 @@ export abstract class SavedStore<T extends { readonly id: string }> {
 
   async #sendAll(ids: readonly string[]): Promise<void> {
     const sent = new Map(ids.map((id) => [id, this.#items.get(id) ?? null]));
+    const seen = new Map([...this.#versions].filter(([id]) => sent.has(id)));
     let refused: ReadonlyMap<string, string>;
+    let versions: Versions = seen;
     try {
-      refused = await this.options.connection.insist(() => this.send(sent));
+      ({ refused, versions } = await this.options.connection.insist(() => this.send(sent, seen)));
     } catch (error) {
       const why = error instanceof ServerError ? error.message : String(error);
       refused = new Map(ids.map((id) => [id, why]));
       this.options.onRefused(error);
     }
     for (const [id, item] of sent) {
+      if (!refused.has(id)) this.#see(id, versions.get(id));
       // Changed again while it was sent: it is still to be sent.
       if ((this.#items.get(id) ?? null) !== item) continue;
       this.#pending.delete(id);
@@ -163,12 +211,16 @@ export abstract class SavedStore<T extends { readonly id: string }> {
 }
 
 /** Sends one thing to its own address: PUT, or DELETE where it is gone. */
-export async function sendOne(address: string, id: string, item: unknown): Promise<void> {
+export async function sendOne(
+  address: string,
+  id: string,
+  item: unknown,
+  version: string | undefined = undefined,
+): Promise<Sent> {
   const own = `${address}/${encodeURIComponent(id)}`;
-  if (item !== null) await sendJson("PUT", own, item);
-  else await sendJson("DELETE", own, null).catch(ignoreMissing);
-}
-
-function ignoreMissing(error: unknown): void {
-  if (!(error instanceof ServerError && error.status === 404)) throw error;
+  const kept = await sendVersion(own, item, version).catch((error: unknown) => {
+    if (item === null && error instanceof ServerError && error.status === 404) return null; // it is gone already
+    throw error;
+  });
+  return { refused: new Map(), versions: new Map(kept === null ? [] : [[id, kept]]) };
 }

@@ -326,6 +326,8 @@ def test_a_profile_that_cannot_be_applied_is_reported(profile: bytes) -> None:
 def test_several_pages_are_refused_but_for_smaller_copies() -> None:
     with pytest.raises(ImageError, match="has 3 pages or planes of this size"):
         read(tiff(np.stack([PIXELS] * 3), photometric="rgb"))
+    with pytest.raises(ImageError, match="has at least 64 pages or planes of this size"):
+        read(tiff(np.stack([GREY[:8, :8]] * 100), photometric="minisblack"))
     with pytest.raises(ImageError, match="has 4 pages or planes of this size"):
         read(tiff(np.stack([GREY] * 4), imagej=True))
     out = io.BytesIO()
@@ -334,6 +336,11 @@ def test_several_pages_are_refused_but_for_smaller_copies() -> None:
         file.write(PIXELS[::2, ::2], photometric="rgb", subfiletype=1)
         file.write(PIXELS[::4, ::4], photometric="rgb")
     close(read(out.getvalue()), PIXELS, 0)
+
+
+def test_colours_of_another_kind_are_called_by_their_name() -> None:
+    with pytest.raises(ImageError, match="found CIELAB; save it as RGB"):
+        read(file_of(Image.fromarray(PIXELS, "LAB"), "TIFF"))
 
 
 @pytest.mark.parametrize("fmt", ["PNG", "WEBP"])

@@ -115,9 +115,10 @@ def test_large(checkpoint: Path, tmp_path: Path) -> None:
     text = done("large", "--weights", checkpoint, "--side", 2, "--steps", 2, "--embeddings", grid, "--out", out)
     assert "128 x 128 px, SYNTHETIC" in text and is_synthetic(out)
     assert np.asarray(Image.open(out)).shape == (128, 128, 3)
-    assert "expected 2, 4" in refused("large", "--weights", checkpoint, "--side", 3, "--out", out)
+    other = ("--out", tmp_path / "x.png")
+    assert "expected 2, 4" in refused("large", "--weights", checkpoint, "--side", 3, *other)
     assert "expected 4 x 4 embeddings" in refused(
-        "large", "--weights", checkpoint, "--side", 4, "--embeddings", grid, "--out", out
+        "large", "--weights", checkpoint, "--side", 4, "--embeddings", grid, *other
     )
 
 
@@ -172,6 +173,20 @@ def test_superres_with_mini_leads_back_to_the_picture(tmp_path: Path) -> None:
     assert painted.shape == (160, 240, 3)
     np.testing.assert_array_equal(box_mean(box_mean(painted)), tissue(40, 60, 1))
     assert "finer scale" in refused("superres", image, "--from", 5, "--to", 5, "--out", tmp_path / "x.png")
+    again = ("superres", image, "--weights", tmp_path / "mini.safetensors", "--from", 5, "--out", tmp_path / "out.png")
+    assert "is there already" in refused(*again)
+    done(*again, "--overwrite")
+
+
+@pytest.mark.parametrize("command", [("superres", "photo.png", "--from", 5), ("large", "--weights", "checkpoint")])
+def test_a_picture_is_replaced_only_by_request(tmp_path: Path, command: tuple[object, ...]) -> None:
+    image = photo(tmp_path)
+    (tmp_path / "checkpoint").mkdir()
+    paths = tuple(tmp_path / str(part) if part in ("photo.png", "checkpoint") else part for part in command)
+    before = image.read_bytes()
+    text = refused(*paths, "--out", image)
+    assert "is there already" in text and "--overwrite" in text
+    assert image.read_bytes() == before
 
 
 def test_new_makes_a_slide_that_serve_reads(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import { KeyboardEditing } from "./keyboardEditing.js";
 import { MarksLayer } from "./layer.js";
 import { AnnotatePanel, MeasurePanel, type PanelActions } from "./panel.js";
 import { boundsOf, type Geometry, isHit } from "./shapes.js";
-import { addressOf, AnnotationStore } from "./store.js";
+import { addressOf, AnnotationStore, type LeftOut } from "./store.js";
 
 const HIT_PX = 7;
 
@@ -32,6 +32,8 @@ export class Annotating {
   readonly #exchange: Exchange;
   #store: AnnotationStore | null = null;
   readonly #left = new LeftBehind<AnnotationStore>();
+  /** What could not be read of the last file, by slide. */
+  readonly #leftOut = new Map<string, readonly LeftOut[]>();
   #slide: Slide | null = null;
   #selected: string | null = null;
   #label = "";
@@ -68,7 +70,14 @@ export class Annotating {
       onCorner: (index) => this.layer.handles.choose(this.layer.handles.chosen === index ? null : index),
     });
     this.keyboard = new KeyboardEditing({ stage, notices, layer: this.layer, editing: this.#editing, editable });
-    this.#exchange = new Exchange({ notices, onLeftOut: (leftOut) => this.annotatePanel.showLeftOut(leftOut) });
+    this.#exchange = new Exchange({
+      notices,
+      onLeftOut: (store, leftOut) => {
+        this.#leftOut.set(store.slide.id, leftOut);
+        if (store === this.#store) this.annotatePanel.showLeftOut(leftOut);
+      },
+      isShown: (store) => store === this.#store,
+    });
     this.#show();
   }
 
@@ -114,7 +123,7 @@ export class Annotating {
     this.#selected = null;
     this.#drawing.cancel();
     this.#store = this.#left.take(slide.id) ?? this.#storeOf(slide);
-    this.annotatePanel.showLeftOut([]);
+    this.annotatePanel.showLeftOut(this.#leftOut.get(slide.id) ?? []);
     this.#notices.dismiss("set-aside");
     void this.#store.load();
     this.#show();

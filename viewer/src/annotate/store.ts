@@ -2,7 +2,15 @@
 
 import { exchangeText, sendJson, type Slide } from "../api.js";
 import { freshId } from "../identifier.js";
-import { type Changes, SavedStore, type SavedStoreOptions, sendOne, type Stored } from "../savedStore.js";
+import {
+  type Changes,
+  SavedStore,
+  type SavedStoreOptions,
+  sendOne,
+  type Sent,
+  type Stored,
+  type Versions,
+} from "../savedStore.js";
 import type { SetAside } from "../setAside.js";
 import type { Feature } from "./feature.js";
 import { parseLines } from "./lines.js";
@@ -22,6 +30,11 @@ export interface Imported {
   readonly leftOut: readonly LeftOut[];
 }
 
+/** Of answers of the server. */
+interface Versioned {
+  readonly versions?: Readonly<Record<string, string>>;
+}
+
 export class AnnotationStore extends SavedStore<Feature> {
   /** What was before each step. */
   readonly #before: Changes<Feature>[] = [];
@@ -31,6 +44,10 @@ export class AnnotationStore extends SavedStore<Feature> {
 
   constructor(options: SavedStoreOptions) {
     super(options, MOST_SENT);
+  }
+
+  get slide(): Slide {
+    return this.options.slide;
   }
 
   get features(): Feature[] {
@@ -53,7 +70,8 @@ export class AnnotationStore extends SavedStore<Feature> {
 
   /** Changes any number of annotations in one step; all that follow each other in the same run are one. */
   change(changes: Changes<Feature>, run: string | null = null): void {
-    if (run === null || run !== this.#run) this.#remember(changes);
+    if (run === null || run !== this.#run)
+      this.#remember(new Map([...changes.keys()].map((id) => [id, this.get(id) ?? null])));
     this.#run = run;
     this.set(changes);
   }
@@ -66,12 +84,15 @@ export class AnnotationStore extends SavedStore<Feature> {
     this.changed();
     try {
       const { connection } = this.options;
+      // What it replaces must be known, or undo would delete it.
+      const before = await this.known();
       const text = await connection.insist(() => exchangeText(address, { method: "POST", body: file }));
-      const answer = (await parseLines(text)) as { features: Feature[]; left_out: LeftOut[] };
+      const answer = (await parseLines(text)) as Versioned & { features: Feature[]; left_out: LeftOut[] };
       this.#run = null;
       const { features } = answer;
-      if (features.length > 0) this.#remember(new Map(features.map((feature) => [feature.id, feature])));
-      this.accept(features);
+      const was = (id: string): Feature | null => (this.loaded ? this.get(id) : before.get(id)) ?? null;
+      if (features.length > 0) this.#remember(new Map(features.map(({ id }) => [id, was(id)])));
+      this.accept(features, versionsOf(answer));
       return { features, leftOut: answer.left_out };
     } finally {
       this.#importing -= 1;
@@ -89,36 +110,35 @@ export class AnnotationStore extends SavedStore<Feature> {
   }
 
   protected override async read(signal: AbortSignal): Promise<Stored<Feature>> {
-    const text = await exchangeText(addressOf(this.options.slide), { signal });
-    const { features, set_aside: odd = [] } = (await parseLines(text)) as {
-      features: Feature[];
-      set_aside?: SetAside[];
-    };
-    return { items: features, odd };
+    const text = await exchangeText(`${addressOf(this.options.slide)}?versions=1`, { signal });
+    const answer = (await parseLines(text)) as Versioned & { features: Feature[]; set_aside?: SetAside[] };
+    return { items: answer.features, odd: answer.set_aside ?? [], versions: versionsOf(answer) };
   }
 
   /** One annotation by its own address, several in one request. */
-  protected override async send(changes: Changes<Feature>): Promise<ReadonlyMap<string, string>> {
+  protected override async send(changes: Changes<Feature>, seen: Versions): Promise<Sent> {
     const address = addressOf(this.options.slide);
     const [first] = changes;
-    if (first && changes.size === 1) {
-      await sendOne(address, ...first);
-      return new Map();
-    }
+    if (first && changes.size === 1) return sendOne(address, ...first, seen.get(first[0]));
     const put = [...changes.values()].filter((feature) => feature !== null);
     const gone = [...changes].filter(([, feature]) => feature === null).map(([id]) => id);
-    const answer = (await sendJson("PATCH", address, { put, delete: gone })) as {
+    const was = Object.fromEntries(seen);
+    const answer = (await sendJson("PATCH", address, { put, delete: gone, was })) as Versioned & {
       refused: { id: string; why: string }[];
     };
-    return new Map(answer.refused.map(({ id, why }) => [id, why]));
+    return { refused: new Map(answer.refused.map(({ id, why }) => [id, why])), versions: versionsOf(answer) };
   }
 
-  #remember(changes: Changes<Feature>): void {
-    this.#before.push(new Map([...changes.keys()].map((id) => [id, this.get(id) ?? null])));
+  #remember(before: Changes<Feature>): void {
+    this.#before.push(before);
     if (this.#before.length > MOST_UNDO) this.#before.shift();
   }
 }
 
 export function addressOf(slide: Slide): string {
   return `/api/slides/${encodeURIComponent(slide.id)}/annotations`;
+}
+
+function versionsOf({ versions = {} }: Versioned): Versions {
+  return new Map(Object.entries(versions));
 }

@@ -1,7 +1,7 @@
 /** The tours of one slide; see SavedStore for how they are saved. */
 
 import { fetchJson, type Slide } from "../api.js";
-import { type Changes, SavedStore, type SavedStoreOptions, sendOne, type Stored } from "../savedStore.js";
+import { type Changes, SavedStore, type SavedStoreOptions, sendOne, type Sent, type Stored } from "../savedStore.js";
 import type { SetAside } from "../setAside.js";
 import type { Tour } from "./tour.js";
 
@@ -26,12 +26,12 @@ export class TourStore extends SavedStore<Tour> {
   protected override async read(signal: AbortSignal): Promise<Stored<Tour>> {
     const answer = await fetchJson(addressOf(this.options.slide), { signal });
     const { tours, set_aside: odd = [] } = answer as { tours: Tour[]; set_aside?: SetAside[] };
-    return { items: tours, odd };
+    return { items: tours, odd, versions: new Map() };
   }
 
-  protected override async send(changes: Changes<Tour>): Promise<ReadonlyMap<string, string>> {
+  protected override async send(changes: Changes<Tour>): Promise<Sent> {
     for (const [id, tour] of changes) await sendOne(addressOf(this.options.slide), id, tour);
-    return new Map();
+    return { refused: new Map(), versions: new Map() };
   }
 }
 
