@@ -24,6 +24,25 @@ def energy_score(first: Sequence[Tensor], second: Sequence[Tensor], real: Sequen
     return torch.stack(parts).mean(0)
 
 
+def energy_distance(painted: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """How far a set of painted pictures is from a set of real ones, by maps of features (N, C, h, w): a scalar.
+
+    E|x - y| - 1/2 E|x - x'| over all pairs, the energy distance but for what does not depend on the painted ones
+    (Szekely and Rizzo, "Energy statistics", 2013). Of each map its mean over the places counts.
+    """
+    parts = []
+    for x, y in zip(painted, real, strict=True):
+        x, y = x.float().mean((2, 3)), y.float().mean((2, 3))
+        others = ~torch.eye(len(x), dtype=torch.bool, device=x.device)
+        parts.append(_pairs(x, y).mean() - 0.5 * _pairs(x, x)[others].mean())
+    return torch.stack(parts).mean()
+
+
+def _pairs(a: Tensor, b: Tensor) -> Tensor:
+    """Root mean square over the channels of all differences, (N, C) and (M, C) -> (N, M)."""
+    return ((a[:, None] - b[None]).square().mean(-1) + TINY).sqrt()
+
+
 def distance(a: Tensor, b: Tensor) -> Tensor:
     """Root mean square over the channels at each place, mean over the places: (B, C, h, w) twice -> (B,).
 

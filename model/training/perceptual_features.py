@@ -18,19 +18,15 @@ from everslide.model.errors import DataError
 PATCH_PX = 4
 POOLED = 4
 """Features are also compared by their means over squares of so many places a side."""
-STRIDES = (2, 4, 8, 16)
-LEVELS = (-0.7, -0.4, -0.1, 0.2, 0.5, 0.8)
-"""Shares of pixels that are darker than so much, of each colour, softly by LEVEL_WIDTH: nuclei are few and dark, and
-count little in means."""
-LEVEL_WIDTH = 0.1
+STRIDES = (4, 8, 16)
 
 
 class Features(nn.Module):
     """Maps of features of pictures (B, 3, H, W) in [-1, 1], each channel over its deviation on real tissue.
 
-    (B, C, h, w) each. Sources: pixels of 4 x 4 patches, how dark single pixels are, and the activations at strides 2 to
-    16. Of each: as it is, which says what lies where; and the means of it and of its absolute value over squares of
-    POOLED places and over the whole picture, which say what the texture is, wherever its parts lie.
+    (B, C, h, w) each. Four sources: pixels of 4 x 4 patches, and the activations at strides 4, 8 and 16. Of each: as
+    it is, which says what lies where; and the means of it and of its absolute value over squares of POOLED places and
+    over the whole picture, which say what the texture is, wherever its parts lie.
     """
 
     def __init__(self) -> None:
@@ -53,16 +49,11 @@ class Features(nn.Module):
 
     def _raw(self, pictures: Tensor) -> list[Tensor]:
         x = F.relu6(self.stem(pictures))
-        out = _means(F.pixel_unshuffle(pictures, PATCH_PX)) + _means(_darkness(pictures))
+        out = _means(F.pixel_unshuffle(pictures, PATCH_PX))
         for stage in self.stages:
             x = stage(x)
             out += _means(x)
         return out
-
-
-def _darkness(pictures: Tensor) -> Tensor:
-    """(B, 3, H, W) -> (B, 3 * LEVELS, H / 2, W / 2): of every 2 x 2 pixels, how many are darker than each level."""
-    return torch.cat([F.avg_pool2d(torch.sigmoid((level - pictures) / LEVEL_WIDTH), 2) for level in LEVELS], 1)
 
 
 def _means(x: Tensor) -> list[Tensor]:

@@ -1,8 +1,8 @@
 """Painted parents: what the network painted itself, from sketches down, kept to be painted upon.
 
 A slide is eight octaves deep; no image is. So that small faults do not grow from octave to octave, a part of the
-training goes on from the network's own work. It has no real child: what is painted there is held, as a set, against
-real places of about the same colours (`everslide.model.training.textures`).
+training goes on from the network's own work. It has no real child: what is painted there is held, as a set, against a
+set of real places of the same organ and about the same colours (`everslide.model.training.loss.energy_distance`).
 """
 
 from __future__ import annotations
@@ -49,14 +49,13 @@ class ReplayBuffer:
         self._painted: dict[int, deque[Place]] = {}
         self._sketches = [_sketch_tile(rng) for _ in range(SKETCHES)]
 
-    def scales(self) -> list[int]:
-        """Scales that a parent can be drawn of."""
-        return [*self._painted, TOP_SCALE]
+    def depth(self) -> int:
+        """The finest scale that a parent can be drawn for."""
+        return min(self._painted, default=TOP_SCALE)
 
     def keep(self, s: int, painted: Place) -> None:
-        """Keep a painted place (CROP_PX, CROP_PX, 3) of scale s; those at or above sketches are not painted upon."""
-        if s < TOP_SCALE:
-            self._painted.setdefault(s, deque(maxlen=KEPT)).append(painted)
+        """Keep a painted place (CROP_PX, CROP_PX, 3) of scale s."""
+        self._painted.setdefault(s, deque(maxlen=KEPT)).append(painted)
 
     def parent(self, s: int) -> Place:
         """A parent (PARENT_PX, PARENT_PX, 3) of scale s, mostly of tissue, turned at random where it is sketched."""
@@ -77,14 +76,14 @@ def alike(tissue: Tissue, s: int, painted: Place, rng: np.random.Generator) -> P
     """Of several real places (CROP_PX, CROP_PX, 3) of scale s, the one nearest in colours to a painted one.
 
     They are of its organ where an image of that shows the scale, else of any."""
-    wanted = _mean_colour(painted.pixels)
+    wanted = _colours(painted.pixels)
     found = [tissue.spot(s, CROP_PX, rng, painted.organ, GLASS_SHARE) for _ in range(CANDIDATES)]
-    nearest = min(found, key=lambda real: float(np.abs(_mean_colour(real) - wanted).sum()))
+    nearest = min(found, key=lambda real: float(np.abs(_colours(real) - wanted).sum()))
     return turned(nearest, int(rng.integers(4)), bool(rng.random() < 0.5))
 
 
-def _mean_colour(pixels: Pixels) -> NDArray[np.float32]:
-    """Mean colour, (3,), which painting never changes: it is the parent's.
+def _colours(pixels: Pixels) -> NDArray[np.float32]:
+    """Mean colour, (3,).
 
     Not its deviation: a contrast that has grown from octave to octave would find its like among the real places, and
     never be mended.

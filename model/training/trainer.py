@@ -26,7 +26,7 @@ from everslide.model.mini.patch_encoder import load_encoder
 from everslide.model.mini.precision import autocast
 from everslide.model.mini.weights import Weights, load_weights, save_weights
 from everslide.model.training.chain import Brush, paint_chains
-from everslide.model.training.loss import energy_score
+from everslide.model.training.loss import energy_distance, energy_score
 from everslide.model.training.parts import load_parts, moments, save_parts
 from everslide.model.training.perceptual_features import Features
 from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, Batch, Batches, Tissue
@@ -34,10 +34,9 @@ from everslide.model.training.processes import average_gradients, of_first, run_
 from everslide.model.training.progress_sheet import draw_progress
 from everslide.model.training.replay import Place, ReplayBuffer, alike
 from everslide.model.training.run import Run, follow
-from everslide.model.training.textures import Textures
 
 log = logging.getLogger(__name__)
-OBJECTIVE = "energy score 5"
+OBJECTIVE = "energy score 3"
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "mini.safetensors"
 CALIBRATION_CROPS = 192
 SHIFT_PX = 8
@@ -56,8 +55,7 @@ class Plan:
     falls to `end_rate` of it over the last `decay` of the minutes. clip: largest norm of the gradient. average: decay
     of the moving average that is shipped. save_every_s: seconds between checkpoints. workers: processes that read
     places, 0 for none but the trainer's own. replayed: share of the steps that paint upon painted
-    parents. blocks: residual blocks at each resolution, None for those of the weights that it starts from; more blocks
-    begin as the identity. sitting: minutes after which it stops for now, whatever is left.
+    parents. sitting: minutes after which it stops for now, whatever is left.
     """
 
     minutes: float
@@ -72,7 +70,6 @@ class Plan:
     save_every_s: float = 300.0
     workers: int = 0
     replayed: float = 0.3
-    blocks: int | None = None
     sitting: float | None = None
 
 
@@ -105,7 +102,7 @@ class Trainer:
         self.cases = tissue.cases
         self.validation = _validation(prepared) if rank == 0 else None
         torch.manual_seed(plan.seed)
-        network = DetailUNet(NetworkConfig(**_config(state))) if state else _begun(start, tissue.organs, plan.blocks)
+        network = DetailUNet(NetworkConfig(**_config(state))) if state else _begun(start, tissue.organs)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=plan.rate, betas=(0.9, 0.99), fused=True)
         self.average = {name: p.detach().clone() for name, p in self.network.state_dict().items()}
@@ -127,7 +124,6 @@ class Trainer:
         )
         self.batches, self.lost, self.tissue = iter(loader), 0, tissue
         self.rng = np.random.default_rng([plan.seed, self.clock.step, rank, 23])
-        self.textures = Textures()
         self.replay = ReplayBuffer(self.rng) if tissue.shows(range(TOP_SCALE), CROP_PX) else None
         if self.replay is None:
             log.warning(
@@ -150,7 +146,7 @@ class Trainer:
         if self.replay and self.rng.random() < self.plan.replayed:
             scores, metrics = self.replayed(self.replay)
         else:
-            scores, metrics = self.scores(next(self.batches).to(self.device), self.replay)
+            scores, metrics = self.scores(next(self.batches).to(self.device))
         scores.backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         average_gradients(gradients)
@@ -163,11 +159,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         return metrics if finite else {}
 
-    def scores(self, batch: Batch, replay: ReplayBuffer | None = None) -> tuple[Tensor, Mapping[str, float]]:
-        """The mean energy score of the chains of a batch, and that of each scale for the curve.
-
-        replay: keeps what is painted.
-        """
+    def scores(self, batch: Batch) -> tuple[Tensor, Mapping[str, float]]:
+        """The mean energy score of the chains of a batch, and that of each scale for the curve."""
         count = batch.s.shape[1]
         with autocast(self.device):
             painted = paint_chains(self.brush, batch)
@@ -181,15 +174,12 @@ class Trainer:
                 total.append(score.mean())
                 for scale in s.unique().tolist():
                     metrics[f"s{scale}"] = float(score.detach()[s == scale].mean())
-                if replay:
-                    for scale, pixels in zip(s.tolist(), _pixels(child), strict=False):
-                        replay.keep(scale, Place(pixels, ""))
             return torch.stack(total).mean(), metrics
 
     def replayed(self, replay: ReplayBuffer) -> tuple[Tensor, Mapping[str, float]]:
-        """How far what is painted upon painted parents, REPLAYED_OCTAVES down, is from real places of its colours."""
+        """The energy distance of what is painted upon painted parents, two octaves down, from real places alike."""
         count = 2 * self.plan.batch
-        top = int(self.rng.choice([s for s in replay.scales() if s >= REPLAYED_OCTAVES]))
+        top = int(self.rng.integers(max(replay.depth(), REPLAYED_OCTAVES), TOP_SCALE + 1))
         chosen = [replay.parent(top) for _ in range(count)]
         parent = self._tensor([place.pixels for place in chosen])
         organs = [place.organ for place in chosen]
@@ -198,13 +188,13 @@ class Trainer:
         with autocast(self.device):
             for s in range(top - 1, top - 1 - REPLAYED_OCTAVES, -1):
                 child = self.brush.child(parent, torch.full((count,), s, device=self.device), condition)
-                painted = [Place(*one) for one in zip(_pixels(child), organs, strict=True)]
-                reals = [alike(self.tissue, s, one, self.rng) for one in painted]
+                shown = child.detach().permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8)
+                painted = [Place(*one) for one in zip(shown, organs, strict=True)]
+                real = self._tensor([alike(self.tissue, s, one, self.rng) for one in painted])
                 y, x = torch.randint(SHIFT_PX + 1, (2,)).tolist()
-                real, seen = _seen(self._tensor(reals), y, x), _seen(child, y, x)
                 with torch.no_grad():
-                    self.textures.keep_real(s, real, self.features(real))
-                total.append(self.textures.distance(s, seen, self.features(seen)))
+                    wanted = self.features(_seen(real, y, x))
+                total.append(energy_distance(self.features(_seen(child, y, x)), wanted))
                 metrics[f"r{s}"] = float(total[-1].detach())
                 for one in painted:
                     replay.keep(s, one)
@@ -308,18 +298,9 @@ def _seen(grey: Tensor, y: int, x: int) -> Tensor:
     return (grey[:, :, y : y + high, x : x + wide] / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
-def _pixels(grey: Tensor) -> NDArray[np.uint8]:
-    """Grey levels (B, 3, H, W) -> (B, H, W, 3)."""
-    return grey.detach().permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8)
-
-
-def _begun(start: Weights | None, organs: tuple[str, ...], blocks: int | None) -> DetailUNet:
-    """A network for these organs, with the weights of `start` where it has them. Raises DataError where that is deeper
-    than asked for."""
-    config = replace(start.config if start else NetworkConfig(), organs=organs)
-    if blocks is not None and start and blocks < config.blocks:
-        raise DataError(f"the weights to start from have {config.blocks} blocks at each resolution, and not {blocks}")
-    network = DetailUNet(config if blocks is None else replace(config, blocks=blocks))
+def _begun(start: Weights | None, organs: tuple[str, ...]) -> DetailUNet:
+    """A network for these organs, with the weights of `start` where it has them."""
+    network = DetailUNet(replace(start.config if start else NetworkConfig(), organs=organs))
     if start is None:
         return network
     known = start.build().state_dict()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from everslide.model.training.loss import distance, energy_score
+from everslide.model.training.loss import distance, energy_distance, energy_score
 
 GENERATOR = torch.Generator().manual_seed(3)
 
@@ -94,3 +94,16 @@ def test_a_step_against_the_gradient_makes_a_mean_spread() -> None:
     one, other = normals(), normals()
     energy_score([spread * one], [spread * other], [real]).mean().backward()  # type: ignore[no-untyped-call]
     assert spread.grad is not None and float(spread.grad) < -0.05
+
+
+def test_the_energy_distance_is_least_for_the_right_set() -> None:
+    """Of sets of 256 pictures whose means are drawn from a distribution."""
+
+    def pictures(mean: float, deviation: float) -> list[Tensor]:
+        means = mean + deviation * torch.randn((256, 3, 1, 1), generator=GENERATOR)
+        return [means + 0.01 * torch.randn((256, 3, 4, 4), generator=GENERATOR)]
+
+    real = pictures(0, 1)
+    right = float(energy_distance(pictures(0, 1), real))
+    for mean, deviation in ((0.5, 1), (0, 0.2), (0, 2)):
+        assert float(energy_distance(pictures(mean, deviation), real)) > right + 0.02

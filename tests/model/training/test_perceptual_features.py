@@ -40,13 +40,13 @@ def test_a_missing_package_is_told_with_the_name_of_the_extra(package: str, monk
         Features()
 
 
-def test_maps_are_patches_darkness_and_four_strides_and_their_means(features: Features, pictures: Tensor) -> None:
+def test_maps_are_patches_of_pixels_and_three_strides_and_their_means(features: Features, pictures: Tensor) -> None:
     """Of each source: as it is; its means over squares and over all; those of its absolute value."""
     features.calibrate(pictures)
     maps = features(pictures[:2])
     assert [x.shape for x in maps] == [
         (2, channels, side, side)
-        for channels, whole in ((48, 24), (18, 48), (16, 48), (24, 24), (40, 12), (112, 6))
+        for channels, whole in ((48, 24), (24, 24), (40, 12), (112, 6))
         for side in (whole, whole // 4, 1, whole // 4, 1)
     ]
     raw = features._raw(pictures[:2])
@@ -78,18 +78,8 @@ def test_features_are_those_of_the_published_network(features: Features, picture
             x = block(x)
             if x.shape[-1] < side:
                 found[before.shape[-1]], side = before, x.shape[-1]
-        for mine in features._raw(pictures[:1])[10::5]:
+        for mine in features._raw(pictures[:1])[5::5]:
             torch.testing.assert_close(mine, found[mine.shape[-1]], rtol=1e-3, atol=1e-3)
-
-
-def test_darkness_counts_the_pixels_that_are_darker_than_a_level(features: Features) -> None:
-    """A quarter of black among white: a quarter at every level. Its mean says so too, but not that it is black."""
-    picture = torch.ones((1, 3, 64, 64))
-    picture[..., :32, :32] = -1
-    shares = features._raw(picture)[7].flatten()
-    assert shares.shape == (18,) and torch.allclose(shares, torch.tensor(0.25), atol=0.1)
-    grey = torch.full_like(picture, float(picture.mean()))
-    assert set((features._raw(grey)[7].flatten() > 0.5).tolist()) == {True, False}
 
 
 def test_gradients_reach_the_picture_and_never_the_network(features: Features, pictures: Tensor) -> None:
@@ -105,6 +95,6 @@ def test_blur_is_told_from_tissue_by_all_but_means_of_pixels(features: Features,
     features.calibrate(pictures)
     blurred = torch.nn.functional.avg_pool2d(pictures[:1], 9, stride=1, padding=4, count_include_pad=False)
     apart = [float((a - b).square().mean()) for a, b in zip(features(pictures[:1]), features(blurred), strict=True)]
-    sources = [apart[start : start + 5] for start in range(0, len(apart), 5)]
+    sources = [apart[start : start + 5] for start in range(0, 20, 5)]
     assert all(min(source) > 0.02 for source in sources[1:])
     assert sources[0][0] > 0.02 > sources[0][2]

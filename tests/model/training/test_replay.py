@@ -26,7 +26,7 @@ def buffer() -> ReplayBuffer:
 
 
 def test_it_begins_with_sketches(buffer: ReplayBuffer) -> None:
-    assert buffer.scales() == [TOP_SCALE]
+    assert buffer.depth() == TOP_SCALE
     parents = [buffer.parent(TOP_SCALE) for _ in range(20)]
     assert all(x.pixels.shape == (PARENT_PX, PARENT_PX, 3) and x.pixels.dtype == np.uint8 for x in parents)
     assert {x.organ for x in parents} <= set(palettes()), "of an organ each"
@@ -48,8 +48,7 @@ def test_it_goes_on_from_what_was_painted_within_its_rim(buffer: ReplayBuffer) -
     painted[RIM_PX:-RIM_PX, RIM_PX:-RIM_PX] = 120
     for _ in range(KEPT + 5):
         buffer.keep(5, Place(painted, "liver"))
-    buffer.keep(TOP_SCALE + 1, Place(painted, ""))
-    assert buffer.scales() == [5, TOP_SCALE], "what lies above the sketches is not painted upon"
+    assert buffer.depth() == 5
     found = [buffer.parent(5) for _ in range(20)]
     assert all((x.pixels == 120).all() and x.organ == "liver" for x in found)
 
