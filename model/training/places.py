@@ -45,8 +45,6 @@ ORGAN_DROPPED_SHARE = 0.4
 REFERENCE_PATCHES = 24
 """Patches of an image that its reference is the mean of."""
 TISSUE_DENSITY = 0.08
-GLASS_SHARE = 0.04
-"""How often a place without tissue is kept where one with tissue always is."""
 
 
 @dataclass(frozen=True)
@@ -176,16 +174,15 @@ class Tissue:
             condition[REFERENCE_CHANNELS + self.organs.index(organ)] = 1
         return condition
 
-    def spot(self, s: int, side: int, rng: np.random.Generator, organ: str = "", glass: float = GLASS_SHARE) -> Pixels:
+    def spot(self, s: int, side: int, rng: np.random.Generator, organ: str = "") -> Pixels:
         """A square (side, side, 3) of plane s, mostly of tissue, of an organ where an image of it is so large.
 
-        glass: how often one without tissue is kept. Raises DataError where no image is so large."""
+        Raises DataError where no image is so large."""
         images = [x for x in self._images if s in x.planes and min(x.planes[s].shape[:2]) >= side]
         images = [x for x in images if organ and x.organ == organ] or images
         if not images:
             raise DataError(f"no image shows {side} px or more of scale {s}; prepare more images")
-        weights = np.array([image.weight for image in images], np.float32)
-        image, y, x = _find(images, weights, s, side, rng, glass)
+        image, y, x = _find(images, np.array([image.weight for image in images], np.float32), s, side, rng)
         return np.array(image.planes[s][int(y) : int(y) + side, int(x) : int(x) + side])
 
     def square(self, s: int, octaves: int, side: int, rng: np.random.Generator) -> tuple[Pixels, Pixels] | None:
@@ -215,12 +212,7 @@ class Tissue:
 
 
 def _find(
-    images: list[_Image],
-    weights: Floats,
-    s: int,
-    side: float,
-    rng: np.random.Generator,
-    glass: float = GLASS_SHARE,
+    images: list[_Image], weights: Floats, s: int, side: float, rng: np.random.Generator
 ) -> tuple[_Image, float, float]:
     """An image, and row and column of a square of plane s of it, mostly of tissue."""
     shares = weights.astype(np.float64) / weights.sum(dtype=np.float64)
@@ -230,7 +222,7 @@ def _find(
         y, x = float(rng.integers(int(high - side) + 1)), float(rng.integers(int(wide - side) + 1))
         seen = image.planes[s][int(y) : int(y + side) : 4, int(x) : int(x + side) : 4]
         share = float((optical_density(seen).mean(-1) > TISSUE_DENSITY).mean())
-        if rng.random() < min(1.0, glass + 1.6 * share):
+        if rng.random() < min(1.0, 0.04 + 1.6 * share):
             break
     return image, y, x
 

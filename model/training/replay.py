@@ -28,8 +28,6 @@ SKETCHES = 48
 CANDIDATES = 12
 """Real places that are looked at to find one of about the colours of a painted one."""
 LEAST_TISSUE = 0.12
-GLASS_SHARE = 0.15
-"""How often a place without tissue is taken where one with tissue always is: glass shall stay glass to the end."""
 ATTEMPTS = 8
 
 
@@ -65,7 +63,7 @@ class ReplayBuffer:
             place = places[int(self._rng.integers(len(places)))]
             y, x = (int(self._rng.integers(rim, side - PARENT_PX - rim + 1)) for side in place.pixels.shape[:2])
             crop = place.pixels[y : y + PARENT_PX, x : x + PARENT_PX]
-            if self._rng.random() < GLASS_SHARE + 1.6 * _tissue(crop):
+            if self._rng.random() < 0.1 + 1.6 * _tissue(crop):
                 break
         if not rim:
             crop = turned(crop, int(self._rng.integers(4)), bool(self._rng.random() < 0.5))
@@ -77,7 +75,7 @@ def alike(tissue: Tissue, s: int, painted: Place, rng: np.random.Generator) -> P
 
     They are of its organ where an image of that shows the scale, else of any."""
     wanted = _colours(painted.pixels)
-    found = [tissue.spot(s, CROP_PX, rng, painted.organ, GLASS_SHARE) for _ in range(CANDIDATES)]
+    found = [tissue.spot(s, CROP_PX, rng, painted.organ) for _ in range(CANDIDATES)]
     nearest = min(found, key=lambda real: float(np.abs(_colours(real) - wanted).sum()))
     return turned(nearest, int(rng.integers(4)), bool(rng.random() < 0.5))
 

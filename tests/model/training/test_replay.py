@@ -33,15 +33,6 @@ def test_it_begins_with_sketches(buffer: ReplayBuffer) -> None:
     assert np.mean([(x.pixels.mean(-1) < 225).mean() for x in parents]) > 0.3, "mostly on tissue"
 
 
-def test_plain_glass_has_its_share(buffer: ReplayBuffer) -> None:
-    """Or nothing would teach the network that glass stays glass upon what it painted itself."""
-    buffer = deepcopy(buffer)
-    for value in (250, 120):
-        buffer.keep(4, Place(np.full((CROP_PX, CROP_PX, 3), value, np.uint8), ""))
-    glass = np.mean([buffer.parent(4).pixels.mean() > 200 for _ in range(300)])
-    assert 0.1 < glass < 0.35
-
-
 def test_it_goes_on_from_what_was_painted_within_its_rim(buffer: ReplayBuffer) -> None:
     buffer = deepcopy(buffer)
     painted = np.zeros((CROP_PX, CROP_PX, 3), np.uint8)
@@ -62,16 +53,6 @@ def test_a_real_place_alike_has_the_colours_of_the_painted_one(tmp_path: Path) -
         found = alike(real, 0, Place(wanted, ""), rng)
         assert found.shape == (CROP_PX, CROP_PX, 3)
         assert abs(float(found.mean()) - float(wanted.mean())) < 20
-
-
-def test_a_real_place_alike_does_not_follow_the_contrast_of_the_painted_one(tmp_path: Path) -> None:
-    """A contrast that grew would find its like otherwise, and never be mended."""
-    prepare(write_images(tmp_path / "images", {"one.png": (tissue(300, 300, 1), 0.5)}), tmp_path / "out", [])
-    real = Tissue(tmp_path / "out", "train")
-    flat = np.full((CROP_PX, CROP_PX, 3), 150, np.uint8)
-    strong = flat + np.where(np.indices(flat.shape[:2]).sum(0) % 2, 60, -60).astype(np.uint8)[..., None]
-    found = [alike(real, 0, Place(x, ""), np.random.default_rng(3)) for x in (flat, strong)]
-    assert (found[0] == found[1]).all()
 
 
 def test_a_real_place_alike_is_of_the_organ_of_the_painted_one(tmp_path: Path) -> None:
