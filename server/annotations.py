@@ -15,7 +15,8 @@ from everslide.server.documents import Document, Documents, document_name, json_
 from everslide.server.encode import NOTICE
 from everslide.server.errors import ChangedError, MalformedError, NotFoundError
 from everslide.server.fields import MAX_FILE_BYTES, checked, fresh_json, identifier, json_body, sent, takes
-from everslide.server.geojson import Feature, LeftOut
+from everslide.server.geojson import Feature
+from everslide.server.geojson_geometry import LeftOut, reason
 from everslide.server.set_aside import set_aside_json
 from everslide.server.shapes import AnnotationPut, AnnotationsPatch, AnnotationsPost
 from everslide.server.tiles import TileService
@@ -104,14 +105,14 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
                 key = identifier(given)
                 found[key] = geojson.checked_feature(put, key)
             except MalformedError as error:
-                refused.append(("" if given is None else str(given)[:64], geojson.reason(error)))
+                refused.append(("" if given is None else str(given)[:64], reason(error)))
 
         def edit(kept: Document) -> None:
             for key, wanted in [*((str(key), None) for key in deletes), *found.items()]:
                 try:
                     check_version(kept.get(key), wanted, was[key].__eq__ if key in was else None)
                 except ChangedError as error:
-                    refused.append((key, geojson.reason(error)))
+                    refused.append((key, reason(error)))
                     continue
                 if wanted is None:
                     kept.pop(key, None)

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 
 from everslide.server.annotation_table import label_of
 from everslide.server.errors import MalformedError, TooLargeError
-from everslide.server.geojson import MAX_LEFT_OUT, checked_feature, fresh_ids, read_features, read_file, with_ids
+from everslide.server.geojson import checked_feature, fresh_ids, read_features, read_file, with_ids
+from everslide.server.geojson_geometry import MAX_LEFT_OUT
 from everslide.server.geojson_text import parsed
 
 BOX = [[300, 600], [550, 600], [550, 850], [300, 850], [300, 600]]
