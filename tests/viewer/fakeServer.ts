@@ -63,6 +63,13 @@ const SLIDES: FakeSlide[] = [
   },
 ];
 
+/** A tile that is waited for; gone: by nobody any more. */
+interface Job {
+  readonly gone: () => boolean;
+  readonly key: string;
+  readonly level: number;
+}
+
 export class FakeServer {
   readonly painted = new Set<string>();
   /** Every request, as method and path with query. */
@@ -75,16 +82,15 @@ export class FakeServer {
   readonly refused = new Set<string>();
   /** Tiles whose previews are not answered while they are listed here. */
   readonly withheld = new Set<string>();
-  /** While it is set, the tile in painting is not finished, and no other is begun. */
+  /** While it is set, no tile is finished and none is begun. */
   held = false;
   /** No more tiles than so many are finished. */
   most = Infinity;
   #server: Server | null = null;
   readonly #sockets = new Set<Socket>();
   #port = 0;
-  #painting: Promise<void> = Promise.resolve();
-  #waiting = 0;
-  #now: { level: number } | null = null;
+  readonly #waiting: Job[] = [];
+  #now: Job | null = null;
 
   constructor(readonly paintMs: number) {}
 
@@ -119,8 +125,7 @@ export class FakeServer {
     const api = /^\/api\/slides(?:\/([^/]+))?(\/progress)?$/.exec(url.pathname);
     const tile = /^\/slides\/([^/]+)_files\/(\d+)\/(\d+)_(\d+)\.jpeg$/.exec(url.pathname);
     if (url.pathname === "/" || url.pathname.startsWith("/static/")) await sendFile(url.pathname, response);
-    else if (api?.[2])
-      sendJson(response, { waiting: this.#waiting, painting: this.#now, painted: 0, seconds_per_tile: 0.2 });
+    else if (api?.[2]) sendJson(response, this.#progress());
     else if (api?.[1]) sendJson(response, this.#metadata(SLIDES.find((slide) => slide.id === api[1]) as FakeSlide));
     else if (api) sendJson(response, { slides: SLIDES.map((slide) => this.#metadata(slide)), set_aside: [] });
     else if (/\/annotations$/.test(url.pathname)) sendJson(response, { type: "FeatureCollection", features: [] });
@@ -185,19 +190,39 @@ export class FakeServer {
     response.end(picture(slide, level, col, row, detail));
   }
 
+  #progress(): object {
+    const painting = this.#now ?? this.#next();
+    return {
+      waiting: this.#waiting.length,
+      painting: painting ? { level: painting.level } : null,
+      painted: 0,
+      seconds_per_tile: 0.2,
+    };
+  }
+
+  /** As the real server: one tile at a time, and of those that wait the coarsest first. */
   async #paint(gone: () => boolean, key: string): Promise<void> {
-    this.#waiting += 1;
-    const turn = this.#painting.then(async () => {
-      if (gone() || this.painted.has(key)) return;
-      this.#now = { level: Number(key.split("/")[1]) };
-      await pause(this.paintMs);
-      while ((this.held || this.painted.size >= this.most) && !gone()) await pause(20);
-      this.#now = null;
-      this.painted.add(key);
-    });
-    this.#painting = turn;
-    await turn;
-    this.#waiting -= 1;
+    const job = { gone, key, level: Number(key.split("/")[1]) };
+    this.#waiting.push(job);
+    while (this.#now || this.held || this.#next() !== job) {
+      if (gone() || this.painted.has(key)) return this.#leave(job);
+      await pause(5);
+    }
+    this.#now = job;
+    await pause(this.paintMs);
+    while ((this.held || this.painted.size >= this.most) && !gone()) await pause(20);
+    this.#now = null;
+    this.painted.add(key);
+    this.#leave(job);
+  }
+
+  /** The one to be painted now. */
+  #next(): Job | undefined {
+    return this.#waiting.filter((job) => !job.gone()).sort((a, b) => a.level - b.level)[0];
+  }
+
+  #leave(job: Job): void {
+    this.#waiting.splice(this.#waiting.indexOf(job), 1);
   }
 }
 
