@@ -17,17 +17,22 @@ from everslide.model.errors import DataError
 from everslide.model.mini.tensors import write_tensors
 
 LARGEST_BYTES = 15_000_000
+KINDS = ("network", "average", "critic")
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def save_parts(folder: Path, network: Mapping[str, Tensor], average: Mapping[str, Tensor], optimizer: Mapping[str, Any],
-               facts: Mapping[str, str]) -> list[Path]:  # fmt: skip
+def save_parts(
+    folder: Path,
+    kinds: Mapping[str, Mapping[str, Tensor]],
+    optimizer: Mapping[str, Any],
+    facts: Mapping[str, str],
+) -> list[Path]:
     """Write `resume-1.safetensors` and so on, each below LARGEST_BYTES; facts: in the header of each.
 
+    kinds: the tensors of each of KINDS by name; optimizer: the state of the network's.
     Raises WeightsError where they cannot be written.
     """
-    named = {f"network.{name}": x.half() for name, x in network.items()}
-    named |= {f"average.{name}": x.half() for name, x in average.items()}
+    named = {f"{kind}.{name}": x.half() for kind, tensors in kinds.items() for name, x in tensors.items()}
     for index, state in optimizer["state"].items():
         named |= {f"{moment}.{index}": state[moment].bfloat16() for moment in MOMENTS}
     written = []
@@ -41,14 +46,14 @@ def save_parts(folder: Path, network: Mapping[str, Tensor], average: Mapping[str
 
 
 def load_parts(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, str]] | None:
-    """Float32 tensors by kind ("network", "average" and MOMENTS) and name, and the facts; None where there are none.
+    """Float32 tensors by kind (KINDS and MOMENTS) and name, and the facts; None where there are none.
 
     Raises DataError for a file that is damaged.
     """
     paths = sorted(folder.glob("resume-*.safetensors"))
     if not paths:
         return None
-    out: dict[str, dict[str, Tensor]] = {kind: {} for kind in ("network", "average", *MOMENTS)}
+    out: dict[str, dict[str, Tensor]] = {kind: {} for kind in (*KINDS, *MOMENTS)}
     facts: dict[str, str] = {}
     for path in paths:
         try:

@@ -19,6 +19,8 @@ PATCH_PX = 4
 POOLED = 4
 """Features are also compared by their means over squares of so many places a side."""
 STRIDES = (4, 8, 16)
+VIEWS = 5
+"""Maps of each source, the first of them as it is."""
 
 
 class Features(nn.Module):

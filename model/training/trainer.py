@@ -1,7 +1,8 @@
 """Training of the painter: `everslide train`. Resumable, bounded by minutes, in one or several processes.
 
 Each process paints chains of places (`everslide.model.training.chain`), scores them (`everslide.model.training.loss`),
-and averages its gradients with the others. What is shipped is a moving average of the weights.
+answers a critic that is trained beside it (`everslide.model.training.critic`), and averages its gradients with the
+others. What is shipped is a moving average of the weights.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from everslide.model.mini.patch_encoder import load_encoder
 from everslide.model.mini.precision import autocast
 from everslide.model.mini.weights import Weights, load_weights, save_weights
 from everslide.model.training.chain import Brush, paint_chains
+from everslide.model.training.critic import Opponent
 from everslide.model.training.loss import energy_distance, energy_score
 from everslide.model.training.parts import load_parts, moments, save_parts
-from everslide.model.training.perceptual_features import Features
+from everslide.model.training.perceptual_features import VIEWS, Features
 from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, Batch, Batches, Tissue
 from everslide.model.training.processes import average_gradients, of_first, run_together
 from everslide.model.training.progress_sheet import draw_progress
@@ -36,13 +38,15 @@ from everslide.model.training.replay import Place, ReplayBuffer, alike
 from everslide.model.training.run import Run, follow
 
 log = logging.getLogger(__name__)
-OBJECTIVE = "energy score 3"
+OBJECTIVE = "energy score and critic 1"
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "mini.safetensors"
 CALIBRATION_CROPS = 192
 SHIFT_PX = 8
 """Pictures are compared from another of so many rows and columns on each time: no lattice hides between the strides."""
 REPLAYED_OCTAVES = 2
 """Octaves painted in a step upon painted parents."""
+LEAST_CRITIC_SHARE = 0.2
+"""The critic's rate falls with the painter's, but no lower than to this share of its own."""
 MAX_LOST_STEPS = 20
 """So many steps in a row without a finite loss end a run."""
 
@@ -54,8 +58,9 @@ class Plan:
     minutes: over all sittings. batch: chains a step and process. rate: Adam's learning rate after `warmup` steps; it
     falls to `end_rate` of it over the last `decay` of the minutes. clip: largest norm of the gradient. average: decay
     of the moving average that is shipped. save_every_s: seconds between checkpoints. workers: processes that read
-    places, 0 for none but the trainer's own. replayed: share of the steps that paint upon painted
-    parents. sitting: minutes after which it stops for now, whatever is left.
+    places, 0 for none but the trainer's own. replayed: share of the steps that paint upon painted parents. critic:
+    weight of the critic beside the scores. critic_rate: its learning rate. sitting: minutes after which it stops for
+    now, whatever is left.
     """
 
     minutes: float
@@ -70,6 +75,8 @@ class Plan:
     save_every_s: float = 300.0
     workers: int = 0
     replayed: float = 0.3
+    critic: float = 1.0
+    critic_rate: float = 2e-3
     sitting: float | None = None
 
 
@@ -118,6 +125,10 @@ class Trainer:
         else:
             reals = [tissue.batch(8, rng).to(device).reals[-1] for _ in range(CALIBRATION_CROPS // 8)]
             self.features.calibrate(torch.cat(reals) / 127.5 - 1)
+        channels = [x.shape[1] for x in self.features(torch.zeros((1, 3, CROP_PX, CROP_PX), device=device))[::VIEWS]]
+        self.opponent = Opponent(channels, plan.critic_rate, device)
+        if state and "opponent" in state:
+            self.opponent.resume(state["opponent"])
         self.forward = torch.compile(self.network) if device.type == "cuda" else self.network
         loader = DataLoader(
             Batches(tissue, plan.batch, (plan.seed, self.clock.step, rank)), batch_size=None, num_workers=plan.workers
@@ -148,6 +159,7 @@ class Trainer:
         else:
             scores, metrics = self.scores(next(self.batches).to(self.device))
         scores.backward()  # type: ignore[no-untyped-call]
+        metrics = {**metrics, **self.opponent.learn(max(LEAST_CRITIC_SHARE, self._fall()))}
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         average_gradients(gradients)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
@@ -160,7 +172,7 @@ class Trainer:
         return metrics if finite else {}
 
     def scores(self, batch: Batch) -> tuple[Tensor, Mapping[str, float]]:
-        """The mean energy score of the chains of a batch, and that of each scale for the curve."""
+        """The loss of the chains of a batch, their energy score and the critic's word; and the score of each scale."""
         count = batch.s.shape[1]
         with autocast(self.device):
             painted = paint_chains(self.brush, batch)
@@ -171,13 +183,16 @@ class Trainer:
                     wanted = self.features(_seen(real, y, x))
                 found = self.features(_seen(child, y, x))
                 score = energy_score([x[:count] for x in found], [x[count:] for x in found], wanted)
-                total.append(score.mean())
+                total.append(score.mean() + self._criticized(found, wanted, s))
                 for scale in s.unique().tolist():
                     metrics[f"s{scale}"] = float(score.detach()[s == scale].mean())
             return torch.stack(total).mean(), metrics
 
     def replayed(self, replay: ReplayBuffer) -> tuple[Tensor, Mapping[str, float]]:
-        """The energy distance of what is painted upon painted parents, two octaves down, from real places alike."""
+        """The loss of what is painted upon painted parents, two octaves down; and its distance at each scale.
+
+        The loss is the energy distance from real places alike, and the critic's word.
+        """
         count = 2 * self.plan.batch
         top = int(self.rng.integers(max(replay.depth(), REPLAYED_OCTAVES), TOP_SCALE + 1))
         chosen = [replay.parent(top) for _ in range(count)]
@@ -194,13 +209,23 @@ class Trainer:
                 y, x = torch.randint(SHIFT_PX + 1, (2,)).tolist()
                 with torch.no_grad():
                     wanted = self.features(_seen(real, y, x))
-                total.append(energy_distance(self.features(_seen(child, y, x)), wanted))
-                metrics[f"r{s}"] = float(total[-1].detach())
+                found = self.features(_seen(child, y, x))
+                far = energy_distance(found, wanted)
+                metrics[f"r{s}"] = float(far.detach())
+                total.append(far + self._criticized(found, wanted, torch.full((count,), s, device=self.device)))
                 for one in painted:
                     replay.keep(s, one)
                 y, x = (int(self.rng.integers(RIM_PX, CROP_PX - PARENT_PX - RIM_PX + 1)) for _ in range(2))
                 parent = child[:, :, y : y + PARENT_PX, x : x + PARENT_PX]
         return torch.stack(total).mean(), metrics
+
+    def _criticized(self, painted: list[Tensor], real: list[Tensor], s: Tensor) -> Tensor:
+        """The critic's word, weighed, for all samples (samples * B, C, h, w) of real places (B, C, h, w), s (B,)."""
+        samples = len(painted[0]) // len(s)
+        repeated = [x.repeat(samples, 1, 1, 1) for x in real[::VIEWS]]
+        return (
+            self.plan.critic * self.opponent.word * self.opponent.against(painted[::VIEWS], repeated, s.repeat(samples))
+        )
 
     def _tensor(self, pictures: list[NDArray[np.uint8]]) -> Tensor:
         """Pictures (H, W, 3) -> (B, 3, H, W), grey levels."""
@@ -219,9 +244,12 @@ class Trainer:
 
     def _rate(self) -> float:
         """The learning rate of this step."""
+        return self.plan.rate * self._fall() * min(1.0, (self.clock.step + 1) / self.plan.warmup)
+
+    def _fall(self) -> float:
+        """What is left of the rate at this point of the plan, in [end_rate, 1]."""
         left = min(1.0, (1.0 - self.clock.progress) / self.plan.decay)
-        fall = self.plan.end_rate + (1 - self.plan.end_rate) * left
-        return self.plan.rate * fall * min(1.0, (self.clock.step + 1) / self.plan.warmup)
+        return self.plan.end_rate + (1 - self.plan.end_rate) * left
 
     def _keep(self) -> tuple[dict[str, Any], Mapping[str, object]]:
         """Write the averaged weights and a sheet; the checkpoint, and held-out losses for the curve."""
@@ -235,9 +263,11 @@ class Trainer:
             "average": self.average,
             "deviation": self.deviation,
             "features": self.features.scales,
+            "opponent": self.opponent.state(),
         }
         facts = {"objective": OBJECTIVE, "step": str(self.clock.step), "seconds": str(self.clock.seconds)}
-        save_parts(self.folder, state["network"], self.average, state["optimizer"], facts)
+        kinds = {"network": state["network"], "average": self.average, "critic": state["opponent"]["critic"]}
+        save_parts(self.folder, kinds, state["optimizer"], facts | {"critic_steps": str(self.opponent.steps)})
         return state, self._validate()
 
     def _carried(self) -> dict[str, Any] | None:
@@ -256,6 +286,7 @@ class Trainer:
             "average": {name: x.to(self.device) for name, x in parts["average"].items()},
             "moments": moments(parts, self.clock.step),
             "deviation": torch.from_numpy(weights.deviation).to(self.device),
+            "opponent": {"critic": parts["critic"], "steps": int(facts["critic_steps"])},
         }
 
     @torch.no_grad()
@@ -271,6 +302,7 @@ class Trainer:
             for _ in range(6):
                 for name, value in self.scores(self.validation.batch(4, rng).to(self.device))[1].items():
                     scores.setdefault(name, []).append(value)
+        self.opponent.forget()
         sheet = draw_progress(self.brush, self.validation, self.network.config.conditions)
         if sheet:
             sheet.save(self.folder / f"sheet-{self.clock.step:06d}.jpg", quality=90)

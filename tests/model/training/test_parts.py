@@ -25,8 +25,9 @@ def test_parts_are_small_and_hold_everything(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(module, "LARGEST_BYTES", 2000)
     network, optimizer = optimized()
     average = {name: x * 0.5 for name, x in network.state_dict().items()}
+    kinds = {"network": network.state_dict(), "average": average, "critic": {"heads": torch.ones(3)}}
     (tmp_path / "resume-99.safetensors").write_bytes(b"of an earlier run")
-    written = save_parts(tmp_path, network.state_dict(), average, optimizer.state_dict(), {"step": "7"})
+    written = save_parts(tmp_path, kinds, optimizer.state_dict(), {"step": "7"})
     assert len(written) > 2 and sorted(tmp_path.iterdir()) == sorted(written)
     assert all(path.stat().st_size < 2000 + 1500 for path in written), "a part and its header"
     found = load_parts(tmp_path)
@@ -36,6 +37,7 @@ def test_parts_are_small_and_hold_everything(tmp_path: Path, monkeypatch: pytest
     for name, x in network.state_dict().items():
         torch.testing.assert_close(tensors["network"][name], x, rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(tensors["average"][name], x * 0.5, rtol=1e-3, atol=1e-4)
+    assert torch.equal(tensors["critic"]["heads"], torch.ones(3))
     for index, state in moments(tensors, 7).items():
         assert float(state["step"]) == 7
         for name in MOMENTS:
@@ -44,7 +46,7 @@ def test_parts_are_small_and_hold_everything(tmp_path: Path, monkeypatch: pytest
 
 def test_adam_goes_on_from_them(tmp_path: Path) -> None:
     network, optimizer = optimized()
-    save_parts(tmp_path, network.state_dict(), network.state_dict(), optimizer.state_dict(), {})
+    save_parts(tmp_path, {"network": network.state_dict()}, optimizer.state_dict(), {})
     found = load_parts(tmp_path)
     assert found is not None
     other = torch.optim.Adam(network.parameters())
