@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -20,9 +20,9 @@ from everslide.server.geojson_geometry import LeftOut, reason
 from everslide.server.set_aside import set_aside_json
 from everslide.server.shapes import AnnotationPut, AnnotationsPatch, AnnotationsPost
 from everslide.server.tiles import TileService
-from everslide.server.versions import Matches, check_version, version_of
+from everslide.server.versions import check_version, seen_by, version_of, versions_of
 
-KIND = "annotations"
+KIND, WHAT = "annotations", "annotation"
 MAX_FEATURES = 20_000
 
 
@@ -44,7 +44,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         kept = documents.texts(KIND, name, stored_feature)
         more: dict[str, Any] = {"set_aside": odd} if odd else {}
         if request.args.get("versions") == "1":
-            more["versions"] = _versions(kept)
+            more["versions"] = versions_of(kept)
         if request.args.get("measures") == "1":
             features = documents.get(KIND, name, stored_feature).values()
             return _collection((json.dumps(with_measures(feature)).encode() for feature in features), more)
@@ -85,7 +85,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         left_out = [{"place": one.place, "why": one.why} for one in reading.left_out]
         texts = documents.texts(KIND, name, stored_feature) if imported else {}
         as_kept = {feature["id"]: texts.get(feature["id"]) or json_line(feature) for feature in imported}
-        more = {"imported": len(imported), "left_out": left_out, "versions": _versions(as_kept)}
+        more = {"imported": len(imported), "left_out": left_out, "versions": versions_of(as_kept)}
         return _collection(as_kept.values(), more)
 
     @routes.patch("/api/slides/<slide>/annotations")
@@ -110,7 +110,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         def edit(kept: Document) -> None:
             for key, wanted in [*((str(key), None) for key in deletes), *found.items()]:
                 try:
-                    check_version(kept.get(key), wanted, was[key].__eq__ if key in was else None)
+                    check_version(kept.get(key), wanted, was[key].__eq__ if key in was else None, WHAT)
                 except ChangedError as error:
                     refused.append((key, reason(error)))
                     continue
@@ -123,7 +123,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
 
         document = documents.change(KIND, name_of(slide), edit, stored_feature)
         kept = found.keys() - {key for key, _ in refused}
-        versions = _versions({key: json_line(document[key]) for key in kept})
+        versions = versions_of({key: json_line(document[key]) for key in kept})
         return fresh_json({"refused": [{"id": key, "why": why} for key, why in refused], "versions": versions})
 
     @routes.delete("/api/slides/<slide>/annotations")
@@ -151,7 +151,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         feature = geojson.checked_feature(body, identifier(key))
 
         def keep(kept: Document) -> None:
-            check_version(kept.get(key), feature, _seen())
+            check_version(kept.get(key), feature, seen_by(request), WHAT)
             kept[key] = feature
             if len(kept) > MAX_FEATURES:
                 raise MalformedError(f"at most {MAX_FEATURES} annotations a slide", str(len(kept)), "delete some")
@@ -168,7 +168,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
 
         def drop(kept: Document) -> None:
             if key in kept:
-                check_version(kept[key], None, _seen())
+                check_version(kept[key], None, seen_by(request), WHAT)
             if kept.pop(key, None) is None:
                 raise NotFoundError("an annotation of this slide", repr(key[:64]), "load the list anew")
 
@@ -188,15 +188,6 @@ def _listed(body: dict[str, Any], name: str) -> list[Any]:
     if not isinstance(value, list):
         raise MalformedError(f"field {name!r} as a list", repr(value)[:40], "correct it or leave it out")
     return value
-
-
-def _seen() -> Matches | None:
-    """What the request says was seen before."""
-    return request.if_match.contains if "If-Match" in request.headers else None
-
-
-def _versions(lines: Mapping[str, bytes]) -> dict[str, str]:
-    return {key: version_of(line) for key, line in lines.items()}
 
 
 def _collection(features: Iterable[bytes], more: dict[str, Any]) -> Response:

@@ -35,14 +35,15 @@ def described(spec: dict[str, Any], routes: Map, views: Mapping[str, Callable[..
 def _operation(rule: Rule, method: str, view: Callable[..., Any], schemas: dict[str, Any]) -> dict[str, Any]:
     """schemas: those of shapes that are named here are added."""
     takes = taken_by(view)
-    statuses = ["400", *([] if method == "GET" else ["401", "429"])]
+    summary = inspect.getdoc(view) or ""
+    statuses = ["400", *([] if method == "GET" else ["401", "429"]), *(["412"] if "`If-Match`" in summary else [])]
     refusals: dict[str, Any] = {
         status: {"description": "What was expected instead.", "content": _json(ErrorAnswer, schemas)}
         for status in statuses
     }
     done = "204" if method == "DELETE" else str(takes.status if takes else 200)
     operation: dict[str, Any] = {
-        "summary": inspect.getdoc(view) or "",
+        "summary": summary,
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             for name in sorted(rule.arguments)

@@ -168,3 +168,11 @@ def test_the_page_shows_the_fields_of_bodies(client: FlaskClient) -> None:
     page = client.get("/api/docs").text
     assert "<td><code>stops</code></td><td>body</td><td>array of StopBody</td><td>In their order.</td>" in page
     assert "<td><code>picture</code></td><td>body</td><td>PictureBody or null</td>" in page
+
+
+@pytest.mark.parametrize("kind", ["annotations", "tours"])
+def test_a_change_of_what_somebody_else_changed_is_described(client: FlaskClient, kind: str) -> None:
+    answer = client.get("/api/openapi.json").json
+    assert answer is not None
+    for method in ("put", "delete"):
+        assert "412" in answer["paths"][f"/api/slides/{{slide}}/{kind}/{{key}}"][method]["responses"]

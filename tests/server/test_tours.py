@@ -47,6 +47,23 @@ def test_a_tour_is_replaced_and_removed(client: FlaskClient) -> None:
     assert listed(client) == []
 
 
+def test_two_people_who_change_the_same_tour_do_not_overwrite_each_other(client: FlaskClient) -> None:
+    address = "/api/slides/demo/tours/t1"
+    first = client.put(address, json=tour()).headers["ETag"]
+    answer = client.get("/api/slides/demo/tours").json
+    assert answer is not None and answer["versions"] == {"t1": first.strip('"')}
+    mine = client.put(address, json=tour(title="Mine"), headers={"If-Match": first})
+    assert mine.status_code == 200 and mine.headers["ETag"] != first
+    theirs = client.put(address, json=tour(title="Theirs"), headers={"If-Match": first})
+    assert theirs.status_code == 412
+    error = theirs.get_json()["error"]
+    assert error["expected"] == "the tour as it was when it was loaded"
+    assert error["found"] == "one that somebody changed meanwhile"
+    assert client.delete(address, headers={"If-Match": first}).status_code == 412
+    assert listed(client)[0]["title"] == "Mine"
+    assert client.delete(address, headers={"If-Match": mine.headers["ETag"]}).status_code == 204
+
+
 def test_fields_nobody_knows_are_not_kept(client: FlaskClient) -> None:
     client.put("/api/slides/demo/tours/t1", json=tour(script="<b>", stops=[STOP | {"extra": 1}]))
     assert listed(client)[0].keys() == {"id", "title", "stops"}

@@ -74,6 +74,23 @@ describe("for teachers, and for everybody", { skip: noBrowser() || noServer() },
       [["Kept", 1]],
     );
 
+    const [kept] = await tours();
+    await pages.send("PUT", `/api/slides/other/tours/${kept.id}`, { title: "Theirs", stops: [] });
+    await page.locator(".list:visible .row").click();
+    await page.getByLabel("Title of the tour").fill("Mine");
+    await page.getByText("1 not saved: Found one that somebody changed meanwhile").waitFor();
+    assert.deepEqual(
+      (await tours()).map((tour) => tour.title),
+      ["Theirs"],
+    );
+    await page.getByRole("button", { name: "Save again" }).click();
+    await page.getByText("All saved with the slide.").waitFor();
+    assert.deepEqual(
+      (await tours()).map((tour) => tour.title),
+      ["Mine"],
+    );
+    await page.getByRole("button", { name: "All tours" }).click();
+
     await page.route("**/tours/*", (route) =>
       route.fulfill({ status: 400, contentType: "application/json", body: JSON.stringify(refusal) }),
     );

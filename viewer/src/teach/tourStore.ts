@@ -1,7 +1,15 @@
 /** The tours of one slide; see SavedStore for how they are saved. */
 
 import { fetchJson, type Slide } from "../api.js";
-import { type Changes, SavedStore, type SavedStoreOptions, sendOne, type Sent, type Stored } from "../savedStore.js";
+import {
+  type Changes,
+  SavedStore,
+  type SavedStoreOptions,
+  sendOne,
+  type Sent,
+  type Stored,
+  type Versions,
+} from "../savedStore.js";
 import type { SetAside } from "../setAside.js";
 import type { Tour } from "./tour.js";
 
@@ -25,13 +33,18 @@ export class TourStore extends SavedStore<Tour> {
 
   protected override async read(signal: AbortSignal): Promise<Stored<Tour>> {
     const answer = await fetchJson(addressOf(this.options.slide), { signal });
-    const { tours, set_aside: odd = [] } = answer as { tours: Tour[]; set_aside?: SetAside[] };
-    return { items: tours, odd, versions: new Map() };
+    const {
+      tours,
+      versions = {},
+      set_aside: odd = [],
+    } = answer as { tours: Tour[]; versions?: Record<string, string>; set_aside?: SetAside[] };
+    return { items: tours, odd, versions: new Map(Object.entries(versions)) };
   }
 
-  protected override async send(changes: Changes<Tour>): Promise<Sent> {
-    for (const [id, tour] of changes) await sendOne(addressOf(this.options.slide), id, tour);
-    return { refused: new Map(), versions: new Map() };
+  /** One, as `mostSent` says. */
+  protected override async send(changes: Changes<Tour>, seen: Versions): Promise<Sent> {
+    const [[id, tour]] = [...changes] as [[string, Tour | null]];
+    return sendOne(addressOf(this.options.slide), id, tour, seen.get(id));
   }
 }
 
