@@ -78,6 +78,7 @@ describe("for teachers, and for everybody", { skip: noBrowser() || noServer() },
     await pages.send("PUT", `/api/slides/other/tours/${kept.id}`, { title: "Theirs", stops: [] });
     await page.locator(".list:visible .row").click();
     await page.getByLabel("Title of the tour").fill("Mine");
+    await page.getByLabel("Title of the tour").blur();
     await page.getByText("1 not saved: Found one that somebody changed meanwhile").waitFor();
     assert.deepEqual(
       (await tours()).map((tour) => tour.title),
