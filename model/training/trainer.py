@@ -126,6 +126,7 @@ class Trainer:
             reals = [tissue.batch(8, rng).to(device).reals[-1] for _ in range(CALIBRATION_CROPS // 8)]
             self.features.calibrate(torch.cat(reals) / 127.5 - 1)
         channels = [x.shape[1] for x in self.features(torch.zeros((1, 3, CROP_PX, CROP_PX), device=device))[::VIEWS]]
+        torch.manual_seed(plan.seed)  # the same in all processes
         self.opponent = Opponent(channels, plan.critic_rate, device)
         if state and "opponent" in state:
             self.opponent.resume(state["opponent"])

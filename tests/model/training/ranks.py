@@ -53,5 +53,6 @@ def one_of_two(rank: int, prepared: Path, folder: Path, plan: Plan, steps: int) 
         trainer._step()
         trainer.clock.step += 1
     seconds = of_first(10.0 * rank + 1.0)
-    torch.save({"network": trainer.network.state_dict(), "seconds": seconds}, folder / f"rank{rank}.pt")
+    left = {"network": trainer.network.state_dict(), "critic": trainer.opponent.critic.state_dict(), "seconds": seconds}
+    torch.save(left, folder / f"rank{rank}.pt")
     dist.destroy_process_group()

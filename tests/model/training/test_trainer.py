@@ -114,9 +114,27 @@ def test_an_interrupted_run_goes_on_at_its_step_with_equal_weights(
     assert torch.equal(second.deviation, first.deviation)
     for mine, theirs in zip(second.features.scales, first.features.scales, strict=True):
         assert torch.equal(mine, theirs)
+    assert second.opponent.steps == 3
+    assert equal(second.opponent.critic.state_dict(), first.opponent.critic.state_dict())
     ours, theirs_too = (trainer.optimizer.state_dict()["state"] for trainer in (second, first))
     assert all(torch.equal(ours[k]["exp_avg_sq"], theirs_too[k]["exp_avg_sq"]) for k in theirs_too)
     assert equal(load_weights(tmp_path / WEIGHTS).tensors, {k: v.half() for k, v in first.average.items()})
+
+
+def test_a_run_goes_on_from_what_was_carried_to_another_machine(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights and parts are enough, in half precision; the critic comes along."""
+    first = make(prepared, tmp_path, replace(PLAN, save_every_s=0.0))
+    stopping(first, monkeypatch, after=3)
+    (tmp_path / CHECKPOINT).unlink()
+    second = Trainer(prepared, tmp_path, PLAN, CPU)
+    assert second.clock.step == 3 and second.opponent.steps == 3
+    pairs = ((second.network, first.network), (second.opponent.critic, first.opponent.critic))
+    for mine, theirs in pairs:
+        for name, tensor in theirs.state_dict().items():
+            torch.testing.assert_close(mine.state_dict()[name], tensor, rtol=1e-3, atol=1e-3, msg=name)
+    second._step()
 
 
 def test_a_run_that_goes_on_is_not_asked_where_it_began(
@@ -326,6 +344,7 @@ def test_two_processes_end_with_equal_weights_those_of_the_averaged_gradient(pre
     spawn(one_of_two, (prepared, tmp_path, PLAN, 1), nprocs=2)  # type: ignore[no-untyped-call]
     left = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
     assert equal(left[0]["network"], left[1]["network"])
+    assert equal(left[0]["critic"], left[1]["critic"]), "and one critic"
     assert [one["seconds"] for one in left] == [1.0, 1.0], "the clock is that of the first"
 
     gradients = []
