@@ -98,9 +98,9 @@ def train(
 
     Chains of octaves are painted below real parents and held against the real tissue there, by the energy score of
     features and by a critic that is trained beside. The averaged weights are written to RUN/mini.safetensors every few
-    minutes, with a sheet of what they paint at validation places (RUN/sheet-STEP.jpg); the scores go to RUN/curve.jsonl.
-    The same command continues a run, on another machine from RUN/mini.safetensors and RUN/resume-*.safetensors, each
-    below 16 MB.
+    minutes, with a sheet of what they paint at validation places (RUN/sheet-STEP.jpg); the scores go to
+    RUN/curve.jsonl. The same command continues a run, on another machine from RUN/mini.safetensors and
+    RUN/resume-*.safetensors, each below 16 MB.
     It needs the packages of the extra `train`: pip install 'everslide[train]'.
     """
     with cli_errors():
