@@ -75,7 +75,7 @@ class Plan:
     save_every_s: float = 300.0
     workers: int = 0
     replayed: float = 0.3
-    critic: float = 3.0
+    critic: float = 1.5
     critic_rate: float = 2e-3
     sitting: float | None = None
 
