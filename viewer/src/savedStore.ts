@@ -11,6 +11,15 @@ import type { SetAside } from "./setAside.js";
 /** Versions of things by id, where the server gives them. */
 export type Versions = ReadonlyMap<string, string>;
 
+/** Of answers of the server. */
+export interface Versioned {
+  readonly versions?: Readonly<Record<string, string>>;
+}
+
+export function versionsOf({ versions = {} }: Versioned): Versions {
+  return new Map(Object.entries(versions));
+}
+
 /** What the server keeps. */
 export interface Stored<T> {
   readonly items: readonly T[];

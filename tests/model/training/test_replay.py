@@ -55,6 +55,16 @@ def test_a_real_place_alike_has_the_colours_of_the_painted_one(tmp_path: Path) -
         assert abs(float(found.mean()) - float(wanted.mean())) < 20
 
 
+def test_a_real_place_alike_does_not_follow_the_contrast_of_the_painted_one(tmp_path: Path) -> None:
+    """A contrast that grew would find its like otherwise, and never be mended."""
+    prepare(write_images(tmp_path / "images", {"one.png": (tissue(300, 300, 1), 0.5)}), tmp_path / "out", [])
+    real = Tissue(tmp_path / "out", "train")
+    flat = np.full((CROP_PX, CROP_PX, 3), 150, np.uint8)
+    strong = flat + np.where(np.indices(flat.shape[:2]).sum(0) % 2, 60, -60).astype(np.uint8)[..., None]
+    found = [alike(real, 0, Place(x, ""), np.random.default_rng(3)) for x in (flat, strong)]
+    assert (found[0] == found[1]).all()
+
+
 def test_a_real_place_alike_is_of_the_organ_of_the_painted_one(tmp_path: Path) -> None:
     dark = tissue(300, 300, 1)
     pale = (255 - (255 - dark) // 2).astype(np.uint8)

@@ -9,7 +9,9 @@ import {
   sendOne,
   type Sent,
   type Stored,
+  type Versioned,
   type Versions,
+  versionsOf,
 } from "../savedStore.js";
 import type { SetAside } from "../setAside.js";
 import type { Feature } from "./feature.js";
@@ -28,11 +30,6 @@ export interface LeftOut {
 export interface Imported {
   readonly features: readonly Feature[];
   readonly leftOut: readonly LeftOut[];
-}
-
-/** Of answers of the server. */
-interface Versioned {
-  readonly versions?: Readonly<Record<string, string>>;
 }
 
 export class AnnotationStore extends SavedStore<Feature> {
@@ -137,8 +134,4 @@ export class AnnotationStore extends SavedStore<Feature> {
 
 export function addressOf(slide: Slide): string {
   return `/api/slides/${encodeURIComponent(slide.id)}/annotations`;
-}
-
-function versionsOf({ versions = {} }: Versioned): Versions {
-  return new Map(Object.entries(versions));
 }

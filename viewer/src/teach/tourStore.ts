@@ -8,7 +8,9 @@ import {
   sendOne,
   type Sent,
   type Stored,
+  type Versioned,
   type Versions,
+  versionsOf,
 } from "../savedStore.js";
 import type { SetAside } from "../setAside.js";
 import type { Tour } from "./tour.js";
@@ -33,12 +35,8 @@ export class TourStore extends SavedStore<Tour> {
 
   protected override async read(signal: AbortSignal): Promise<Stored<Tour>> {
     const answer = await fetchJson(addressOf(this.options.slide), { signal });
-    const {
-      tours,
-      versions = {},
-      set_aside: odd = [],
-    } = answer as { tours: Tour[]; versions?: Record<string, string>; set_aside?: SetAside[] };
-    return { items: tours, odd, versions: new Map(Object.entries(versions)) };
+    const kept = answer as Versioned & { tours: Tour[]; set_aside?: SetAside[] };
+    return { items: kept.tours, odd: kept.set_aside ?? [], versions: versionsOf(kept) };
   }
 
   /** One, as `mostSent` says. */
