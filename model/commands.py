@@ -79,6 +79,7 @@ def pack(prepared: Path, out: Path, megabytes: float) -> None:
 @click.option("--sitting", type=Number(min=0.01), help="Minutes after which to stop for now.")
 @click.option("--save-every", type=Number(min=1), default=300, show_default=True, help="Seconds.")
 @click.option("--encoder", is_flag=True, help="Train the encoder of 20x tissue instead of the painter.")
+@click.option("--sections", is_flag=True, help="Train the network of whole sections instead of the painter.")
 def train(
     prepared: Path,
     folder: Path,
@@ -92,6 +93,7 @@ def train(
     sitting: float | None,
     save_every: float,
     encoder: bool,
+    sections: bool,
 ) -> None:
     """Train `mini` on a PREPARED folder, in several processes where --processes says so, each with a GPU of its own
     where there are GPUs.
@@ -108,6 +110,10 @@ def train(
             from everslide.model.training.patch_encoder_training import EncoderPlan, train_encoder
 
             written = train_encoder(prepared, folder, EncoderPlan(minutes), threads)
+        elif sections:
+            from everslide.model.training.section_training import SectionPlan, train_sections
+
+            written = train_sections(prepared, folder, SectionPlan(minutes, save_every_s=save_every), threads)
         else:
             from everslide.model.training.trainer import Plan
             from everslide.model.training.trainer import train as run

@@ -102,9 +102,9 @@ def load_painters(
     paints: paints the model's windows; unless given, the model is loaded here. bare: the same model without a cache of
     windows, used for watched painters; `paints` by default.
     """
+    from everslide.model.mini.sections import make_sketch
     from everslide.model.organs import conditioned
     from everslide.model.pyramid.painter import Painter, identity
-    from everslide.model.pyramid.sketch import Sketch
     from everslide.model.pyramid.window_trace import WatchedWindows
     from everslide.model.pyramid.windows import LocalWindows
 
@@ -116,7 +116,7 @@ def load_painters(
     def place(slide: Slide, top: TopPlane | None, reference: Reference | None) -> tuple[TopPlane, Reference | None]:
         """What a slide is painted below, and what it is conditioned on."""
         like = conditioned(slide, reference, known, real=top is not None)
-        return top or Sketch(slide, brush.scales, like), like
+        return top or make_sketch(slide, brush.scales, like), like
 
     def make(
         slide: Slide,

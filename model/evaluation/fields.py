@@ -19,10 +19,10 @@ from everslide.model.errors import DataError
 from everslide.model.evaluation.comparison import SQUARE_PX, Comparison
 from everslide.model.evaluation.image_statistics import tissue_share
 from everslide.model.geometry import TILE_PX, TOP_SCALE, Rect, TileIndex, WindowIndex, magnification, tiles_touching
+from everslide.model.mini.sections import make_sketch
 from everslide.model.organs import conditioned
 from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.pyramid.painter import Painter
-from everslide.model.pyramid.sketch import Sketch
 from everslide.model.pyramid.top import ImageTop
 from everslide.model.pyramid.wavelet import box_mean, merge
 from everslide.model.pyramid.window_model import WindowModel
@@ -147,7 +147,7 @@ def dense_fields(pixels: Pixels, area: Rect, field_px: int, count: int) -> list[
 def sketch_painter(slide: Slide, model: WindowModel) -> Painter:
     """A painter of a slide below its sketch, conditioned by its organ, as the server paints it."""
     like = conditioned(slide, None, dict(model.capabilities.organs), real=False)
-    return Painter(slide, model, MemoryTiles(), Sketch(slide, reference=like), like)
+    return Painter(slide, model, MemoryTiles(), make_sketch(slide, reference=like), like)
 
 
 def root_test(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,8 @@ class MiniModel(WindowModel):
         """Detail (B, 9, H, W) float32 at each step, given parents (B, 3, H, W) in [-1, 1]."""
         compute_with(1)
         count, sampling = len(windows), context.sampling
-        assert count == self.batch and parents.shape[1:] == (3, PARENT_PX, PARENT_PX), parents.shape
+        side = windows[0].parent_rect.width
+        assert count == self.batch and parents.shape[1:] == (3, side, side), parents.shape
         given = self._placed(parents)
         scale = torch.full((count,), windows[0].s, device=self._device)
         condition = torch.from_numpy(self._condition(context, windows)).to(self._device)
@@ -146,7 +148,15 @@ def load_mini(path: Path | None = None, *, side_by_side: int | None = None) -> M
 
     side_by_side: windows evaluated at the same time on the CPU, by default one a core, 8 at most. Raises WeightsError.
     """
-    weights = load_weights(path or SHIPPED_WEIGHTS)
     if torch.cuda.is_available():
-        return MiniModel(weights, torch.device("cuda"), batch=8)
+        return MiniModel(load_weights(path or SHIPPED_WEIGHTS), torch.device("cuda"), batch=8)
+    if path is None and side_by_side is None:
+        return shipped_on_cpu()
+    weights = load_weights(path or SHIPPED_WEIGHTS)
     return MiniModel(weights, torch.device("cpu"), 1, side_by_side or available_threads())
+
+
+@cache
+def shipped_on_cpu() -> MiniModel:
+    """The shipped weights on the CPU, one model for all of this process. Raises WeightsError."""
+    return MiniModel(load_weights(SHIPPED_WEIGHTS), torch.device("cpu"), 1, available_threads())

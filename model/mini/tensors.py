@@ -1,11 +1,11 @@
-"""Atomic writing of safetensors files."""
+"""Safetensors files of one format each: atomic writing, and reading that says what is wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -27,3 +27,23 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
         raise WeightsError(
             f"{path}: cannot be written ({error}); what was there before is whole: make room and try again"
         ) from error
+
+
+def read_tensors(path: Path, kind: str, command: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the header of a file of the format `kind`, which its header names.
+
+    command: makes such a file. Raises WeightsError where the file is missing, damaged or of another format.
+    """
+    if not path.exists():
+        raise WeightsError(f"{path}: no such file; train weights with `{command}`, or reinstall the package")
+    try:
+        with safe_open(path, "pt") as file:
+            header = dict(file.metadata() or {})
+            if header.get("format") != kind:
+                raise WeightsError(
+                    f"{path}: expected weights of the format {kind}, found {header.get('format')!r}; "
+                    f"train them again with `{command}`"
+                )
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 (not a mapping)
+    except SafetensorError as error:
+        raise WeightsError(f"{path}: not a whole safetensors file ({error}); copy or train it again") from error

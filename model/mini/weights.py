@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from everslide.model.errors import WeightsError
 from everslide.model.mini.network import DetailUNet, NetworkConfig
-from everslide.model.mini.tensors import write_tensors
+from everslide.model.mini.tensors import read_tensors, write_tensors
 
 FORMAT = "everslide-mini-2"
 
@@ -75,22 +74,10 @@ def save_weights(path: Path, weights: Weights) -> None:
 
 def load_weights(path: Path) -> Weights:
     """Read a file written by `save_weights`. Raises WeightsError where it is missing, damaged or of another kind."""
-    if not path.exists():
-        raise WeightsError(f"{path}: no such file; train weights with `everslide train`, or reinstall the package")
-    try:
-        with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise WeightsError(
-                    f"{path}: expected weights of the format {FORMAT}, found {header.get('format')!r}; "
-                    "train them again with `everslide train`"
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except SafetensorError as error:
-        raise WeightsError(f"{path}: not a whole safetensors file ({error}); copy or train it again") from error
+    tensors, header = read_tensors(path, FORMAT, "everslide train")
     try:
         deviation = tensors.pop("deviation").numpy()
-        config = NetworkConfig(**_tuples(json.loads(header["config"])))
+        config = NetworkConfig(**read_config(header))
         cases = json.loads(header["cases"]) if config.organs else {}
         return Weights(config, tensors, deviation, {organ: int(cases[organ]) for organ in config.organs})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -100,6 +87,7 @@ def load_weights(path: Path) -> Weights:
         ) from error
 
 
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON has lists where the dataclasses have tuples."""
+def read_config(header: Mapping[str, str]) -> dict[str, Any]:
+    """The sizes of a network in a header; JSON has lists where the dataclasses have tuples."""
+    values: dict[str, Any] = json.loads(header["config"])
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

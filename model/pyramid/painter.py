@@ -31,7 +31,6 @@ from everslide.model.geometry import (
     windows_touching,
 )
 from everslide.model.pyramid.generation_context import GenerationContext, Topmost
-from everslide.model.pyramid.sketch import Sketch
 from everslide.model.pyramid.top import TopPlane
 from everslide.model.pyramid.wavelet import box_mean, children_of, smooth_bands
 from everslide.model.pyramid.window_model import WindowModel, common_facts
@@ -71,7 +70,7 @@ class Painter:
     """Paints the tiles of one slide. Safe to use from several threads if `paints` is.
 
     paints: paints the windows; a `WindowModel` is wrapped in `LocalWindows`. tiles: where finished tiles are kept.
-    top: the topmost plane; a `Sketch` by default. fingerprint: see `identity`.
+    top: the topmost plane. fingerprint: see `identity`.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class Painter:
         slide: Slide,
         paints: WindowModel | Windows,
         tiles: TileStore,
-        top: TopPlane | None = None,
+        top: TopPlane,
         reference: Reference | None = None,
     ) -> None:
         """reference: what the slide shall look like. Raises SlideError where the model lacks what slide or reference
@@ -90,7 +89,7 @@ class Painter:
         if reference and not self._paints.steerable:
             raise SlideError(f"slide {slide.name}: its model {slide.model} takes no reference picture; leave it out")
         self._paints.capabilities.check(slide.sampling, f"slide {slide.name}: its model {slide.model}")
-        self._top = top or Sketch(slide, reference=reference)
+        self._top = top
         self.fingerprint = identity(slide, self._paints, self._top, reference)
         topmost = Topmost(self.fingerprint, self._top) if self._paints.capabilities.from_top else None
         self._context = GenerationContext(slide.seed, reference, slide.sampling, topmost)

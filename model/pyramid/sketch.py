@@ -1,5 +1,5 @@
-"""The topmost plane of a slide: sections on glass, laid out by `everslide.model.pyramid.layout` and filled with a
-`Patchwork`.
+"""The topmost plane of a slide: sections on glass, laid out by `everslide.model.pyramid.layout`, of tissue that `mini`
+paints (`everslide.model.mini.sections`).
 
 Everything is keyed by place, so any tile of an endless slide can be made on its own.
 """
@@ -7,19 +7,18 @@ Everything is keyed by place, so any tile of an endless slide can be made on its
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from everslide.model.geometry import TILE_PX, TOP_SCALE, mpp
-from everslide.model.organs import groups_of, sections_digest
+from everslide.model.organs import groups_of, sections_digest, style_of
 from everslide.model.pyramid.keyed_noise import uniforms
 from everslide.model.pyramid.layout import CANVAS_PX, GLASS_GREY, LAYOUT_FORMAT, UM_PER_PX, Canvas, Layout, PieceShape
-from everslide.model.pyramid.patchwork import Patchwork
 from everslide.model.slide import Slide
 from everslide.model.stain import jitter_stain, optical_density
 
@@ -29,11 +28,21 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-SKETCH_FORMAT = 12
+SKETCH_FORMAT = 13
 """Part of every fingerprint: raise it when the same silhouettes and fills would give other pixels."""
 STAIN_GAIN = 0.06
 """How far the stain of a slide may differ from that of others, as a share of its optical density."""
 TISSUE_DENSITY = 0.06
+
+
+class Fills(Protocol):
+    """Paints the tissue of sections. fingerprint: part of the slide's identity; equal ones give equal pixels."""
+
+    fingerprint: str
+
+    def paint(self, seed: int, place: tuple[int, int], cover: Floats, style: Style) -> Pixels:
+        """See `everslide.model.mini.sections.SectionPainter.paint`."""
+        ...
 
 
 class Sketch:
@@ -42,20 +51,16 @@ class Sketch:
 
     real = False
 
-    def __init__(
-        self, slide: Slide, s: int = TOP_SCALE, reference: Reference | None = None, fills: Patchwork | None = None
-    ) -> None:
-        """reference: organs and colours that the tissue shall have. fills: fills the silhouettes."""
+    def __init__(self, slide: Slide, fills: Fills, s: int = TOP_SCALE, reference: Reference | None = None) -> None:
+        """fills: paints the tissue. reference: organs and colours that it shall have."""
         self.slide, self.s, self._reference = slide, s, reference
-        self._fills = fills or Patchwork()
-        everywhere = reference.everywhere if reference else None
-        self._organs = {everywhere.organ: 1.0} if everywhere and everywhere.organ else {}
-        self._style = everywhere
+        self._fills = fills
+        self._style = (reference and reference.everywhere) or style_of("", slide.seed)
         style = reference.digest if reference else ""
         drawn_by = (SKETCH_FORMAT, LAYOUT_FORMAT, self._fills.fingerprint, sections_digest(), style)
         self.fingerprint = hashlib.sha256(f"sketch {drawn_by}".encode()).hexdigest()
         self.um_per_px = mpp(s)
-        groups = [[PieceShape(*piece) for piece in group] for group in groups_of(next(iter(self._organs), ""))]
+        groups = [[PieceShape(*piece) for piece in group] for group in groups_of(self._style.organ)]
         self._layout = Layout(slide.seed, slide.width_px * mpp(0), slide.height_px * mpp(0), groups)
         u = uniforms(slide.seed, "glass and stain", 0, 0, 4)
         self.glass = np.array([242 + 4 * u[0], 241 + 4 * u[0], 243 + 4 * u[0]]).astype(np.uint8)
@@ -110,24 +115,25 @@ class Sketch:
     @lru_cache(maxsize=48)  # noqa: B019 (a sketch lives as long as its slide)
     def _painted(self, canvas: Canvas) -> Pixels:
         """A canvas (N, N, 3) filled and stained as this slide, on its glass."""
-        pixels = self._filled(canvas, self._organs, self._style)
+        pixels = self._filled(canvas, self._style)
         for region in self._reference.regions if self._reference else ():
             places = np.arange(CANVAS_PX, dtype=np.float64) + 0.5
             at: list[Doubles] = [(corner + places) * UM_PER_PX for corner in (canvas.x_px, canvas.y_px)]
             share = region.cover(at[0][None, :], at[1][:, None])[..., None]
             if share.any():
-                organs = {region.style.organ: 1.0} if region.style.organ else self._organs
-                own = self._filled(canvas, organs, region.style)
+                style = region.style if region.style.organ else replace(region.style, organ=self._style.organ)
+                own = self._filled(canvas, style)
                 pixels = np.floor(pixels + share * (own.astype(np.float64) - pixels) + 0.5).astype(np.uint8)
-        cover = canvas.cover[..., None]
-        tinted = pixels + (self.glass.astype(np.float32) - GLASS_GREY) * (1 - cover)
-        return np.where(cover > 0, np.floor(tinted + 0.5).clip(0, 255).astype(np.uint8), self.glass)
-
-    def _filled(self, canvas: Canvas, organs: Mapping[str, float], style: Style | None) -> Pixels:
-        pixels = jitter_stain(
-            self._fills.paint(self.slide.seed, canvas.place, canvas.cover, organs), self._gains, np.zeros(3, np.float32)
+        cover = canvas.cover[..., None].astype(np.float64)
+        return (
+            np.floor(self.glass + (pixels - self.glass.astype(np.float64)) * cover + 0.5).clip(0, 255).astype(np.uint8)
         )
-        if style is not None and style.embedding.any():  # the style of a picture: its colours replace the organ's
+
+    def _filled(self, canvas: Canvas, style: Style) -> Pixels:
+        """The canvas (N, N, 3) as if all of it were tissue of a style, stained as this slide."""
+        tissue = self._fills.paint(self.slide.seed, canvas.place, canvas.cover, style)
+        pixels = jitter_stain(tissue, self._gains, np.zeros(3, np.float32))
+        if style.embedding.any():  # the style of a picture: its colours replace the organ's
             pixels = recoloured(pixels, style.colours.astype(np.float64))
         return pixels
 

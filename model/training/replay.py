@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everslide.model.geometry import TOP_SCALE
+from everslide.model.mini.sections import make_sketch
 from everslide.model.organs import conditioned, organ_of, palettes
-from everslide.model.pyramid.sketch import Sketch
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density
 from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, TISSUE_DENSITY, Tissue, turned
@@ -98,7 +98,7 @@ def _sketch_tile(rng: np.random.Generator) -> Place:
     """A tile (256, 256, 3) of a sketch with tissue on it."""
     while True:
         slide = Slide("training", int(rng.integers(2**31)))
-        sketch = Sketch(slide, reference=conditioned(slide, None, palettes(), real=False))
+        sketch = make_sketch(slide, reference=conditioned(slide, None, palettes(), real=False))
         pixels = sketch.tile(int(rng.integers(2)), int(rng.integers(2)))
         if _tissue(pixels) > LEAST_TISSUE:
             return Place(pixels, organ_of(slide, palettes()))

@@ -56,7 +56,7 @@ def measure_sections(prepared: Path) -> dict[str, Any]:
         cover = silhouette(pixels)
         pieces = measure_pieces(cover)
         if pieces:
-            colours = _colours(pixels[cover > 0.5])
+            colours = colours_of(pixels[cover > 0.5])
             sections.append({"organ": organ_of(image.organ), "colours": colours, "pieces": pieces})
     return {"sections": sections, "octaves": np.round(np.nanmedian(octaves, 0), 2).tolist()}
 
@@ -107,7 +107,7 @@ def octave_deviations(pixels: Pixels) -> list[float]:
     return out
 
 
-def _colours(tissue: Pixels) -> list[list[int]]:
+def colours_of(tissue: Pixels) -> list[list[int]]:
     """Means of equal shares of the pixels (n, 3), darkest to palest."""
     ordered = tissue[np.argsort(tissue.sum(-1, dtype=np.int64), kind="stable")].astype(np.float64)
     return [np.round(part.mean(0)).astype(int).tolist() for part in np.array_split(ordered, COLOURS)]

@@ -18,6 +18,7 @@ import torch
 
 from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex
+from everslide.model.mini.sections import make_sketch
 from everslide.model.pyramid.fake_model import SpeckleModel
 from everslide.model.pyramid.painter import Painter
 from everslide.model.slide import Slide
@@ -30,7 +31,8 @@ LEVEL, COL, ROW, ACROSS = 17, 200, 150, 8
 
 def main(tiles: int) -> int:
     torch.set_num_threads(1)
-    painter = Painter(Slide("cold", 3), SpeckleModel(), MemoryTiles())
+    slide = Slide("cold", 3)
+    painter = Painter(slide, SpeckleModel(), MemoryTiles(), make_sketch(slide))
     differences, ours, theirs = [], [], []
     with TemporaryDirectory() as folder, serving("--cache", f"{folder}/cache", "--slide", "cold:3") as (_, address):
         for number in range(tiles):

@@ -20,9 +20,9 @@ from everslide.model.evaluation.fields import MemoryTiles, field_of
 from everslide.model.geometry import TOP_SCALE, Rect, mpp
 from everslide.model.mini.model import SHIPPED_WEIGHTS, MiniModel, load_mini
 from everslide.model.mini.patch_encoder import PATCH_PX, PatchEncoder, load_encoder
+from everslide.model.mini.sections import make_sketch
 from everslide.model.mini.style_extraction import style_of_picture
 from everslide.model.pyramid.painter import Painter
-from everslide.model.pyramid.sketch import Sketch
 from everslide.model.slide import Slide
 from everslide.model.stain import optical_density
 from everslide.model.style_reference import Reference
@@ -45,7 +45,7 @@ def patches(field: Pixels) -> Pixels:
 def painted(model: MiniModel, reference: Reference | None) -> Pixels:
     """Patches of a slide at places full of tissue."""
     slide = Slide("like", 5)
-    sketch = Sketch(slide, reference=reference)
+    sketch = make_sketch(slide, reference=reference)
     painter = Painter(slide, model, MemoryTiles(), sketch, reference)
     top = field_of(painter, TOP_SCALE, Rect(0, 0, *slide.size_at(TOP_SCALE)))
     dense = np.argwhere(optical_density(top).mean(-1) > 0.15)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TILE_PX, TOP_SCALE, TileIndex, WindowIndex
+from everslide.model.mini.sections import make_sketch
 from everslide.model.pyramid.fake_model import SpeckleModel
 from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.pyramid.painter import Painter, TileStore
@@ -51,7 +52,7 @@ class SlowSpeckle(SpeckleModel):
 @lru_cache
 def sketch_of(slide: Slide) -> Sketch:
     """The slide's sketch, whose sections are drawn once for all tests: that costs five times what a tile does."""
-    return Sketch(slide)
+    return make_sketch(slide)
 
 
 def speckle(

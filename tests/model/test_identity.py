@@ -12,12 +12,11 @@ import scipy
 
 from everslide.model import organs
 from everslide.model.geometry import WindowGrid
+from everslide.model.mini.sections import load_section_painter, make_sketch
 from everslide.model.pyramid import keyed_noise as noise
 from everslide.model.pyramid import painter, sketch
 from everslide.model.pyramid.fake_model import SpeckleModel
 from everslide.model.pyramid.painter import Painter, identity
-from everslide.model.pyramid.patchwork import Patchwork
-from everslide.model.pyramid.sketch import Sketch
 from everslide.model.pyramid.top import ImageTop
 from everslide.model.pyramid.windows import LocalWindows
 from everslide.model.sampling_config import SamplingConfig
@@ -42,12 +41,12 @@ class Coarser(SpeckleModel):
 
 
 def of(slide: Slide = SLIDE, model: SpeckleModel | None = None, top: ImageTop | None = None) -> str:
-    return identity(slide, LocalWindows(model or SpeckleModel()), top or Sketch(slide), None)
+    return identity(slide, LocalWindows(model or SpeckleModel()), top or make_sketch(slide), None)
 
 
 def liked() -> str:
     reference = Reference(LOOK)
-    return identity(SLIDE, LocalWindows(SpeckleModel()), Sketch(SLIDE, reference=reference), reference)
+    return identity(SLIDE, LocalWindows(SpeckleModel()), make_sketch(SLIDE, reference=reference), reference)
 
 
 CHANGES: dict[str, Callable[[], str]] = {
@@ -75,7 +74,7 @@ STAGES = (
     (noise, "SEED_FORMAT"),
     (sketch, "SKETCH_FORMAT"),
     (sketch, "LAYOUT_FORMAT"),
-    (Patchwork, "fingerprint"),
+    (load_section_painter(), "fingerprint"),
     (np, "__version__"),
     (scipy, "__version__"),
 )
@@ -102,4 +101,4 @@ def test_so_do_the_measured_sections_that_a_sketch_is_drawn_from(
 
 def test_a_name_does_not_and_a_painter_says_the_same() -> None:
     assert of(replace(SLIDE, name="b")) == of() == of()
-    assert Painter(SLIDE, SpeckleModel(), ForgetfulTiles()).fingerprint == of()
+    assert Painter(SLIDE, SpeckleModel(), ForgetfulTiles(), make_sketch(SLIDE)).fingerprint == of()

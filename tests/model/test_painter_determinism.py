@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex
+from everslide.model.mini.sections import make_sketch
 from everslide.model.pyramid import painter as module
 from everslide.model.pyramid.painter import Painter
-from everslide.model.pyramid.sketch import Sketch
 from everslide.model.slide import Slide
 from tests.model.painting import DEMO, ENDLESS, ForgetfulTiles, SlowSpeckle, sketch_of, speckle, tile_at
 
@@ -53,7 +53,7 @@ def check(painter: Painter, order: list[TileIndex], expected: dict[TileIndex, Pi
 def test_in_any_order(slide: Slide, expected: dict[TileIndex, Pixels]) -> None:
     """Backwards below a sketch of its own, whose sections are drawn in another order too."""
     check(speckle(slide), sorted(expected), expected)
-    check(speckle(slide, Sketch(slide)), sorted(expected, reverse=True), expected)
+    check(speckle(slide, make_sketch(slide)), sorted(expected, reverse=True), expected)
     order = sorted(expected)
     random.Random(1).shuffle(order)
     check(speckle(slide), order, expected)

@@ -27,6 +27,7 @@ from everslide.model.sampling_config import OWN, SamplingCapabilities, SamplingC
 from everslide.model.slide import Slide
 from everslide.model.style_reference import Reference, Style
 from tests.model.networks import tiny_weights
+from tests.model.painting import sketch_of
 from tests.model.pictures import tissue
 
 SAMPLINGS = (
@@ -38,7 +39,7 @@ SAMPLINGS = (
     SamplingConfig(2, 1.5),
 )
 WINDOW = WindowIndex(2, 1, 1)
-TILE = TileIndex(TOP_SCALE - 1, 1, 1)
+TILE, TOP = TileIndex(TOP_SCALE - 1, 1, 1), sketch_of(Slide("a", 7))
 LIKE = Reference(Style(np.linspace(-2, 2, 64, dtype=np.float32), np.full((5, 3), 170, np.float32)))
 Bands = NDArray[np.float32]
 
@@ -102,7 +103,7 @@ def test_what_is_offered(model: MiniModel) -> None:
 )
 def test_what_is_not_offered_is_refused(model: MiniModel, sampling: SamplingConfig, expected: str) -> None:
     with pytest.raises(SlideError, match=f"slide a: its model mini: {expected}"):
-        Painter(Slide("a", 7, sampling=sampling), model, MemoryTiles())
+        Painter(Slide("a", 7, sampling=sampling), model, MemoryTiles(), TOP)
 
 
 @pytest.mark.parametrize("sampling", [SamplingConfig(1), SamplingConfig(guidance=2)])
@@ -110,13 +111,13 @@ def test_a_model_without_a_choice_says_so(sampling: SamplingConfig) -> None:
     with pytest.raises(
         SlideError, match=r"its model speckle has no choice of steps or guidance, found .*; leave them out"
     ):
-        Painter(Slide("a", 7, model="speckle", sampling=sampling), SpeckleModel(), MemoryTiles())
-    Painter(Slide("a", 7, model="speckle", sampling=OWN), SpeckleModel(), MemoryTiles())
+        Painter(Slide("a", 7, model="speckle", sampling=sampling), SpeckleModel(), MemoryTiles(), TOP)
+    Painter(Slide("a", 7, model="speckle", sampling=OWN), SpeckleModel(), MemoryTiles(), TOP)
 
 
 def test_each_sampling_config_is_another_painting(model: MiniModel) -> None:
     slides = [Slide("a", 7, sampling=sampling) for sampling in SAMPLINGS]
-    painters = [Painter(slide, model, MemoryTiles(), reference=LIKE) for slide in slides]
+    painters = [Painter(slide, model, MemoryTiles(), TOP, LIKE) for slide in slides]
     assert len({painter.fingerprint for painter in painters}) == len(SAMPLINGS)
     for one, other in combinations([painter.tile(TILE) for painter in painters], 2):
         assert not np.array_equal(one, other)
@@ -178,7 +179,7 @@ def test_counts_of_a_watched_painter_are_its_own(model: MiniModel) -> None:
     windows, seen = LocalWindows(model), list[PaintedWindow]()
     window(model, OWN, windows)
     watched = WatchedWindows(windows, seen.append)
-    painter = Painter(Slide("a", 7, sampling=SamplingConfig(2, 3)), watched, MemoryTiles(), reference=LIKE)
+    painter = Painter(Slide("a", 7, sampling=SamplingConfig(2, 3)), watched, MemoryTiles(), TOP, LIKE)
     painter.tile(TILE)
     assert painter.counts.denoiser_calls == 4 * painter.counts.windows > 0
     steps = seen[-1].steps()

@@ -18,11 +18,11 @@ from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TOP_SCALE, Rect, TileIndex
 from everslide.model.mini.model import load_mini
 from everslide.model.mini.patch_encoder import PATCH_PX, load_encoder
+from everslide.model.mini.sections import make_sketch
 from everslide.model.mini.style_extraction import style_of_picture, tissue_squares
 from everslide.model.mini.weights import save_weights
 from everslide.model.pyramid.fake_model import SpeckleModel
 from everslide.model.pyramid.painter import Painter
-from everslide.model.pyramid.sketch import Sketch
 from everslide.model.sampling_config import SamplingConfig
 from everslide.model.slide import Slide
 from everslide.model.style_reference import (
@@ -35,6 +35,7 @@ from everslide.model.style_reference import (
     write_reference,
 )
 from tests.model.networks import tiny_weights
+from tests.model.painting import sketch_of
 from tests.model.pictures import tissue
 
 COLOURS = np.linspace(90, 220, 15).reshape(5, 3).astype(np.float32)
@@ -162,29 +163,30 @@ def test_a_slide_like_a_picture_is_another_slide(tmp_path: Path) -> None:
     model, slide = load_mini(tmp_path / "mini.safetensors", side_by_side=1), Slide("a", 7)
     assert model.steerable
     reference = Reference(style(2.0, BLUE))
-    plain, like = (Painter(slide, model, MemoryTiles(), reference=r) for r in (None, reference))
+    plain, like = (Painter(slide, model, MemoryTiles(), make_sketch(slide, reference=r), r) for r in (None, reference))
     assert plain.fingerprint != like.fingerprint
     tile = TileIndex(TOP_SCALE - 1, 1, 1)
     assert not np.array_equal(plain.tile(tile), like.tile(tile))
-    again = Painter(slide, model, MemoryTiles(), reference=Reference.from_dict(reference.as_dict()))
+    read = Reference.from_dict(reference.as_dict())
+    again = Painter(slide, model, MemoryTiles(), make_sketch(slide, reference=read), read)
     np.testing.assert_array_equal(again.tile(tile), like.tile(tile))
     assert again.fingerprint == like.fingerprint
 
 
 def test_a_model_without_conditions_takes_no_reference() -> None:
     with pytest.raises(SlideError, match="takes no reference picture"):
-        Painter(Slide("a", 7), SpeckleModel(), MemoryTiles(), reference=Reference(style(1.0)))
+        Painter(Slide("a", 7), SpeckleModel(), MemoryTiles(), sketch_of(Slide("a", 7)), Reference(style(1.0)))
 
 
 def test_the_sketch_takes_the_colours_of_its_looks() -> None:
     slide = Slide("a", 7)
-    plain = Sketch(slide).tile(0, 0)
+    plain = make_sketch(slide).tile(0, 0)
     tissue_there = plain.mean(-1) < 225
     assert tissue_there.sum() > 500
-    blue = Sketch(slide, reference=Reference(style(1.0, BLUE))).tile(0, 0)
+    blue = make_sketch(slide, reference=Reference(style(1.0, BLUE))).tile(0, 0)
     assert (blue[tissue_there][:, 2].astype(int) - blue[tissue_there][:, 0]).mean() > 60
     half = Reference(None, (Region(0, 0, 256 * 128 / 2, 1e9, style(1.0, BLUE)),))
-    part = Sketch(slide, reference=half).tile(0, 0)
+    part = make_sketch(slide, reference=half).tile(0, 0)
     np.testing.assert_array_equal(part[:, 140:], plain[:, 140:])
     inside = tissue_there[:, :120]
     assert (part[:, :120][inside][:, 2].astype(int) - part[:, :120][inside][:, 0]).mean() > 40

@@ -22,6 +22,7 @@ import pytest
 from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex, WindowIndex
 from everslide.model.mini.model import load_mini
+from everslide.model.mini.sections import make_sketch
 from everslide.model.mini.weights import save_weights
 from everslide.model.pyramid.fake_model import SpeckleModel
 from everslide.model.pyramid.generation_context import GenerationContext
@@ -137,7 +138,7 @@ def paint(assembly: Assembly, tile: TileIndex) -> np.ndarray[Any, Any]:
 
 @lru_cache
 def _painter() -> Painter:
-    return Painter(SLIDE, SpeckleModel(), MemoryTiles())
+    return Painter(SLIDE, SpeckleModel(), MemoryTiles(), make_sketch(SLIDE))
 
 
 def painted_here(tile: TileIndex) -> np.ndarray[Any, Any]:

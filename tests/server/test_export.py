@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from everslide.model.geometry import Rect, TileIndex
+from everslide.model.mini.sections import make_sketch
 from everslide.model.mini.weights import save_weights
 from everslide.server.cli import main
 from everslide.server.encode import JPEG, PNG
@@ -318,7 +319,8 @@ def test_the_command_exports_with_the_pixels_of_the_server(tmp_path: Path) -> No
     from everslide.model.pyramid.painter import Painter
     from everslide.model.slide import Slide
 
-    painter = Painter(Slide("mine", 5, 3000, 2100, model="speckle"), SpeckleModel(), MemoryTiles())
+    slide = Slide("mine", 5, 3000, 2100, model="speckle")
+    painter = Painter(slide, SpeckleModel(), MemoryTiles(), make_sketch(slide))
     with tifffile.TiffFile(out) as tiff:
         pixels = tiff.series[0].levels[0].asarray()
     np.testing.assert_array_equal(pixels[12 : 12 + 200, 68 : 68 + 256], painter.tile(TileIndex(0, 3, 2))[:200])

@@ -18,6 +18,7 @@ from everslide.cache.local_leases import LocalLeases
 from everslide.cache.memory import MemoryStore
 from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex, WindowIndex
+from everslide.model.mini.sections import make_sketch
 from everslide.model.pyramid.batching import GatheredWindows
 from everslide.model.pyramid.fake_model import SpeckleModel
 from everslide.model.pyramid.generation_context import GenerationContext
@@ -204,7 +205,7 @@ def test_tiles_painted_ahead_are_those_that_would_have_been_painted(assembly: As
     address = TileAddress(demo.zoom.root_level + 1, 3, 2)
     tile = demo.zoom.tile_index(address)
     until(lambda: demo.tiles.file(tile) is not None)
-    alone = Painter(demo.entry.slide, SpeckleModel(), MemoryTiles()).tile(tile)
+    alone = Painter(demo.entry.slide, SpeckleModel(), MemoryTiles(), make_sketch(demo.entry.slide)).tile(tile)
     kept = demo.tiles.get(tile)
     assert kept is not None
     np.testing.assert_array_equal(kept, alone)

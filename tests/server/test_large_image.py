@@ -15,6 +15,7 @@ from large_image.exceptions import TileSourceError
 
 from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex
+from everslide.model.mini.sections import make_sketch
 from everslide.model.mini.weights import save_weights
 from everslide.model.pyramid.fake_model import SpeckleModel
 from everslide.model.pyramid.painter import Painter
@@ -59,14 +60,14 @@ def test_large_image_finds_the_source_and_metadata_paints_nothing(path: Path) ->
 
 
 def test_tiles_are_those_of_the_painter(path: Path) -> None:
-    source, painter = opened(path), Painter(SLIDE, SpeckleModel(), MemoryTiles())
+    source, painter = opened(path), Painter(SLIDE, SpeckleModel(), MemoryTiles(), make_sketch(SLIDE))
     for z, x, y in [(4, 3, 2), (3, 1, 1), (0, 0, 0), (4, 11, 8)]:
         tile = source.getTile(x, y, z, numpyAllowed="always")
         np.testing.assert_array_equal(tile, painter.tile(TileIndex(4 - z, x, y)))
 
 
 def test_regions_thumbnails_and_iteration(path: Path) -> None:
-    source, painter = opened(path), Painter(SLIDE, SpeckleModel(), MemoryTiles())
+    source, painter = opened(path), Painter(SLIDE, SpeckleModel(), MemoryTiles(), make_sketch(SLIDE))
     region, _ = source.getRegion(
         region={"left": 700, "top": 500, "width": 300, "height": 200}, format=large_image.constants.TILE_FORMAT_NUMPY
     )

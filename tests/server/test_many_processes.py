@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex
+from everslide.model.mini.sections import make_sketch
 from everslide.model.pyramid.fake_model import SpeckleModel
 from everslide.model.pyramid.painter import Painter
 from everslide.model.slide import Slide
@@ -33,7 +34,8 @@ def servers(count: int, *arguments: str) -> Iterator[list[str]]:
 
 def windows_alone(tiles: list[TileIndex]) -> int:
     """How many windows one painter paints for these tiles."""
-    painter = Painter(Slide("demo", 7, model="speckle"), SpeckleModel(), MemoryTiles())
+    slide = Slide("demo", 7, model="speckle")
+    painter = Painter(slide, SpeckleModel(), MemoryTiles(), make_sketch(slide))
     for tile in tiles:
         painter.tile(tile)
     return painter.counts.windows

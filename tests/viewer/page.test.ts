@@ -88,6 +88,29 @@ describe("page", { skip: noBrowser() }, () => {
     assert.ok(last.contrast > 1.5 * first.contrast, `sharpened: contrast ${first.contrast} became ${last.contrast}`);
   });
 
+  test("a picture that the browser failed to decode is decoded again, and shown before it counts as painted", async () => {
+    const { page } = await open();
+    await waitPainted(page);
+    await page.evaluate(() => {
+      // Of the first pictures that OpenSeadragon decodes, every third fails.
+      let [decoded, failed] = [0, 0];
+      const decode = window.createImageBitmap;
+      window.createImageBitmap = ((source: ImageBitmapSource, options?: ImageBitmapOptions) => {
+        const fails = options?.colorSpaceConversion !== undefined && ++decoded % 3 === 0 && failed < 12;
+        if (fails) Object.assign(window, { failed: ++failed });
+        return fails ? Promise.reject(new Error("not decoded")) : decode(source, options);
+      }) as typeof decode;
+    });
+    await page.evaluate((hash) => (location.hash = hash), DEEP);
+    await waitFor(page, "there", (state) => !state.moving && state.view?.magnification === 20);
+    await waitPainted(page);
+    const shown = await samplePixels(page);
+    assert.ok((await page.evaluate(() => (window as unknown as { failed: number }).failed)) > 2, "some did fail");
+    await page.reload();
+    await waitPainted(page);
+    assert.deepEqual(shown, await samplePixels(page));
+  });
+
   test("each octave that is painted sharpens the view, and the server is not asked for better previews", async () => {
     server.most = 3;
     const { page } = await open(DEEP);

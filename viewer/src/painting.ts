@@ -19,6 +19,8 @@ import { ViewportPost } from "./viewportPost.js";
 
 const FINALS_BYTES = 96 * 2 ** 20;
 const PAINT_REQUESTS = 4;
+/** A final picture that was swapped in vain so often is not tried again until the view changes. */
+const MOST_LOST = 5;
 
 /** What OpenSeadragon shows of a tile: painted while it was looked at, painted before, asked for, or enlarged only. */
 export type TileState = "painted" | "cached" | "waiting" | "preview";
@@ -42,12 +44,17 @@ export interface PaintingOptions {
   readonly onRefused: (error: unknown) => void;
 }
 
-/** A tile that OpenSeadragon holds. sharper: what gives a better preview than the one it was loaded with. */
+/** A tile that OpenSeadragon holds. */
 interface Held {
   readonly tile: OpenSeadragon.Tile;
-  originalIsFinal: boolean;
+  readonly originalIsFinal: boolean;
   shownFinal: boolean;
+  /** What gives a better preview than the one it was loaded with. */
   sharper: Blob | Ancestor | null;
+  /** The picture that was shown when the final one was handed over, null where none was: it is shown until the swap. */
+  before: OpenSeadragon.CacheRecord | null;
+  /** Swaps of the final picture that came to nothing. */
+  lost: number;
 }
 
 export class Painting {
@@ -190,7 +197,7 @@ export class Painting {
   }
 
   #hold(tile: OpenSeadragon.Tile, final: boolean): void {
-    const held = { tile, originalIsFinal: final, shownFinal: final, sharper: null };
+    const held = { tile, originalIsFinal: final, shownFinal: final, sharper: null, before: null, lost: 0 };
     this.#held.set(tileKey(addressOf(tile)), held);
   }
 
@@ -248,7 +255,23 @@ export class Painting {
     if (!held?.tile.loaded || this.#end.signal.aborted) return;
     // OpenSeadragon ignores a second change with the same millisecond.
     this.#stamp = Math.max(this.#stamp + 1, OpenSeadragon.now());
-    void this.#options.viewer.world.requestTileInvalidateEvent([held.tile], this.#stamp, true);
+    void this.#options.viewer.world
+      .requestTileInvalidateEvent([held.tile], this.#stamp, true)
+      .then(() => this.#settle(held));
+  }
+
+  /**
+   * After a swap: is the final picture shown? OpenSeadragon drops one that it could not decode in time without a word, and
+   * goes on showing the picture before.
+   */
+  #settle(held: Held): void {
+    if (!held.before || held.shownFinal || held.tile.processing || this.#end.signal.aborted) return;
+    held.shownFinal = held.tile.getCache() !== held.before;
+    held.before = null;
+    if (held.shownFinal) held.sharper = null;
+    else held.lost += 1;
+    this.#options.onChange();
+    if (!held.shownFinal && held.lost < MOST_LOST) this.update();
   }
 
   // Never waits: it also runs while a tile is first loaded.
@@ -257,21 +280,21 @@ export class Painting {
     const held = this.#held.get(key);
     if (!held || held.tile !== event.tile || held.originalIsFinal) return;
     const final = this.finals.get(key);
-    held.shownFinal = final !== undefined;
+    held.shownFinal = false;
+    held.before = final ? event.tile.getCache() : null;
     const better = final ?? held.sharper;
     if (better && "tile" in better) {
       await event.setData(enlarge(this.#options.slide, better, addressOf(event.tile)), "context2d");
     } else if (better) {
       await event.setData(better, "rasterBlob");
     }
-    if (final) held.sharper = null;
-    this.#options.onChange();
   };
 
   readonly #onLoaded = (event: OpenSeadragon.TileLoadedEvent): void => {
     const key = tileKey(addressOf(event.tile));
     void event.promise.then(() => {
       const held = this.#held.get(key);
+      if (held) this.#settle(held);
       if (held && !held.shownFinal && (held.sharper || this.finals.has(key))) this.#swap(key);
       this.update();
     });

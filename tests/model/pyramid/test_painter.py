@@ -11,11 +11,10 @@ from everslide.model.evaluation.fields import MemoryTiles, field_of
 from everslide.model.geometry import TOP_SCALE, Rect, TileIndex
 from everslide.model.pyramid.fake_model import SpeckleModel
 from everslide.model.pyramid.painter import CLEAR, MAX_WINDOWS_PER_TILE, Painter
-from everslide.model.pyramid.sketch import Sketch
 from everslide.model.pyramid.top import ImageTop
 from everslide.model.pyramid.wavelet import box_mean
 from everslide.model.slide import Slide
-from tests.model.painting import DEMO, ENDLESS, ForgetfulTiles, SlowSpeckle, quad, speckle, tile_at
+from tests.model.painting import DEMO, ENDLESS, ForgetfulTiles, SlowSpeckle, quad, sketch_of, speckle, tile_at
 from tests.model.pictures import tissue
 
 Pixels = NDArray[np.uint8]
@@ -43,7 +42,7 @@ def test_planes_above_the_sketch_are_box_means() -> None:
         np.testing.assert_array_equal(box_mean(quad(painter, parent)), painter.tile(parent))
     top = painter.tile(TileIndex(10, 0, 0))  # the slide ends in it: 128 x 96 px
     np.testing.assert_array_equal(top[:128, :128], box_mean(painter.tile(TileIndex(9, 0, 0))))
-    np.testing.assert_array_equal(top[128:], np.broadcast_to(Sketch(DEMO).glass, (128, 256, 3)))
+    np.testing.assert_array_equal(top[128:], np.broadcast_to(sketch_of(DEMO).glass, (128, 256, 3)))
     np.testing.assert_array_equal(painter.tile(TileIndex(11, 0, 0))[:128, :128], box_mean(top))
     assert painter.counts.windows == 0
     np.testing.assert_array_equal(speckle(tiles=ForgetfulTiles()).tile(TileIndex(10, 0, 0)), top)
@@ -91,7 +90,7 @@ def test_the_bound_is_written_out() -> None:
 @pytest.mark.parametrize("forgetful", [False, True])
 def test_a_cold_deep_link_is_bounded(col: int, row: int, finest: int, forgetful: bool) -> None:
     model = SlowSpeckle()
-    painter = Painter(DEMO, model, ForgetfulTiles() if forgetful else MemoryTiles())
+    painter = Painter(DEMO, model, ForgetfulTiles() if forgetful else MemoryTiles(), sketch_of(DEMO))
     painter.tile(TileIndex(0, col, row))
     assert painter.counts.windows <= 67
     assert painter.counts.windows == len(model.batches)
@@ -103,11 +102,11 @@ def test_a_cold_deep_link_is_bounded(col: int, row: int, finest: int, forgetful:
 
 def test_with_warm_ancestors_a_tile_costs_four_windows() -> None:
     tile, store = tile_at(DEMO, 0), MemoryTiles()
-    before = Painter(DEMO, SpeckleModel(), store)
+    before = Painter(DEMO, SpeckleModel(), store, sketch_of(DEMO))
     for row in (-1, 0, 1):
         for col in (-1, 0, 1):
             before.tile(TileIndex(1, tile.parent.col + col, tile.parent.row + row))
-    painter = Painter(DEMO, SpeckleModel(), store)
+    painter = Painter(DEMO, SpeckleModel(), store, sketch_of(DEMO))
     painter.tile(tile)
     assert painter.counts.windows == 4
     painter.tile(tile)
@@ -117,11 +116,11 @@ def test_with_warm_ancestors_a_tile_costs_four_windows() -> None:
 def warm_painter(s: int, area: Rect) -> Painter:
     """A painter of plane s whose store holds the tiles of plane s + 1 around `area`, which counts tiles of plane s."""
     store = MemoryTiles()
-    before = Painter(DEMO, SpeckleModel(), store)
+    before = Painter(DEMO, SpeckleModel(), store, sketch_of(DEMO))
     for row in range(area.y // 2 - 1, (area.bottom + 1) // 2 + 1):
         for col in range(area.x // 2 - 1, (area.right + 1) // 2 + 1):
             before.tile(TileIndex(s + 1, col, row))
-    return Painter(DEMO, SpeckleModel(), store)
+    return Painter(DEMO, SpeckleModel(), store, sketch_of(DEMO))
 
 
 def test_panning_along_a_painted_row_costs_a_window_a_tile() -> None:
@@ -169,7 +168,7 @@ def range_of(first: int, count: int, s: int) -> range:
 
 def test_batches_are_padded_to_one_shape() -> None:
     model = SlowSpeckle(batch=4)
-    painter = Painter(DEMO, model, MemoryTiles())
+    painter = Painter(DEMO, model, MemoryTiles(), sketch_of(DEMO))
     painter.tile(tile_at(DEMO, 5))
     assert {shape for _, shape in model.batches} == {(4, 160, 160, 3)}
     assert painter.counts.windows < 4 * len(model.batches), "padding is not counted"
@@ -188,8 +187,11 @@ def test_planes_that_do_not_exist() -> None:
 def test_glass_costs_no_window_and_shows_no_border() -> None:
     """Where a window's parent is glass nothing is evaluated; it is glass also beside windows that were."""
 
-    class Beside(Sketch):
+    class Beside:
         """Tissue in the third column of tiles, and glass left of it."""
+
+        s, real, fingerprint = TOP_SCALE, False, "beside"
+        glass = sketch_of(DEMO).glass
 
         def tile(self, col: int, row: int) -> Pixels:
             out = np.full((256, 256, 3), self.glass, np.uint8)
@@ -197,7 +199,7 @@ def test_glass_costs_no_window_and_shows_no_border() -> None:
                 out[:, 250:] = (180, 90, 150)
             return out
 
-    painter = speckle(top=Beside(DEMO))
+    painter = speckle(top=Beside())
     pixels = painter.tile(TileIndex(0, 25, 25))
     assert painter.counts.windows == 0 and pixels.min() >= CLEAR
     painter.tile(TileIndex(0, 2 * 256 + 253, 25))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,14 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from everslide.model.geometry import TILE_PX, TOP_SCALE
+from everslide.model.mini.sections import make_sketch
 from everslide.model.organs import SECTIONS, conditioned, palettes, style_of
 from everslide.model.pyramid.layout import CANVAS_PX, GLASS_GREY, thickest
-from everslide.model.pyramid.patchwork import Patchwork
 from everslide.model.pyramid.sketch import Sketch, recoloured
 from everslide.model.slide import Slide
-from everslide.model.style_reference import Reference, Region
+from everslide.model.style_reference import Reference, Region, Style
 from everslide.model.training.sections import octave_deviations
-from tests.model.painting import ENDLESS
+from tests.model.painting import DEMO, ENDLESS
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -27,7 +26,7 @@ SEEDS = range(6)
 
 def whole(seed: int) -> Pixels:
     """The default slide at 128 um per pixel, (384, 512, 3)."""
-    sketch = Sketch(Slide("demo", seed))
+    sketch = make_sketch(Slide("demo", seed))
     return np.vstack([np.hstack([sketch.tile(col, row) for col in (0, 1)]) for row in (0, 1)])[:384]
 
 
@@ -37,7 +36,7 @@ def slides() -> list[Pixels]:
 
 
 def test_the_top_plane() -> None:
-    sketch = Sketch(Slide("demo", 5))
+    sketch = make_sketch(Slide("demo", 5))
     assert (TOP_SCALE, sketch.s, sketch.um_per_px) == (8, 8, 128.0)
     tile = sketch.tile(0, 0)
     assert tile.shape == (256, 256, 3) and tile.dtype == np.uint8 and sketch.glass.dtype == np.uint8
@@ -51,21 +50,21 @@ def test_every_slide_has_tissue_and_glass(slides: list[Pixels]) -> None:
 
 def test_the_rim_of_the_slide_is_clean_glass(slides: list[Pixels]) -> None:
     for seed, pixels in enumerate(slides):
-        glass = Sketch(Slide("demo", seed)).glass
+        glass = make_sketch(Slide("demo", seed)).glass
         for rim in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
             np.testing.assert_array_equal(rim, np.broadcast_to(glass, rim.shape))
 
 
 @pytest.mark.parametrize(("col", "row"), [(-1, 0), (0, -1), (2, 0), (0, 2), (2**40, 5), (-(2**40), -3)])
 def test_beyond_the_slide_there_is_only_glass(col: int, row: int) -> None:
-    sketch = Sketch(Slide("demo", 5))
+    sketch = make_sketch(Slide("demo", 5))
     np.testing.assert_array_equal(sketch.tile(col, row), np.broadcast_to(sketch.glass, (256, 256, 3)))
 
 
 def test_no_section_is_cut_where_its_cell_ends(slides: list[Pixels]) -> None:
     """Cells are 65.536 / 3 and 49.152 / 2 mm: a section that reached over the border would end in a straight line."""
     for seed, pixels in enumerate(slides):
-        glass = Sketch(Slide("demo", seed)).glass.astype(int)
+        glass = make_sketch(Slide("demo", seed)).glass.astype(int)
         border = np.concatenate([pixels[:, [170, 341]].reshape(-1, 3), pixels[[191, 192]].reshape(-1, 3)])
         assert int(np.abs(border.astype(int) - glass).max()) == 0, f"seed {seed}"
 
@@ -75,8 +74,8 @@ def test_tiles_fit_together_amid_tissue(slide: Slide) -> None:
     """At 16 um per pixel, where tiles end within sections: steps across borders are those beside them."""
     far = 2**23 // 2**8 if slide.unbounded else 0
     like = conditioned(replace(slide, organ="spleen"), None, ("spleen",), real=False)
-    y, x = thickest((Sketch(slide, reference=like).tile(far, far).astype(int).mean(-1) < 225).astype(np.float32))
-    sketch = Sketch(slide, 5, like)
+    y, x = thickest((make_sketch(slide, reference=like).tile(far, far).astype(int).mean(-1) < 225).astype(np.float32))
+    sketch = make_sketch(slide, 5, like)
     col, row = far * 8 + round(x * 8 / TILE_PX), far * 8 + round(y * 8 / TILE_PX)
     tiles = [[sketch.tile(col + i, row + j) for i in (-1, 0)] for j in (-1, 0)]
     grey = np.vstack([np.hstack(pair) for pair in tiles]).astype(float).mean(-1)
@@ -88,7 +87,7 @@ def test_tiles_fit_together_amid_tissue(slide: Slide) -> None:
 
 
 def test_the_same_seed_draws_the_same_sketch() -> None:
-    first, again = Sketch(Slide("demo", 5)), Sketch(Slide("other", 5))
+    first, again = make_sketch(Slide("demo", 5)), make_sketch(Slide("other", 5))
     again.tile(1, 1)
     np.testing.assert_array_equal(first.tile(0, 0), again.tile(0, 0))
 
@@ -101,7 +100,7 @@ def test_other_seeds_draw_other_sketches(slides: list[Pixels]) -> None:
 
 def test_scales_of_the_sketch_show_the_same_sections() -> None:
     slide = Slide("demo", 5)
-    coarse = Sketch(slide, 9).tile(0, 0)[:192]
+    coarse = make_sketch(slide, 9).tile(0, 0)[:192]
     fine = whole(5).astype(float).reshape(192, 2, 256, 2, 3).mean((1, 3))
     assert float(np.abs(coarse - fine).mean()) < 2
 
@@ -109,7 +108,7 @@ def test_scales_of_the_sketch_show_the_same_sections() -> None:
 def test_small_slides_have_a_section_too() -> None:
     for seed in SEEDS:
         slide = Slide("small", seed, 8192, 8192)
-        pixels = Sketch(slide).tile(0, 0)
+        pixels = make_sketch(slide).tile(0, 0)
         assert float((pixels[:32, :32].astype(int).mean(-1) < 225).mean()) > 0.1, f"seed {seed}"
         outside = np.concatenate([pixels[32:].reshape(-1, 3), pixels[:, 32:].reshape(-1, 3)])
         assert len(np.unique(outside, axis=0)) == 1
@@ -142,43 +141,49 @@ def test_an_organ_has_pieces_of_its_own() -> None:
 
 def organ_slide(organ: str, seed: int = 3) -> Sketch:
     slide = Slide("s", seed, organ=organ)
-    return Sketch(slide, reference=conditioned(slide, None, (organ,), real=False))
+    return make_sketch(slide, reference=conditioned(slide, None, (organ,), real=False))
 
 
-class Recording(Patchwork):
-    """Notes what it was asked for."""
+class Recording:
+    """Plain tissue in the darkest colour of its style; notes what it was asked for."""
+
+    fingerprint = "plain"
 
     def __init__(self) -> None:
-        self.asked: list[tuple[tuple[int, int], dict[str, float]]] = []
+        self.asked: list[tuple[tuple[int, int], str]] = []
 
-    def paint(self, seed: int, place: tuple[int, int], cover: Floats, organs: Mapping[str, float]) -> Pixels:
-        self.asked.append((place, dict(organs)))
+    def paint(self, seed: int, place: tuple[int, int], cover: Floats, style: Style) -> Pixels:
+        self.asked.append((place, style.organ))
         assert cover.shape == (CANVAS_PX, CANVAS_PX) and float(cover.min()) == 0 and float(cover.max()) == 1
-        return super().paint(seed, place, cover, organs)
+        return np.broadcast_to(style.colours[0], (CANVAS_PX, CANVAS_PX, 3)).astype(np.uint8)
 
 
-def test_a_section_is_filled_once_and_by_its_organ() -> None:
+def test_a_section_is_painted_once_and_as_its_organ() -> None:
     slide, fills = Slide("s", 5, organ="skin"), Recording()
-    sketch = Sketch(slide, reference=conditioned(slide, None, ("skin",), real=False), fills=fills)
+    sketch = Sketch(slide, fills, reference=conditioned(slide, None, ("skin",), real=False))
     for _ in range(2):
         for col, row in ((0, 0), (1, 0), (0, 1), (1, 1)):
             sketch.tile(col, row)
     places = [place for place, _ in fills.asked]
     assert len(set(places)) == len(places) > 2
-    assert all(organs == {"skin": 1.0} for _, organs in fills.asked)
+    assert all(organ == "skin" for _, organ in fills.asked)
 
 
-def test_a_region_is_filled_by_its_own_organ() -> None:
+def test_a_region_is_painted_as_its_own_organ() -> None:
     slide = Slide("s", 5, organ="skin")
     left = Region(0, 0, slide.width_px / 4, slide.height_px / 2, style_of("colon", 5))
     fills = Recording()
     like = conditioned(slide, Reference(None, (left,)), ("skin", "colon"), real=False)
-    sketch = Sketch(slide, reference=like, fills=fills)
-    plain = Sketch(slide, reference=conditioned(slide, None, ("skin", "colon"), real=False))
+    sketch = Sketch(slide, fills, reference=like)
+    plain = Sketch(slide, Recording(), reference=conditioned(slide, None, ("skin", "colon"), real=False))
     pixels, before = sketch.tile(0, 0), plain.tile(0, 0)
-    assert {"colon": 1.0} in [organs for _, organs in fills.asked]
+    assert {organ for _, organ in fills.asked} == {"skin", "colon"}
     assert (pixels[:, :120] != before[:, :120]).any()
     assert np.array_equal(sketch.tile(1, 0)[:, 64:], plain.tile(1, 0)[:, 64:])
+
+
+def test_other_fills_are_another_sketch() -> None:
+    assert Sketch(DEMO, Recording()).fingerprint != make_sketch(DEMO).fingerprint == make_sketch(DEMO).fingerprint
 
 
 def test_a_picture_gives_its_colours() -> None:

@@ -14,6 +14,7 @@ from everslide.model.pyramid.windows import LocalWindows
 from everslide.model.sampling_config import SamplingConfig
 from everslide.model.slide import Slide
 from tests.model.networks import tiny_weights
+from tests.model.painting import sketch_of
 
 SLIDE = Slide("demo", 7, 8192, 8192, model="speckle")
 
@@ -33,8 +34,8 @@ class NoTiles:
 
 def test_watching_changes_nothing_and_misses_no_window() -> None:
     seen: list[PaintedWindow] = []
-    watched = Painter(SLIDE, WatchedWindows(LocalWindows(SpeckleModel()), seen.append), NoTiles())
-    plain = Painter(SLIDE, SpeckleModel(), NoTiles())
+    watched = Painter(SLIDE, WatchedWindows(LocalWindows(SpeckleModel()), seen.append), NoTiles(), sketch_of(SLIDE))
+    plain = Painter(SLIDE, SpeckleModel(), NoTiles(), sketch_of(SLIDE))
     tile = TileIndex(6, 0, 0)
     assert np.array_equal(watched.tile(tile), plain.tile(tile))
     assert watched.fingerprint == plain.fingerprint
@@ -62,7 +63,7 @@ def test_the_steps_of_a_window_end_in_its_detail(tmp_path: Path) -> None:
     seen: list[PaintedWindow] = []
     windows = WatchedWindows(LocalWindows(tiny_mini(tmp_path)), seen.append)
     slide = Slide("demo", 7, 8192, 8192, sampling=SamplingConfig(2))
-    Painter(slide, windows, NoTiles()).tile(TileIndex(7, 0, 0))
+    Painter(slide, windows, NoTiles(), sketch_of(slide)).tile(TileIndex(7, 0, 0))
     steps = seen[-1].steps()
     assert len(steps) == 2
     assert np.array_equal(steps[-1].astype(np.float32), seen[-1].bands)
@@ -71,5 +72,6 @@ def test_the_steps_of_a_window_end_in_its_detail(tmp_path: Path) -> None:
 
 def test_a_model_without_steps_shows_none() -> None:
     seen: list[PaintedWindow] = []
-    Painter(SLIDE, WatchedWindows(LocalWindows(SpeckleModel()), seen.append), NoTiles()).tile(TileIndex(7, 0, 0))
+    watched = WatchedWindows(LocalWindows(SpeckleModel()), seen.append)
+    Painter(SLIDE, watched, NoTiles(), sketch_of(SLIDE)).tile(TileIndex(7, 0, 0))
     assert list(seen[-1].steps()) == []

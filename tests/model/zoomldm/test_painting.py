@@ -79,7 +79,7 @@ def test_steps_and_guidance_are_the_presets_not_the_slides(windows: LatentWindow
     assert windows.capabilities == SamplingCapabilities(windows.calls_per_window)
     slide = replace(SLIDE, model="zoomldm-brca", sampling=SamplingConfig(2))
     with pytest.raises(SlideError, match="slide photo: its model zoomldm-brca has no choice of steps or guidance"):
-        Painter(slide, windows, MemoryTiles())
+        Painter(slide, windows, MemoryTiles(), ImageTop(tissue(8, 8, 3), 1))
 
 
 def test_batch_companions_change_nothing() -> None:

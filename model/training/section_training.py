@@ -1,0 +1,281 @@
+"""Training of the network of whole sections: `everslide train --sections`.
+
+Whole sections of the training cases, turned, bent, resized and restained, are held against two samples that are drawn
+into their own silhouettes, by the energy score of patches of pixels: at 512 um per pixel there is no texture for which
+features of a trained network would be needed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from everslide.model.geometry import TOP_SCALE
+from everslide.model.mini.bands import COLOURS
+from everslide.model.mini.section_network import SectionConfig, SectionUNet
+from everslide.model.mini.sections import COARSE_PX, STEP, SectionWeights, save_sections, shape_channels
+from everslide.model.pyramid.layout import CANVAS_PX, GLASS_GREY
+from everslide.model.stain import jitter_stain
+from everslide.model.training.loss import energy_score
+from everslide.model.training.organs import cases_by_organ, organ_of
+from everslide.model.training.places import GAINS, SHIFT
+from everslide.model.training.prepare import plane, read_index
+from everslide.model.training.run import Run, follow
+from everslide.model.training.sections import colours_of, silhouette, whole_sections
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+CHECKPOINT, WEIGHTS = "sections.pt", "sections.safetensors"
+OBJECTIVE = "sections 2"
+FINER = 1
+"""Sections are cut from a plane so many octaves finer, so that a turned one is as sharp as a box mean."""
+ZOOMS, BEND_PX, WAVE_PX = (0.75, 1.25), 5.0, 40
+"""Sizes, and how far and over what distance a section is bent, in pixels of the canvas."""
+ORGAN_DROPPED_SHARE = 0.15
+LEAST_COVER = 0.02
+POOL, FIRST = 600, 64
+"""Varied sections that are kept to be drawn from, one more each step; and those made before the first step."""
+PATCHES = ((1, 1), (3, 1), (5, 2), (9, 3))
+"""Side and stride of the patches of pixels that are compared."""
+WAYS, LAGS = ((0, 1), (1, 0), (1, 1), (1, -1)), (1, 2, 4)
+"""Directions, and distances in pixels, of the differences that are compared."""
+POOLED = 5
+"""Means are compared over squares of so many pixels a side."""
+GLASS = GLASS_GREY / 127.5 - 1
+WARMUP, SHOWN = 100, 8
+
+
+@dataclass(frozen=True)
+class SectionPlan:
+    """minutes: over all sittings; the rate falls to a twentieth over the last half. batch: sections a step."""
+
+    minutes: float
+    batch: int = 8
+    rate: float = 1e-3
+    average: float = 0.998
+    save_every_s: float = 120.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Section:
+    """A whole slide of one case, (H, W, 3) uint8 at TOP_SCALE - FINER. organ: its index, None where it is not known."""
+
+    pixels: Pixels
+    organ: int | None
+
+
+@dataclass(frozen=True)
+class Example:
+    """A section on clean glass. real: (N, N, 3) in [0, 255], N = COARSE_PX. shape: (2, N, N). palette: (15,) in
+    [-1, 1]. organ: its index or None."""
+
+    real: Floats
+    shape: Floats
+    palette: Floats
+    organ: int | None
+
+    def turned(self, quarters: int, mirrored: bool) -> Example:
+        real, shape = np.rot90(self.real, quarters), np.rot90(self.shape, quarters, (1, 2))
+        return (
+            replace(self, real=real[:, ::-1], shape=shape[:, :, ::-1])
+            if mirrored
+            else replace(self, real=real, shape=shape)
+        )
+
+
+class Examples:
+    """Varied sections of one split of a prepared folder. Raises DataError where it holds no whole section."""
+
+    def __init__(self, prepared: Path, split: str, rng: np.random.Generator) -> None:
+        self.organs = tuple(cases_by_organ(read_index(prepared)))
+        self._rng, self._pool = rng, deque[Example](maxlen=POOL)
+        self._sections = read_sections(prepared, split, self.organs)
+
+    def draw(self, count: int) -> list[Example]:
+        """Some of those kept, turned by quarters, after one more was made."""
+        while len(self._pool) < FIRST:
+            self._pool.append(self._made())
+        self._pool.append(self._made())
+        chosen = [self._pool[int(k)] for k in self._rng.integers(len(self._pool), size=count)]
+        return [one.turned(int(self._rng.integers(4)), bool(self._rng.random() < 0.5)) for one in chosen]
+
+    def _made(self) -> Example:
+        while True:
+            section = self._sections[int(self._rng.integers(len(self._sections)))]
+            pixels = varied(section.pixels, self._rng)
+            cover = silhouette(pixels)
+            if cover.mean() > LEAST_COVER:
+                break
+        palette = np.array(colours_of(pixels[cover > 0.5]), np.float32).ravel() / 127.5 - 1
+        clean = pixels * cover[..., None] + GLASS_GREY * (1 - cover[..., None])
+        means = clean.reshape(COARSE_PX, STEP, COARSE_PX, STEP, 3).mean((1, 3)).astype(np.float32)
+        return Example(means, shape_channels(cover), palette, section.organ)
+
+
+def read_sections(prepared: Path, split: str, organs: tuple[str, ...]) -> list[Section]:
+    """Whole sections of a split. Raises DataError where there are none."""
+    found = []
+    for image, _ in whole_sections(prepared, split):
+        organ = organ_of(image.organ)
+        pixels = np.array(plane(prepared, image, TOP_SCALE - FINER))
+        found.append(Section(pixels, organs.index(organ) if organ in organs else None))
+    return found
+
+
+def varied(section: Pixels, rng: np.random.Generator) -> Pixels:
+    """A canvas (CANVAS_PX, CANVAS_PX, 3) of a section (H, W, 3), turned, resized, bent and restained."""
+    side, step = CANVAS_PX << FINER, 1 << FINER
+    high, wide = section.shape[:2]
+    angle, zoom = rng.uniform(0, 2 * np.pi), rng.uniform(*ZOOMS)
+    waves = side // (WAVE_PX << FINER) + 3
+    bend = [
+        ndimage.zoom(rng.standard_normal((waves, waves)), side / waves, order=3)[:side, :side] * BEND_PX * step
+        for _ in range(2)
+    ]
+    y, x = np.mgrid[:side, :side].astype(np.float64) - side / 2
+    middle = [length / 2 + rng.uniform(-0.5, 0.5) * max(0.0, length * zoom - side) / zoom for length in (high, wide)]
+    rows = middle[0] + (np.cos(angle) * y - np.sin(angle) * x + bend[0]) / zoom
+    cols = middle[1] + (np.sin(angle) * y + np.cos(angle) * x + bend[1]) / zoom
+    planes = [
+        ndimage.map_coordinates(section[..., c].astype(np.float32), [rows, cols], order=1, cval=GLASS_GREY)
+        for c in range(3)
+    ]
+    means = np.stack(planes, -1).reshape(CANVAS_PX, step, CANVAS_PX, step, 3).mean((1, 3))
+    gains, shift = rng.uniform(*GAINS, 3), rng.uniform(-SHIFT, SHIFT, 3)
+    pixels = np.floor(means + 0.5).clip(0, 255).astype(np.uint8)
+    return jitter_stain(pixels, gains.astype(np.float32), shift.astype(np.float32))
+
+
+class Patches:
+    """What sections are compared by: maps (B, C, h, w) of pictures (B, 3, N, N), each over its deviation on real ones.
+
+    Patches of pixels of several sizes, in decorrelated colours; and the means of pixels, and of their differences in
+    four directions, over squares and over the whole picture. Without the directions, a network draws streaks along one.
+    """
+
+    def __init__(self, reals: Tensor) -> None:
+        """reals: real pictures to take the deviations from."""
+        self._colours, self._deviations = torch.from_numpy(COLOURS), list[Tensor]()
+        self._colours = self._colours / self._turned(reals).std((0, 2, 3))[:, None]
+        self._deviations = [x.std().clamp(min=1e-3) for x in self._raw(reals)]
+
+    def __call__(self, pictures: Tensor) -> list[Tensor]:
+        return [x / deviation for x, deviation in zip(self._raw(pictures), self._deviations, strict=True)]
+
+    def _turned(self, pictures: Tensor) -> Tensor:
+        return torch.einsum("kc,nchw->nkhw", self._colours, pictures)
+
+    def _raw(self, pictures: Tensor) -> list[Tensor]:
+        x = self._turned(pictures)
+        out = []
+        for side, stride in PATCHES:
+            high, wide = (-(-length // stride) for length in x.shape[2:])
+            columns = F.unfold(x, side, padding=side // 2, stride=stride)
+            out.append(columns.view(len(x), -1, high, wide))
+        slopes = torch.cat(
+            [(x - x.roll((down * lag, right * lag), (2, 3))).abs() for lag in LAGS for down, right in WAYS], 1
+        )
+        for one in (x, slopes):
+            out += [F.avg_pool2d(one, POOLED), one.mean((2, 3), keepdim=True)]
+        return out
+
+
+class SectionTrainer:
+    """State of one run in `folder`; continues from its checkpoint where there is one."""
+
+    def __init__(self, prepared: Path, folder: Path, plan: SectionPlan, config: SectionConfig) -> None:
+        self.plan, self.folder = plan, folder
+        self.clock = Run(folder, CHECKPOINT, plan.minutes, plan.save_every_s, objective=OBJECTIVE)
+        state = self.clock.resume(torch.device("cpu"))
+        self.examples = Examples(prepared, "train", np.random.default_rng([plan.seed, 6, self.clock.step]))
+        torch.manual_seed(plan.seed)
+        network = SectionUNet(replace(config, organs=self.examples.organs))
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=plan.rate, betas=(0.9, 0.99), fused=True)
+        self.average = {name: p.detach().clone() for name, p in self.network.state_dict().items()}
+        if state:
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.average = state["average"]
+        self.patches = Patches(reals(self.examples.draw(FIRST)))
+        torch.manual_seed(hash((plan.seed, self.clock.step)) % 2**62)
+
+    def run(self) -> Path:
+        """Train until the minutes are used up; the file of weights."""
+        self.clock.until_used_up(self._step, self._keep)
+        return self.folder / WEIGHTS
+
+    def _step(self) -> Mapping[str, float]:
+        left = min(1.0, (1 - self.clock.progress) * 2)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.rate * (0.05 + 0.95 * left) * min(1.0, (self.clock.step + 1) / WARMUP)
+        chosen = self.examples.draw(self.plan.batch)
+        drawn = self.drawn([*chosen, *chosen])
+        found, wanted = self.patches(drawn), self.patches(reals(chosen))
+        count = len(chosen)
+        score = energy_score([x[:count] for x in found], [x[count:] for x in found], wanted).mean()
+        score.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0, error_if_nonfinite=True)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        follow(self.average, self.network.state_dict(), self.plan.average, self.clock.step)
+        return {"score": float(score.detach())}
+
+    def drawn(self, examples: list[Example]) -> Tensor:
+        """Pictures (B, 3, N, N) in [-1, 1] of the silhouettes of examples, on glass."""
+        shape = torch.from_numpy(np.stack([one.shape for one in examples]))
+        palette = torch.from_numpy(np.stack([one.palette for one in examples]))
+        organ = torch.zeros((len(examples), len(self.examples.organs)))
+        for row, one in zip(organ, examples, strict=True):
+            if one.organ is not None and float(torch.rand(())) >= ORGAN_DROPPED_SHARE:
+                row[one.organ] = 1
+        noise = tuple(torch.randn((len(examples), *size)) for size in self.network.noise_shapes(COARSE_PX))
+        tissue = self.network(shape.contiguous(memory_format=torch.channels_last), noise, palette, organ)
+        cover = shape[:, :1]
+        on_glass: Tensor = tissue * cover + GLASS * (1 - cover)
+        return on_glass
+
+    def _keep(self) -> tuple[dict[str, Any], Mapping[str, object]]:
+        """Write the averaged weights, and a sheet of real sections, each beside three drawn into its silhouette."""
+        save_sections(self.folder / WEIGHTS, SectionWeights(self.network.config, self.average))
+        state = {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+        }
+        live = {name: p.clone() for name, p in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average)
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(11)
+            chosen = self.examples.draw(SHOWN)
+            rows = [reals(chosen), *(self.drawn(chosen) for _ in range(3))]
+        self.network.load_state_dict(live)
+        grey = ((torch.cat([torch.cat(list(row), 2) for row in rows], 1) + 1) * 127.5).clamp(0, 255)
+        sheet = Image.fromarray(grey.permute(1, 2, 0).numpy().astype(np.uint8))
+        sheet.resize((sheet.width * 4, sheet.height * 4), Image.Resampling.BICUBIC).save(self.folder / "sections.png")
+        return state, {}
+
+
+def reals(examples: list[Example]) -> Tensor:
+    """The real pictures (B, 3, N, N) of examples, in [-1, 1]."""
+    stacked = np.stack([one.real for one in examples]).transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(stacked, np.float32) / 127.5 - 1)
+
+
+def train_sections(prepared: Path, folder: Path, plan: SectionPlan, threads: int) -> Path:
+    """Train the network of sections in a run's folder; its file. Raises DataError."""
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    return SectionTrainer(prepared, folder, plan, SectionConfig()).run()
