@@ -125,17 +125,19 @@ class SectionPainter:
         config = self._network.config
         shape = shape_channels(cover)
         noise = tuple(
-            torch.from_numpy(keyed.normals_anywhere(seed, f"sections / {side}", TOP_SCALE + OCTAVES, rect, channels))[
-                None
-            ]
-            for channels, side, _ in self._network.noise_shapes(COARSE_PX)
-            for rect in [Rect(place[0] * side, place[1] * side, side, side)]
+            _noise(seed, place, channels, side) for channels, side, _ in self._network.noise_shapes(COARSE_PX)
         )
         organ = torch.tensor([[float(name == style.organ) for name in config.organs]])
         palette = torch.from_numpy(style.colours.astype(np.float32).reshape(1, -1) / 127.5 - 1)
         drawn = self._network(torch.from_numpy(shape)[None], noise, palette, organ)[0].permute(1, 2, 0).numpy()
         pixels = _in_palette((drawn + 1) * np.float32(127.5), style.colours)
         return np.pad(_spread(pixels, shape[0]), ((MARGIN_PX, MARGIN_PX), (MARGIN_PX, MARGIN_PX), (0, 0)), "edge")
+
+
+def _noise(seed: int, place: tuple[int, int], channels: int, side: int) -> Tensor:
+    """Standard normals (1, channels, side, side) of a canvas."""
+    rect = Rect(place[0] * side, place[1] * side, side, side)
+    return torch.from_numpy(keyed.normals_anywhere(seed, f"sections {side}", TOP_SCALE + OCTAVES, rect, channels))[None]
 
 
 def shape_channels(cover: Floats) -> Floats:
