@@ -19,7 +19,7 @@ import { ViewportPost } from "./viewportPost.js";
 
 const FINALS_BYTES = 96 * 2 ** 20;
 const PAINT_REQUESTS = 4;
-/** A final picture that was swapped in vain so often is not tried again until the view changes. */
+/** A picture that could not be decoded so often is not tried again. */
 const MOST_LOST = 5;
 
 /** What OpenSeadragon shows of a tile: painted while it was looked at, painted before, asked for, or enlarged only. */
@@ -64,6 +64,7 @@ export class Painting {
   readonly #options: PaintingOptions;
   readonly #viewport: ViewportPost;
   readonly #held = new Map<string, Held>();
+  readonly #reloads = new Map<string, number>();
   readonly #toSharpen = new Map<string, TileAddress>();
   readonly #end = new AbortController();
   #sharpening = false;
@@ -261,17 +262,23 @@ export class Painting {
   }
 
   /**
-   * After a swap: is the final picture shown? OpenSeadragon drops one that it could not decode in time without a word, and
-   * goes on showing the picture before.
+   * After a load or a swap: is there a picture, and is it the final one? OpenSeadragon says nothing where it could not decode
+   * one: it goes on showing the picture before, or counts a tile as loaded that has none and never will.
    */
   #settle(held: Held): void {
-    if (!held.before || held.shownFinal || held.tile.processing || this.#end.signal.aborted) return;
-    held.shownFinal = held.tile.getCache() !== held.before;
-    held.before = null;
-    if (held.shownFinal) held.sharper = null;
-    else held.lost += 1;
-    this.#options.onChange();
-    if (!held.shownFinal && held.lost < MOST_LOST) this.update();
+    const { tile } = held;
+    if (this.#end.signal.aborted || tile.processing || !tile.loaded) return;
+    if (!tile.getCache()?.loaded) {
+      tile.exists = false;
+      tile.unload(true);
+    } else if (held.before && !held.shownFinal) {
+      held.shownFinal = tile.getCache() !== held.before;
+      held.before = null;
+      if (held.shownFinal) held.sharper = null;
+      else held.lost += 1;
+      this.#options.onChange();
+      if (!held.shownFinal && held.lost < MOST_LOST) this.update();
+    }
   }
 
   // Never waits: it also runs while a tile is first loaded.
@@ -303,14 +310,21 @@ export class Painting {
   readonly #onUnloaded = (event: OpenSeadragon.TileUnloadedEvent): void => {
     const key = tileKey(addressOf(event.tile));
     if (this.#held.get(key)?.tile === event.tile) this.#held.delete(key);
+    // OpenSeadragon unloads what it could not decode as a tile that does not exist, and would never ask for it again.
+    const reloads = this.#reloads.get(key) ?? 0;
+    if (event.tile.exists || reloads === MOST_LOST) return;
+    this.#reloads.set(key, reloads + 1);
+    this.#revive(event.tile);
   };
 
   readonly #onFailed = (event: OpenSeadragon.TileLoadFailedEvent): void => {
     // OpenSeadragon declares a failed tile dead right after this event; it must live to be asked for again.
     if (this.previews.isRefused(addressOf(event.tile))) return;
-    queueMicrotask(() => {
-      event.tile.exists = true;
-      this.#options.viewer.forceRedraw();
-    });
+    queueMicrotask(() => this.#revive(event.tile));
   };
+
+  #revive(tile: OpenSeadragon.Tile): void {
+    tile.exists = true;
+    this.#options.viewer.forceRedraw();
+  }
 }
