@@ -18,11 +18,20 @@ interface Facts {
   organ_drawn: boolean;
 }
 
+interface Offer {
+  name: string;
+  cases: number;
+}
+
 describe("organs", { skip: noBrowser() || noServer() }, () => {
   const pages = new RealPages("mini", PAINT_MS, ["--idle-painting", "off"]);
 
   const facts = async (id: string): Promise<Facts> =>
     (await (await fetch(`${pages.server.url}/api/slides/${id}`)).json()) as Facts;
+  const offered = async (): Promise<Offer[]> => {
+    const answer = await fetch(`${pages.server.url}/api/models`);
+    return ((await answer.json()) as { models: { organs: Offer[] }[] }).models[0]?.organs ?? [];
+  };
   const look = (page: Page, name: string): Promise<unknown> =>
     page.screenshot({ path: artefact(`${name}.jpg`), type: "jpeg", quality: 78 });
 
@@ -77,10 +86,7 @@ describe("organs", { skip: noBrowser() || noServer() }, () => {
       null,
       { timeout: PAINT_MS },
     );
-    const { models } = (await (await fetch(`${pages.server.url}/api/models`)).json()) as {
-      models: { organs: { name: string; cases: number }[] }[];
-    };
-    const organs = models[0]?.organs ?? [];
+    const organs = await offered();
     assert.equal(await page.locator(".organ").count(), organs.length + 1, "and any organ, drawn from the seed");
     const cases = organs.find(({ name }) => name === "liver")?.cases ?? 0;
     assert.equal(await liver.locator("small").textContent(), `likeness of ${cases} case${cases === 1 ? "" : "s"}`);
@@ -140,8 +146,9 @@ describe("organs", { skip: noBrowser() || noServer() }, () => {
       const [, said, organ = "", cases] = found;
       assert.equal(said === "Right", names[guessed]?.toLowerCase() === organ);
       assert.ok(names.map((name) => name.toLowerCase()).includes(organ));
-      const { organ: known, organ_cases } = await facts(shown);
-      assert.deepEqual([organ, Number(cases)], [known, organ_cases], `the slide ${shown} knows`);
+      const known = [(await facts(shown)).organ, ...(shown === "my-slide" ? ["fat"] : [])];
+      assert.ok(known.includes(organ), `the slide ${shown} or a region of it is ${known.join(" or ")}, not ${organ}`);
+      assert.equal(Number(cases), (await offered()).find(({ name }) => name === organ)?.cases);
       asked.add(shown);
       right += Number(said === "Right");
       if (number === 2) await look(page, "quiz-answer");
