@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,11 +90,21 @@ def add_slide(new: NewSlide, file: Path) -> str:
         lines += [f"width_px = {slide.width_px}", f"height_px = {slide.height_px}"]
     if new.like or new.regions:
         lines.append(f"reference = {_quoted(_written(new, size, file.parent))}")
-    try:
-        file.write_bytes(("\n".join(([before.rstrip(), ""] if before else []) + lines) + "\n").encode(encoding))
-    except OSError as error:
-        raise _unusable(file, error) from error
+    _write(file, ("\n".join(([before.rstrip(), ""] if before else []) + lines) + "\n").encode(encoding))
     return extent
+
+
+def _write(file: Path, data: bytes) -> None:
+    """Write a file whole or not at all. Raises SlideError."""
+    whole = file.resolve()
+    partial = whole.with_name(whole.name + ".part")
+    try:
+        partial.write_bytes(data)
+        partial.replace(whole)
+    except OSError as error:
+        with suppress(OSError):  # there may not even be a folder
+            partial.unlink()
+        raise _unusable(file, error) from error
 
 
 def _read(file: Path) -> tuple[str, str]:
@@ -128,6 +139,8 @@ def _written(new: NewSlide, size: tuple[int, int], folder: Path) -> str:
     regions = tuple(_region(text, new, size) for text in new.regions)
     everywhere = read_style(new.like, new.like_mpp) if new.like else None
     path = folder / f"{new.name}.reference.json"
+    if path.exists():
+        raise SlideError(f"{path}: exists already, and may be that of another slide; choose another name or folder")
     try:
         write_reference(path, Reference(everywhere, regions))
     except OSError as error:

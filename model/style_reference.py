@@ -65,8 +65,13 @@ class Style:
             embedding.shape != (REFERENCE_CHANNELS,)
             or colours.shape != (COLOURS, 3)
             or not np.isfinite(embedding).all()
+            or not np.all((colours >= 0) & (colours <= 255))
         ):
-            raise ImageError(f"a reference: found an embedding {embedding.shape} and colours {colours.shape}")
+            raise ImageError(
+                f"a reference: expected an embedding ({REFERENCE_CHANNELS},) of finite numbers and colours "
+                f"({COLOURS}, 3) of 0 to 255, found {embedding.shape} and {colours.shape}; "
+                "make it again with `everslide new`"
+            )
         organ = values.get("organ", "")
         if not isinstance(organ, str):
             raise ImageError(f"a reference: expected the name of an organ, found {organ!r}")
@@ -146,13 +151,18 @@ class Reference:
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Reference:
         """The inverse of `as_dict`. Raises ImageError where values are missing or of the wrong kind."""
-        everywhere = values.get("everywhere")
+        everywhere, listed = values.get("everywhere"), values.get("regions", [])
+        if not isinstance(listed, list):
+            raise ImageError(f"a reference: expected a list of regions, found {type(listed).__name__}")
         regions = []
-        for one in values.get("regions", ()):
+        for one in listed:
             try:
-                x_um, y_um, width_um, height_um = map(float, one["um"])
-            except (KeyError, TypeError, ValueError) as error:
+                um = [float(number) for number in one["um"]]
+                x_um, y_um, width_um, height_um = um
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise ImageError(f"a region: expected 'um': [x, y, width, height], found {error!r}") from error
+            if not (np.isfinite(um).all() and width_um > 0 < height_um):
+                raise ImageError(f"a region: expected finite numbers, and a width and height above 0, found {um}")
             regions.append(Region(x_um, y_um, width_um, height_um, Style.from_dict(one)))
         return Reference(Style.from_dict(everywhere) if everywhere else None, tuple(regions))
 

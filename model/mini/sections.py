@@ -24,7 +24,7 @@ from everslide.model.geometry import TOP_SCALE, Rect, WindowGrid, WindowIndex
 from everslide.model.mini.bands import rotate_colours, unrotate_colours
 from everslide.model.mini.model import MiniModel, shipped_on_cpu
 from everslide.model.mini.section_network import SectionConfig, SectionUNet
-from everslide.model.mini.tensors import read_tensors, write_tensors
+from everslide.model.mini.tensors import UNFIT, read_tensors, write_tensors
 from everslide.model.mini.weights import read_config
 from everslide.model.pyramid import keyed_noise as keyed
 from everslide.model.pyramid.generation_context import GenerationContext
@@ -77,7 +77,7 @@ def load_sections(path: Path) -> SectionWeights:
     tensors, header = read_tensors(path, FORMAT, "everslide train --sections")
     try:
         return SectionWeights(SectionConfig(**read_config(header)), tensors)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
             f"{path}: expected a header with the sizes of the network, found: {error!r}; train or copy it again"
         ) from error
@@ -91,10 +91,11 @@ class SectionPainter:
 
     def __init__(self, weights: SectionWeights, finer: MiniModel) -> None:
         """finer: paints the two octaves below. Raises WeightsError where the weights do not fit their network."""
-        self._finer, self._network = finer, SectionUNet(weights.config).eval()
+        self._finer = finer
         try:
+            self._network = SectionUNet(weights.config).eval()
             self._network.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()})
-        except RuntimeError as error:
+        except UNFIT as error:
             raise WeightsError(f"the weights do not fit the network they describe: {error}") from error
         sha = hashlib.sha256(repr((PAINT_FORMAT, finer.fingerprint, weights.config, common_facts())).encode())
         for name, tensor in sorted(self._network.state_dict().items()):

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from everslide.model.errors import WeightsError
 
+UNFIT = (AssertionError, IndexError, OverflowError, RuntimeError, TypeError, ValueError)
+"""What a network raises that is built of sizes of the wrong kind, or given tensors of other sizes."""
+
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
     """Write contiguous CPU tensors and a header to a safetensors file, mode 0644, atomically.
@@ -45,5 +48,5 @@ def read_tensors(path: Path, kind: str, command: str) -> tuple[dict[str, Tensor]
                     f"train them again with `{command}`"
                 )
             return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 (not a mapping)
-    except SafetensorError as error:
+    except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path}: not a whole safetensors file ({error}); copy or train it again") from error

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from everslide.model.errors import WeightsError
 from everslide.model.mini.network import DetailUNet, NetworkConfig
-from everslide.model.mini.tensors import read_tensors, write_tensors
+from everslide.model.mini.tensors import UNFIT, read_tensors, write_tensors
 
 FORMAT = "everslide-mini-2"
 
@@ -38,10 +38,10 @@ class Weights:
 
     def build(self) -> DetailUNet:
         """The network with these weights, in float32. Raises WeightsError where names or shapes do not fit."""
-        network = DetailUNet(self.config)
         try:
+            network = DetailUNet(self.config)
             network.load_state_dict({name: tensor.float() for name, tensor in self.tensors.items()})
-        except RuntimeError as error:
+        except UNFIT as error:
             raise WeightsError(f"the weights do not fit the network they describe: {error}") from error
         return network
 

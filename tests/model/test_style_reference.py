@@ -6,6 +6,7 @@ import io
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -249,6 +250,36 @@ def test_new_adds_to_a_file_as_editors_save_it(tmp_path: Path, encoding: str, li
     assert [(each.slide.name, each.title) for each in slides] == [("one", "Drüse"), ("two", "two")] and wrong == []
     again = CliRunner().invoke(new, ["one", "--out", str(out)])
     assert again.exit_code == 1 and "has a slide one already" in again.output
+
+
+def test_a_reference_of_another_slide_is_not_overwritten(tmp_path: Path) -> None:
+    run_new("a", "--region", "0,0,5000,5000=organ:fat", "--out", tmp_path / "one.toml")
+    before = (tmp_path / "a.reference.json").read_bytes()
+    again = CliRunner().invoke(new, ["a", "--region", "0,0,5000,5000=organ:bone", "--out", str(tmp_path / "two.toml")])
+    assert again.exit_code == 1 and "a.reference.json: exists already" in again.output
+    assert (tmp_path / "a.reference.json").read_bytes() == before and not (tmp_path / "two.toml").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"regions": 5},
+        {"regions": None},
+        {"regions": [3]},
+        {"um": [0, 0, float("nan"), 5]},
+        {"um": [0, 0, -5, 5]},
+        {"um": [0, 0, float("inf"), 5]},
+        {"colours": [[float("nan")] * 3] * 5},
+        {"colours": [[999, 0, 0]] * 5},
+    ],
+    ids=str,
+)
+def test_odd_references_are_reported(change: dict[str, Any]) -> None:
+    region = {"um": [0, 0, 5, 5], **style(1.0).as_dict()}
+    assert Reference.from_dict({"regions": [region]}).regions
+    values = change if "regions" in change else {"regions": [{**region, **change}]}
+    with pytest.raises(ImageError, match=r"reference|region"):
+        Reference.from_dict(values)
 
 
 @pytest.mark.parametrize("place", ["missing/slides.toml", "latin.toml", "file/slides.toml"])

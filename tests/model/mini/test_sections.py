@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,12 @@ def test_files_of_weights(tmp_path: Path, finer: MiniModel) -> None:
         load_sections(tmp_path / "torn.safetensors")
     with pytest.raises(WeightsError, match="do not fit the network"):
         SectionPainter(SectionWeights(SectionConfig((8, 8, 16), TINY.noise, 16), again.tensors), finer)
+
+
+@pytest.mark.parametrize("channels", [(-8, 8, 8), ("abc", 8, 8), (), 5, (8.5, 8, 8)], ids=str)
+def test_sizes_of_the_wrong_kind_are_reported(channels: object, finer: MiniModel) -> None:
+    with pytest.raises(WeightsError, match="do not fit the network"):
+        SectionPainter(SectionWeights(replace(TINY, channels=channels), wild().state_dict()), finer)  # type: ignore[arg-type]
 
 
 def test_the_network_is_told_how_deep_it_is() -> None:
