@@ -88,9 +88,14 @@ def add_slide(new: NewSlide, file: Path) -> str:
         extent = "without an end"
     else:
         lines += [f"width_px = {slide.width_px}", f"height_px = {slide.height_px}"]
-    if new.like or new.regions:
-        lines.append(f"reference = {_quoted(_written(new, size, file.parent))}")
-    _write(file, ("\n".join(([before.rstrip(), ""] if before else []) + lines) + "\n").encode(encoding))
+    reference = _written(new, size, file.parent) if new.like or new.regions else None
+    lines += [f"reference = {_quoted(reference.name)}"] if reference else []
+    try:
+        _write(file, ("\n".join(([before.rstrip(), ""] if before else []) + lines) + "\n").encode(encoding))
+    except SlideError:
+        if reference:
+            reference.unlink(missing_ok=True)
+        raise
     return extent
 
 
@@ -131,8 +136,8 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _written(new: NewSlide, size: tuple[int, int], folder: Path) -> str:
-    """Write the slide's reference to a file in `folder`; returns its name. size: of the slide in 20x pixels."""
+def _written(new: NewSlide, size: tuple[int, int], folder: Path) -> Path:
+    """Write the slide's reference to a new file in `folder`. size: of the slide in 20x pixels."""
     from everslide.model.mini.style_extraction import read_style
     from everslide.model.style_reference import Reference, write_reference
 
@@ -145,7 +150,7 @@ def _written(new: NewSlide, size: tuple[int, int], folder: Path) -> str:
         write_reference(path, Reference(everywhere, regions))
     except OSError as error:
         raise _unusable(path, error) from error
-    return path.name
+    return path
 
 
 def _region(text: str, new: NewSlide, size: tuple[int, int]) -> Region:

@@ -55,11 +55,6 @@ class SectionUNet(nn.Module):
             self.up.append(nn.ModuleDict({"join": join, "block": ResidualBlock(width, emb), "grow": grow}))
         self.leave = nn.Conv2d(widths[0], 3, 3, padding=1)
 
-    @property
-    def multiple(self) -> int:
-        """Height and width of a silhouette must be multiples of this."""
-        return int(2 ** (len(self.config.channels) - 1))
-
     def forward(self, shape: Tensor, noise: tuple[Tensor, ...], palette: Tensor, organ: Tensor) -> Tensor:
         """Colours of tissue (B, 3, N, N) in [-1, 1]; they mean something where there is tissue.
 

@@ -51,8 +51,6 @@ DEPTH_PX = 12.0
 """Distances from the outline are told up to about this one, in pixels of the canvas."""
 LEAST_COVER = 0.5
 """Pixels with less tissue than this take the colour of the nearest one that has more."""
-
-
 HUE_BEYOND = 9.0
 """How far hues may lie beyond those of the palette, in grey levels: 99 in 100 pixels of real sections lie within.
 Without it the network puts a cyan spot here and there."""

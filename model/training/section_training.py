@@ -87,12 +87,11 @@ class Example:
     organ: int | None
 
     def turned(self, quarters: int, mirrored: bool) -> Example:
+        """The same section, turned by quarters and mirrored or not."""
         real, shape = np.rot90(self.real, quarters), np.rot90(self.shape, quarters, (1, 2))
-        return (
-            replace(self, real=real[:, ::-1], shape=shape[:, :, ::-1])
-            if mirrored
-            else replace(self, real=real, shape=shape)
-        )
+        if mirrored:
+            real, shape = real[:, ::-1], shape[:, :, ::-1]
+        return replace(self, real=real, shape=shape)
 
 
 class Examples:
