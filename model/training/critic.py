@@ -34,27 +34,27 @@ LONE_STEPS, RISING_STEPS = 25, 100
 class Critic(nn.Module):
     """How real each place of some maps of features looks, map by map."""
 
-    def __init__(self, channels: Sequence[int]) -> None:
-        """channels: of each map."""
+    def __init__(self, channels: Sequence[int], kinds: int) -> None:
+        """channels: of each map. kinds: of places, which it tells apart: scales, or organs."""
         super().__init__()
-        self.heads = nn.ModuleList(_Head(count) for count in channels)
+        self.heads = nn.ModuleList(_Head(count, kinds) for count in channels)
 
-    def forward(self, maps: Sequence[Tensor], s: Tensor) -> list[Tensor]:
-        """Maps (B, C, h, w) of scales s (B,) -> (B, 1, h', w') each, higher where it looks more real."""
-        return [head(x.float(), s) for head, x in zip(self.heads, maps, strict=True)]
+    def forward(self, maps: Sequence[Tensor], kind: Tensor) -> list[Tensor]:
+        """Maps (B, C, h, w) of kinds (B,) -> (B, 1, h', w') each, higher where it looks more real."""
+        return [head(x.float(), kind) for head, x in zip(self.heads, maps, strict=True)]
 
 
 class _Head(nn.Module):
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, kinds: int) -> None:
         super().__init__()
         self.enter = nn.Conv2d(channels, WIDTH, 1)
         self.mix = nn.ModuleList(nn.Conv2d(WIDTH, WIDTH, 3) for _ in range(2))
         self.leave = nn.Conv2d(WIDTH, 1, 1)
-        self.scale = nn.Embedding(SCALES, WIDTH)
-        nn.init.normal_(self.scale.weight, std=0.1)
+        self.kind = nn.Embedding(kinds, WIDTH)
+        nn.init.normal_(self.kind.weight, std=0.1)
 
-    def forward(self, x: Tensor, s: Tensor) -> Tensor:
-        h = F.leaky_relu(self.enter(x) + self.scale(s)[:, :, None, None], SLOPE)
+    def forward(self, x: Tensor, kind: Tensor) -> Tensor:
+        h = F.leaky_relu(self.enter(x) + self.kind(kind)[:, :, None, None], SLOPE)
         for mix in self.mix:
             if min(h.shape[2:]) >= SMALLEST_SIDE:
                 h = F.leaky_relu(mix(h), SLOPE)
@@ -65,12 +65,20 @@ class _Head(nn.Module):
 class Opponent:
     """A critic in training: it tells what the painter has to answer, then learns from the same pairs."""
 
-    def __init__(self, channels: Sequence[int], rate: float, device: torch.device) -> None:
-        """channels: of each map of features; rate: Adam's, at most."""
-        self.critic = Critic(channels).to(device)
+    def __init__(
+        self,
+        channels: Sequence[int],
+        rate: float,
+        device: torch.device,
+        kinds: int = SCALES,
+        penalty: float = PENALTY,
+    ) -> None:
+        """channels: of each map of features; rate: Adam's, at most; kinds: of places, by default scales; penalty:
+        weight of the squared slope, less where few channels tell little."""
+        self.critic = Critic(channels, kinds).to(device)
         self.optimizer = torch.optim.Adam(self.critic.parameters(), lr=rate, betas=(0.0, 0.99))
         self.steps = 0
-        self._rate = rate
+        self._rate, self._penalty = rate, penalty
         self._pairs: list[tuple[list[Tensor], list[Tensor], Tensor]] = []
 
     @property
@@ -78,14 +86,14 @@ class Opponent:
         """The weight of what it says, from 0 while it is new to 1."""
         return min(1.0, max(0.0, (self.steps - LONE_STEPS) / RISING_STEPS))
 
-    def against(self, painted: Sequence[Tensor], real: Sequence[Tensor], s: Tensor) -> Tensor:
+    def against(self, painted: Sequence[Tensor], real: Sequence[Tensor], kind: Tensor) -> Tensor:
         """What the painter is to make small: that real places look more real than painted ones. Keeps the pairs.
 
-        painted, real: maps (B, C, h, w) of pairs, of like colours at least; s: (B,).
+        painted, real: maps (B, C, h, w) of pairs, of like colours at least; kind: (B,).
         """
-        self._pairs.append(([x.detach().float() for x in painted], [x.detach().float() for x in real], s))
+        self._pairs.append(([x.detach().float() for x in painted], [x.detach().float() for x in real], kind))
         self.critic.requires_grad_(False)
-        behind = _behind(self.critic(painted, s), self.critic(real, s))
+        behind = _behind(self.critic(painted, kind), self.critic(real, kind))
         self.critic.requires_grad_(True)
         return behind
 
@@ -110,18 +118,18 @@ class Opponent:
         self.steps += 1
         return {"critic": float(torch.stack([loss for loss, _ in losses]).mean().detach())}
 
-    def _loss(self, painted: list[Tensor], real: list[Tensor], s: Tensor, penalized: bool) -> tuple[Tensor, Tensor]:
+    def _loss(self, painted: list[Tensor], real: list[Tensor], kind: Tensor, penalized: bool) -> tuple[Tensor, Tensor]:
         """That painted places look more real than real ones, and the penalty: the squared slope of its word."""
         for x in (*painted, *real):
             x.requires_grad_(penalized)
-        words = [(self.critic(maps, s), maps) for maps in (painted, real)]
+        words = [(self.critic(maps, kind), maps) for maps in (painted, real)]
         loss = _behind(words[1][0], words[0][0])
         penalty = torch.zeros_like(loss)
         if penalized:
             for word, maps in words:
                 slopes = torch.autograd.grad([x.sum() for x in word], maps, create_graph=True)
                 each = [g.square().sum((1, 2, 3)).mean() / x[0].numel() for g, x in zip(slopes, word, strict=True)]
-                penalty = penalty + 0.5 * PENALIZED_EVERY * PENALTY * torch.stack(each).mean() / 2
+                penalty = penalty + 0.5 * PENALIZED_EVERY * self._penalty * torch.stack(each).mean() / 2
         return loss, penalty
 
     def state(self) -> dict[str, Any]:

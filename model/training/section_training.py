@@ -23,10 +23,11 @@ from torch.nn import functional as F
 
 from everslide.model.geometry import TOP_SCALE
 from everslide.model.mini.bands import COLOURS
-from everslide.model.mini.section_network import SectionConfig, SectionUNet
-from everslide.model.mini.sections import COARSE_PX, STEP, SectionWeights, save_sections, shape_channels
+from everslide.model.mini.section_network import SHAPE_CHANNELS, SectionConfig, SectionUNet
+from everslide.model.mini.sections import COARSE_PX, STEP, SectionWeights, load_sections, save_sections, shape_channels
 from everslide.model.pyramid.layout import CANVAS_PX, GLASS_GREY
 from everslide.model.stain import jitter_stain
+from everslide.model.training.critic import Opponent
 from everslide.model.training.loss import energy_score
 from everslide.model.training.organs import cases_by_organ, organ_of
 from everslide.model.training.places import GAINS, SHIFT
@@ -37,7 +38,7 @@ from everslide.model.training.sections import colours_of, silhouette, whole_sect
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 CHECKPOINT, WEIGHTS = "sections.pt", "sections.safetensors"
-OBJECTIVE = "sections 2"
+OBJECTIVE = "sections 3"
 FINER = 1
 """Sections are cut from a plane so many octaves finer, so that a turned one is as sharp as a box mean."""
 ZOOMS, BEND_PX, WAVE_PX = (0.75, 1.25), 5.0, 40
@@ -52,17 +53,26 @@ WAYS, LAGS = ((0, 1), (1, 0), (1, 1), (1, -1)), (1, 2, 4)
 """Directions, and distances in pixels, of the differences that are compared."""
 POOLED = 5
 """Means are compared over squares of so many pixels a side."""
+VIEWS = (1, 2, 4)
+"""The critic sees pictures, with their silhouettes, in squares of so many pixels a side."""
 GLASS = GLASS_GREY / 127.5 - 1
 WARMUP, SHOWN = 100, 8
+PENALTY = 0.01
+"""Of the critic's slope: with one as large as upon features it learned nothing in 180 steps of pixels, mostly glass."""
+LEAST_CRITIC_SHARE = 0.2
+"""The critic's rate falls with the network's, but no lower than to this share of its own."""
 
 
 @dataclass(frozen=True)
 class SectionPlan:
-    """minutes: over all sittings; the rate falls to a twentieth over the last half. batch: sections a step."""
+    """minutes: over all sittings; the rate falls to a twentieth over the last half. batch: sections a step. critic:
+    weight of the critic beside the scores. critic_rate: its learning rate."""
 
     minutes: float
     batch: int = 8
     rate: float = 1e-3
+    critic: float = 0.2
+    critic_rate: float = 2e-3
     average: float = 0.998
     save_every_s: float = 120.0
     seed: int = 0
@@ -167,17 +177,18 @@ class Patches:
     def __init__(self, reals: Tensor) -> None:
         """reals: real pictures to take the deviations from."""
         self._colours, self._deviations = torch.from_numpy(COLOURS), list[Tensor]()
-        self._colours = self._colours / self._turned(reals).std((0, 2, 3))[:, None]
+        self._colours = self._colours / self.colours(reals).std((0, 2, 3))[:, None]
         self._deviations = [x.std().clamp(min=1e-3) for x in self._raw(reals)]
 
     def __call__(self, pictures: Tensor) -> list[Tensor]:
         return [x / deviation for x, deviation in zip(self._raw(pictures), self._deviations, strict=True)]
 
-    def _turned(self, pictures: Tensor) -> Tensor:
+    def colours(self, pictures: Tensor) -> Tensor:
+        """Pictures (B, 3, N, N) in decorrelated colours, of deviation 1 on real ones."""
         return torch.einsum("kc,nchw->nkhw", self._colours, pictures)
 
     def _raw(self, pictures: Tensor) -> list[Tensor]:
-        x = self._turned(pictures)
+        x = self.colours(pictures)
         out = []
         for side, stride in PATCHES:
             high, wide = (-(-length // stride) for length in x.shape[2:])
@@ -192,15 +203,23 @@ class Patches:
 
 
 class SectionTrainer:
-    """State of one run in `folder`; continues from its checkpoint where there is one."""
+    """State of one run in `folder`; continues from its checkpoint where there is one, else from `start`."""
 
-    def __init__(self, prepared: Path, folder: Path, plan: SectionPlan, config: SectionConfig) -> None:
+    def __init__(
+        self,
+        prepared: Path,
+        folder: Path,
+        plan: SectionPlan,
+        config: SectionConfig,
+        start: SectionWeights | None = None,
+    ) -> None:
+        """config: sizes of a network that begins anew; `start` has its own. Raises DataError."""
         self.plan, self.folder = plan, folder
         self.clock = Run(folder, CHECKPOINT, plan.minutes, plan.save_every_s, objective=OBJECTIVE)
         state = self.clock.resume(torch.device("cpu"))
         self.examples = Examples(prepared, "train", np.random.default_rng([plan.seed, 6, self.clock.step]))
         torch.manual_seed(plan.seed)
-        network = SectionUNet(replace(config, organs=self.examples.organs))
+        network = _begun(start, config, self.examples.organs)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=plan.rate, betas=(0.9, 0.99), fused=True)
         self.average = {name: p.detach().clone() for name, p in self.network.state_dict().items()}
@@ -209,6 +228,11 @@ class SectionTrainer:
             self.optimizer.load_state_dict(state["optimizer"])
             self.average = state["average"]
         self.patches = Patches(reals(self.examples.draw(FIRST)))
+        channels = [3 + SHAPE_CHANNELS] * len(VIEWS)
+        kinds = len(self.examples.organs) + 1
+        self.opponent = Opponent(channels, plan.critic_rate, torch.device("cpu"), kinds, PENALTY)
+        if state:
+            self.opponent.resume(state["opponent"])
         torch.manual_seed(hash((plan.seed, self.clock.step)) % 2**62)
 
     def run(self) -> Path:
@@ -225,12 +249,24 @@ class SectionTrainer:
         found, wanted = self.patches(drawn), self.patches(reals(chosen))
         count = len(chosen)
         score = energy_score([x[:count] for x in found], [x[count:] for x in found], wanted).mean()
-        score.backward()  # type: ignore[no-untyped-call]
+        (score + self._criticized(drawn, chosen)).backward()  # type: ignore[no-untyped-call]
+        told = self.opponent.learn(max(LEAST_CRITIC_SHARE, left))
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0, error_if_nonfinite=True)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         follow(self.average, self.network.state_dict(), self.plan.average, self.clock.step)
-        return {"score": float(score.detach())}
+        return {"score": float(score.detach()), **told}
+
+    def _criticized(self, drawn: Tensor, examples: list[Example]) -> Tensor:
+        """The critic's word, weighed, for pictures (2 * B, 3, N, N) that were drawn for B examples."""
+        twice = [*examples, *examples]
+        shape = torch.from_numpy(np.stack([one.shape for one in twice]))
+        kinds = torch.tensor([0 if one.organ is None else one.organ + 1 for one in twice])
+        painted, real = (
+            [F.avg_pool2d(torch.cat([self.patches.colours(x), shape], 1), side) for side in VIEWS]
+            for x in (drawn, reals(twice))
+        )
+        return self.plan.critic * self.opponent.word * self.opponent.against(painted, real, kinds)
 
     def drawn(self, examples: list[Example]) -> Tensor:
         """Pictures (B, 3, N, N) in [-1, 1] of the silhouettes of examples, on glass."""
@@ -253,6 +289,7 @@ class SectionTrainer:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average,
+            "opponent": self.opponent.state(),
         }
         live = {name: p.clone() for name, p in self.network.state_dict().items()}
         self.network.load_state_dict(self.average)
@@ -273,8 +310,25 @@ def reals(examples: list[Example]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(stacked, np.float32) / 127.5 - 1)
 
 
-def train_sections(prepared: Path, folder: Path, plan: SectionPlan, threads: int) -> Path:
-    """Train the network of sections in a run's folder; its file. Raises DataError."""
+def _begun(start: SectionWeights | None, config: SectionConfig, organs: tuple[str, ...]) -> SectionUNet:
+    """A network for these organs, with the weights of `start` where it has them."""
+    if start is None:
+        return SectionUNet(replace(config, organs=organs))
+    network = SectionUNet(replace(start.config, organs=organs))
+    known = {name: x.float() for name, x in start.tensors.items()}
+    columns = known.pop("organ.weight", None)
+    network.load_state_dict(known, strict=False)
+    if columns is not None and network.organ is not None:
+        for index, organ in enumerate(organs):
+            if organ in start.config.organs:
+                network.organ.weight.data[:, index] = columns[:, start.config.organs.index(organ)]
+    return network
+
+
+def train_sections(prepared: Path, folder: Path, plan: SectionPlan, threads: int, start: Path | None = None) -> Path:
+    """Train the network of sections in a run's folder; its file. start: weights to begin from. Raises DataError,
+    WeightsError."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    return SectionTrainer(prepared, folder, plan, SectionConfig()).run()
+    begun = load_sections(start) if start else None
+    return SectionTrainer(prepared, folder, plan, SectionConfig(), begun).run()

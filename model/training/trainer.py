@@ -28,6 +28,7 @@ from everslide.model.mini.precision import autocast
 from everslide.model.mini.weights import Weights, load_weights, save_weights
 from everslide.model.training.chain import Brush, paint_chains
 from everslide.model.training.critic import Opponent
+from everslide.model.training.lattice import phases
 from everslide.model.training.loss import energy_distance, energy_score
 from everslide.model.training.parts import load_parts, moments, save_parts
 from everslide.model.training.perceptual_features import VIEWS, Features
@@ -38,7 +39,7 @@ from everslide.model.training.replay import Place, ReplayBuffer, alike
 from everslide.model.training.run import Run, follow
 
 log = logging.getLogger(__name__)
-OBJECTIVE = "energy score and critic 1"
+OBJECTIVE = "energy score and critic 2"
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "mini.safetensors"
 CALIBRATION_CROPS = 192
 SHIFT_PX = 8
@@ -59,8 +60,8 @@ class Plan:
     falls to `end_rate` of it over the last `decay` of the minutes. clip: largest norm of the gradient. average: decay
     of the moving average that is shipped. save_every_s: seconds between checkpoints. workers: processes that read
     places, 0 for none but the trainer's own. replayed: share of the steps that paint upon painted parents. critic:
-    weight of the critic beside the scores. critic_rate: its learning rate. sitting: minutes after which it stops for
-    now, whatever is left.
+    weight of the critic beside the scores. critic_rate: its learning rate. lattice: weight of the scores of
+    `everslide.model.training.lattice.phases`. sitting: minutes after which it stops for now, whatever is left.
     """
 
     minutes: float
@@ -76,6 +77,7 @@ class Plan:
     workers: int = 0
     replayed: float = 0.3
     critic: float = 1.5
+    lattice: float = 0.05
     critic_rate: float = 2e-3
     sitting: float | None = None
 
@@ -184,7 +186,10 @@ class Trainer:
                     wanted = self.features(_seen(real, y, x))
                 found = self.features(_seen(child, y, x))
                 score = energy_score([x[:count] for x in found], [x[count:] for x in found], wanted)
-                total.append(score.mean() + self._criticized(found, wanted, s))
+                phased = phases(child)
+                lattice = energy_score([x[:count] for x in phased], [x[count:] for x in phased], phases(real)).mean()
+                metrics["lattice"] = float(lattice.detach())
+                total.append(score.mean() + self.plan.lattice * lattice + self._criticized(found, wanted, s))
                 for scale in s.unique().tolist():
                     metrics[f"s{scale}"] = float(score.detach()[s == scale].mean())
             return torch.stack(total).mean(), metrics
@@ -213,7 +218,9 @@ class Trainer:
                 found = self.features(_seen(child, y, x))
                 far = energy_distance(found, wanted)
                 metrics[f"r{s}"] = float(far.detach())
-                total.append(far + self._criticized(found, wanted, torch.full((count,), s, device=self.device)))
+                lattice = energy_distance(phases(child), phases(real))
+                scales = torch.full((count,), s, device=self.device)
+                total.append(far + self.plan.lattice * lattice + self._criticized(found, wanted, scales))
                 for one in painted:
                     replay.keep(s, one)
                 y, x = (int(self.rng.integers(RIM_PX, CROP_PX - PARENT_PX - RIM_PX + 1)) for _ in range(2))

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from everslide.model.errors import DataError
-from everslide.model.mini.section_network import SectionConfig
-from everslide.model.mini.sections import COARSE_PX, load_sections
+from everslide.model.mini.section_network import SectionConfig, SectionUNet
+from everslide.model.mini.sections import COARSE_PX, SectionWeights, load_sections
 from everslide.model.pyramid.layout import CANVAS_PX
 from everslide.model.training.loss import energy_score
 from everslide.model.training.prepare import prepare
@@ -89,7 +89,28 @@ def test_a_run_leaves_weights_and_goes_on(prepared: Path, tmp_path: Path) -> Non
     path = SectionTrainer(prepared, tmp_path, SectionPlan(1e-5, batch=1), TINY).run()
     first = load_sections(path)
     assert first.config.organs == ("colon",) and (tmp_path / "sections.png").exists()
-    again = SectionTrainer(prepared, tmp_path, SectionPlan(0.02, batch=1), TINY)
-    assert again.clock.step == 1
+    begun = SectionTrainer(prepared, tmp_path, SectionPlan(1, batch=1), TINY)
+    assert begun.clock.step == 1
+    again = SectionTrainer(prepared, tmp_path, SectionPlan(begun.clock.seconds / 60 + 1e-3, batch=1), TINY)
     again.run()
     assert any((load_sections(path).tensors[name] != x).any() for name, x in first.tensors.items())
+
+
+def test_a_run_begins_from_given_weights_with_the_organs_it_knows(prepared: Path, tmp_path: Path) -> None:
+    config = SectionConfig((8, 8, 8), (1, 2, 2), 16, ("skin", "colon"))
+    torch.manual_seed(5)
+    given = SectionWeights(config, SectionUNet(config).state_dict())
+    trainer = SectionTrainer(prepared, tmp_path, SectionPlan(1, batch=1), TINY, given)
+    assert trainer.network.config.organs == ("colon",)
+    begun = trainer.network.state_dict()
+    assert torch.equal(begun["organ.weight"][:, 0], given.tensors["organ.weight"][:, 1])
+    assert all(torch.equal(x, given.tensors[name]) for name, x in begun.items() if name != "organ.weight")
+
+
+def test_a_critic_beside_learns_and_is_kept(prepared: Path, tmp_path: Path) -> None:
+    trainer = SectionTrainer(prepared, tmp_path, SectionPlan(1, batch=1), TINY)
+    before = {name: x.clone() for name, x in trainer.opponent.critic.state_dict().items()}
+    trainer._step()
+    assert any((x != before[name]).any() for name, x in trainer.opponent.critic.state_dict().items())
+    state, _ = trainer._keep()
+    assert state["opponent"]["steps"] == 1

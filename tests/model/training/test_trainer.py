@@ -279,7 +279,7 @@ def test_validation_is_always_of_the_same_places_and_changes_nothing(validated: 
     assert figures[0] == figures[1] and equal(state(trainer), before)
     assert torch.equal(torch.random.get_rng_state(), rng)
     values = figures[0]["validation"]
-    assert isinstance(values, dict) and values.keys() == {"s0", "s1"}
+    assert isinstance(values, dict) and values.keys() == {"lattice", "s0", "s1"}
     trainer.average = {name: tensor + 0.05 for name, tensor in trainer.average.items()}
     assert trainer._validate() != figures[0], "it is the average that is validated"
 
@@ -294,7 +294,7 @@ def test_without_validation_images_a_run_goes_on_and_says_so(
 def test_a_run_leaves_weights_a_curve_and_sheets(validated: Path, tmp_path: Path) -> None:
     make(validated, tmp_path, replace(PLAN, minutes=1e-5)).run()
     (point,) = (json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines())
-    assert point["step"] == 1 and {"s0", "s1"} >= point["validation"].keys()
+    assert point["step"] == 1 and {"lattice", "s0", "s1"} >= point["validation"].keys()
     assert load_weights(tmp_path / WEIGHTS).config == TINY
     assert [path.name for path in tmp_path.glob("sheet*")] == ["sheet-000001.jpg"]
 
