@@ -56,7 +56,7 @@ class NewSlide:
 def add_slide(new: NewSlide, file: Path) -> str:
     """Append the slide to `file`, and write its reference, if it has one, to a JSON file beside it.
 
-    Returns the slide's extent in words. Raises SlideError, ImageError.
+    Returns the slide's extent in words. Raises SlideError, ImageError, WeightsError.
     """
     before, encoding = _read(file)
     if re.search(rf"""^[ \t]*name[ \t]*=[ \t]*["']{re.escape(new.name)}["']""", before, re.MULTILINE):
@@ -66,6 +66,7 @@ def add_slide(new: NewSlide, file: Path) -> str:
     if new.parent and (new.size_px or new.unbounded):
         raise SlideError("--parent gives the size: leave out --size and --unbounded")
     width, height = new.size_px or (Slide.width_px, Slide.height_px)
+    _check_painted(new)
     if new.organ:
         check_organ(new.organ, organ_cases(new.model, new.weights), f"slide {new.name}", new.model)
     slide = Slide(new.name, new.seed, width, height, model=new.model)
@@ -97,6 +98,16 @@ def add_slide(new: NewSlide, file: Path) -> str:
             reference.unlink(missing_ok=True)
         raise
     return extent
+
+
+def _check_painted(new: NewSlide) -> None:
+    """Raises WeightsError where files that the slide would be painted with are missing or damaged. Checkpoints of
+    published models are named only when the slide is served."""
+    if new.parent is None:
+        from everslide.model.mini.sections import check_sections
+
+        check_sections()
+    organ_cases(new.model, new.weights)
 
 
 def _write(file: Path, data: bytes) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.errors import SlideError
+from everslide.model.errors import SlideError, WeightsError
 from everslide.model.slide import Slide
-from everslide.model.style_reference import REFERENCE_CHANNELS, Reference, Style
+from everslide.model.style_reference import COLOURS, REFERENCE_CHANNELS, Reference, Style
 
 Doubles = NDArray[np.float64]
 SECTIONS = Path(__file__).parent / "weights" / "sections.json"
@@ -24,8 +24,35 @@ SECTIONS = Path(__file__).parent / "weights" / "sections.json"
 
 @lru_cache(maxsize=1)
 def _read_sections(path: Path) -> tuple[list[dict[str, Any]], str]:
-    data = path.read_bytes()
-    return json.loads(data)["sections"], hashlib.sha256(data).hexdigest()
+    """The measured sections and the SHA-256 of their file. Raises WeightsError."""
+    remedy = "reinstall the package, or make it again with `everslide sections`"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: measured sections cannot be read ({error.strerror or error}); {remedy}") from error
+    try:
+        sections = json.loads(data)["sections"]
+        for one in sections:
+            _check_section(**one)
+        if not sections:
+            raise ValueError("none")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        found = f"{type(error).__name__}: {str(error)[:120]}"
+        raise WeightsError(f"{path}: expected measured sections as JSON, found {found}; {remedy}") from error
+    return sections, hashlib.sha256(data).hexdigest()
+
+
+def _check_section(organ: object, colours: object, pieces: object) -> None:
+    """Raises ValueError where the numbers of a section could not be drawn from."""
+    levels, shapes = np.array(colours, np.float64), np.array(pieces, np.float64)
+    if not isinstance(organ, str) or levels.shape != (COLOURS, 3) or shapes.ndim != 2 or shapes.shape[1] != 4:
+        raise ValueError(f"a section of {organ!r} with colours {levels.shape} and pieces {shapes.shape}")
+    area, elongation, solidity, hollow = shapes.T
+    sound = (levels >= 0).all() and (levels <= 255).all() and len(shapes) and np.isfinite(shapes).all()
+    if not (sound and (area > 0).all() and (elongation >= 1).all() and (solidity > 0).all() and (solidity <= 1).all()):
+        raise ValueError(f"a section of {organ!r} with impossible numbers")
+    if not ((hollow >= 0).all() and (hollow < 1).all()):
+        raise ValueError(f"a section of {organ!r} with impossible hollows")
 
 
 def _sections() -> list[dict[str, Any]]:
@@ -33,7 +60,8 @@ def _sections() -> list[dict[str, Any]]:
 
 
 def sections_digest() -> str:
-    """SHA-256 of SECTIONS, hex: part of the fingerprint of every sketch, which is drawn from these numbers."""
+    """SHA-256 of SECTIONS, hex: part of the fingerprint of every sketch, which is drawn from these numbers. Raises
+    WeightsError where the file is missing or damaged, as all that reads it here."""
     return _read_sections(SECTIONS)[1]
 
 

@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from everslide.model.errors import WeightsError
 from everslide.model.mini.precision import fast_bfloat16
-from everslide.model.mini.tensors import write_tensors
+from everslide.model.mini.tensors import UNFIT, read_tensors, write_tensors
 
 FORMAT = "everslide-encoder-1"
 SHIPPED_ENCODER = Path(__file__).parent.parent / "weights" / "encoder.safetensors"
@@ -126,16 +125,11 @@ def save_encoder(path: Path, encoder: PatchEncoder) -> None:
 def load_encoder(path: Path | None = None) -> PatchEncoder:
     """The encoder in the file `path`, or the one shipped in this package. Raises WeightsError."""
     path = path or SHIPPED_ENCODER
-    if not path.exists():
-        raise WeightsError(f"{path}: no such file; train it with `everslide train --encoder`")
+    tensors, header = read_tensors(path, FORMAT, "everslide train --encoder")
     try:
-        with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise WeightsError(f"{path}: expected the format {FORMAT}, found {header.get('format')!r}")
-            values = json.loads(header["config"])
-            encoder = PatchEncoder(EncoderConfig(tuple(values["channels"]), int(values["embedding"])))
-            encoder.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
-    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        values = json.loads(header["config"])
+        encoder = PatchEncoder(EncoderConfig(tuple(values["channels"]), int(values["embedding"])))
+        encoder.load_state_dict(tensors)
+    except (KeyError, *UNFIT) as error:
         raise WeightsError(f"{path}: not a whole encoder ({error}); copy or train it again") from error
     return encoder.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

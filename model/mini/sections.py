@@ -26,6 +26,7 @@ from everslide.model.mini.model import MiniModel, shipped_on_cpu
 from everslide.model.mini.section_network import SectionConfig, SectionUNet
 from everslide.model.mini.tensors import UNFIT, read_tensors, write_tensors
 from everslide.model.mini.weights import read_config
+from everslide.model.organs import sections_digest
 from everslide.model.pyramid import keyed_noise as keyed
 from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.pyramid.layout import CANVAS_PX, GLASS_GREY
@@ -63,6 +64,15 @@ class SectionWeights:
     config: SectionConfig
     tensors: dict[str, Tensor]
 
+    def build(self) -> SectionUNet:
+        """The network with these weights, in float32. Raises WeightsError where they do not fit it."""
+        try:
+            network = SectionUNet(self.config).eval()
+            network.load_state_dict({name: tensor.float() for name, tensor in self.tensors.items()})
+        except UNFIT as error:
+            raise WeightsError(f"the weights do not fit the network they describe: {error}") from error
+        return network
+
 
 def save_sections(path: Path, weights: SectionWeights) -> None:
     """Write weights in half precision, atomically. Raises WeightsError."""
@@ -89,12 +99,7 @@ class SectionPainter:
 
     def __init__(self, weights: SectionWeights, finer: MiniModel) -> None:
         """finer: paints the two octaves below. Raises WeightsError where the weights do not fit their network."""
-        self._finer = finer
-        try:
-            self._network = SectionUNet(weights.config).eval()
-            self._network.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()})
-        except UNFIT as error:
-            raise WeightsError(f"the weights do not fit the network they describe: {error}") from error
+        self._finer, self._network = finer, weights.build()
         sha = hashlib.sha256(repr((PAINT_FORMAT, finer.fingerprint, weights.config, common_facts())).encode())
         for name, tensor in sorted(self._network.state_dict().items()):
             sha.update(name.encode() + tensor.numpy().tobytes())
@@ -169,6 +174,13 @@ def _spread(pixels: Pixels, cover: Floats) -> Pixels:
 def load_section_painter() -> SectionPainter:
     """The shipped weights, for all slides of this process. Raises WeightsError."""
     return SectionPainter(load_sections(SHIPPED_SECTIONS), shipped_on_cpu())
+
+
+def check_sections() -> None:
+    """Raises WeightsError where sections cannot be drawn: files of this package are missing or damaged. Paints
+    nothing."""
+    load_sections(SHIPPED_SECTIONS).build()
+    sections_digest()
 
 
 def make_sketch(slide: Slide, s: int = TOP_SCALE, reference: Reference | None = None) -> Sketch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -35,7 +36,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
 def read_tensors(path: Path, kind: str, command: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the header of a file of the format `kind`, which its header names.
 
-    command: makes such a file. Raises WeightsError where the file is missing, damaged or of another format.
+    command: makes such a file. Raises WeightsError where the file is missing, damaged or of another format, or holds
+    what is no finite number.
     """
     if not path.exists():
         raise WeightsError(f"{path}: no such file; train weights with `{command}`, or reinstall the package")
@@ -47,6 +49,13 @@ def read_tensors(path: Path, kind: str, command: str) -> tuple[dict[str, Tensor]
                     f"{path}: expected weights of the format {kind}, found {header.get('format')!r}; "
                     f"train them again with `{command}`"
                 )
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 (not a mapping)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path}: not a whole safetensors file ({error}); copy or train it again") from error
+    for name, tensor in tensors.items():
+        if wrong := int((~torch.isfinite(tensor)).sum()):
+            raise WeightsError(
+                f"{path}: expected finite numbers, found {wrong} of {tensor.numel()} in {name!r} that are none; "
+                "copy the file or train it again"
+            )
+    return tensors, header

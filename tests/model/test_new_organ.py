@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from everslide.model import organs
 from everslide.model.commands import new
+from everslide.model.mini import sections
 from everslide.model.mini.model import SHIPPED_WEIGHTS
 from everslide.model.mini.weights import load_weights, save_weights
 from everslide.model.organs import style_of
@@ -79,6 +81,29 @@ def test_what_cannot_be_is_reported_and_writes_nothing(
 def test_weights_that_cannot_be_read_are_reported(tmp_path: Path) -> None:
     done = run(tmp_path, "mine", "--organ", "colon", "--weights", tmp_path / "none.safetensors")
     assert done.exit_code == 1 and "no such file" in done.output
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+@pytest.mark.parametrize("file", ["sections.safetensors", "sections.json"])
+@pytest.mark.parametrize("model", ["mini", "speckle"])
+def test_a_slide_that_could_not_be_painted_is_not_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, model: str, damage: str
+) -> None:
+    holder, name = (sections, "SHIPPED_SECTIONS") if file == "sections.safetensors" else (organs, "SECTIONS")
+    path = tmp_path / file
+    if damage == "cut":
+        path.write_bytes(getattr(holder, name).read_bytes()[:-500])
+    monkeypatch.setattr(holder, name, path)
+    done = run(tmp_path, "mine", "--model", model)
+    assert done.exit_code == 1 and f"{path}: " in done.output and "Traceback" not in done.output
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    assert not (tmp_path / "slides.toml").exists()
+
+
+def test_nothing_is_added_for_weights_that_are_not_there(tmp_path: Path) -> None:
+    done = run(tmp_path, "mine", "--weights", tmp_path / "none.safetensors")
+    assert done.exit_code == 1 and "none.safetensors: no such file" in done.output
+    assert not (tmp_path / "slides.toml").exists()
 
 
 def test_a_name_is_needed(tmp_path: Path) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from everslide.model.errors import SlideError
+from everslide.model import organs
+from everslide.model.errors import SlideError, WeightsError
 from everslide.model.geometry import Rect
 from everslide.model.organs import conditioned, organ_of, palettes, style_of
 from everslide.model.slide import Slide
 from everslide.model.style_reference import Reference, Region, Style
 
+SECTIONS = organs.SECTIONS.read_text("utf-8")
 KNOWN = ("colon", "fat", "skin", "thyroid")
 
 
@@ -63,3 +68,35 @@ def test_a_reference_keeps_its_tissue_and_its_regions() -> None:
     mixed = both.organs(Rect(7900, 2000, 512, 512), 0)
     assert mixed.keys() == {"fat", "skin"} and sum(mixed.values()) == pytest.approx(1)
     assert Reference.from_dict(both.as_dict()).digest == both.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (None, "cannot be read"),
+        ("", "found JSONDecodeError"),
+        (SECTIONS[:1000], "found JSONDecodeError"),
+        ("[]", "found TypeError"),
+        ("{}", "found KeyError: 'sections'"),
+        ('{"sections": []}', "found ValueError: none"),
+        (SECTIONS.replace("[206, 121, 148]", "[NaN, 121, 148]"), "a section of 'artery' with impossible numbers"),
+        (SECTIONS.replace("[206, 121, 148]", "[206, 121]"), "found ValueError"),
+        (SECTIONS.replace("60.16", "Infinity"), "a section of 'artery' with impossible numbers"),
+        (SECTIONS.replace("60.16", "-60.16"), "a section of 'artery' with impossible numbers"),
+        (SECTIONS.replace("0.051]", "1.051]"), "a section of 'artery' with impossible hollows"),
+        (SECTIONS.replace('"artery"', "7"), "a section of 7"),
+    ],
+    ids=range(12),
+)
+def test_measured_sections_that_are_missing_or_damaged_are_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, found: str
+) -> None:
+    assert text != SECTIONS
+    path = tmp_path / "sections.json"
+    if text is not None:
+        path.write_text(text, "utf-8")
+    monkeypatch.setattr(organs, "SECTIONS", path)
+    with pytest.raises(WeightsError, match=rf"sections\.json: .*{found}.*; reinstall the package"):
+        organs.sections_digest()
+    path.write_text(SECTIONS, "utf-8")
+    assert len(organs.groups_of("")) == len(json.loads(SECTIONS)["sections"]), "mended, it is read"

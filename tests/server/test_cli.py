@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from everslide import version
+from everslide.model import organs
 from everslide.server.cli import main
 from everslide.server.settings import ByteSize
 from tests.server.processes import COMMAND, fetch, serving
@@ -93,6 +94,14 @@ def test_damaged_weights_are_named(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["serve", "--no-cache", "--weights", str(path)])
     assert result.exit_code == 1
     assert str(path) in result.output
+
+
+def test_damaged_sections_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(organs, "SECTIONS", tmp_path / "sections.json")
+    (tmp_path / "sections.json").write_text('{"sections": [{"org', "utf-8")
+    for command in (["serve"], ["export", "demo", "--out", str(tmp_path / "x.png")]):
+        done = CliRunner().invoke(main, [*command, "--model", "speckle", "--cache", str(tmp_path / "cache")])
+        assert done.exit_code == 1 and "sections.json: expected measured sections as JSON" in done.output, done.output
 
 
 def test_a_server_stops_on_sigterm_and_keeps_its_tiles(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_files_that_are_refused(encoder: PatchEncoder, tmp_path: Path, damage: s
         from safetensors.torch import save_file
 
         save_file({"x": torch.zeros(1)}, path, metadata={"format": "other"})
-    expected = {"missing": "no such file", "cut": "not a whole encoder", "other": "expected the format"}[damage]
+    expected = {"missing": "no such file", "cut": "not a whole safetensors file", "other": "of the format"}[damage]
     with pytest.raises(WeightsError, match=expected):
         load_encoder(path)
 

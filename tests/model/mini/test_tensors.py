@@ -11,9 +11,17 @@ from safetensors import SafetensorError, safe_open
 
 from everslide.model.errors import WeightsError
 from everslide.model.mini import tensors as module
-from everslide.model.mini.patch_encoder import EncoderConfig, PatchEncoder, save_encoder
-from everslide.model.mini.tensors import write_tensors
-from everslide.model.mini.weights import save_weights
+from everslide.model.mini.model import SHIPPED_WEIGHTS
+from everslide.model.mini.patch_encoder import (
+    SHIPPED_ENCODER,
+    EncoderConfig,
+    PatchEncoder,
+    load_encoder,
+    save_encoder,
+)
+from everslide.model.mini.sections import SHIPPED_SECTIONS, load_sections
+from everslide.model.mini.tensors import read_tensors, write_tensors
+from everslide.model.mini.weights import load_weights, save_weights
 from tests.model.networks import tiny_weights
 
 WRITERS: tuple[Callable[[Path], None], ...] = (
@@ -55,3 +63,32 @@ def test_a_full_disk_keeps_the_old_file_whole(
 def test_a_folder_that_is_not_there(tmp_path: Path, write: Callable[[Path], None]) -> None:
     with pytest.raises(WeightsError, match=r"none/mini\.safetensors: cannot be written"):
         write(tmp_path / "none" / "mini.safetensors")
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32])
+def test_what_is_no_finite_number_is_refused(tmp_path: Path, wrong: float, kind: torch.dtype) -> None:
+    path = tmp_path / "t.safetensors"
+    sound = {"x": torch.ones(3, 4, dtype=kind), "count": torch.arange(3)}
+    write_tensors(path, sound, {"format": "test"})
+    assert read_tensors(path, "test", "everslide train")[0].keys() == sound.keys()
+    sound["x"][1, 2] = wrong
+    write_tensors(path, sound, {"format": "test"})
+    with pytest.raises(WeightsError, match=r"t\.safetensors: expected finite numbers, found 1 of 12 in 'x'.*train it"):
+        read_tensors(path, "test", "everslide train")
+
+
+@pytest.mark.parametrize("file", [SHIPPED_WEIGHTS, SHIPPED_SECTIONS, SHIPPED_ENCODER], ids=lambda path: path.stem)
+def test_all_shipped_weights_are_read_so(tmp_path: Path, file: Path) -> None:
+    damaged = tmp_path / file.name
+    with safe_open(file, "pt") as whole:
+        tensors = {name: whole.get_tensor(name) for name in whole.keys()}  # noqa: SIM118 (not a mapping)
+        header = whole.metadata()
+    next(iter(tensors.values())).view(-1)[0] = float("nan")
+    write_tensors(damaged, tensors, header)
+    load: dict[Path, Callable[[Path], object]] = {
+        SHIPPED_WEIGHTS: load_weights, SHIPPED_SECTIONS: load_sections, SHIPPED_ENCODER: load_encoder
+    }  # fmt: skip
+    load[file](file)
+    with pytest.raises(WeightsError, match="expected finite numbers, found 1 of"):
+        load[file](damaged)
