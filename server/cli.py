@@ -86,6 +86,32 @@ def with_model(command: Callable[..., None]) -> Callable[..., None]:
     return flagged
 
 
+_SLIDE_OPTIONS = (
+    click.option(
+        "--slide",
+        "specs",
+        multiple=True,
+        metavar="NAME:SEED[:WIDTHxHEIGHT|:unbounded][:organ=ORGAN]",
+        envvar="EVERSLIDE_SLIDE",
+        help="A slide more; repeatable, separated by spaces in the environment. In ORGAN, _ stands for a space.",
+    ),
+    click.option(
+        "--slides",
+        "file",
+        type=UserPath(dir_okay=False),
+        envvar="EVERSLIDE_SLIDES",
+        help="A TOML file of slides more, tables [[slide]].",
+    ),
+)
+
+
+def with_slides(command: Callable[..., None]) -> Callable[..., None]:
+    """A decorator of click commands: adds the flags that name slides, and passes them as `specs` and `file`."""
+    for option in reversed(_SLIDE_OPTIONS):
+        command = option(command)
+    return command
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="everslide", prog_name="everslide")
 def main() -> None:
@@ -97,21 +123,7 @@ def main() -> None:
 @with_settings
 @click.option("--no-cache", is_flag=True, envvar="EVERSLIDE_NO_CACHE", help="Keep painted tiles in memory only.")
 @with_model
-@click.option(
-    "--slide",
-    "specs",
-    multiple=True,
-    metavar="NAME:SEED[:WIDTHxHEIGHT|:unbounded][:organ=ORGAN]",
-    envvar="EVERSLIDE_SLIDE",
-    help="A slide more; repeatable, separated by spaces in the environment. In ORGAN, _ stands for a space.",
-)
-@click.option(
-    "--slides",
-    "file",
-    type=UserPath(dir_okay=False),
-    envvar="EVERSLIDE_SLIDES",
-    help="A TOML file of slides more, tables [[slide]].",
-)
+@with_slides
 @click.option("--open-browser", is_flag=True, envvar="EVERSLIDE_OPEN_BROWSER", help="Open the page in the browser.")
 def serve(
     settings: Settings,
@@ -264,9 +276,10 @@ def worker(scheduler: str, model: str, files: ModelFiles, windows: int, name: st
 @click.option("--dry-run", is_flag=True, help="Only print how much there is to paint, and how long it takes.")
 @OVERWRITE
 @click.option("--steps", type=int, help="Steps from noise to detail, where the model offers a choice.")
-@click.option("--guidance", type=Number(0), default=1.0, show_default=True, help="Classifier-free, if it offers that.")
+@click.option("--guidance", type=Number(0), help="Classifier-free, where the model offers that.")
 @click.option("--organ", default="", help="What it is a slide of, where the model knows organs.")
 @with_model
+@with_slides
 def export(
     settings: Settings,
     slide: str,
@@ -277,24 +290,31 @@ def export(
     dry_run: bool,
     overwrite: bool,
     steps: int | None,
-    guidance: float,
+    guidance: float | None,
     organ: str,
     model: str,
     files: ModelFiles,
+    specs: tuple[str, ...],
+    file: Path | None,
 ) -> None:
-    """Paint a region of SLIDE (demo, endless, demo-colon and so on, or
-    NAME:SEED[:WIDTHxHEIGHT|:unbounded][:organ=ORGAN]) into a file.
+    """Paint a region of SLIDE into a file.
 
-    Stopped and started again, it goes on where it was. The settings are those of `everslide serve`.
+    SLIDE is one that `everslide serve` with the same settings offers: demo, endless, demo-colon and so on, one of
+    --slide or --slides, or one that was made in the viewer (--data). Or it is a new one:
+    NAME:SEED[:WIDTHxHEIGHT|:unbounded][:organ=ORGAN].
+
+    Steps, guidance and organ are the slide's own by default. Stopped and started again, it goes on where it was.
     """
     from everslide.cache.store import StoreError
-    from everslide.model.sampling_config import SamplingConfig
-    from everslide.server.exporting import entry_of, run_export
+    from everslide.server.exporting import run_export
+    from everslide.server.wanted_slide import SlideSources, painted_otherwise, wanted_slide
 
     try:
         settings = _with_cache(settings)
-        entry = entry_of(slide, model, SamplingConfig(steps, guidance), organ)
-        run_export(settings, entry, files, out, region, magnification, lossless, click.echo, dry_run, overwrite)
+        found = wanted_slide(slide, model, SlideSources(specs, file, lambda: _documents(settings)))
+        entry = painted_otherwise(found, steps, guidance, organ)
+        by_model = {model: files}
+        run_export(settings, entry, by_model, out, region, magnification, lossless, click.echo, dry_run, overwrite)
     except (EverslideError, StoreError, OSError) as error:
         raise click.ClickException(str(error)) from error
     if dry_run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Never
@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from everslide.model.errors import SlideError
 from everslide.model.geometry import BASE_MAGNIFICATION, TILE_PX, Rect, TileIndex
-from everslide.model.sampling_config import OWN, SamplingConfig
 from everslide.server.assembly import assemble
 from everslide.server.destination import Kind, check_free, check_place, check_unfinished
 from everslide.server.encode import JPEG, PNG, Format
@@ -32,7 +31,7 @@ from everslide.server.export import (
 from everslide.server.inspect import Counting
 from everslide.server.painters import ModelFiles
 from everslide.server.settings import MIB, Settings
-from everslide.server.slides import Catalogue, Entry, demo_entries, organ_entries, parse_spec
+from everslide.server.slides import Catalogue, Entry
 from everslide.server.tiles import ServedSlide, TileService
 
 _REGION = re.compile(r"(\d{1,15}),(\d{1,15}),(\d{1,15}),(\d{1,15})")
@@ -53,7 +52,7 @@ WINDOWS_PER_TILE = 1.2
 def run_export(
     settings: Settings,
     entry: Entry,
-    files: ModelFiles,
+    files: Mapping[str, ModelFiles],
     out: Path,
     region: str | None,
     magnification: float,
@@ -64,9 +63,10 @@ def run_export(
 ) -> None:
     """Write a region of a slide to `out`, in the format of its suffix.
 
-    region: "X,Y,WIDTH,HEIGHT" in 20x pixels; None: the whole slide. magnification: of the finest pixels. report: called
-    with the number of tiles and the expected time, before painting; a dry run ends there, and is not told what has the
-    name. overwrite: it is replaced. Raises SlideError, StoreError, RequestError, OSError.
+    files: weights and options by model. region: "X,Y,WIDTH,HEIGHT" in 20x pixels; None: the whole slide. magnification:
+    of the finest pixels. report: called with the number of tiles and the expected time, before painting; a dry run ends
+    there, and is not told what has the name. overwrite: it is replaced. Raises SlideError, StoreError, RequestError,
+    OSError.
     """
     kind, replaces = kind_of(out), overwrite or dry_run
     check_place(out, kind)
@@ -80,7 +80,7 @@ def run_export(
         memory_size=min(settings.memory_size, MAX_MEMORY),
         raw_size=min(settings.raw_size, MAX_MEMORY),
     )
-    assembly = assemble(little, Catalogue((entry,)), {entry.slide.model: files})
+    assembly = assemble(little, Catalogue((entry,)), files)
     try:
         slide = assembly.service.slide(entry.slide.name)
         level = _level(slide, magnification)
@@ -154,17 +154,6 @@ def _shown_on(bar: tqdm[Never]) -> Progress:
         bar.update(done - bar.n)
 
     return show
-
-
-def entry_of(spec: str, model: str, sampling: SamplingConfig = OWN, organ: str = "") -> Entry:
-    """The slide "demo", "endless", "demo-colon" and so on, or that of a specification. organ: instead of its own.
-
-    Raises SlideError.
-    """
-    demos = {entry.slide.name: entry for entry in (*demo_entries(model), *organ_entries(model))}
-    entry = demos.get(spec) or parse_spec(spec, model)
-    slide = replace(entry.slide, sampling=sampling, organ=organ or entry.slide.organ)
-    return replace(entry, slide=slide)
 
 
 def _level(slide: ServedSlide, magnification: float) -> int:

@@ -183,15 +183,23 @@ def record_of(entry: Entry) -> dict[str, Any]:
 
 
 def entry_of(service: TileService, documents: Documents, name: str, record: Any) -> Entry:
-    """The inverse of `record_of`. The record may have been edited by hand: raises EverslideError, which names the
-    field."""
-    if not isinstance(record, dict):
-        raise SlideError(f"expected an object, found {repr(record)[:40]}")
+    """The inverse of `record_of`, for a slide to be served. The record may have been edited by hand: raises
+    EverslideError, which names the field."""
     if name in {entry.slide.name for entry in service.catalogue}:
         raise SlideError(f"another slide is named {name!r}")
+    entry = stored_entry(documents, name, record)
+    slide = entry.slide
+    if slide.model not in service.models:
+        raise SlideError(f"its model {slide.model!r} is not served now")
+    service.models[slide.model].capabilities.check(slide.sampling, f"the model {slide.model}")
+    return entry
+
+
+def stored_entry(documents: Documents, name: str, record: Any) -> Entry:
+    """The slide of a record, whatever models there are. Raises EverslideError, which names the field."""
+    if not isinstance(record, dict):
+        raise SlideError(f"expected an object, found {repr(record)[:40]}")
     found = checked(SlideRecord, record)
-    if found.model not in service.models:
-        raise SlideError(f"its model {found.model!r} is not served now")
     try:
         sampling = SamplingConfig(found.steps, found.guidance)
         size = found.width, found.height
@@ -200,7 +208,6 @@ def entry_of(service: TileService, documents: Documents, name: str, record: Any)
         slide = Slide(name, seed_of(found.seed), *size, found.unbounded, found.model, sampling, organ, drawn)
         top = _picture(documents, slide) if found.picture else None
         like = Reference.from_dict(found.reference) if found.reference else None
-        service.models[found.model].capabilities.check(sampling, f"the model {found.model}")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
         raise SlideError(f"expected a record of a slide, found {type(error).__name__}: {str(error)[:80]}") from error
     return Entry(slide, title_of(found.title), top, like, made=True)

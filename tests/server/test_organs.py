@@ -28,7 +28,6 @@ from everslide.server.assembly import Assembly, assemble
 from everslide.server.cli import _add_organs
 from everslide.server.documents import Documents
 from everslide.server.export import Pyramid, export_tiff, region_of
-from everslide.server.exporting import entry_of
 from everslide.server.painters import ModelFiles
 from everslide.server.settings import Settings
 from everslide.server.slides import (
@@ -40,6 +39,7 @@ from everslide.server.slides import (
     parse_spec,
     read_slides,
 )
+from everslide.server.wanted_slide import painted_otherwise, wanted_slide
 from tests.model.networks import tiny_weights
 from tests.server.stub import DEMO, Studio, make_service
 
@@ -271,8 +271,8 @@ def test_specifications_with_an_organ() -> None:
     assert parse_spec("a:5:organ=lymph_node", "mini").slide == Slide("a", 5, organ="lymph node")
     assert parse_spec("a:5:300x400:organ=skin", "mini").slide == Slide("a", 5, 300, 400, organ="skin")
     assert parse_spec("a:5:unbounded:organ=skin", "mini").slide.unbounded
-    assert entry_of("a:5", "mini", organ="skin").slide.organ == "skin"
-    assert entry_of("demo-liver", "mini").slide.organ == "liver"
+    assert painted_otherwise(wanted_slide("a:5", "mini"), None, None, "skin").slide.organ == "skin"
+    assert wanted_slide("demo-liver", "mini").slide.organ == "liver"
     for spec in ("a:5:organ=", "a:5:skin", "a:organ=skin", "a:5:organ=skin:unbounded"):
         with pytest.raises(SlideError, match=":organ=ORGAN behind it"):
             parse_spec(spec, "mini")
