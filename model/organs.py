@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -84,9 +84,9 @@ class SlideOrgan:
 
     @property
     def words(self) -> str:
-        """For file marks and messages: ", organ colon: a likeness of 3 cases". Always one line of printable text."""
+        """For file marks and messages: "colon: a likeness of 3 cases". Always one line of printable text."""
         name = "".join(letter if letter.isprintable() else "?" for letter in self.name)
-        return f", organ {name}: {likeness(self.cases)}"
+        return f"{name}: {likeness(self.cases)}"
 
 
 def likeness(cases: int) -> str:
@@ -168,11 +168,23 @@ def conditioned(slide: Slide, reference: Reference | None, known: Collection[str
     return Reference(style, reference.regions if reference else ())
 
 
-def slide_organ(slide: Slide, reference: Reference | None, cases: Mapping[str, int], real: bool) -> SlideOrgan | None:
+def slide_organ(slide: Slide, like: Reference | None, cases: Mapping[str, int]) -> SlideOrgan | None:
     """The organ that a slide is conditioned on outside its regions, or None.
 
-    cases: organ -> number of training cases, for each organ of its model. The rest as for `conditioned`.
+    like: see `conditioned`. cases: organ -> number of training cases, for each organ of its model.
     """
-    like = conditioned(slide, reference, cases, real)
     name = like.everywhere.organ if like and like.everywhere else ""
     return SlideOrgan(name, cases.get(name, 0), drawn=slide.organ_drawn or not slide.organ) if name else None
+
+
+def region_organs(like: Reference | None, cases: Mapping[str, int]) -> tuple[SlideOrgan, ...]:
+    """The organs of a slide's regions, each once, in the order of the regions; see `slide_organ`."""
+    names = dict.fromkeys(region.style.organ for region in like.regions if region.style.organ) if like else ()
+    return tuple(SlideOrgan(name, cases.get(name, 0), drawn=False) for name in names)
+
+
+def organ_words(organ: SlideOrgan | None, regions: Sequence[SlideOrgan] = ()) -> str:
+    """For file marks and messages: ", organ colon: a likeness of 3 cases, regions of fat: a likeness of 2 cases".
+    organ: of the slide. regions: of its regions."""
+    own = f", organ {organ.words}" if organ else ""
+    return f"{own}, regions of {'; '.join(one.words for one in regions)}" if regions else own

@@ -59,6 +59,7 @@ _READABLE = [
     "X-Everslide-Ancestor",
     "X-Everslide-Model",
     "X-Everslide-Organ",
+    "X-Everslide-Region-Organs",
     "X-Everslide-Seed",
     "X-Everslide-State",
     "X-Everslide-Synthetic",

@@ -6,6 +6,7 @@ import hashlib
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
@@ -15,7 +16,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from everslide.model.organs import SlideOrgan
+from everslide.model.organs import SlideOrgan, organ_words
 from everslide.model.slide import Slide
 from everslide.server.errors import NotFoundError, TooLargeError
 
@@ -66,9 +67,10 @@ def check_sides(width: int, height: int, fmt: Format) -> None:
         )
 
 
-def mark_of(slide: Slide, organ: SlideOrgan | None = None) -> str:
-    """The text inside every file: notice, model, seed, sampling, organ. organ: that of the slide, chosen or drawn."""
-    of = organ.words if organ else ""
+def mark_of(slide: Slide, organ: SlideOrgan | None = None, regions: Sequence[SlideOrgan] = ()) -> str:
+    """The text inside every file: notice, model, seed, sampling, organs. organ: that of the slide, chosen or drawn.
+    regions: those of its regions."""
+    of = organ_words(organ, regions)
     return f"{NOTICE}; Everslide {slide.model} seed {slide.seed}{slide.sampling.words}{of}"
 
 

@@ -21,6 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from everslide import version
 from everslide.model.geometry import TILE_PX, Rect, magnification, mpp
+from everslide.model.organs import organ_words
 from everslide.server.destination import NOTE, delete_tiles, folder_of, fresh_of, holds_other_tiles, part_of
 from everslide.server.encode import JPEG, JPEG_QUALITY, NOTICE, Format, Pixels, check_sides, encode
 from everslide.server.errors import NotFoundError
@@ -51,9 +52,9 @@ class Region:
 
     @property
     def description(self) -> str:
-        """What the file says of itself: synthetic, model, seed, sampling, organ, fingerprint, level and region."""
+        """What the file says of itself: synthetic, model, seed, sampling, organs, fingerprint, level and region."""
         slide, rect = self.slide.entry.slide, self.z_rect
-        of = self.slide.organ.words if self.slide.organ else ""
+        of = organ_words(self.slide.organ, self.slide.region_organs)
         return (
             f"{NOTICE}. Everslide {version()}, slide {slide.name}, model {slide.model}, seed {slide.seed}"
             f"{slide.sampling.words}{of}, fingerprint {self.slide.fingerprint}, level {self.level}, "

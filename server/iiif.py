@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,9 +85,16 @@ def parse(
 
 
 def info(
-    identifier: str, zoom: DeepZoom, limits: Limits, tile_px: int, notice: str, organ: SlideOrgan | None = None
+    identifier: str,
+    zoom: DeepZoom,
+    limits: Limits,
+    tile_px: int,
+    notice: str,
+    organ: SlideOrgan | None = None,
+    regions: Sequence[SlideOrgan] = (),
 ) -> dict[str, object]:
-    """The body of info.json. identifier: the image's own URI, without a slash at its end. organ: of the slide."""
+    """The body of info.json. identifier: the image's own URI, without a slash at its end. organ: of the slide.
+    regions: organs of the slide's regions."""
     width, height = zoom.slide.width_px, zoom.slide.height_px
     scales = [2 ** zoom.scale(level) for level in range(zoom.max_level, zoom.min_level - 1, -1)]
     return {
@@ -115,8 +122,13 @@ def info(
         "seeAlso": [],
         "synthetic": True,
         "notice": notice,
-        **({"organ": organ.name, "organCases": organ.cases} if organ else {}),
+        **(_organ(organ) if organ else {}),
+        **({"regionOrgans": [_organ(one) for one in regions]} if regions else {}),
     }
+
+
+def _organ(organ: SlideOrgan) -> dict[str, object]:
+    return {"organ": organ.name, "organCases": organ.cases}
 
 
 def entity_tag(request: ImageRequest, fingerprint: str, corner: tuple[int, int]) -> str:

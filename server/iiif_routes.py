@@ -44,7 +44,8 @@ def add(app: OpenAPI, service: TileService, access: Access, max_pixels: int) -> 
     def info(path: IIIFInfoPath) -> Response:
         """Image information."""
         view = view_of(service, path.name)
-        response = jsonify(iiif.info(_base(view.name), view.zoom, limits, TILE_PX, NOTICE, view.slide.organ))
+        organs = view.slide.organ, view.slide.region_organs
+        response = jsonify(iiif.info(_base(view.name), view.zoom, limits, TILE_PX, NOTICE, *organs))
         if "application/ld+json" in request.headers.get("Accept", ""):
             response.headers["Content-Type"] = _LD_JSON
         response.headers["Link"] = _PROFILE_LINK

@@ -145,7 +145,7 @@ def _facts(slide: ServedSlide, address: TileAddress) -> dict[str, Any]:
         "model": slide.entry.slide.model,
         "steps": slide.entry.slide.sampling.steps,
         "guidance": slide.entry.slide.sampling.guidance,
-        "organ": slide.organ.name if slide.organ else None,
+        "organ": ", ".join(organ for organ, _ in slide.organs_in(tile.rect, tile.s)) or None,
         "fingerprint": slide.fingerprint,
         "cached": pixels is not None,
         "sha256": None if pixels is None else _digest(slide, pixels),

@@ -130,7 +130,8 @@ def _entry(service: TileService, documents: Documents, body: SlidePost) -> Entry
     regions = tuple(_region(order, one, slide, capabilities) for order, one in enumerate(body.regions, start=1))
     reference = Reference(like, regions) if like or regions else None
     top = picture.top if picture else None
-    slide = _with_organ(slide, service.models[model].organ(slide, top, reference))
+    painters = service.models[model]
+    slide = _with_organ(slide, painters.organ(slide, painters.conditioned(slide, top, reference)))
     return Entry(slide, title, top, reference, made=True)
 
 
@@ -215,4 +216,6 @@ def _thumbnail(service: TileService, slide: Slide) -> bytes:
     address = TileAddress(0, slide.seed, 0)
     work = partial(painter.tile, TileIndex(s, 0, 0))
     pixels = service.queue.paint(f"gallery {slide.model} {slide.organ}", address, s, work, client_gone())
-    return encode(pixels[:height, :width], JPEG, mark_of(slide, service.models[slide.model].organ(slide, None, None)))
+    painters = service.models[slide.model]
+    organ = painters.organ(slide, painters.conditioned(slide, None, None))
+    return encode(pixels[:height, :width], JPEG, mark_of(slide, organ))

@@ -74,11 +74,24 @@ class Painters:
     make: Callable[[Slide, TileStore, TopPlane | None, Reference | None], TilePainter]
     watched: Callable[[Slide, TileStore, TopPlane | None, Reference | None, Watch], TilePainter] | None = None
 
-    def organ(self, slide: Slide, top: TopPlane | None, reference: Reference | None) -> SlideOrgan | None:
-        """The slide's organ, chosen or drawn, or None. Raises SlideError where the model does not know it."""
+    def conditioned(self, slide: Slide, top: TopPlane | None, reference: Reference | None) -> Reference | None:
+        """What the slide is conditioned on: its reference and its organ, chosen or drawn. Raises SlideError where the
+        model does not know an organ of it."""
+        from everslide.model.organs import conditioned
+
+        return conditioned(slide, reference, dict(self.capabilities.organs), real=top is not None)
+
+    def organ(self, slide: Slide, like: Reference | None) -> SlideOrgan | None:
+        """The slide's organ, chosen or drawn, or None. like: what it is conditioned on."""
         from everslide.model.organs import slide_organ
 
-        return slide_organ(slide, reference, dict(self.capabilities.organs), real=top is not None)
+        return slide_organ(slide, like, dict(self.capabilities.organs))
+
+    def region_organs(self, like: Reference | None) -> tuple[SlideOrgan, ...]:
+        """The organs of a slide's regions, each once. like: what it is conditioned on."""
+        from everslide.model.organs import region_organs
+
+        return region_organs(like, dict(self.capabilities.organs))
 
 
 class NoTiles:

@@ -221,6 +221,17 @@ class IIIFImagePath(IIIFInfoPath):
     file: str = _shown("default, color, gray or bitonal; .jpg, .png or .webp", "default.jpg")
 
 
+class RegionAnswer(BaseModel):
+    """A part of a slide with an organ of its own, or the tissue of a picture; in um from the slide's corner."""
+
+    x_um: float
+    y_um: float
+    width_um: float
+    height_um: float
+    organ: str | None = Field(description="null: it is like a picture.")
+    organ_cases: int | None = Field(description="Training cases behind the organ.")
+
+
 class SlideAnswer(BaseModel):
     """Facts of a slide."""
 
@@ -234,6 +245,7 @@ class SlideAnswer(BaseModel):
     organ: str | None = Field(description="What it is a slide of; null where its model knows none, or a picture says.")
     organ_cases: int | None = Field(description="Training cases behind the organ: it is a likeness of so many.")
     organ_drawn: bool | None = Field(description="Whether the organ was drawn from the seed, not chosen.")
+    regions: list[RegionAnswer] = Field(description="Where they overlap the later one counts.")
     width: int = Field(description="20x pixels")
     height: int = Field(description="20x pixels")
     mpp: float = Field(description="um per pixel at max_level")

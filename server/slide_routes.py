@@ -189,10 +189,22 @@ def metadata(slide: ServedSlide) -> dict[str, object]:
 
 
 def organ_facts(slide: ServedSlide) -> dict[str, object]:
-    """The organ of a slide, for JSON; null where its model knows none."""
-    organ = slide.organ
+    """The organs of a slide and of its regions, for JSON; null where its model knows none, or a picture says what it is
+    like."""
+    organ, cases = slide.organ, {one.name: one.cases for one in slide.region_organs}
     return {
         "organ": organ.name if organ else None,
         "organ_cases": organ.cases if organ else None,
         "organ_drawn": organ.drawn if organ else None,
+        "regions": [
+            {
+                "x_um": region.x_um,
+                "y_um": region.y_um,
+                "width_um": region.width_um,
+                "height_um": region.height_um,
+                "organ": region.style.organ or None,
+                "organ_cases": cases.get(region.style.organ),
+            }
+            for region in (slide.like.regions if slide.like else ())
+        ],
     }

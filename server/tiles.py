@@ -18,9 +18,10 @@ from everslide.cache.shared_flight import SharedFlight
 from everslide.cache.single_flight import SingleFlight
 from everslide.cache.store import ByteStore, Key
 from everslide.model.errors import SlideError
-from everslide.model.geometry import TILE_PX, TileIndex
+from everslide.model.geometry import TILE_PX, Rect, TileIndex
 from everslide.model.organs import SlideOrgan
 from everslide.model.pyramid.window_trace import Watch
+from everslide.model.style_reference import Reference
 from everslide.server.deepzoom import DeepZoom, TileAddress
 from everslide.server.encode import PNG, Format, Pixels, encode, encoders_fingerprint, mark_of, png_fingerprint
 from everslide.server.errors import BusyError, GoneError
@@ -53,7 +54,8 @@ class ServedSlide:
     """A slide with everything that serves it.
 
     fingerprint: of the bytes of its tiles: the painter's identity, the mark and the encoders. mark: text in every file.
-    organ: chosen or drawn; None where its model knows none.
+    organ: chosen or drawn; None where its model knows none. region_organs: those of its regions. like: what it is
+    conditioned on.
     """
 
     entry: Entry
@@ -63,16 +65,27 @@ class ServedSlide:
     fingerprint: str
     mark: str
     organ: SlideOrgan | None = None
+    region_organs: tuple[SlideOrgan, ...] = ()
+    like: Reference | None = None
 
     def etag(self, address: TileAddress, fmt: Format) -> str:
         """Entity tag of a final tile, known before it is painted, since tiles are deterministic."""
         return f"{self.fingerprint}-{address.level}-{address.col}-{address.row}-{fmt.suffix}"
 
+    def organs_in(self, rect: Rect, s: int) -> list[tuple[str, float]]:
+        """(organ, share) of each organ in a rectangle of plane s, the largest share first."""
+        found = self.like.organs(rect, s) if self.like else {}
+        return sorted(found.items(), key=lambda one: -one[1])
+
     @property
     def origin(self) -> list[tuple[str, str]]:
-        """Headers of every image that say what painted it. An organ's name is percent-encoded, but for its spaces."""
+        """Headers of every image that say what painted it. Names of organs are percent-encoded, but for their
+        spaces."""
         slide = self.entry.slide
         of = [("X-Everslide-Organ", quote(self.organ.name, safe=" "))] if self.organ else []
+        if self.region_organs:
+            names = ", ".join(quote(organ.name, safe=" ") for organ in self.region_organs)
+            of.append(("X-Everslide-Region-Organs", names))
         return [("X-Everslide-Model", slide.model), ("X-Everslide-Seed", str(slide.seed)), *of]
 
 
@@ -245,8 +258,9 @@ class TileService:
         self.queue.close()
 
     def _serve(self, entry: Entry, painters: Painters) -> ServedSlide:
-        slide, organ = entry.slide, painters.organ(entry.slide, entry.top, entry.reference)
-        mark = mark_of(slide, organ)
+        slide, like = entry.slide, painters.conditioned(entry.slide, entry.top, entry.reference)
+        organ, regions = painters.organ(slide, like), painters.region_organs(like)
+        mark = mark_of(slide, organ, regions)
         content = f"{painters.identity(slide, entry.top, entry.reference)}|{mark}"
         name = _short_hash(f"{content}|{png_fingerprint()}")  # its PNG files are served as they are
         tiles = PixelTiles(self.stores.lossless, self.stores.raw, name, mark)
@@ -258,6 +272,8 @@ class TileService:
             fingerprint=_short_hash(f"{content}|{encoders_fingerprint()}"),
             mark=mark,
             organ=organ,
+            region_organs=regions,
+            like=like,
         )
 
     def _key(self, slide: ServedSlide, address: TileAddress, fmt: Format) -> Key:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from everslide.model.geometry import TILE_PX, Rect
-from everslide.model.organs import conditioned
 from everslide.model.stain import TISSUE_OD, optical_density
 from everslide.server.encode import Pixels
 from everslide.server.regions import read_region
@@ -55,7 +54,7 @@ def tissue_places(
     for row, col, share in spread(density, count, whole.seed):
         x = min((rect.x + col) * shrink + shrink // 2, whole.width_px - 1)
         y = min((rect.y + row) * shrink + shrink // 2, whole.height_px - 1)
-        found.append(Place(x, y, round(share, 3), _organ_at(service, slide, x, y)))
+        found.append(Place(x, y, round(share, 3), _organ_at(slide, x, y)))
     return found
 
 
@@ -100,14 +99,8 @@ def spread(density: NDArray[np.float64], count: int, seed: int) -> list[tuple[in
     return found
 
 
-def _organ_at(service: TileService, slide: ServedSlide, x: int, y: int) -> str | None:
+def _organ_at(slide: ServedSlide, x: int, y: int) -> str | None:
     """The organ at a 20x pixel, where there is one alone."""
-    entry = slide.entry
-    known = dict(service.models[entry.slide.model].capabilities.organs)
-    like = conditioned(entry.slide, entry.reference, known, real=entry.top is not None)
-    if like is None:
-        return None
     around = Rect(x - _WINDOW_PX // 2, y - _WINDOW_PX // 2, _WINDOW_PX, _WINDOW_PX)
-    shares = like.organs(around, 0)
-    organ, share = max(shares.items(), key=lambda one: one[1], default=("", 0.0))
+    organ, share = next(iter(slide.organs_in(around, 0)), ("", 0.0))
     return organ if share > 0.99 else None

@@ -64,6 +64,7 @@ def test_metadata(client: FlaskClient, service: TileService) -> None:
         "organ": None,
         "organ_cases": None,
         "organ_drawn": None,
+        "regions": [],
         "width": 131072,
         "height": 98304,
         "mpp": 0.5,

@@ -232,6 +232,45 @@ def test_images_carry_the_organ(client: FlaskClient) -> None:
     assert tile is not None and tile["organ"] == "lymph node"
 
 
+def test_regions_are_named_wherever_the_slides_organ_is(client: FlaskClient) -> None:
+    fat = SKIN | {"x_um": 4000, "organ": "lymph node"}
+    assert client.post("/api/slides", json=WISH | {"organ": "colon", "regions": [SKIN, fat, SKIN]}).status_code == 201
+    answer = client.get("/api/slides/mine").json
+    assert answer is not None and answer["organ"] == "colon"
+    assert answer["regions"] == [SKIN | {"organ_cases": 2}, fat | {"organ_cases": 1}, SKIN | {"organ_cases": 2}]
+    listed = client.get("/api/slides").json
+    assert listed is not None and listed["slides"][-1]["regions"] == answer["regions"]
+    words = (
+        "organ colon: a likeness of 3 cases, regions of skin: a likeness of 2 cases; lymph node: a likeness of 1 case"
+    )
+    for path in (
+        "/slides/mine_files/15/3_4.jpeg",
+        "/slides/mine_files/15/3_4.png",
+        "/iiif/3/mine/0,0,9,9/max/0/default.jpg",
+    ):
+        for _ in range(2):  # painted, and then found in memory
+            image = client.get(path)
+            assert image.headers["X-Everslide-Organ"] == "colon"
+            assert image.headers["X-Everslide-Region-Organs"] == "skin, lymph node"
+            assert words.encode() in image.data
+    info = client.get("/iiif/3/mine/info.json").json
+    assert info is not None and info["regionOrgans"] == [
+        {"organ": "skin", "organCases": 2}, {"organ": "lymph node", "organCases": 1}
+    ]  # fmt: skip
+    demo = client.get("/slides/demo_files/15/3_4.jpeg")
+    assert "X-Everslide-Region-Organs" not in demo.headers and b"regions of" not in demo.data
+    plain = client.get("/iiif/3/demo/info.json").json
+    assert plain is not None and "regionOrgans" not in plain
+
+
+def test_a_tile_is_of_the_organs_that_are_there(client: FlaskClient) -> None:
+    client.post("/api/slides", json=WISH | {"organ": "colon", "regions": [SKIN | {"x_um": 0, "width_um": 2000}]})
+    tiles = {place: client.get(f"/api/slides/mine/tiles/{place}").json for place in ("15/8/8", "15/30/8", "9/0/0")}
+    assert {place: tile and tile["organ"] for place, tile in tiles.items()} == {
+        "15/8/8": "skin", "15/30/8": "colon", "9/0/0": "colon, skin"
+    }  # fmt: skip
+
+
 def test_organs_of_any_name_are_reported(tmp_path: Path) -> None:
     """Weights of one's own may call them as they like: no name breaks a header or a file."""
     odd = "Dünn\r\ndarm 腸"
@@ -258,12 +297,14 @@ def test_the_gallery_shows_organs(client: FlaskClient) -> None:
 
 def test_an_export_says_its_organ(tmp_path: Path) -> None:
     service = make_service(Studio(capabilities=KNOWS))
-    service.add(Entry(Slide("mine", 5, 2000, 1000, model="stub", organ="skin"), "Mine"))
+    regions = Reference(None, (Region(0, 0, 500, 400, style_of("colon", 1)),))
+    service.add(Entry(Slide("mine", 5, 2000, 1000, model="stub", organ="skin"), "Mine", reference=regions))
     slide = service.slide("mine")
     pyramid = Pyramid(service, region_of(slide, slide.zoom.max_level, Rect(0, 0, 600, 400)))
     export_tiff(pyramid, tmp_path / "x.ome.tiff")
     with tifffile.TiffFile(tmp_path / "x.ome.tiff") as tiff:
-        assert tiff.ome_metadata is not None and "organ skin: a likeness of 2 cases" in tiff.ome_metadata
+        words = "organ skin: a likeness of 2 cases, regions of colon: a likeness of 3 cases"
+        assert tiff.ome_metadata is not None and words in tiff.ome_metadata
     service.close()
 
 

@@ -152,6 +152,7 @@ export class FakeServer {
       organ: null,
       organ_cases: null,
       organ_drawn: null,
+      regions: [],
       mpp: 0.5,
       magnification: 20,
       tile_size: 256,

@@ -9,12 +9,30 @@ import { octavesTour } from "../../viewer/src/teach/octaves.js";
 import { askable, askedOf, choicesOf } from "../../viewer/src/teach/organQuestions.js";
 
 const slide = (id: string, organ: string | null, more: Partial<Slide> = {}): Slide =>
-  ({ id, organ, organ_cases: organ === null ? null : 3, min_level: 0, max_level: 17, ...more }) as Slide;
+  ({
+    id,
+    organ,
+    organ_cases: organ === null ? null : 3,
+    regions: [],
+    min_level: 0,
+    max_level: 17,
+    ...more,
+  }) as unknown as Slide;
 
 describe("organs", () => {
   test("words say how many cases are behind an organ", () => {
-    assert.equal(organWords({ organ: "colon", organ_cases: 3 }), ", colon: a likeness of 3 cases");
-    assert.equal(organWords({ organ: null, organ_cases: null }), "");
+    const colon = { organ: "colon", organ_cases: 3 };
+    const regions = [{ organ: "fat", organ_cases: 1 }, { organ: null, organ_cases: null }, colon];
+    assert.equal(organWords({ ...colon, regions: [] }), ", colon: a likeness of 3 cases");
+    assert.equal(organWords({ organ: null, organ_cases: null, regions: [] }), "");
+    assert.equal(
+      organWords({ ...colon, regions: [...regions, ...regions] }),
+      ", colon: a likeness of 3 cases, regions of fat: a likeness of 1 case; colon: a likeness of 3 cases",
+    );
+    assert.equal(
+      organWords({ organ: null, organ_cases: null, regions: regions.slice(0, 1) }),
+      ", regions of fat: a likeness of 1 case",
+    );
     assert.equal(likeness(1), "likeness of 1 case");
     assert.equal(capital("lymph node"), "Lymph node");
   });
@@ -97,9 +115,10 @@ describe("organs", () => {
   });
 
   test("in a region of another organ the tour is of that one; of no organ it says none", () => {
-    const fat = octavesTour(slide("a", "colon"), { x: 1, y: 2, organ: "fat" });
+    const regions = [{ organ: "fat", organ_cases: 1 }] as unknown as Slide["regions"];
+    const fat = octavesTour(slide("a", "colon", { regions }), { x: 1, y: 2, organ: "fat" });
     assert.equal(fat.title, "Fat at eight magnifications");
-    assert.match(fat.stops[0]?.text ?? "", /Synthetic\.$/, "the cases behind the region are not those of the slide");
+    assert.match(fat.stops[0]?.text ?? "", /Synthetic, a likeness of 1 case\.$/, "of the region, not of the slide");
     assert.equal(octavesTour(slide("a", null), { x: 1, y: 2, organ: null }).title, "One place at eight magnifications");
   });
 

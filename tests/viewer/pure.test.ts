@@ -174,6 +174,7 @@ describe("permalink", () => {
     guidance: 1,
     organ: null,
     organ_cases: null,
+    regions: [],
     fingerprint: "f00d",
   };
   const at = (x: number, y: number, magnification: number, rotation = 0): View => ({ x, y, magnification, rotation });

@@ -25,7 +25,7 @@ export interface Slide extends Extent, SamplingConfig, OrganFacts {
 /** What a link and an exported picture say of the slide they come from. */
 export type Provenance = Pick<
   Slide,
-  "id" | "seed" | "model" | "steps" | "guidance" | "organ" | "organ_cases" | "fingerprint"
+  "id" | "seed" | "model" | "steps" | "guidance" | "organ" | "organ_cases" | "regions" | "fingerprint"
 >;
 
 /** What the server is painting, for whomever. */
