@@ -24,7 +24,7 @@ from everslide.model.pyramid.value_noise import fractal, step
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-LAYOUT_FORMAT = 2
+LAYOUT_FORMAT = 3
 """Part of every fingerprint: raise it when the same seed would give other silhouettes."""
 GLASS_GREY = 242
 """Grey level of clean glass."""
@@ -32,7 +32,7 @@ CANVAS_PX = 160
 UM_PER_PX = mpp(TOP_SCALE)
 CANVAS_UM = CANVAS_PX * UM_PER_PX
 EMPTY_SHARE = 0.1
-"""Probability that a cell is empty, on a slide of more than one cell."""
+"""Probability that a cell is empty. A slide whose cells would all be empty has tissue in one of them."""
 SPINE = 24
 """Points of the centre line of a piece."""
 ATTEMPTS = 24
@@ -104,7 +104,7 @@ class Layout:
     @lru_cache(maxsize=64)  # noqa: B019 (a layout lives as long as its slide)
     def _canvas(self, col: int, row: int) -> Canvas | None:
         u = uniforms(self._seed, "cell", col, row, 3)
-        if u[0] < EMPTY_SHARE and self._cells != (1, 1):
+        if u[0] < EMPTY_SHARE and (col, row) != self._never_empty:
             return None
         cover = self._cover(col, row)
         corner = []
@@ -114,6 +114,20 @@ class Layout:
             else:  # the only cell of a slide this narrow shows the thickest part of its tissue
                 corner.append(cell / 2 - (middle + 0.5) * UM_PER_PX)
         return Canvas(round(corner[0] / UM_PER_PX), round(corner[1] / UM_PER_PX), (col, row), cover)
+
+    @cached_property
+    def _never_empty(self) -> tuple[int, int] | None:
+        """Column and row of the cell that has tissue though all are drawn empty; None where one is not.
+
+        The search ends at the first that is not: after 1.1 cells on average and, but for one slide in 10^20, after 20,
+        however large the slide is.
+        """
+        cols, rows = self._cells
+        cells = ((col, row) for row in range(rows) for col in range(cols))
+        if any(uniforms(self._seed, "cell", col, row, 3)[0] >= EMPTY_SHARE for col, row in cells):
+            return None
+        u = uniforms(self._seed, "never empty", 0, 0, 2)
+        return int(u[0] * cols), int(u[1] * rows)
 
     def _cover(self, col: int, row: int) -> Floats:
         """The silhouettes of a cell's pieces, (N, N) in [0, 1]."""

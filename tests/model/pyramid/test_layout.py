@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from everslide.model.organs import SECTIONS, groups_of
-from everslide.model.pyramid.layout import CANVAS_PX, CANVAS_UM, UM_PER_PX, Canvas, Layout, PieceShape, thickest
+from everslide.model.pyramid import layout
+from everslide.model.pyramid.keyed_noise import uniforms
+from everslide.model.pyramid.layout import (
+    CANVAS_PX,
+    CANVAS_UM,
+    EMPTY_SHARE,
+    UM_PER_PX,
+    Canvas,
+    Layout,
+    PieceShape,
+    thickest,
+)
 from everslide.model.training.sections import measure_pieces
 
 Floats = NDArray[np.float32]
@@ -53,6 +64,44 @@ def test_every_cell_has_its_first_piece() -> None:
     for number, group in enumerate(ALL):
         for canvas in canvases(number, [group]):
             assert float(canvas.cover.max()) == 1, f"case {number}"
+
+
+def filled(seed: int, cells: tuple[int, int]) -> list[tuple[int, int]]:
+    """Places of the canvases on a slide of so many cells."""
+    extent = (cells[0] * CANVAS_UM, cells[1] * CANVAS_UM)
+    return [canvas.place for canvas in canvases(seed, [[PieceShape(3.0, 1.2, 0.95, 0.0)]], extent)]
+
+
+def drawn_filled(seed: int, cells: tuple[int, int]) -> list[tuple[int, int]]:
+    """Those whose own number says that they are."""
+    all_cells = [(col, row) for row in range(cells[1]) for col in range(cells[0])]
+    return [place for place in all_cells if uniforms(seed, "cell", *place, 3)[0] >= EMPTY_SHARE]
+
+
+@pytest.mark.parametrize("cells", [(2, 1), (1, 2), (1, 3)])
+def test_no_slide_is_all_glass(cells: tuple[int, int]) -> None:
+    """Where a cell is filled anyway nothing changes; where all would be empty the seed says which one is not."""
+    empty = [seed for seed in range(3000) if not drawn_filled(seed, cells)]
+    assert empty
+    for seed in [*empty[:8], *range(4)]:
+        found, wanted = filled(seed, cells), drawn_filled(seed, cells)
+        assert found == wanted if wanted else len(found) == 1
+        assert found == filled(seed, cells), "always the same"
+    if cells == (2, 1):
+        assert {place for seed in empty[:8] for place in filled(seed, cells)} == {(0, 0), (1, 0)}
+
+
+def test_a_slide_of_any_size_is_asked_about_a_few_cells_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def counted(seed: int, stream: str, col: int, row: int, count: int) -> NDArray[np.float64]:
+        asked.append((col, row))
+        return uniforms(seed, stream, col, row, count)
+
+    monkeypatch.setattr(layout, "uniforms", counted)
+    for seed in range(100):
+        assert Layout(seed, 2.0**39, 2.0**39, ALL)._never_empty is None
+    assert len(asked) < 400
 
 
 def test_a_small_slide_shows_the_thickest_part_of_its_tissue() -> None:
