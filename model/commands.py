@@ -283,7 +283,8 @@ def new(
 
     if listing or organ == "":
         with cli_errors():
-            click.echo(_organs(organ_cases(model, weights), model))
+            text = _organs(organ_cases(model, weights), model)
+        click.echo(text)
         return
     if name is None:
         raise click.UsageError("Missing argument 'NAME'.")
@@ -304,12 +305,16 @@ def new(
 
 def _organs(cases: dict[str, int], model: str) -> str:
     """A line for each organ."""
-    from everslide.model.organs import likeness
+    from everslide.model.organs import likeness, measured_sections
 
     if not cases:
         return f"model {model}: its weights know no organs"
-    widest = max(map(len, cases))
-    return "\n".join(f"{organ:{widest}}  {likeness(count)}" for organ, count in sorted(cases.items()))
+    widest, lines = max(map(len, cases)), []
+    for organ, count in sorted(cases.items()):
+        sections = measured_sections(organ)
+        borrowed = "" if sections else ": outline and colours are borrowed from other organs"
+        lines.append(f"{organ:{widest}}  {likeness(count, sections)}{borrowed}")
+    return "\n".join(lines)
 
 
 COMMANDS = (prepare, sections, pack, train, evaluate, evaluate_organs, sheet, new)

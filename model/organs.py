@@ -75,23 +75,31 @@ def groups_of(organ: str) -> list[list[list[float]]]:
 
 @dataclass(frozen=True)
 class SlideOrgan:
-    """The organ of a slide. cases: training cases of this organ that its model has seen. drawn: it was drawn from the
-    seed, not chosen by the user."""
+    """The organ of a slide or of a region. cases: training cases of this organ that its model has seen. sections: whole
+    sections that were measured of it; of an organ without one, outlines and colours are borrowed. drawn: it was drawn
+    from the seed, not chosen by the user."""
 
     name: str
     cases: int
+    sections: int
     drawn: bool
 
     @property
     def words(self) -> str:
         """For file marks and messages: "colon: a likeness of 3 cases". Always one line of printable text."""
         name = "".join(letter if letter.isprintable() else "?" for letter in self.name)
-        return f"{name}: {likeness(self.cases)}"
+        return f"{name}: {likeness(self.cases, self.sections)}"
 
 
-def likeness(cases: int) -> str:
-    """ "a likeness of 3 cases": so that nobody takes an organ learned from three cases for the organ in general."""
-    return f"a likeness of {cases} case{'s' * (cases != 1)}"
+def likeness(cases: int, sections: int) -> str:
+    """ "a likeness of 3 cases": so that nobody takes an organ learned from three cases for the organ in general; and
+    "of no whole section" where none was measured, since its outlines and colours are those of other organs."""
+    return f"a likeness of {cases} case{'s' * (cases != 1)}{'' if sections else ', of no whole section'}"
+
+
+def measured_sections(organ: str) -> int:
+    """Number of whole sections that were measured of an organ: what its outlines and colours are drawn after."""
+    return len(palettes().get(organ, ()))
 
 
 @lru_cache(maxsize=1)
@@ -174,13 +182,14 @@ def slide_organ(slide: Slide, like: Reference | None, cases: Mapping[str, int]) 
     like: see `conditioned`. cases: organ -> number of training cases, for each organ of its model.
     """
     name = like.everywhere.organ if like and like.everywhere else ""
-    return SlideOrgan(name, cases.get(name, 0), drawn=slide.organ_drawn or not slide.organ) if name else None
+    drawn = slide.organ_drawn or not slide.organ
+    return SlideOrgan(name, cases.get(name, 0), measured_sections(name), drawn) if name else None
 
 
 def region_organs(like: Reference | None, cases: Mapping[str, int]) -> tuple[SlideOrgan, ...]:
     """The organs of a slide's regions, each once, in the order of the regions; see `slide_organ`."""
     names = dict.fromkeys(region.style.organ for region in like.regions if region.style.organ) if like else ()
-    return tuple(SlideOrgan(name, cases.get(name, 0), drawn=False) for name in names)
+    return tuple(SlideOrgan(name, cases.get(name, 0), measured_sections(name), drawn=False) for name in names)
 
 
 def organ_words(organ: SlideOrgan | None, regions: Sequence[SlideOrgan] = ()) -> str:

@@ -128,7 +128,7 @@ def info(
 
 
 def _organ(organ: SlideOrgan) -> dict[str, object]:
-    return {"organ": organ.name, "organCases": organ.cases}
+    return {"organ": organ.name, "organCases": organ.cases, "organSections": organ.sections}
 
 
 def entity_tag(request: ImageRequest, fingerprint: str, corner: tuple[int, int]) -> str:

@@ -148,6 +148,7 @@ class EverslideTileSource(FileTileSource, metaclass=LruCacheMetaclass):  # type:
             "guidance": slide.sampling.guidance,
             "organ": organ.name if organ else None,
             "organ_cases": organ.cases if organ else None,
+            "organ_sections": organ.sections if organ else None,
             "unbounded": slide.unbounded,
             "fingerprint": self._slide.fingerprint,
             "version": version(),

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, request
 
 from everslide.model.errors import ImageError, SlideError
 from everslide.model.geometry import BASE_MPP, TileIndex
-from everslide.model.organs import SlideOrgan, check_organ, style_of
+from everslide.model.organs import SlideOrgan, check_organ, measured_sections, style_of
 from everslide.model.sampling_config import SamplingCapabilities, SamplingConfig
 from everslide.model.slide import Slide
 from everslide.model.style_reference import Reference, Region, Style, lies_on
@@ -104,7 +104,10 @@ def _offered(name: str, painters: Painters) -> dict[str, Any]:
         "steps": list(capabilities.steps),
         "own_steps": capabilities.own_calls if capabilities.steps else None,
         "guidance": capabilities.guidance,
-        "organs": [{"name": organ, "cases": cases} for organ, cases in capabilities.organs],
+        "organs": [
+            {"name": organ, "cases": cases, "sections": measured_sections(organ)}
+            for organ, cases in capabilities.organs
+        ],
     }
 
 

@@ -230,6 +230,7 @@ class RegionAnswer(BaseModel):
     height_um: float
     organ: str | None = Field(description="null: it is like a picture.")
     organ_cases: int | None = Field(description="Training cases behind the organ.")
+    organ_sections: int | None = Field(description="Whole sections measured of it; 0: its colours are borrowed.")
 
 
 class SlideAnswer(BaseModel):
@@ -244,6 +245,9 @@ class SlideAnswer(BaseModel):
     guidance: float = Field(description="Classifier-free guidance; 1: none.")
     organ: str | None = Field(description="What it is a slide of; null where its model knows none, or a picture says.")
     organ_cases: int | None = Field(description="Training cases behind the organ: it is a likeness of so many.")
+    organ_sections: int | None = Field(
+        description="Whole sections measured of the organ; 0: outlines and colours are borrowed from other organs."
+    )
     organ_drawn: bool | None = Field(description="Whether the organ was drawn from the seed, not chosen.")
     regions: list[RegionAnswer] = Field(description="Where they overlap the later one counts.")
     width: int = Field(description="20x pixels")

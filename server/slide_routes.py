@@ -191,10 +191,11 @@ def metadata(slide: ServedSlide) -> dict[str, object]:
 def organ_facts(slide: ServedSlide) -> dict[str, object]:
     """The organs of a slide and of its regions, for JSON; null where its model knows none, or a picture says what it is
     like."""
-    organ, cases = slide.organ, {one.name: one.cases for one in slide.region_organs}
+    organ, of_regions = slide.organ, {one.name: one for one in slide.region_organs}
     return {
         "organ": organ.name if organ else None,
         "organ_cases": organ.cases if organ else None,
+        "organ_sections": organ.sections if organ else None,
         "organ_drawn": organ.drawn if organ else None,
         "regions": [
             {
@@ -202,9 +203,11 @@ def organ_facts(slide: ServedSlide) -> dict[str, object]:
                 "y_um": region.y_um,
                 "width_um": region.width_um,
                 "height_um": region.height_um,
-                "organ": region.style.organ or None,
-                "organ_cases": cases.get(region.style.organ),
+                "organ": one.name if one else None,
+                "organ_cases": one.cases if one else None,
+                "organ_sections": one.sections if one else None,
             }
             for region in (slide.like.regions if slide.like else ())
+            for one in (of_regions.get(region.style.organ),)
         ],
     }

@@ -45,6 +45,23 @@ def test_organs_are_listed_with_the_cases_behind_each(own: Path, flag: str) -> N
     assert other.output == "model speckle: its weights know no organs\n"
 
 
+def test_the_list_says_where_there_is_no_whole_section(tmp_path: Path) -> None:
+    save_weights(tmp_path / "own.safetensors", tiny_weights(cases={"colon": 3, "thyroid": 1}))
+    listed = CliRunner().invoke(new, ["--weights", str(tmp_path / "own.safetensors"), "--organs"])
+    assert listed.output == (
+        "colon    a likeness of 3 cases\n"
+        "thyroid  a likeness of 1 case, of no whole section: outline and colours are borrowed from other organs\n"
+    )
+    shipped = CliRunner().invoke(new, ["--organs"]).output.splitlines()
+    assert [line.split("  ")[0] for line in shipped if "no whole section" in line] == ["oral mucosa", "prostate"]
+
+
+def test_the_shipped_network_of_sections_knows_every_measured_organ() -> None:
+    """Otherwise it would paint one as unknown, and nothing would say so."""
+    known = sections.load_sections(sections.SHIPPED_SECTIONS).config.organs
+    assert set(organs.palettes()) <= set(known)
+
+
 def test_a_slide_of_an_organ(own: Path, tmp_path: Path) -> None:
     done = run(tmp_path, "mine", "--organ", "lymph node", "--weights", own)
     assert done.exit_code == 0, done.output

@@ -63,6 +63,7 @@ def test_metadata(client: FlaskClient, service: TileService) -> None:
         "guidance": 1,
         "organ": None,
         "organ_cases": None,
+        "organ_sections": None,
         "organ_drawn": None,
         "regions": [],
         "width": 131072,

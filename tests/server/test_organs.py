@@ -233,11 +233,12 @@ def test_images_carry_the_organ(client: FlaskClient) -> None:
 
 
 def test_regions_are_named_wherever_the_slides_organ_is(client: FlaskClient) -> None:
-    fat = SKIN | {"x_um": 4000, "organ": "lymph node"}
-    assert client.post("/api/slides", json=WISH | {"organ": "colon", "regions": [SKIN, fat, SKIN]}).status_code == 201
+    skin = SKIN | {"organ_cases": 2, "organ_sections": 1}
+    node = SKIN | {"x_um": 4000, "organ": "lymph node"}
+    assert client.post("/api/slides", json=WISH | {"organ": "colon", "regions": [SKIN, node, SKIN]}).status_code == 201
     answer = client.get("/api/slides/mine").json
     assert answer is not None and answer["organ"] == "colon"
-    assert answer["regions"] == [SKIN | {"organ_cases": 2}, fat | {"organ_cases": 1}, SKIN | {"organ_cases": 2}]
+    assert answer["regions"] == [skin, node | {"organ_cases": 1, "organ_sections": 1}, skin]
     listed = client.get("/api/slides").json
     assert listed is not None and listed["slides"][-1]["regions"] == answer["regions"]
     words = (
@@ -255,12 +256,32 @@ def test_regions_are_named_wherever_the_slides_organ_is(client: FlaskClient) -> 
             assert words.encode() in image.data
     info = client.get("/iiif/3/mine/info.json").json
     assert info is not None and info["regionOrgans"] == [
-        {"organ": "skin", "organCases": 2}, {"organ": "lymph node", "organCases": 1}
+        {"organ": "skin", "organCases": 2, "organSections": 1},
+        {"organ": "lymph node", "organCases": 1, "organSections": 1},
     ]  # fmt: skip
     demo = client.get("/slides/demo_files/15/3_4.jpeg")
     assert "X-Everslide-Region-Organs" not in demo.headers and b"regions of" not in demo.data
     plain = client.get("/iiif/3/demo/info.json").json
     assert plain is not None and "regionOrgans" not in plain
+
+
+def test_an_organ_of_no_whole_section_says_so_everywhere(tmp_path: Path) -> None:
+    service = make_service(Studio(capabilities=SamplingCapabilities(1, organs=(("colon", 3), ("prostate", 3)))))
+    client = create_app(service, tmp_path).test_client()
+    region = SKIN | {"organ": "prostate"}
+    for wish in (WISH | {"organ": "prostate"}, WISH | {"organ": "colon", "regions": [region], "title": "Other"}):
+        assert client.post("/api/slides", json=wish).status_code == 201
+    mine, other = (client.get(f"/api/slides/{name}").json for name in ("mine", "other"))
+    assert mine is not None and (mine["organ_cases"], mine["organ_sections"]) == (3, 0)
+    assert other is not None and (other["organ_sections"], other["regions"][0]["organ_sections"]) == (2, 0)
+    for name in ("mine", "other"):
+        tile = client.get(f"/slides/{name}_files/15/3_4.jpeg").data
+        assert b"prostate: a likeness of 3 cases, of no whole section" in tile
+    info = client.get("/iiif/3/mine/info.json").json
+    assert info is not None and info["organSections"] == 0
+    (model,) = client.get("/api/models").json["models"]  # type: ignore[index]
+    assert [(one["name"], one["sections"]) for one in model["organs"]] == [("colon", 2), ("prostate", 0)]
+    service.close()
 
 
 def test_a_tile_is_of_the_organs_that_are_there(client: FlaskClient) -> None:
@@ -288,7 +309,8 @@ def test_organs_of_any_name_are_reported(tmp_path: Path) -> None:
 
 def test_the_gallery_shows_organs(client: FlaskClient) -> None:
     (model,) = client.get("/api/models").json["models"]  # type: ignore[index]
-    assert model["organs"] == [{"name": organ, "cases": cases} for organ, cases in CASES]
+    sections = {"colon": 2, "lymph node": 1, "skin": 1}
+    assert model["organs"] == [{"name": organ, "cases": n, "sections": sections[organ]} for organ, n in CASES]
     answer = client.get("/api/gallery/stub/12.jpeg?organ=lymph%20node")
     assert answer.status_code == 200 and b"organ lymph node" in answer.data
     refused = client.get("/api/gallery/stub/12.jpeg?organ=heart")

@@ -151,6 +151,7 @@ export class FakeServer {
       guidance: 1,
       organ: null,
       organ_cases: null,
+      organ_sections: null,
       organ_drawn: null,
       regions: [],
       mpp: 0.5,

@@ -13,6 +13,7 @@ const slide = (id: string, organ: string | null, more: Partial<Slide> = {}): Sli
     id,
     organ,
     organ_cases: organ === null ? null : 3,
+    organ_sections: organ === null ? null : 1,
     regions: [],
     min_level: 0,
     max_level: 17,
@@ -21,19 +22,21 @@ const slide = (id: string, organ: string | null, more: Partial<Slide> = {}): Sli
 
 describe("organs", () => {
   test("words say how many cases are behind an organ", () => {
-    const colon = { organ: "colon", organ_cases: 3 };
-    const regions = [{ organ: "fat", organ_cases: 1 }, { organ: null, organ_cases: null }, colon];
+    const colon = { organ: "colon", organ_cases: 3, organ_sections: 2 };
+    const none = { organ: null, organ_cases: null, organ_sections: null };
+    const regions = [{ organ: "fat", organ_cases: 1, organ_sections: 1 }, none, colon];
     assert.equal(organWords({ ...colon, regions: [] }), ", colon: a likeness of 3 cases");
-    assert.equal(organWords({ organ: null, organ_cases: null, regions: [] }), "");
+    assert.equal(organWords({ ...none, regions: [] }), "");
     assert.equal(
       organWords({ ...colon, regions: [...regions, ...regions] }),
       ", colon: a likeness of 3 cases, regions of fat: a likeness of 1 case; colon: a likeness of 3 cases",
     );
+    assert.equal(organWords({ ...none, regions: regions.slice(0, 1) }), ", regions of fat: a likeness of 1 case");
     assert.equal(
-      organWords({ organ: null, organ_cases: null, regions: regions.slice(0, 1) }),
-      ", regions of fat: a likeness of 1 case",
+      organWords({ organ: "prostate", organ_cases: 3, organ_sections: 0, regions: [] }),
+      ", prostate: a likeness of 3 cases, of no whole section",
     );
-    assert.equal(likeness(1), "likeness of 1 case");
+    assert.equal(likeness(1, 1), "likeness of 1 case");
     assert.equal(capital("lymph node"), "Lymph node");
   });
 
@@ -115,7 +118,7 @@ describe("organs", () => {
   });
 
   test("in a region of another organ the tour is of that one; of no organ it says none", () => {
-    const regions = [{ organ: "fat", organ_cases: 1 }] as unknown as Slide["regions"];
+    const regions = [{ organ: "fat", organ_cases: 1, organ_sections: 1 }] as unknown as Slide["regions"];
     const fat = octavesTour(slide("a", "colon", { regions }), { x: 1, y: 2, organ: "fat" });
     assert.equal(fat.title, "Fat at eight magnifications");
     assert.match(fat.stops[0]?.text ?? "", /Synthetic, a likeness of 1 case\.$/, "of the region, not of the slide");

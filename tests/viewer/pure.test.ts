@@ -174,6 +174,7 @@ describe("permalink", () => {
     guidance: 1,
     organ: null,
     organ_cases: null,
+    organ_sections: null,
     regions: [],
     fingerprint: "f00d",
   };

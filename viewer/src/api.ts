@@ -25,7 +25,16 @@ export interface Slide extends Extent, SamplingConfig, OrganFacts {
 /** What a link and an exported picture say of the slide they come from. */
 export type Provenance = Pick<
   Slide,
-  "id" | "seed" | "model" | "steps" | "guidance" | "organ" | "organ_cases" | "regions" | "fingerprint"
+  | "id"
+  | "seed"
+  | "model"
+  | "steps"
+  | "guidance"
+  | "organ"
+  | "organ_cases"
+  | "organ_sections"
+  | "regions"
+  | "fingerprint"
 >;
 
 /** What the server is painting, for whomever. */

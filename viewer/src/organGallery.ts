@@ -25,8 +25,8 @@ export class OrganGallery {
       make(
         "p",
         { class: "hint" },
-        "An organ that was learned from three cases is a likeness of three cases, not of the organ. Synthetic, not for " +
-          "diagnosis.",
+        "An organ that was learned from three cases is a likeness of three cases, not of the organ. Of no whole section " +
+          "means that outline and colours are borrowed from other organs. Synthetic, not for diagnosis.",
       ),
     );
   }
@@ -65,10 +65,10 @@ export class OrganGallery {
     const sorted = [...organs].sort((a, b) => a.name.localeCompare(b.name));
     this.#list.replaceChildren(
       this.#one("", make("span", { class: "any" }, "?"), "Any organ", "drawn from the seed"),
-      ...sorted.map(({ name, cases }) => {
+      ...sorted.map(({ name, cases, sections }) => {
         const address = `/api/gallery/${encodeURIComponent(model)}/${SEED}.jpeg?organ=${encodeURIComponent(name)}`;
         const picture = make("img", { alt: "", width: 112, height: 84, "data-address": address });
-        return this.#one(name, picture, capital(name), likeness(cases));
+        return this.#one(name, picture, capital(name), likeness(cases, sections));
       }),
     );
     this.#showChosen();

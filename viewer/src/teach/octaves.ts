@@ -3,7 +3,7 @@
 import type { Slide } from "../api.js";
 import { freshId } from "../identifier.js";
 import { BASE_MAGNIFICATION, magnificationLabel, MAGNIFICATIONS } from "../magnification.js";
-import { capital, casesOf, likeness } from "../organ.js";
+import { behindOrgan, capital } from "../organ.js";
 import type { Stop, Tour } from "./tour.js";
 
 /** What to look for at each of MAGNIFICATIONS. */
@@ -29,8 +29,7 @@ export interface Place {
 export function octavesTour(slide: Slide, place: Place): Tour {
   const coarsest = BASE_MAGNIFICATION / 2 ** (slide.max_level - slide.min_level);
   const what = place.organ === null ? "One place" : capital(place.organ);
-  const cases = place.organ === null ? null : casesOf(slide, place.organ);
-  const behind = cases === null ? "" : `, a ${likeness(cases)}`;
+  const behind = behindOrgan(slide, place.organ);
   const stops = MAGNIFICATIONS.flatMap((magnification, index): Stop[] => {
     if (magnification < coarsest * 0.999) return [];
     const title = `${what} at ${magnificationLabel(magnification)}`;

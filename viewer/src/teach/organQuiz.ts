@@ -165,7 +165,7 @@ export class OrganQuiz {
   /** ", a likeness of 3 cases". */
   #behind(organ: string): string {
     const offer = this.#known.find(({ name }) => name === organ);
-    return offer ? `, a ${likeness(offer.cases)}` : "";
+    return offer ? `, a ${likeness(offer.cases, offer.sections)}` : "";
   }
 
   #showScore(): void {
