@@ -28,7 +28,10 @@ COLOURS = 5
 SAMPLES = 8
 """A window's share of a region is measured on a grid of SAMPLES x SAMPLES points."""
 EDGE_UM = 200.0
-"""Width of the strip, centred on a region's border, in which it is blended with its surroundings."""
+"""Width of the strip, centred on a region's border, in which it is blended with its surroundings; less in a region that
+is less than twice as wide or high: half of that."""
+COVER_FORMAT = 2
+"""Part of the digest of every reference with regions: raise it when a region would cover other places."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +92,14 @@ class Region:
     style: Style
 
     def cover(self, x: Doubles, y: Doubles) -> Doubles:
-        """Weight of the region at places x, y in um, 0 outside to 1 inside; shape: x and y broadcast together."""
+        """Weight of the region at places x, y in um, 0 outside to 1 inside; shape: x and y broadcast together.
+
+        It is 1 over the middle half of the region's width and height at least, however small it is.
+        """
         across = np.minimum(x - self.x_um, self.x_um + self.width_um - x)
         along = np.minimum(y - self.y_um, self.y_um + self.height_um - y)
-        return np.clip(np.minimum(across, along) / EDGE_UM + 0.5, 0.0, 1.0)
+        edge_um = max(min(EDGE_UM, self.width_um / 2, self.height_um / 2), 1e-6)
+        return np.clip(np.minimum(across, along) / edge_um + 0.5, 0.0, 1.0)
 
 
 def lies_on(um: tuple[float, float, float, float], size_um: tuple[float, float]) -> bool:
@@ -112,7 +119,8 @@ class Reference:
     @cached_property
     def digest(self) -> str:
         """SHA-256 in hexadecimal; equal for equal references."""
-        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+        covered = f" cover {COVER_FORMAT}" if self.regions else ""
+        return hashlib.sha256(f"{json.dumps(self.as_dict(), sort_keys=True)}{covered}".encode()).hexdigest()
 
     def embedding(self, rect: Rect, s: int) -> Floats:
         """The embedding (REFERENCE_CHANNELS,) that the window over `rect` of plane s is conditioned on: the mean of the

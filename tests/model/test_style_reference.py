@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from everslide.model import style_reference
 from everslide.model.commands import new
 from everslide.model.errors import ImageError, SlideError
 from everslide.model.evaluation.fields import MemoryTiles
@@ -74,6 +75,31 @@ def test_a_region_counts_inside_and_gives_way_at_its_edge() -> None:
     assert value_at(32_000 - 160) == pytest.approx(3.0, abs=0.01), "its middle on the edge: half of either"
     across = [value_at(x) for x in range(31_500, 32_150, 50)]
     assert across == sorted(across, reverse=True), "evenly from one to the other"
+
+
+@pytest.mark.parametrize("size", [(10.0, 10.0), (50.0, 2000.0), (150.0, 199.0), (399.0, 300.0)])
+def test_a_small_region_is_covered_whole_in_its_middle(size: tuple[float, float]) -> None:
+    region = Region(5000, 7000, *size, style(5.0))
+    x, y = (corner + side * np.array([0.26, 0.5, 0.74]) for corner, side in zip((5000, 7000), size, strict=True))
+    np.testing.assert_allclose(region.cover(x[None], y[:, None]), 1)
+    beyond = region.cover(np.array([4900.0, 5000.0, 5000 + size[0] / 8]), np.full(3, 7000 + size[1] / 2))
+    assert beyond[0] == 0 and 0.4 < beyond[1] <= 0.5 < beyond[2] <= 1
+
+
+def test_a_region_of_hardly_any_width_is_none_that_breaks() -> None:
+    region = Region(0, 0, 5e-324, 5e-324, style(5.0))
+    assert np.isfinite(region.cover(np.array([[0.0, 1.0]]), np.array([[0.0], [1.0]]))).all()
+    assert Reference(style(3.0), (region,)).embedding(Rect(0, 0, 320, 320), 0)[0] == 3.0
+
+
+def test_a_large_region_is_blended_as_ever_and_the_digest_knows_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    region = Region(0, 0, 4000, 4000, style(5.0))
+    covered = region.cover(np.array([-100.0, -50.0, 0.0, 50.0, 100.0]), np.full(5, 2000.0))
+    np.testing.assert_allclose(covered, [0, 0.25, 0.5, 0.75, 1])
+    before = Reference(None, (region,)).digest, Reference(style(3.0)).digest
+    monkeypatch.setattr(style_reference, "COVER_FORMAT", 99)
+    after = Reference(None, (region,)).digest, Reference(style(3.0)).digest
+    assert before[0] != after[0] and before[1] == after[1], "slides without regions stay what they are"
 
 
 def test_a_region_counts_by_its_share_of_the_window() -> None:
