@@ -14,6 +14,15 @@ from everslide.model.errors import EverslideError
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
 
 
+def given_once(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> str | None:
+    """A callback of options with `multiple`: one text, or None. Of two, click alone would take the last."""
+    if len(values) > 1:
+        raise click.BadParameter(f"expected once, found {len(values)} times: {', '.join(values)[:80]}", ctx, param)
+    if values == ("",):
+        raise click.BadParameter("expected a name, found an empty text", ctx, param)
+    return values[0] if values else None
+
+
 def check_free(out: Path, overwrite: bool) -> None:
     """Call before anything is painted. Raises EverslideError where something has that name: a result, or the picture
     that the command reads."""

@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 
 from everslide.model.cli_errors import cli_errors
-from everslide.model.command_types import Number, UserPath
+from everslide.model.command_types import Number, UserPath, given_once
 
+_LISTED = "\0"
+"""Stands for --organ without a value: no text on a command line holds it."""
 _FOLDER = UserPath(file_okay=False)
 _FILE = UserPath(dir_okay=False)
 
@@ -225,7 +227,9 @@ def sheet(prepared: Path, weights: Path | None, out: Path, seed: int) -> None:
 @click.option(
     "--organ",
     is_flag=False,
-    flag_value="",
+    flag_value=_LISTED,
+    multiple=True,
+    callback=given_once,
     metavar="[ORGAN]",
     help="What it is a slide of; drawn from the seed by default. Without a value: lists the organs.",
 )
@@ -281,7 +285,7 @@ def new(
     from everslide.model.new_slide import NewSlide, add_slide, organ_cases
     from everslide.model.sampling_config import SamplingConfig
 
-    if listing or organ == "":
+    if listing or organ == _LISTED:
         with cli_errors():
             text = _organs(organ_cases(model, weights), model)
         click.echo(text)

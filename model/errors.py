@@ -28,3 +28,9 @@ class ImageError(EverslideError):
 
 class DataError(EverslideError):
     """A folder of training or measuring images cannot be used."""
+
+
+def shown(value: object, most: int = 60) -> str:
+    """A value as it stands in Python, for a message; of a long one the beginning."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -7,13 +7,13 @@ import json
 import re
 import unicodedata
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from everslide.model.errors import SlideError
+from everslide.model.errors import SlideError, shown
 from everslide.model.geometry import BASE_MPP
-from everslide.model.organs import check_organ, style_of
+from everslide.model.organs import DRAWN, known_organ, style_of
 from everslide.model.sampling_config import OWN, SamplingConfig
 from everslide.model.slide import Slide
 
@@ -65,10 +65,13 @@ def add_slide(new: NewSlide, file: Path) -> str:
         raise SlideError("expected both of --parent and --mpp, or none")
     if new.parent and (new.size_px or new.unbounded):
         raise SlideError("--parent gives the size: leave out --size and --unbounded")
+    if new.size_px and new.unbounded:
+        raise SlideError("expected --size or --unbounded, found both: a slide without an end has no size")
     width, height = new.size_px or (Slide.width_px, Slide.height_px)
     _check_painted(new)
     if new.organ:
-        check_organ(new.organ, organ_cases(new.model, new.weights), f"slide {new.name}", new.model)
+        cases = organ_cases(new.model, new.weights)
+        new = replace(new, organ=known_organ(new.organ, cases, f"slide {new.name}", new.model, or_else=DRAWN))
     slide = Slide(new.name, new.seed, width, height, model=new.model)
     lines = ["[[slide]]", f'name = "{new.name}"', f"seed = {new.seed}", f"model = {_quoted(new.model)}"]
     lines += [f"steps = {new.sampling.steps}"] if new.sampling.steps is not None else []
@@ -125,7 +128,9 @@ def _write(file: Path, data: bytes) -> None:
 
 def _read(file: Path) -> tuple[str, str]:
     """The text of a file, and its encoding: of UTF-8, 16 and 32, with a byte order mark or without. Raises
-    SlideError."""
+    SlideError, also for a device, which has no end and is not to be replaced."""
+    if file.exists() and not file.is_file():
+        raise SlideError(f"{file}: expected a file of slides, found a folder or device; name another file with --out")
     try:
         data = file.read_bytes() if file.exists() else b""
         encoding = json.detect_encoding(data)
@@ -172,16 +177,16 @@ def _region(text: str, new: NewSlide, size: tuple[int, int]) -> Region:
     match = _REGION.fullmatch(text)
     if match is None:
         raise SlideError(
-            f"--region {text!r}: expected X,Y,WIDTH,HEIGHT=PICTURE or X,Y,WIDTH,HEIGHT=organ:ORGAN, "
+            f"--region {shown(text)}: expected X,Y,WIDTH,HEIGHT=PICTURE or X,Y,WIDTH,HEIGHT=organ:ORGAN, "
             "in um from the slide's corner"
         )
     um = float(match[1]), float(match[2]), float(match[3]), float(match[4])
     across_um, down_um = (side * BASE_MPP for side in size)
     if not lies_on(um, (across_um, down_um)):
-        raise SlideError(f"--region {text!r}: expected a part of the slide of {across_um:g} x {down_um:g} um")
+        raise SlideError(f"--region {shown(text)}: expected a part of the slide of {across_um:g} x {down_um:g} um")
     if match[5].startswith(_OF_ORGAN):
-        organ = match[5].removeprefix(_OF_ORGAN)
-        check_organ(organ, organ_cases(new.model, new.weights), f"--region {text!r}", new.model)
+        cases = organ_cases(new.model, new.weights)
+        organ = known_organ(match[5].removeprefix(_OF_ORGAN), cases, f"--region {shown(text)}", new.model)
         style = style_of(organ, new.seed)
     else:
         style = read_style(Path(match[5]), new.like_mpp)

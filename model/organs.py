@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from everslide.model.errors import SlideError, WeightsError
+from everslide.model.errors import SlideError, WeightsError, shown
 from everslide.model.slide import Slide
-from everslide.model.style_reference import COLOURS, REFERENCE_CHANNELS, Reference, Style
+from everslide.model.style_reference import COLOURS, REFERENCE_CHANNELS, Reference, Region, Style
 
 Doubles = NDArray[np.float64]
 SECTIONS = Path(__file__).parent / "weights" / "sections.json"
@@ -121,23 +121,32 @@ def organ_of(slide: Slide, known: Collection[str]) -> str:
     One that was drawn earlier is drawn again where it is not `known`. Raises SlideError where a chosen one is not.
     """
     if slide.organ and not (slide.organ_drawn and slide.organ not in known):
-        check_organ(slide.organ, known, f"slide {slide.name}", slide.model)
-        return slide.organ
+        return known_organ(slide.organ, known, f"slide {slide.name}", slide.model, or_else=DRAWN)
     offered = [organ for organ in palettes() if organ in known]
     return offered[_drawn(slide.seed, 0, len(offered))] if offered else ""
 
 
-def check_organ(organ: str, known: Collection[str], who: str, model: str) -> None:
-    """Raises SlideError where `organ` is not `known`. The message begins with `who`, and lists the known organs."""
-    if organ in known:
-        return
+DRAWN = "leave it out to have one drawn from the seed"
+
+
+def known_organ(organ: str, known: Collection[str], who: str, model: str, or_else: str = "") -> str:
+    """The organ among those `known` that a user means: in its name "_" may stand for a space, on command lines too that
+    are divided at spaces.
+
+    Raises SlideError where there is none. The message begins with `who`, and lists the known organs. or_else: what else
+    can be done about it.
+    """
+    found = organ if organ in known else organ.replace("_", " ")
+    if found in known:
+        return found
     if not known:
         raise SlideError(
-            f"{who}: organ {organ!r}: model {model} was trained on none, since its weights know no organs; leave it out"
+            f"{who}: organ {shown(organ)}: model {model} was trained on none, since its weights know no organs; "
+            "leave it out"
         )
     raise SlideError(
-        f"{who}: organ {organ!r}: model {model} was trained on {', '.join(sorted(known))}; "
-        "choose one of these, or leave it out to have one drawn from the seed"
+        f"{who}: organ {shown(organ)}: model {model} was trained on {', '.join(sorted(known))}; "
+        f"choose one of these{or_else and ', or '}{or_else}"
     )
 
 
@@ -164,16 +173,22 @@ def conditioned(slide: Slide, reference: Reference | None, known: Collection[str
     of its own everywhere, an organ is added only if the user chose one: none is drawn from the seed.
     Raises SlideError where the slide's organ, or that of a region, is not `known`.
     """
-    for region in reference.regions if reference else ():
-        if region.style.organ:
-            where = f"{region.x_um:g},{region.y_um:g},{region.width_um:g},{region.height_um:g}"
-            check_organ(region.style.organ, known, f"slide {slide.name}: region {where}", slide.model)
+    regions = tuple(_known_region(region, slide, known) for region in reference.regions) if reference else ()
     everywhere = reference.everywhere if reference else None
     organ = organ_of(slide, known) if slide.organ or not (real or everywhere) else ""
     if not organ:
-        return reference
+        return Reference(everywhere, regions) if reference else None
     style = replace(everywhere, organ=organ) if everywhere else style_of(organ, slide.seed)
-    return Reference(style, reference.regions if reference else ())
+    return Reference(style, regions)
+
+
+def _known_region(region: Region, slide: Slide, known: Collection[str]) -> Region:
+    """A region with the name that its organ has among those `known`. Raises SlideError."""
+    if not region.style.organ:
+        return region
+    where = f"{region.x_um:g},{region.y_um:g},{region.width_um:g},{region.height_um:g}"
+    organ = known_organ(region.style.organ, known, f"slide {slide.name}: region {where}", slide.model)
+    return replace(region, style=replace(region.style, organ=organ))
 
 
 def slide_organ(slide: Slide, like: Reference | None, cases: Mapping[str, int]) -> SlideOrgan | None:

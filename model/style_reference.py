@@ -27,6 +27,8 @@ COLOURS = 5
 """Number of colours of a style."""
 SAMPLES = 8
 """A window's share of a region is measured on a grid of SAMPLES x SAMPLES points."""
+MAX_FILE_BYTES = 16 * 2**20
+"""Of a file of a reference: over 10,000 regions."""
 EDGE_UM = 200.0
 """Width of the strip, centred on a region's border, in which it is blended with its surroundings; less in a region that
 is less than twice as wide or high: half of that."""
@@ -178,7 +180,11 @@ class Reference:
 def read_reference(path: Path) -> Reference:
     """Read a file of `write_reference`. Raises ImageError where it cannot be read as one."""
     try:
-        values = json.loads(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)  # of a device there is no end
+        if len(data) > MAX_FILE_BYTES:
+            raise ValueError(f"more than {MAX_FILE_BYTES} bytes")
+        values = json.loads(data.decode("utf-8"))
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise ImageError(f"{path}: expected a reference made by `everslide new --like`, found {error}") from error
     if not isinstance(values, dict):

@@ -14,7 +14,7 @@ from everslide.server.annotation_table import class_table, label_of, table, with
 from everslide.server.documents import Document, Documents, document_name, json_line
 from everslide.server.encode import NOTICE
 from everslide.server.errors import ChangedError, MalformedError, NotFoundError
-from everslide.server.fields import MAX_FILE_BYTES, checked, fresh_json, identifier, json_body, sent, takes
+from everslide.server.fields import MAX_FILE_BYTES, asks, checked, fresh_json, identifier, json_body, sent, takes
 from everslide.server.geojson import Feature
 from everslide.server.geojson_geometry import LeftOut, reason
 from everslide.server.set_aside import set_aside_json
@@ -35,6 +35,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         return document_name(service.slide(slide).entry.slide)
 
     @routes.get("/api/slides/<slide>/annotations")
+    @asks({"measures": "1: with lengths and areas.", "versions": "1: with the version of each."})
     def every(slide: str) -> Response:
         """The annotations of a slide, as GeoJSON; `?measures=1`: with lengths and areas among QuPath's measurements;
         `?versions=1`: with the version of each, for If-Match and `was`. set_aside: stored entries that cannot be read,
@@ -51,6 +52,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         return _collection(kept.values(), more)
 
     @routes.get("/api/slides/<slide>/annotations.csv")
+    @asks({"by": "class: summed up, one class a row."})
     def as_table(slide: str) -> Response:
         """Lengths, areas and counts, one annotation a row; `?by=class`: summed up, one class a row."""
         features = list(documents.get(KIND, name_of(slide), stored_feature).values())
@@ -62,6 +64,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
 
     @routes.post("/api/slides/<slide>/annotations")
     @takes(AnnotationsPost)
+    @asks({"import": "A UUID: the same import sent again adds nothing twice."})
     def add(slide: str) -> Response:
         """Import GeoJSON. The answer has the features that were kept, with their ids, and in `left_out` the place and
         reason of each that was not. `?import=UUID`: the same import sent again adds nothing twice."""
@@ -127,6 +130,7 @@ def annotation_routes(service: TileService, documents: Documents, access: Access
         return fresh_json({"refused": [{"id": key, "why": why} for key, why in refused], "versions": versions})
 
     @routes.delete("/api/slides/<slide>/annotations")
+    @asks({"class": "Of this class only; all by default."})
     def delete_all(slide: str) -> Response:
         """Delete all annotations of a slide; `?class=Tumor`: those of a class."""
         access.admit()

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from werkzeug.routing import Map, Rule
 
-from everslide.server.fields import taken_by
+from everslide.server.fields import asked_by, taken_by
 from everslide.server.shapes import ErrorAnswer
 
 _REFERENCE = "#/components/schemas/"
@@ -19,7 +19,8 @@ _REFERENCE = "#/components/schemas/"
 def described(spec: dict[str, Any], routes: Map, views: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
     """The OpenAPI document `spec` with the routes of blueprints added, which flask-openapi3 leaves out.
 
-    Summaries are the docstrings of the views; request bodies are the models given to `everslide.server.fields.takes`.
+    Summaries are the docstrings of the views; request bodies and parameters of a query are those given to `takes`
+    and `asks` of `everslide.server.fields`.
     """
     paths: dict[str, Any] = {path: dict(item) for path, item in spec["paths"].items()}
     schemas: dict[str, Any] = dict(spec["components"]["schemas"])
@@ -47,6 +48,10 @@ def _operation(rule: Rule, method: str, view: Callable[..., Any], schemas: dict[
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             for name in sorted(rule.arguments)
+        ]
+        + [
+            {"name": name, "in": "query", "required": required, "description": words, "schema": {"type": "string"}}
+            for name, words, required in asked_by(view)
         ],
         "responses": {done: {"description": "Done."}, **refusals},
     }

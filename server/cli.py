@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from everslide.model.command_types import OVERWRITE, Number, UserPath
+from everslide.model.command_types import OVERWRITE, Number, UserPath, given_once
 from everslide.model.errors import EverslideError
 from everslide.server.errors import SettingsError, StorageError
 from everslide.server.painters import MODELS, ModelFiles
@@ -277,7 +277,13 @@ def worker(scheduler: str, model: str, files: ModelFiles, windows: int, name: st
 @OVERWRITE
 @click.option("--steps", type=int, help="Steps from noise to detail, where the model offers a choice.")
 @click.option("--guidance", type=Number(0), help="Classifier-free, where the model offers that.")
-@click.option("--organ", default="", help="What it is a slide of, where the model knows organs.")
+@click.option(
+    "--organ",
+    multiple=True,
+    callback=given_once,
+    metavar="ORGAN",
+    help="What it is a slide of, where the model knows organs.",
+)
 @with_model
 @with_slides
 def export(
@@ -291,7 +297,7 @@ def export(
     overwrite: bool,
     steps: int | None,
     guidance: float | None,
-    organ: str,
+    organ: str | None,
     model: str,
     files: ModelFiles,
     specs: tuple[str, ...],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar, get_args
 
@@ -18,7 +18,7 @@ MAX_BODY_BYTES = 16 * 2**20
 MAX_FILE_BYTES = 128 * 2**20
 """Of a file of annotations: over 10,000 cells of QuPath with nuclei and measurements, each number in its own line."""
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
-_TAKES = "_everslide_takes"
+_TAKES, _ASKS = "_everslide_takes", "_everslide_asks"
 View = TypeVar("View", bound=Callable[..., Any])
 Shape = TypeVar("Shape", bound=BaseModel)
 _WORDS = {
@@ -55,6 +55,22 @@ def takes(shape: type[BaseModel], status: int = 200) -> Callable[[View], View]:
         return view
 
     return mark
+
+
+def asks(words: Mapping[str, str], required: bool = False) -> Callable[[View], View]:
+    """A decorator of views that documents the parameters that they read of an address's query: name -> meaning."""
+
+    def mark(view: View) -> View:
+        setattr(view, _ASKS, [(name, meaning, required) for name, meaning in words.items()])
+        return view
+
+    return mark
+
+
+def asked_by(view: Callable[..., Any]) -> list[tuple[str, str, bool]]:
+    """(name, meaning, whether it must be given) of each parameter that `asks` attached to a view."""
+    asked: list[tuple[str, str, bool]] = getattr(view, _ASKS, [])
+    return asked
 
 
 def taken_by(view: Callable[..., Any]) -> Takes | None:

@@ -19,7 +19,7 @@ from everslide.server.access import Access, client_gone
 from everslide.server.deepzoom import TileAddress, natural
 from everslide.server.encode import PNG, Pixels, encode
 from everslide.server.errors import MalformedError
-from everslide.server.fields import fresh_json
+from everslide.server.fields import asks, fresh_json
 from everslide.server.film import film
 from everslide.server.tiles import ServedSlide, TileService
 
@@ -84,6 +84,7 @@ def inspection_routes(service: TileService, access: Access) -> Blueprint:
         return slide, address
 
     @routes.get("/api/slides/<name>/tiles/<level>")
+    @asks({"cols": "FIRST-LAST, of columns.", "rows": "FIRST-LAST, of rows."}, required=True)
     def several(name: str, level: str) -> Response:
         """The states of several tiles of a level: cached, waiting or not painted."""
         slide = service.slide(name)

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, request
 
 from everslide.model.errors import ImageError, SlideError
 from everslide.model.geometry import BASE_MPP, TileIndex
-from everslide.model.organs import SlideOrgan, check_organ, measured_sections, style_of
+from everslide.model.organs import DRAWN, SlideOrgan, known_organ, measured_sections, style_of
 from everslide.model.sampling_config import SamplingCapabilities, SamplingConfig
 from everslide.model.slide import Slide
 from everslide.model.style_reference import Reference, Region, Style, lies_on
@@ -21,7 +21,7 @@ from everslide.server.deepzoom import TileAddress
 from everslide.server.documents import Document, Documents, document_name
 from everslide.server.encode import JPEG, NOTICE, encode, mark_of
 from everslide.server.errors import ConflictError, MalformedError, NotFoundError
-from everslide.server.fields import checked, fresh_json, json_body, takes
+from everslide.server.fields import asks, checked, fresh_json, json_body, takes
 from everslide.server.made import (
     KIND,
     MADE,
@@ -57,6 +57,7 @@ def made_slide_routes(service: TileService, documents: Documents, access: Access
         return fresh_json({"models": offered})
 
     @routes.get("/api/gallery/<model>/<seed>.jpeg")
+    @asks({"organ": "One of the model's in /api/models; by default one that is drawn from the seed."})
     def gallery(model: str, seed: str) -> Response:
         """The whole of a default slide in 256 x 192 px: the planes above what is painted, so it costs no window.
         `?organ=` shows one of that organ."""
@@ -156,11 +157,9 @@ def _sampling(body: SlidePost, capabilities: SamplingCapabilities) -> SamplingCo
 def _organ(organ: str | None, model: str, capabilities: SamplingCapabilities) -> str:
     """What the slide shall be of; "" where nothing is said. Raises MalformedError where the model does not know it."""
     try:
-        if organ:
-            check_organ(organ, dict(capabilities.organs), "field 'organ'", model)
+        return known_organ(organ, dict(capabilities.organs), "field 'organ'", model, or_else=DRAWN) if organ else ""
     except SlideError as error:
         raise MalformedError("an organ that the model knows", str(error), "see /api/models") from error
-    return organ or ""
 
 
 def _region(order: int, body: RegionBody, slide: Slide, capabilities: SamplingCapabilities) -> Region:
@@ -174,10 +173,10 @@ def _region(order: int, body: RegionBody, slide: Slide, capabilities: SamplingCa
             "move it or change its size",
         )
     try:
-        check_organ(body.organ, dict(capabilities.organs), f"region {order}", slide.model)
+        organ = known_organ(body.organ, dict(capabilities.organs), f"region {order}", slide.model)
     except SlideError as error:
         raise MalformedError("an organ that the model knows", str(error), "see /api/models") from error
-    return Region(*um, style_of(body.organ, slide.seed))
+    return Region(*um, style_of(organ, slide.seed))
 
 
 def _like(like: LikeBody, service: TileService, model: str) -> Style:

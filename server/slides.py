@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from everslide.model.command_types import with_home
-from everslide.model.errors import EverslideError, SlideError
+from everslide.model.errors import EverslideError, SlideError, shown
 from everslide.model.geometry import TILE_PX
 from everslide.model.pyramid.top import ImageTop, read_top
 from everslide.model.sampling_config import SamplingConfig
@@ -24,6 +24,8 @@ from everslide.server.one_line import one_line
 from everslide.server.painters import MODELS
 from everslide.server.set_aside import SetAside
 
+MAX_FILE_BYTES = 16 * 2**20
+"""Of a file of slides: over 100,000 of them."""
 DEMO_SEED = 7
 ENDLESS_SEED = 11
 ENDLESS_EXTENT_PX = 2**31
@@ -87,14 +89,14 @@ def organ_entries(model: str) -> tuple[Entry, ...]:
 
 def parse_spec(spec: str, model: str) -> Entry:
     """ "name:seed", "name:seed:WIDTHxHEIGHT" or "name:seed:unbounded", each with ":organ=ORGAN" behind it if need be,
-    in which "_" stands for a space -> Entry. Raises SlideError."""
+    in which "_" may stand for a space -> Entry. Raises SlideError."""
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise SlideError(
-            f"slide {spec!r}: expected name:seed, name:seed:WIDTHxHEIGHT or name:seed:unbounded, "
+            f"slide {shown(spec)}: expected name:seed, name:seed:WIDTHxHEIGHT or name:seed:unbounded, "
             "and if need be :organ=ORGAN behind it"
         )
-    name, organ = match["name"], (match["organ"] or "").replace("_", " ")
+    name, organ = match["name"], match["organ"] or ""
     width, height = Slide.width_px, Slide.height_px
     if match["un"]:
         width = height = ENDLESS_EXTENT_PX
@@ -110,9 +112,13 @@ def read_slides(path: Path, model: str) -> tuple[list[Entry], list[str]]:
     the size; reference, a file of `everslide new --like`. Second, what is wrong in it: a line for each slide that it
     costs, which names the file and the place. Raises SlideError where the file cannot be opened."""
     try:
-        text, slips = decoded(path.read_bytes())
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)  # of a device there is no end
     except OSError as error:
         raise SlideError(f"{path}: cannot be read as TOML: {error}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise SlideError(f"{path}: expected at most {MAX_FILE_BYTES} bytes of tables [[slide]], found more")
+    text, slips = decoded(data)
     wrong = [f"{path}: {slip}" for slip in slips]
     entries: list[Entry] = []
     tables = _tables(path, text.replace("\r\n", "\n").replace("\r", "\n"), wrong)

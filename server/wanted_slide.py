@@ -68,8 +68,8 @@ def wanted_slide(name: str, model: str, sources: SlideSources = DEMOS) -> Entry:
     )
 
 
-def painted_otherwise(entry: Entry, steps: int | None, guidance: float | None, organ: str) -> Entry:
-    """The slide in other steps, with other guidance or of another organ; None and "" leave its own. Raises
+def painted_otherwise(entry: Entry, steps: int | None, guidance: float | None, organ: str | None) -> Entry:
+    """The slide in other steps, with other guidance or of another organ; None leaves its own. Raises
     SlideError."""
     own = entry.slide.sampling
     sampling = SamplingConfig(

@@ -25,7 +25,7 @@ from everslide.model.evaluation.organ_sections import (
 )
 from everslide.model.evaluation.section_memorization import Nearest, TrainingSections
 from everslide.model.geometry import TOP_SCALE, mpp
-from everslide.model.organs import check_organ
+from everslide.model.organs import known_organ
 from everslide.model.pyramid.window_model import WindowModel
 
 Doubles = NDArray[np.float64]
@@ -43,8 +43,7 @@ class OrganEvaluation:
         self._model, self._encoder, self._seeds = model, encoder, seeds
         self.missing: list[str] = []
         known = dict(model.capabilities.organs)
-        for organ in organs:
-            check_organ(organ, known, "--organ", model.name)
+        organs = [known_organ(organ, known, "--organ", model.name) for organ in organs]
         self.real = real_sections(folder)
         there = {section.organ for section in self.real}
         wanted = list(organs) or sorted(known)

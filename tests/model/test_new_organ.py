@@ -95,6 +95,43 @@ def test_what_cannot_be_is_reported_and_writes_nothing(
     assert not (tmp_path / "slides.toml").exists() and not list(tmp_path.glob("*.json"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--organ", ""), "expected a name, found an empty text"),
+        (("--organ=",), "expected a name, found an empty text"),
+        (("--organ", "colon", "--organ", "lymph node"), "expected once, found 2 times: colon, lymph node"),
+        (("--organ", "colon", "--organ", "colon"), "expected once, found 2 times"),
+    ],
+)
+def test_an_organ_is_named_once_or_not_at_all(
+    own: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = run(tmp_path, "mine", "--weights", own, *arguments)
+    assert done.exit_code == 2 and "--organ" in done.output and message in done.output, done.output
+    assert not (tmp_path / "slides.toml").exists()
+
+
+@pytest.mark.parametrize("organ", ["x" * 5000, "x y" * 5000])
+def test_a_long_name_is_not_repeated_whole(own: Path, tmp_path: Path, organ: str) -> None:
+    for more in (("--organ", organ), ("--region", f"0,0,5000,4000=organ:{organ}"), ("--region", organ)):
+        done = run(tmp_path, "mine", "--weights", own, *more)
+        assert done.exit_code == 1 and len(done.output) < 400, done.output
+
+
+def test_an_underscore_stands_for_a_space_everywhere(own: Path, tmp_path: Path) -> None:
+    region = ("--region", "0,0,5000,4000=organ:lymph_node")
+    assert run(tmp_path, "mine", "--weights", own, "--organ", "lymph_node", *region).exit_code == 0
+    assert slides(tmp_path)[0]["organ"] == "lymph node"
+    reference = read_reference(tmp_path / str(slides(tmp_path)[0]["reference"]))
+    assert reference.regions[0].style.as_dict() == style_of("lymph node", 1).as_dict()
+
+
+def test_a_region_is_not_told_to_be_drawn(own: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, "mine", "--weights", own, "--region", "0,0,5000,4000=organ:heart")
+    assert "choose one of these" in done.output and "drawn" not in done.output
+
+
 def test_weights_that_cannot_be_read_are_reported(tmp_path: Path) -> None:
     done = run(tmp_path, "mine", "--organ", "colon", "--weights", tmp_path / "none.safetensors")
     assert done.exit_code == 1 and "no such file" in done.output

@@ -38,6 +38,28 @@ def test_an_unknown_organ_is_refused_with_those_that_there_are() -> None:
         organ_of(slide(organ="skin"), ())
 
 
+def test_in_the_name_of_an_organ_an_underscore_may_stand_for_a_space() -> None:
+    known = ("lymph node", "soft_tissue", "skin")
+    for text, organ in {"lymph_node": "lymph node", "lymph node": "lymph node", "soft_tissue": "soft_tissue"}.items():
+        assert organ_of(slide(organ=text), known) == organ
+    reference = Reference(None, (Region(0, 0, 4000, 4000, style_of("lymph_node", 1)),))
+    like = conditioned(slide(organ="skin"), reference, known, real=False)
+    assert like is not None and like.regions[0].style.organ == "lymph node"
+    bare = conditioned(slide(), reference, known, real=True)
+    assert bare is not None and bare.everywhere is None and bare.regions[0].style.organ == "lymph node"
+
+
+def test_an_unknown_organ_of_any_length_is_named_in_a_line_and_no_region_is_told_to_be_drawn() -> None:
+    with pytest.raises(
+        SlideError, match="choose one of these, or leave it out to have one drawn from the seed"
+    ) as told:
+        organ_of(slide(organ="x" * 100_000), KNOWN)
+    assert len(str(told.value)) < 300 and f"organ '{'x' * 56}...: model" in str(told.value)
+    reference = Reference(None, (Region(0, 0, 4000, 4000, style_of("heart", 1)),))
+    with pytest.raises(SlideError, match=r"region 0,0,4000,4000: organ 'heart'.*; choose one of these$"):
+        conditioned(slide(), reference, KNOWN, real=False)
+
+
 def test_an_organ_looks_like_one_of_its_sections() -> None:
     style = style_of("colon", 3)
     assert style.organ == "colon" and not style.embedding.any()

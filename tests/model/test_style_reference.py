@@ -327,6 +327,24 @@ def test_a_file_of_slides_that_cannot_be_used_is_reported(tmp_path: Path, place:
     assert (tmp_path / "latin.toml").read_bytes().endswith(b'\xfcse"\n')
 
 
+@pytest.mark.parametrize("name", ["endless", "pipe"])
+def test_a_file_of_slides_is_no_device(tmp_path: Path, name: str) -> None:
+    """It would be read without an end, and then replaced by a file."""
+    out = tmp_path / name
+    if name == "pipe":
+        os.mkfifo(out)
+    else:
+        out.symlink_to("/dev/zero")
+    done = CliRunner().invoke(new, ["a", "--out", str(out)])
+    assert done.exit_code == 1 and f"{name}: expected a file of slides, found a folder or device" in done.output
+    assert Path("/dev/zero").is_char_device() and [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_reference_without_an_end_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="found more than 16777216 bytes"):
+        read_reference(Path("/dev/zero"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -334,6 +352,7 @@ def test_a_file_of_slides_that_cannot_be_used_is_reported(tmp_path: Path, place:
         (["--region", "1..2,3,4,5=x.png"], "expected X,Y,WIDTH,HEIGHT=PICTURE"),
         (["--parent", "p.png"], "both of --parent and --mpp"),
         (["--like", "missing.png"], "missing.png"),
+        (["--size", "1000", "1000", "--unbounded"], "expected --size or --unbounded, found both"),
         (["--steps", "0"], "steps 0: expected 1 or more"),
         (["--guidance", "0"], "guidance 0.0: expected a number from 1 on"),
     ],

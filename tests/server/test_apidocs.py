@@ -176,3 +176,27 @@ def test_a_change_of_what_somebody_else_changed_is_described(client: FlaskClient
     assert answer is not None
     for method in ("put", "delete"):
         assert "412" in answer["paths"][f"/api/slides/{{slide}}/{kind}/{{key}}"][method]["responses"]
+
+
+ASKED = {
+    ("get", "/api/gallery/{model}/{seed}.jpeg"): {"organ"},
+    ("get", "/api/slides/{name}/tiles/{level}"): {"cols", "rows"},
+    ("get", "/api/slides/{slide}/annotations"): {"measures", "versions"},
+    ("get", "/api/slides/{slide}/annotations.csv"): {"by"},
+    ("post", "/api/slides/{slide}/annotations"): {"import"},
+    ("delete", "/api/slides/{slide}/annotations"): {"class"},
+    ("get", "/api/slides/{name}/tissue"): {"count"},
+    ("get", "/slides/{name}_files/{level}/{tile_name}"): {"preview", "v"},
+}
+
+
+def test_parameters_of_a_query_are_described(client: FlaskClient) -> None:
+    described = {
+        (method, path): names
+        for path, item in spec_of(client)["paths"].items()
+        for method, operation in item.items()
+        if (names := {one["name"] for one in operation.get("parameters", []) if one["in"] == "query"})
+    }
+    assert described == ASKED
+    row = "<td><code>organ</code></td><td>query</td><td>string</td><td>One of the model&#x27;s in /api/models;"
+    assert row in client.get("/api/docs").text

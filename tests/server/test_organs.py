@@ -11,6 +11,7 @@ from typing import Any
 import large_image
 import pytest
 import tifffile
+from click.testing import CliRunner
 from flask.testing import FlaskClient
 from large_image.exceptions import TileSourceError
 from PIL import Image
@@ -25,7 +26,7 @@ from everslide.model.slide import Slide
 from everslide.model.style_reference import Reference, Region
 from everslide.server.app import create_app
 from everslide.server.assembly import Assembly, assemble
-from everslide.server.cli import _add_organs
+from everslide.server.cli import _add_organs, main
 from everslide.server.documents import Documents
 from everslide.server.export import Pyramid, export_tiff, region_of
 from everslide.server.painters import ModelFiles
@@ -39,6 +40,7 @@ from everslide.server.slides import (
     parse_spec,
     read_slides,
 )
+from everslide.server.tiles import TileService
 from everslide.server.wanted_slide import painted_otherwise, wanted_slide
 from tests.model.networks import tiny_weights
 from tests.server.stub import DEMO, Studio, make_service
@@ -317,6 +319,34 @@ def test_the_gallery_shows_organs(client: FlaskClient) -> None:
     assert refused.status_code == 400 and "colon, lymph node, skin" in refused.get_data(as_text=True)
 
 
+def test_an_underscore_stands_for_a_space_by_every_entrance(client: FlaskClient, service: TileService) -> None:
+    service.add(parse_spec("spec:5:organ=lymph_node", "stub"))
+    region = SKIN | {"organ": "lymph_node"}
+    wish = WISH | {"organ": "lymph_node", "regions": [region]}
+    assert client.post("/api/slides", json=wish).status_code == 201
+    for name in ("spec", "mine"):
+        answer = client.get(f"/api/slides/{name}").json
+        assert answer is not None and (answer["organ"], answer["organ_cases"]) == ("lymph node", 1)
+        assert [one["organ"] for one in answer["regions"]] == ["lymph node"] * (name == "mine")
+    shown = [client.get(f"/api/gallery/stub/12.jpeg?organ={name}").data for name in ("lymph_node", "lymph%20node")]
+    assert shown[0] == shown[1]
+
+
+def test_a_refusal_is_short_and_gives_advice_that_fits(client: FlaskClient) -> None:
+    region = SKIN | {"organ": "heart"}
+    refused = client.post("/api/slides", json=WISH | {"regions": [region]}).get_data(as_text=True)
+    assert "region 1: organ 'heart'" in refused and "drawn" not in refused
+    long = client.get(f"/api/gallery/stub/12.jpeg?organ={'x' * 5000}")
+    assert long.status_code == 400 and len(long.data) < 600
+
+
+@pytest.mark.parametrize("organs", [("",), ("colon", "skin")])
+def test_an_export_is_of_one_organ(tmp_path: Path, organs: tuple[str, ...]) -> None:
+    flags = [part for organ in organs for part in ("--organ", organ)]
+    done = CliRunner().invoke(main, ["export", "demo", "--out", str(tmp_path / "x.png"), *flags])
+    assert done.exit_code == 2 and "--organ" in done.output and not list(tmp_path.iterdir())
+
+
 def test_an_export_says_its_organ(tmp_path: Path) -> None:
     service = make_service(Studio(capabilities=KNOWS))
     regions = Reference(None, (Region(0, 0, 500, 400, style_of("colon", 1)),))
@@ -331,7 +361,7 @@ def test_an_export_says_its_organ(tmp_path: Path) -> None:
 
 
 def test_specifications_with_an_organ() -> None:
-    assert parse_spec("a:5:organ=lymph_node", "mini").slide == Slide("a", 5, organ="lymph node")
+    assert parse_spec("a:5:organ=lymph node", "mini").slide == Slide("a", 5, organ="lymph node")
     assert parse_spec("a:5:300x400:organ=skin", "mini").slide == Slide("a", 5, 300, 400, organ="skin")
     assert parse_spec("a:5:unbounded:organ=skin", "mini").slide.unbounded
     assert painted_otherwise(wanted_slide("a:5", "mini"), None, None, "skin").slide.organ == "skin"

@@ -176,6 +176,11 @@ def test_wrong_steps_and_guidance_in_a_file(tmp_path: Path, line: str, reason: s
     assert [line.startswith(f"{path}: slide 1: {reason}") for line in read_slides(path, "mini")[1]] == [True]
 
 
+def test_a_file_without_an_end_is_reported() -> None:
+    with pytest.raises(SlideError, match="/dev/zero: expected at most 16777216 bytes"):
+        read_slides(Path("/dev/zero"), "mini")
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SlideError, match=r"nothing\.toml"):
         read_slides(tmp_path / "nothing.toml", "mini")

@@ -107,8 +107,8 @@ def test_steps_guidance_and_organ_are_its_own_unless_others_are_named() -> None:
         "A",
         reference=Reference(None, (Region(0, 0, 400, 400, style_of("fat", 1)),)),
     )
-    assert painted_otherwise(own, None, None, "") == own
+    assert painted_otherwise(own, None, None, None) == own
     other = painted_otherwise(own, 4, None, "skin")
     assert other.slide == Slide("a", 1, sampling=SamplingConfig(4, 3.0), organ="skin")
     assert other.reference is own.reference
-    assert painted_otherwise(own, None, 1, "").slide.sampling == SamplingConfig(2)
+    assert painted_otherwise(own, None, 1, None).slide.sampling == SamplingConfig(2)
