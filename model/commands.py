@@ -115,8 +115,8 @@ def train(
         elif sections:
             from everslide.model.training.section_training import SectionPlan, train_sections
 
-            plan = SectionPlan(minutes, save_every_s=save_every)
-            written = train_sections(prepared, folder, plan, threads, start)
+            sections_plan = SectionPlan(minutes, save_every_s=save_every)
+            written = train_sections(prepared, folder, sections_plan, threads, start)
         else:
             from everslide.model.training.trainer import Plan
             from everslide.model.training.trainer import train as run

@@ -65,20 +65,12 @@ class _Head(nn.Module):
 class Opponent:
     """A critic in training: it tells what the painter has to answer, then learns from the same pairs."""
 
-    def __init__(
-        self,
-        channels: Sequence[int],
-        rate: float,
-        device: torch.device,
-        kinds: int = SCALES,
-        penalty: float = PENALTY,
-    ) -> None:
-        """channels: of each map of features; rate: Adam's, at most; kinds: of places, by default scales; penalty:
-        weight of the squared slope, less where few channels tell little."""
+    def __init__(self, channels: Sequence[int], rate: float, device: torch.device, kinds: int = SCALES) -> None:
+        """channels: of each map of features; rate: Adam's, at most; kinds: of places, by default scales."""
         self.critic = Critic(channels, kinds).to(device)
         self.optimizer = torch.optim.Adam(self.critic.parameters(), lr=rate, betas=(0.0, 0.99))
         self.steps = 0
-        self._rate, self._penalty = rate, penalty
+        self._rate = rate
         self._pairs: list[tuple[list[Tensor], list[Tensor], Tensor]] = []
 
     @property
@@ -129,7 +121,7 @@ class Opponent:
             for word, maps in words:
                 slopes = torch.autograd.grad([x.sum() for x in word], maps, create_graph=True)
                 each = [g.square().sum((1, 2, 3)).mean() / x[0].numel() for g, x in zip(slopes, word, strict=True)]
-                penalty = penalty + 0.5 * PENALIZED_EVERY * self._penalty * torch.stack(each).mean() / 2
+                penalty = penalty + 0.5 * PENALIZED_EVERY * PENALTY * torch.stack(each).mean() / 2
         return loss, penalty
 
     def state(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ features, compared from another corner each time, hardly see what that leaves.
 from __future__ import annotations
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from everslide.model.training.chain import details
 from everslide.model.training.places import RIM_PX
@@ -33,7 +34,7 @@ def phases(child: Tensor) -> list[Tensor]:
         deviation = x.detach().square().mean((2, 3), keepdim=True).sqrt().clamp(min=LEAST_DEVIATION)
         for period in PERIODS:
             high, wide = (side // period for side in x.shape[2:])
-            blocks = (x / deviation)[:, :, : high * period, : wide * period].unflatten(3, (wide, period))
-            means = blocks.unflatten(2, (high, period)).mean((2, 4))
-            out.append(means.flatten(1)[:, :, None, None] * (high * wide) ** 0.5)
+            whole = (x / deviation)[:, :, : high * period, : wide * period]
+            means = F.pixel_unshuffle(whole, period).mean((2, 3), keepdim=True)
+            out.append(means * (high * wide) ** 0.5)
     return out

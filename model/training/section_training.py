@@ -1,8 +1,9 @@
 """Training of the network of whole sections: `everslide train --sections`.
 
 Whole sections of the training cases, turned, bent, resized and restained, are held against two samples that are drawn
-into their own silhouettes, by the energy score of patches of pixels: at 512 um per pixel there is no texture for which
-features of a trained network would be needed.
+into their own silhouettes, by the energy score of patches of pixels and of the features that the painter is trained by,
+of enlarged pictures; and a critic looks at the same features. Patches alone, even with differences in four directions,
+leave strokes along rows and columns.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from torch.nn import functional as F
 
 from everslide.model.geometry import TOP_SCALE
 from everslide.model.mini.bands import COLOURS
-from everslide.model.mini.section_network import SHAPE_CHANNELS, SectionConfig, SectionUNet
+from everslide.model.mini.section_network import SectionConfig, SectionUNet
 from everslide.model.mini.sections import COARSE_PX, STEP, SectionWeights, load_sections, save_sections, shape_channels
 from everslide.model.pyramid.layout import CANVAS_PX, GLASS_GREY
 from everslide.model.stain import jitter_stain
 from everslide.model.training.critic import Opponent
 from everslide.model.training.loss import energy_score
 from everslide.model.training.organs import cases_by_organ, organ_of
+from everslide.model.training.perceptual_features import VIEWS, Features
 from everslide.model.training.places import GAINS, SHIFT
 from everslide.model.training.prepare import plane, read_index
 from everslide.model.training.run import Run, follow
@@ -53,12 +55,12 @@ WAYS, LAGS = ((0, 1), (1, 0), (1, 1), (1, -1)), (1, 2, 4)
 """Directions, and distances in pixels, of the differences that are compared."""
 POOLED = 5
 """Means are compared over squares of so many pixels a side."""
-VIEWS = (1, 2, 4)
-"""The critic sees pictures, with their silhouettes, in squares of so many pixels a side."""
+ENLARGED = 3
+"""Pictures are shown to the features so many times as large: their finest stride is 4 px."""
+SHIFT_PX = 8
+"""They begin up to so many pixels further on each time, so that nothing hides between the strides."""
 GLASS = GLASS_GREY / 127.5 - 1
 WARMUP, SHOWN = 100, 8
-PENALTY = 0.01
-"""Of the critic's slope: with one as large as upon features it learned nothing in 180 steps of pixels, mostly glass."""
 LEAST_CRITIC_SHARE = 0.2
 """The critic's rate falls with the network's, but no lower than to this share of its own."""
 
@@ -71,7 +73,7 @@ class SectionPlan:
     minutes: float
     batch: int = 8
     rate: float = 1e-3
-    critic: float = 0.2
+    critic: float = 1.0
     critic_rate: float = 2e-3
     average: float = 0.998
     save_every_s: float = 120.0
@@ -228,9 +230,14 @@ class SectionTrainer:
             self.optimizer.load_state_dict(state["optimizer"])
             self.average = state["average"]
         self.patches = Patches(reals(self.examples.draw(FIRST)))
-        channels = [3 + SHAPE_CHANNELS] * len(VIEWS)
+        self.features = Features().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if state:
+            self.features.scales = list(state["features"])
+        else:
+            self.features.calibrate(enlarged(reals(self.examples.draw(FIRST))))
+        channels = [x.shape[1] for x in self.features(enlarged(torch.zeros(1, 3, COARSE_PX, COARSE_PX)))[::VIEWS]]
         kinds = len(self.examples.organs) + 1
-        self.opponent = Opponent(channels, plan.critic_rate, torch.device("cpu"), kinds, PENALTY)
+        self.opponent = Opponent(channels, plan.critic_rate, torch.device("cpu"), kinds)
         if state:
             self.opponent.resume(state["opponent"])
         torch.manual_seed(hash((plan.seed, self.clock.step)) % 2**62)
@@ -246,10 +253,15 @@ class SectionTrainer:
             group["lr"] = self.plan.rate * (0.05 + 0.95 * left) * min(1.0, (self.clock.step + 1) / WARMUP)
         chosen = self.examples.draw(self.plan.batch)
         drawn = self.drawn([*chosen, *chosen])
-        found, wanted = self.patches(drawn), self.patches(reals(chosen))
-        count = len(chosen)
-        score = energy_score([x[:count] for x in found], [x[count:] for x in found], wanted).mean()
-        (score + self._criticized(drawn, chosen)).backward()  # type: ignore[no-untyped-call]
+        count, real = len(chosen), reals(chosen)
+        y, x = torch.randint(SHIFT_PX + 1, (2,)).tolist()
+        with torch.no_grad():
+            truth = self.features(enlarged(real, y, x))
+        found = self.features(enlarged(drawn, y, x))
+        wanted = [*self.patches(real), *truth]
+        both = [*self.patches(drawn), *found]
+        score = energy_score([x[:count] for x in both], [x[count:] for x in both], wanted).mean()
+        (score + self._criticized(found, truth, chosen)).backward()  # type: ignore[no-untyped-call]
         told = self.opponent.learn(max(LEAST_CRITIC_SHARE, left))
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0, error_if_nonfinite=True)
         self.optimizer.step()
@@ -257,16 +269,11 @@ class SectionTrainer:
         follow(self.average, self.network.state_dict(), self.plan.average, self.clock.step)
         return {"score": float(score.detach()), **told}
 
-    def _criticized(self, drawn: Tensor, examples: list[Example]) -> Tensor:
-        """The critic's word, weighed, for pictures (2 * B, 3, N, N) that were drawn for B examples."""
-        twice = [*examples, *examples]
-        shape = torch.from_numpy(np.stack([one.shape for one in twice]))
-        kinds = torch.tensor([0 if one.organ is None else one.organ + 1 for one in twice])
-        painted, real = (
-            [F.avg_pool2d(torch.cat([self.patches.colours(x), shape], 1), side) for side in VIEWS]
-            for x in (drawn, reals(twice))
-        )
-        return self.plan.critic * self.opponent.word * self.opponent.against(painted, real, kinds)
+    def _criticized(self, drawn: list[Tensor], real: list[Tensor], examples: list[Example]) -> Tensor:
+        """The critic's word, weighed, for maps (2 * B, C, h, w) of what was drawn for B examples, and of theirs."""
+        kinds = torch.tensor([0 if one.organ is None else one.organ + 1 for one in examples]).repeat(2)
+        twice = [x.repeat(2, 1, 1, 1) for x in real[::VIEWS]]
+        return self.plan.critic * self.opponent.word * self.opponent.against(drawn[::VIEWS], twice, kinds)
 
     def drawn(self, examples: list[Example]) -> Tensor:
         """Pictures (B, 3, N, N) in [-1, 1] of the silhouettes of examples, on glass."""
@@ -289,6 +296,7 @@ class SectionTrainer:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average,
+            "features": self.features.scales,
             "opponent": self.opponent.state(),
         }
         live = {name: p.clone() for name, p in self.network.state_dict().items()}
@@ -302,6 +310,13 @@ class SectionTrainer:
         sheet = Image.fromarray(grey.permute(1, 2, 0).numpy().astype(np.uint8))
         sheet.resize((sheet.width * 4, sheet.height * 4), Image.Resampling.BICUBIC).save(self.folder / "sections.png")
         return state, {}
+
+
+def enlarged(pictures: Tensor, y: int = 0, x: int = 0) -> Tensor:
+    """Pictures (B, 3, N, N), ENLARGED times as large, but for a rim of SHIFT_PX in all around row y and column x."""
+    large = F.interpolate(pictures, scale_factor=float(ENLARGED), mode="bicubic")
+    side = large.shape[2] - SHIFT_PX
+    return large[:, :, y : y + side, x : x + side].contiguous(memory_format=torch.channels_last)
 
 
 def reals(examples: list[Example]) -> Tensor:
