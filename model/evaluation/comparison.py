@@ -14,6 +14,7 @@ from everslide.model.evaluation.image_statistics import (
     MIN_TISSUE,
     PATCH_PX,
     all_patches,
+    lattice,
     patch_numbers,
     ratios,
     texture,
@@ -86,6 +87,7 @@ def rows_of(compared: Comparison, rng: np.random.Generator | None = None) -> lis
             numbers[0], numbers[1], (np.array(painted_at), np.array(real_at)), compared.same_place, rng
         )
         row: Row = {"magnification": magnification(s), "patches": [a.patches, b.patches], **ratios(a, b)}
+        row["lattice"] = [lattice(compared.painted[s]), lattice(compared.real[s])]
         row["spectrum_interval"] = between[1 : 1 + len(FREQUENCY_BANDS)]
         row["stain_mean_over_real"] = [x / y for x, y in zip(a.stain_mean, b.stain_mean, strict=True)]
         row["stain_mean_over_real_interval"] = between[1 + len(FREQUENCY_BANDS) : 3 + len(FREQUENCY_BANDS)]

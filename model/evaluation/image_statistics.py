@@ -16,6 +16,8 @@ PATCH_PX = 64
 """Side of the patches that statistics are taken of."""
 MIN_TISSUE = 0.6
 """Share of a patch that must be tissue for it to count."""
+LATTICE_PX = 16
+"""Side of the cells in which a lattice of 2, 4, 8 or 16 px shows."""
 FREQUENCY_BANDS = ((1 / 4, 1 / 2), (1 / 8, 1 / 4), (1 / 16, 1 / 8), (1 / 32, 1 / 16))
 """Bands of spatial frequency, an octave each, in cycles per pixel; finest first."""
 
@@ -76,6 +78,23 @@ def patch_numbers(patch: Pixels) -> Doubles:
     inner = 4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
     stains = hematoxylin_eosin(patch).reshape(-1, 2).astype(np.float64)
     return np.concatenate([[np.square(inner).mean()], octave_power(grey), stains.mean(0), stains.std(0)])
+
+
+def lattice(fields: Iterable[Pixels]) -> float:
+    """How far what is painted depends on where it lies in cells of LATTICE_PX, in grey levels.
+
+    All cells of a field (H, W, 3) are averaged into one, and its deviation taken; the root mean square over fields.
+    That of real tissue is what is left of its grain.
+    """
+    return float(np.sqrt(np.mean([np.square(_mean_cell(field).std()) for field in fields])))
+
+
+def _mean_cell(field: Pixels) -> Doubles:
+    """The mean (LATTICE_PX, LATTICE_PX) of all whole cells of a field, grey levels."""
+    high, wide = (side // LATTICE_PX for side in field.shape[:2])
+    grey = field[: high * LATTICE_PX, : wide * LATTICE_PX].astype(np.float64).mean(-1)
+    mean: Doubles = grey.reshape(high, LATTICE_PX, wide, LATTICE_PX).mean((0, 2))
+    return mean
 
 
 def octave_power(grey: Doubles) -> Doubles:

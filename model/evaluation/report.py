@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from everslide.model.evaluation.acceptance_thresholds import DRIFT, SPECTRUM
 from everslide.model.evaluation.fields import dense_fields, field_of, painter_below, root_test
+from everslide.model.evaluation.image_statistics import LATTICE_PX
 from everslide.model.geometry import TOP_SCALE, Rect, magnification
 from everslide.model.pyramid.window_model import WindowModel
 from everslide.model.training.prepare import Prepared, plane, read_index, real_plane
@@ -161,15 +162,18 @@ def _textures(tests: list[dict[str, Any]]) -> list[str]:
         "## Texture and stain",
         "",
         f"Ratios are painted over real; bold ones lie outside {SPECTRUM[0]} to {SPECTRUM[1]} (mean H, E: "
-        f"{DRIFT[0]} to {DRIFT[1]}). Spectrum: power per octave, finest first. H, E: hematoxylin, eosin density. The "
-        "parent is the plane just above; real tissue, too, is denser than its parent, since density is not linear. "
+        f"{DRIFT[0]} to {DRIFT[1]}). Lattice: deviation, in grey levels, of the mean of a field's cells of "
+        f"{LATTICE_PX} px. Spectrum: power per octave, finest first. H, E: hematoxylin, eosin density. The parent is "
+        "the plane just above; real tissue, too, is denser than its parent, since density is not linear. "
         "A ratio of means says little where the mean is near zero, as that of hematoxylin in muscle is. "
         "What is painted from the sketch is other tissue than the real one: its rows show likeness, not drift.",
     ]
     for test in tests:
         lines += ["", f"### Painted {test['title']}", ""]
-        names = ("magnification", "patches (painted / real)", "Laplacian", "spectrum", "mean H, E", "deviation H, E")
-        lines += _table(*names, "mean H, E over parent")
+        lines += _table(
+            "magnification", "patches (painted / real)", "lattice (painted / real)", "Laplacian", "spectrum",
+            "mean H, E", "deviation H, E", "mean H, E over parent",
+        )  # fmt: skip
         lines += [_row(row, bool(test["octaves"])) for row in test["rows"]]
     return lines
 
@@ -184,6 +188,7 @@ def _row(row: dict[str, Any], intervals: bool) -> str:
     cells = [
         f"{row['magnification']:g}x",
         " / ".join(map(str, row["patches"])),
+        " / ".join(f"{value:.2f}" for value in row["lattice"]),
         _flag(row["laplacian"], SPECTRUM),
         ", ".join(spectrum),
         ", ".join(stain),

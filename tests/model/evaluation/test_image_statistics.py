@@ -11,6 +11,7 @@ from everslide.model.evaluation.image_statistics import (
     FREQUENCY_BANDS,
     Texture,
     all_patches,
+    lattice,
     octave_power,
     ratios,
     texture,
@@ -64,6 +65,15 @@ def test_noise_is_seen(real: Pixels) -> None:
     found = ratios(measured(noisy), measured(real))
     assert number(found["laplacian"]) > 1.3
     assert numbers(found["spectrum"])[0] > 1.3 > numbers(found["spectrum"])[3]
+
+
+@pytest.mark.parametrize("period", [2, 4, 8, 16])
+def test_a_lattice_fainter_than_the_grain_is_seen(period: int) -> None:
+    grain = np.random.default_rng(2).normal(150, 12, (384, 384, 3))
+    latticed = grain.copy()
+    latticed[:, ::period] -= 3
+    clean, found = (lattice([x.clip(0, 255).astype(np.uint8)]) for x in (grain, latticed))
+    assert clean < 0.4 and found > 2 * clean
 
 
 def test_other_stain_is_seen(real: Pixels) -> None:
