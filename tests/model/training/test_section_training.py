@@ -13,6 +13,7 @@ from everslide.model.errors import DataError
 from everslide.model.mini.section_network import SectionConfig, SectionUNet
 from everslide.model.mini.sections import COARSE_PX, SectionWeights, load_sections
 from everslide.model.pyramid.layout import CANVAS_PX
+from everslide.model.training import section_training
 from everslide.model.training.loss import energy_score
 from everslide.model.training.prepare import prepare
 from everslide.model.training.section_training import (
@@ -26,6 +27,12 @@ from everslide.model.training.section_training import (
 from everslide.model.training.sections import measure_pieces, silhouette
 
 TINY = SectionConfig((8, 8, 8), (1, 2, 2), 16)
+
+
+@pytest.fixture(autouse=True)
+def _few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few varied sections before the first step: making one takes longer than a step of a tiny network."""
+    monkeypatch.setattr(section_training, "FIRST", 8)
 
 
 @pytest.fixture(scope="module")
