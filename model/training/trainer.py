@@ -77,7 +77,7 @@ class Plan:
     workers: int = 0
     replayed: float = 0.3
     critic: float = 1.5
-    lattice: float = 0.05
+    lattice: float = 0.15
     critic_rate: float = 2e-3
     sitting: float | None = None
 
