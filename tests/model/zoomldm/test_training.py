@@ -269,8 +269,22 @@ def test_from_slides_to_a_checkpoint_by_the_commands(tmp_path: Path) -> None:
     train_words = ("train", out, "--config", weights / "config.yaml", "--autoencoder", weights, "--batch", 2)
     done(*train_words, "--steps", 2, "--out", tmp_path / "run")
     assert load_zoomldm(tmp_path / "run").config == TINY
+    done(*train_words, "--steps", 5, "--save", 2, "--out", tmp_path / "run")
+    lines = (tmp_path / "run" / "losses.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["step", "2", "4", "5"], "a mean of losses for each checkpoint"
+    assert all(0 < float(line.split(",")[1]) < 3 for line in lines[1:])
+    values = yaml.safe_load((weights / "config.yaml").read_text())
+    values["model"]["params"]["cond_stage_config"]["params"]["num_layers"] = 1
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(values))
+    odd = (*train_words, "--steps", 9, "--config", tmp_path / "other.yaml", "--out", tmp_path / "run")
+    refused = run.invoke(main, ["zoomldm", *map(str, odd)])
+    assert refused.exit_code == 1 and "a run of another configuration; go on with" in refused.output
+    own = (*train_words, "--config", tmp_path / "run" / "config.yaml")
+    done(*own, "--steps", 6, "--out", tmp_path / "run")
+    assert load_zoomldm(tmp_path / "run").config == TINY, "what was refused left no configuration behind"
     cdm = ("train-cdm", out, "--weights", tmp_path / "run", "--config", weights / "config.yaml", "--batch", 2)
     done(*cdm, "--steps", 2, "--out", tmp_path / "run" / "cdm.pt")
+    assert (tmp_path / "run" / "cdm.losses.csv").read_text().startswith("step,loss\n2,")
     sampled = run.invoke(
         main, ["sample", "--weights", str(tmp_path / "run"), "--cdm", str(tmp_path / "run" / "cdm.pt"), "--count", "1",
                "--steps", "1", "--out", str(tmp_path / "painted")],
