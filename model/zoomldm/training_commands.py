@@ -83,7 +83,7 @@ def train(
 
     from everslide.model.zoomldm.training import init_denoiser, load_start
     from everslide.model.zoomldm.training import train as run
-    from everslide.model.zoomldm.training_run import Losses, TrainSettings, join_processes, leave_processes
+    from everslide.model.zoomldm.training_run import Losses, TrainSettings, join_processes, leave_processes, shown_on
     from everslide.model.zoomldm.training_set import read_training_set
 
     with cli_errors():
@@ -96,12 +96,7 @@ def train(
         settings = TrainSettings(steps, batch, rate, warmup=warmup, ema=ema, save=save, seed=seed)
         losses = Losses(out / "losses.csv", settings)
         with tqdm(total=steps, desc="training", unit="step") as bar:
-
-            def report(step: int, loss: float) -> None:
-                bar.update(step - bar.n)
-                bar.set_postfix_str(f"loss {losses.add(step, loss):.4f}")
-
-            run(model, data, settings, out, report)
+            run(model, data, settings, out, shown_on(bar, losses))
         leave_processes()
         click.echo(f"{out}: loads as --weights {out}, here and with the authors' code")
 
@@ -130,7 +125,7 @@ def train_cdm(
     from everslide.model.zoomldm.compute import Compute, choose_device
     from everslide.model.zoomldm.config import CDMConfig, read_cdm_config
     from everslide.model.zoomldm.studio import load
-    from everslide.model.zoomldm.training_run import Losses, TrainSettings, join_processes
+    from everslide.model.zoomldm.training_run import Losses, TrainSettings, join_processes, shown_on
     from everslide.model.zoomldm.training_set import read_training_set
 
     with cli_errors():
@@ -140,12 +135,7 @@ def train_cdm(
         settings = TrainSettings(steps, batch, rate, ema=0.9999, save=save, seed=seed)
         losses = Losses(out.with_suffix(".losses.csv"), settings)
         with tqdm(total=steps, desc="training", unit="step") as bar:
-
-            def report(step: int, loss: float) -> None:
-                bar.update(step - bar.n)
-                bar.set_postfix_str(f"loss {losses.add(step, loss):.4f}")
-
-            run(model, read_training_set(prepared), network, settings, out, report)
+            run(model, read_training_set(prepared), network, settings, out, shown_on(bar, losses))
         click.echo(f"{out}: loads as --cdm {out}")
 
 
