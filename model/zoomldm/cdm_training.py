@@ -157,10 +157,10 @@ def train_cdm(
         average_gradients(network)
         optimiser.step()
         update_average(average, network, settings.ema, step)
-        report(step + 1, float((simple + variational).detach()))
         if rank() == 0 and settings.saves_after(step + 1):
             states = {"model": network.state_dict(), "ema": average.state_dict(), "opt": optimiser.state_dict()}
             write_whole(out, {**states, "args": argparse.Namespace(**asdict(settings)), "step": step + 1})
+        report(step + 1, float((simple + variational).detach()))
 
 
 def _add_gradients(loss: Tensor, layer: nn.Linear) -> None:

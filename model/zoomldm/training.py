@@ -71,9 +71,9 @@ def train(model: ZoomLDM, data: TrainingSet, settings: TrainSettings, run: Path,
         average_gradients(networks)
         optimiser.step()
         update_average(average, model.unet, settings.ema, step)
-        report(step + 1, float(loss.detach()))
         if rank() == 0 and settings.saves_after(step + 1):
             _save(run, model, networks, average, optimiser, step + 1)
+        report(step + 1, float(loss.detach()))
 
 
 def check_sizes(model: ZoomLDM, data: TrainingSet) -> None:

@@ -79,13 +79,11 @@ def train(
     warmup: int, ema: float, save: int, out: Path, device: str, precision: Precision, seed: int,
 ) -> None:  # fmt: skip
     """Train denoiser and Summarizer on PREPARED. For several GPUs, start it by torchrun."""
-    import shutil
-
     from tqdm import tqdm
 
     from everslide.model.zoomldm.training import init_denoiser, load_start
     from everslide.model.zoomldm.training import train as run
-    from everslide.model.zoomldm.training_run import TrainSettings, join_processes, leave_processes
+    from everslide.model.zoomldm.training_run import Losses, TrainSettings, join_processes, leave_processes, shown_on
     from everslide.model.zoomldm.training_set import read_training_set
 
     with cli_errors():
@@ -94,16 +92,11 @@ def train(
         init_denoiser(model.unet)
         if start is not None:
             load_start(model, start)
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(config, out / "config.yaml")
+        _keep_config(config, out)
         settings = TrainSettings(steps, batch, rate, warmup=warmup, ema=ema, save=save, seed=seed)
+        losses = Losses(out / "losses.csv", settings)
         with tqdm(total=steps, desc="training", unit="step") as bar:
-
-            def report(step: int, loss: float) -> None:
-                bar.update(step - bar.n)
-                bar.set_postfix_str(f"loss {loss:.4f}")
-
-            run(model, data, settings, out, report)
+            run(model, data, settings, out, shown_on(bar, losses))
         leave_processes()
         click.echo(f"{out}: loads as --weights {out}, here and with the authors' code")
 
@@ -132,21 +125,17 @@ def train_cdm(
     from everslide.model.zoomldm.compute import Compute, choose_device
     from everslide.model.zoomldm.config import CDMConfig, read_cdm_config
     from everslide.model.zoomldm.studio import load
-    from everslide.model.zoomldm.training_run import TrainSettings, join_processes
+    from everslide.model.zoomldm.training_run import Losses, TrainSettings, join_processes, shown_on
     from everslide.model.zoomldm.training_set import read_training_set
 
     with cli_errors():
         model = load(weights, Compute(choose_device(join_processes(device))))
         network = init_cdm((read_cdm_config(config) if config else None) or CDMConfig())
         check_match(network, model.config)
+        settings = TrainSettings(steps, batch, rate, ema=0.9999, save=save, seed=seed)
+        losses = Losses(out.with_suffix(".losses.csv"), settings)
         with tqdm(total=steps, desc="training", unit="step") as bar:
-
-            def report(step: int, loss: float) -> None:
-                bar.update(step - bar.n)
-                bar.set_postfix_str(f"loss {loss:.4f}")
-
-            settings = TrainSettings(steps, batch, rate, ema=0.9999, save=save, seed=seed)
-            run(model, read_training_set(prepared), network, settings, out, report)
+            run(model, read_training_set(prepared), network, settings, out, shown_on(bar, losses))
         click.echo(f"{out}: loads as --cdm {out}")
 
 
@@ -236,6 +225,23 @@ def _bags(features: Path, labels: Path) -> list[Bag]:
             )
         out.append(Bag(torch.from_numpy(array.astype(np.float32)), label, case))
     return out
+
+
+def _keep_config(config: Path, run: Path) -> None:
+    """Copy the configuration beside a run's checkpoint. Raises WeightsError where that has another one already."""
+    import shutil
+
+    from everslide.model.errors import WeightsError
+    from everslide.model.zoomldm.config import read_config
+    from everslide.model.zoomldm.zoomldm import CONFIG_NAME, WEIGHTS_NAME
+
+    kept = run / CONFIG_NAME
+    if (run / WEIGHTS_NAME).exists() and kept.exists():
+        if read_config(kept) != read_config(config):
+            raise WeightsError(f"{run}: a run of another configuration; go on with {kept}, or give another --out")
+    elif not kept.exists() or not kept.samefile(config):
+        run.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(config, kept)
 
 
 def _fresh(config: Path, autoencoder: Path, device: str, precision: Precision, seed: int) -> ZoomLDM:

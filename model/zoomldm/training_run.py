@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
+from tqdm import tqdm
 
 Report = Callable[[int, float], None]
-"""Called after each step with its number and loss."""
+"""Called after each step, and after its checkpoint where there is one, with its number and loss."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,41 @@ class TrainSettings:
     def saves_after(self, step: int) -> bool:
         """Whether a checkpoint is due after so many steps."""
         return step % self.save == 0 or step == self.steps
+
+
+class Losses:
+    """Means of the loss from checkpoint to checkpoint: that of one step tells more of its images than of the network.
+
+    Written to a .csv (step, loss), a line for each checkpoint; another call goes on below what is there.
+    """
+
+    def __init__(self, path: Path, settings: TrainSettings) -> None:
+        self._path, self._settings = path, settings
+        self._since: list[float] = []
+
+    def add(self, step: int, loss: float) -> float:
+        """The mean since the last checkpoint, written where this step ends with one. step: from 1."""
+        self._since.append(loss)
+        mean = sum(self._since) / len(self._since)
+        if self._settings.saves_after(step):
+            self._since.clear()
+            if rank() == 0:
+                new = not self._path.exists()
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write(("step,loss\n" if new else "") + f"{step},{mean:.5f}\n")
+        return mean
+
+
+def shown_on(bar: tqdm[NoReturn], losses: Losses) -> Report:
+    """Shows steps and losses on a bar. Its speed is that of this call, also where a run is gone on with."""
+
+    def report(step: int, loss: float) -> None:
+        if bar.n == 0:
+            bar.initial = bar.n = bar.last_print_n = step - 1
+        bar.update()
+        bar.set_postfix_str(f"loss {losses.add(step, loss):.4f}")
+
+    return report
 
 
 def seed_step(settings: TrainSettings, step: int) -> np.random.Generator:

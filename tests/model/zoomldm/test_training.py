@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
+from tqdm import tqdm
 
 from everslide.model.errors import DataError, WeightsError
 from everslide.model.zoomldm.cdm import CDM
@@ -31,7 +33,7 @@ from everslide.model.zoomldm.cdm_training import (
 from everslide.model.zoomldm.checkpoint import random_networks
 from everslide.model.zoomldm.config import CDMConfig
 from everslide.model.zoomldm.training import authors_state, init_denoiser, load_start, train
-from everslide.model.zoomldm.training_run import TrainSettings
+from everslide.model.zoomldm.training_run import Losses, TrainSettings, shown_on
 from everslide.model.zoomldm.training_set import DONE, TrainingSet, read_training_set
 from everslide.model.zoomldm.zoomldm import ZoomLDM, load_cdm, load_zoomldm
 from everslide.server.cli import main
@@ -89,6 +91,17 @@ def test_a_run_learns_and_goes_on_where_it_was_stopped(learned: tuple[Path, Trai
     trained = load_zoomldm(run)
     z, u = data.image(SCALES[0], 1)
     assert torch.isfinite(trained.eps(z[None], 300, trained.condition(u[None], SCALES[0]))).all()
+
+
+def test_the_speed_of_a_run_that_goes_on_is_that_of_its_own_steps(tmp_path: Path) -> None:
+    settings, text = replace(SETTINGS, steps=50, save=50), io.StringIO()
+    with tqdm(total=50, file=text, mininterval=0) as bar:
+        report = shown_on(bar, Losses(tmp_path / "losses.csv", settings))
+        for step in range(41, 51):
+            report(step, step / 100)
+        shown = bar.format_dict
+    assert (shown["n"], shown["initial"]) == (50, 40), "forty of fifty steps were done before"
+    assert (tmp_path / "losses.csv").read_text() == "step,loss\n50,0.45500\n"
 
 
 def test_checkpoints_have_the_authors_names_and_load(learned: tuple[Path, TrainingSet, list[float]]) -> None:
@@ -269,8 +282,22 @@ def test_from_slides_to_a_checkpoint_by_the_commands(tmp_path: Path) -> None:
     train_words = ("train", out, "--config", weights / "config.yaml", "--autoencoder", weights, "--batch", 2)
     done(*train_words, "--steps", 2, "--out", tmp_path / "run")
     assert load_zoomldm(tmp_path / "run").config == TINY
+    done(*train_words, "--steps", 5, "--save", 2, "--out", tmp_path / "run")
+    lines = (tmp_path / "run" / "losses.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["step", "2", "4", "5"], "a mean of losses for each checkpoint"
+    assert all(0 < float(line.split(",")[1]) < 3 for line in lines[1:])
+    values = yaml.safe_load((weights / "config.yaml").read_text())
+    values["model"]["params"]["cond_stage_config"]["params"]["num_layers"] = 1
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(values))
+    odd = (*train_words, "--steps", 9, "--config", tmp_path / "other.yaml", "--out", tmp_path / "run")
+    refused = run.invoke(main, ["zoomldm", *map(str, odd)])
+    assert refused.exit_code == 1 and "a run of another configuration; go on with" in refused.output
+    own = (*train_words, "--config", tmp_path / "run" / "config.yaml")
+    done(*own, "--steps", 6, "--out", tmp_path / "run")
+    assert load_zoomldm(tmp_path / "run").config == TINY, "what was refused left no configuration behind"
     cdm = ("train-cdm", out, "--weights", tmp_path / "run", "--config", weights / "config.yaml", "--batch", 2)
     done(*cdm, "--steps", 2, "--out", tmp_path / "run" / "cdm.pt")
+    assert (tmp_path / "run" / "cdm.losses.csv").read_text().startswith("step,loss\n2,")
     sampled = run.invoke(
         main, ["sample", "--weights", str(tmp_path / "run"), "--cdm", str(tmp_path / "run" / "cdm.pt"), "--count", "1",
                "--steps", "1", "--out", str(tmp_path / "painted")],
