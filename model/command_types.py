@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from everslide.model.errors import EverslideError
+from everslide.model.errors import EverslideError, shown
 
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
 
@@ -17,7 +17,8 @@ OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace a file that 
 def given_once(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> str | None:
     """A callback of options with `multiple`: one text, or None. Of two, click alone would take the last."""
     if len(values) > 1:
-        raise click.BadParameter(f"expected once, found {len(values)} times: {', '.join(values)[:80]}", ctx, param)
+        found = ", ".join(map(shown, values[:4]))
+        raise click.BadParameter(f"expected once, found {len(values)} times: {found}", ctx, param)
     if values == ("",):
         raise click.BadParameter("expected a name, found an empty text", ctx, param)
     return values[0] if values else None

@@ -172,7 +172,7 @@ def _written(new: NewSlide, size: tuple[int, int], folder: Path) -> Path:
 def _region(text: str, new: NewSlide, size: tuple[int, int]) -> Region:
     """A region from its text. Raises SlideError, also where it does not lie on the slide; ImageError."""
     from everslide.model.mini.style_extraction import read_style
-    from everslide.model.style_reference import Region, lies_on
+    from everslide.model.style_reference import LEAST_UM, Region, lies_on
 
     match = _REGION.fullmatch(text)
     if match is None:
@@ -183,7 +183,10 @@ def _region(text: str, new: NewSlide, size: tuple[int, int]) -> Region:
     um = float(match[1]), float(match[2]), float(match[3]), float(match[4])
     across_um, down_um = (side * BASE_MPP for side in size)
     if not lies_on(um, (across_um, down_um)):
-        raise SlideError(f"--region {shown(text)}: expected a part of the slide of {across_um:g} x {down_um:g} um")
+        raise SlideError(
+            f"--region {shown(text)}: expected a part of the slide of {across_um:g} x {down_um:g} um, "
+            f"{LEAST_UM:g} um or more a side"
+        )
     if match[5].startswith(_OF_ORGAN):
         cases = organ_cases(new.model, new.weights)
         organ = known_organ(match[5].removeprefix(_OF_ORGAN), cases, f"--region {shown(text)}", new.model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from everslide.model.errors import SlideError
+from everslide.model.errors import SlideError, shown
 from everslide.model.geometry import TILE_PX
 from everslide.model.sampling_config import OWN, SamplingConfig
 
@@ -42,7 +42,7 @@ class Slide:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise SlideError(
-                f"slide name {self.name!r}: expected 1 to 64 of a-z, 0-9, '-', '_', starting with a letter or digit"
+                f"slide name {shown(self.name)}: expected 1 to 64 of a-z, 0-9, '-', '_', a letter or digit first"
             )
         if not 0 <= self.seed < 2**64:
             raise SlideError(f"slide {self.name}: seed {self.seed} is not in 0 .. 2**64 - 1")

@@ -29,6 +29,8 @@ SAMPLES = 8
 """A window's share of a region is measured on a grid of SAMPLES x SAMPLES points."""
 MAX_FILE_BYTES = 16 * 2**20
 """Of a file of a reference: over 10,000 regions."""
+LEAST_UM = 1.0
+"""Least width and height of a region: less is hardly a pixel of 20x."""
 EDGE_UM = 200.0
 """Width of the strip, centred on a region's border, in which it is blended with its surroundings; less in a region that
 is less than twice as wide or high: half of that."""
@@ -105,9 +107,9 @@ class Region:
 
 
 def lies_on(um: tuple[float, float, float, float], size_um: tuple[float, float]) -> bool:
-    """Whether a rectangle (x, y, width, height) of some area lies on a slide of that size."""
+    """Whether a rectangle (x, y, width, height) of LEAST_UM or more a side lies on a slide of that size."""
     x, y, width, height = um
-    return width > 0 < height and x >= 0 <= y and x + width <= size_um[0] and y + height <= size_um[1]
+    return min(width, height) >= LEAST_UM and x >= 0 <= y and x + width <= size_um[0] and y + height <= size_um[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,8 +173,10 @@ class Reference:
                 x_um, y_um, width_um, height_um = um
             except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise ImageError(f"a region: expected 'um': [x, y, width, height], found {error!r}") from error
-            if not (np.isfinite(um).all() and width_um > 0 < height_um):
-                raise ImageError(f"a region: expected finite numbers, and a width and height above 0, found {um}")
+            if not (np.isfinite(um).all() and min(width_um, height_um) >= LEAST_UM):
+                raise ImageError(
+                    f"a region: expected finite numbers, and a width and height of {LEAST_UM:g} um or more, found {um}"
+                )
             regions.append(Region(x_um, y_um, width_um, height_um, Style.from_dict(one)))
         return Reference(Style.from_dict(everywhere) if everywhere else None, tuple(regions))
 

@@ -15,7 +15,7 @@ from everslide.model.geometry import BASE_MPP, TileIndex
 from everslide.model.organs import DRAWN, SlideOrgan, known_organ, measured_sections, style_of
 from everslide.model.sampling_config import SamplingCapabilities, SamplingConfig
 from everslide.model.slide import Slide
-from everslide.model.style_reference import Reference, Region, Style, lies_on
+from everslide.model.style_reference import LEAST_UM, Reference, Region, Style, lies_on
 from everslide.server.access import Access, client_gone
 from everslide.server.deepzoom import TileAddress
 from everslide.server.documents import Document, Documents, document_name
@@ -168,7 +168,8 @@ def _region(order: int, body: RegionBody, slide: Slide, capabilities: SamplingCa
     um = body.x_um, body.y_um, body.width_um, body.height_um
     if not lies_on(um, size_um):
         raise MalformedError(
-            f"region {order} to be a part of the slide of {size_um[0]:g} x {size_um[1]:g} um",
+            f"region {order} to be a part of the slide of {size_um[0]:g} x {size_um[1]:g} um, "
+            f"{LEAST_UM:g} um or more a side",
             f"{um[2]:g} x {um[3]:g} um at {um[0]:g}, {um[1]:g}",
             "move it or change its size",
         )

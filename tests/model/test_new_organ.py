@@ -83,6 +83,7 @@ def test_a_slide_of_an_organ(own: Path, tmp_path: Path) -> None:
         (("--region", "0,0,5000,4000=organ:heart"), "organ 'heart': model mini was trained on colon, lymph node"),
         (("--region", "0,0,70000,4000=organ:colon"), "expected a part of the slide of 65536 x 49152 um"),
         (("--region", "0,0,0,4000=organ:colon"), "expected a part of the slide"),
+        (("--region", "0,0,0.5,4000=organ:colon"), "1 um or more a side"),
         (("--region", "0,0,400=organ:colon"), "expected X,Y,WIDTH,HEIGHT=PICTURE or X,Y,WIDTH,HEIGHT=organ:ORGAN"),
         (("--region", "0,0,400,400=organ:"), "organ ''"),
     ],
@@ -100,7 +101,7 @@ def test_what_cannot_be_is_reported_and_writes_nothing(
     [
         (("--organ", ""), "expected a name, found an empty text"),
         (("--organ=",), "expected a name, found an empty text"),
-        (("--organ", "colon", "--organ", "lymph node"), "expected once, found 2 times: colon, lymph node"),
+        (("--organ", "colon", "--organ", "lymph node"), "expected once, found 2 times: 'colon', 'lymph node'"),
         (("--organ", "colon", "--organ", "colon"), "expected once, found 2 times"),
     ],
 )

@@ -153,6 +153,7 @@ def test_regions_of_other_organs_are_kept(tmp_path: Path) -> None:
         ({"y_um": 0.5}, "2000.5 x 5000 um at 1000, 0.5"),
         ({"x_um": -1}, "region 1 to be a part of the slide"),
         ({"width_um": 0}, "region 1 to be a part of the slide"),
+        ({"width_um": 1e-15}, "1 um or more a side"),
         ({"width_um": "9"}, "field 'regions.0.width_um' as a number"),
         ({"organ": "heart"}, "region 1: organ 'heart': model stub was trained on colon, lymph node, skin"),
         ({"organ": None}, "field 'regions.0.organ' as a text"),

@@ -106,7 +106,10 @@ async function lookAround(page: Page): Promise<void> {
   await page.waitForFunction(
     () =>
       [...document.querySelectorAll<HTMLImageElement>(".seed img")].filter((image) => image.naturalWidth > 0).length ===
-      6,
+        6 &&
+      [...document.querySelectorAll<HTMLImageElement>("img[data-address]")]
+        .slice(0, 7)
+        .every((image) => image.naturalWidth > 0),
     null,
     { timeout: PAINT_MS },
   );
