@@ -28,15 +28,15 @@ CROP_PX = 128
 PARENT_PX = CROP_PX // 2
 RIM_PX = 16
 """Outer part of a painted crop that is not painted upon: it lacked neighbours."""
-SCALE_SHARES = (0.25, 0.16, 0.13, 0.12, 0.1, 0.1, 0.08, 0.06)
+SCALE_SHARES = (0.25, 0.16, 0.13, 0.12, 0.1, 0.1, 0.08, 0.06, 0.06, 0.05)
 """How often a chain ends at each scale, 20x first."""
 LENGTH_SHARES = (0.1, 0.15, 0.25, 0.35, 0.15)
 """How often a chain has one to five octaves."""
-ZOOM_SHARE, ZOOMS = 0.5, (0.9, 1.15)
+ZOOM_SHARE, ZOOMS = 0.8, (0.85, 1.2)
 """How often, and by how much, a place is shown at another resolution than its own: many scales are estimates."""
 LEAST_SIDE_PX = CROP_PX * ZOOMS[1] + 4
 """An image shows a scale where both its sides have so many pixels of it."""
-STAIN_SHARE, GAINS, SHIFT = 0.5, (0.85, 1.18), 0.04
+STAIN_SHARE, GAINS, SHIFT = 0.65, (0.75, 1.33), 0.07
 """How often a place is shown in another stain, and how far that goes; see `jitter_stain`."""
 DROPPED_SHARE = 0.25
 """How often a reference that is known is not shown, so that guidance has something to guide away from."""

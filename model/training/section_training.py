@@ -32,7 +32,6 @@ from everslide.model.training.critic import Opponent
 from everslide.model.training.loss import energy_score
 from everslide.model.training.organs import cases_by_organ, organ_of
 from everslide.model.training.perceptual_features import VIEWS, Features
-from everslide.model.training.places import GAINS, SHIFT
 from everslide.model.training.prepare import plane, read_index
 from everslide.model.training.run import Run, follow
 from everslide.model.training.sections import colours_of, silhouette, whole_sections
@@ -45,6 +44,8 @@ FINER = 1
 """Sections are cut from a plane so many octaves finer, so that a turned one is as sharp as a box mean."""
 ZOOMS, BEND_PX, WAVE_PX = (0.75, 1.25), 5.0, 40
 """Sizes, and how far and over what distance a section is bent, in pixels of the canvas."""
+GAINS, SHIFT = (0.85, 1.18), 0.04
+"""How far another stain goes; see `jitter_stain`."""
 ORGAN_DROPPED_SHARE = 0.15
 LEAST_COVER = 0.02
 POOL, FIRST = 600, 64
