@@ -27,6 +27,8 @@ PENALTY = 1.0
 PENALIZED_EVERY = 4
 """The penalty is reckoned in one of so many steps, and counts so many times as much there."""
 LARGEST_GRADIENT = 5.0
+LEAST_SHARE = 0.2
+"""Its rate falls with that of the painter, but no lower than to this share of its own."""
 LONE_STEPS, RISING_STEPS = 25, 100
 """Steps in which a new critic learns alone, and over which its word then rises to its full weight."""
 
@@ -94,7 +96,8 @@ class Opponent:
         self._pairs.clear()
 
     def learn(self, share: float) -> Mapping[str, float]:
-        """One step on the pairs kept since the last one, at this share of the rate; its loss for the curve."""
+        """One step on the pairs kept since the last one, at this share of the rate (LEAST_SHARE at least); its
+        loss for the curve."""
         penalized = self.steps % PENALIZED_EVERY == 0
         losses = [self._loss(*pair, penalized) for pair in self._pairs]
         self.forget()
@@ -103,7 +106,7 @@ class Opponent:
         average_gradients(gradients)
         norm = torch.nn.utils.clip_grad_norm_(self.critic.parameters(), LARGEST_GRADIENT)
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rate * share
+            group["lr"] = self._rate * max(LEAST_SHARE, share)
         if bool(torch.isfinite(norm)):
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from everslide.model.errors import DataError
+
+if TYPE_CHECKING:
+    from everslide.model.mini.network import DetailUNet
+    from everslide.model.mini.section_network import SectionUNet
 
 log = logging.getLogger(__name__)
 LONGEST_STEP_S = 30.0
@@ -141,3 +145,14 @@ def follow(average: Mapping[str, Tensor], live: Mapping[str, Tensor], decay: flo
     """Move the moving average of the weights towards the live ones, faster in the first steps."""
     keep = min(decay, (1 + step) / (10 + step))
     torch._foreach_lerp_(list(average.values()), [live[name] for name in average], 1 - keep)
+
+
+def take_over(network: DetailUNet | SectionUNet, tensors: Mapping[str, Tensor], organs: Sequence[str]) -> None:
+    """Give a network the weights of one that knew other `organs`: what both have, and the organs that both know."""
+    known = dict(tensors)
+    columns = known.pop("organ.weight", None)
+    network.load_state_dict(known, strict=False)
+    if columns is not None and network.organ is not None:
+        for index, organ in enumerate(network.config.organs):
+            if organ in organs:
+                network.organ.weight.data[:, index] = columns[:, organs.index(organ)]

@@ -33,7 +33,7 @@ from everslide.model.training.loss import energy_score
 from everslide.model.training.organs import cases_by_organ, organ_of
 from everslide.model.training.perceptual_features import VIEWS, Features
 from everslide.model.training.prepare import plane, read_index
-from everslide.model.training.run import Run, follow
+from everslide.model.training.run import Run, follow, take_over
 from everslide.model.training.sections import colours_of, silhouette, whole_sections
 
 Pixels = NDArray[np.uint8]
@@ -62,8 +62,6 @@ SHIFT_PX = 8
 """They begin up to so many pixels further on each time, so that nothing hides between the strides."""
 GLASS = GLASS_GREY / 127.5 - 1
 WARMUP, SHOWN = 100, 8
-LEAST_CRITIC_SHARE = 0.2
-"""The critic's rate falls with the network's, but no lower than to this share of its own."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +261,7 @@ class SectionTrainer:
         both = [*self.patches(drawn), *found]
         score = energy_score([x[:count] for x in both], [x[count:] for x in both], wanted).mean()
         (score + self._criticized(found, truth, chosen)).backward()  # type: ignore[no-untyped-call]
-        told = self.opponent.learn(max(LEAST_CRITIC_SHARE, left))
+        told = self.opponent.learn(left)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0, error_if_nonfinite=True)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -328,16 +326,9 @@ def reals(examples: list[Example]) -> Tensor:
 
 def _begun(start: SectionWeights | None, config: SectionConfig, organs: tuple[str, ...]) -> SectionUNet:
     """A network for these organs, with the weights of `start` where it has them."""
-    if start is None:
-        return SectionUNet(replace(config, organs=organs))
-    network = SectionUNet(replace(start.config, organs=organs))
-    known = {name: x.float() for name, x in start.tensors.items()}
-    columns = known.pop("organ.weight", None)
-    network.load_state_dict(known, strict=False)
-    if columns is not None and network.organ is not None:
-        for index, organ in enumerate(organs):
-            if organ in start.config.organs:
-                network.organ.weight.data[:, index] = columns[:, start.config.organs.index(organ)]
+    network = SectionUNet(replace(start.config if start else config, organs=organs))
+    if start is not None:
+        take_over(network, start.build().state_dict(), start.config.organs)
     return network
 
 

@@ -36,7 +36,7 @@ from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, Batch, B
 from everslide.model.training.processes import average_gradients, of_first, run_together
 from everslide.model.training.progress_sheet import draw_progress
 from everslide.model.training.replay import Place, ReplayBuffer, alike
-from everslide.model.training.run import Run, follow
+from everslide.model.training.run import Run, follow, take_over
 
 log = logging.getLogger(__name__)
 OBJECTIVE = "energy score and critic 2"
@@ -46,8 +46,6 @@ SHIFT_PX = 8
 """Pictures are compared from another of so many rows and columns on each time: no lattice hides between the strides."""
 REPLAYED_OCTAVES = 2
 """Octaves painted in a step upon painted parents."""
-LEAST_CRITIC_SHARE = 0.2
-"""The critic's rate falls with the painter's, but no lower than to this share of its own."""
 MAX_LOST_STEPS = 20
 """So many steps in a row without a finite loss end a run."""
 
@@ -162,7 +160,7 @@ class Trainer:
         else:
             scores, metrics = self.scores(next(self.batches).to(self.device))
         scores.backward()  # type: ignore[no-untyped-call]
-        metrics = {**metrics, **self.opponent.learn(max(LEAST_CRITIC_SHARE, self._fall()))}
+        metrics = {**metrics, **self.opponent.learn(self._fall())}
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         average_gradients(gradients)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
@@ -341,15 +339,8 @@ def _seen(grey: Tensor, y: int, x: int) -> Tensor:
 def _begun(start: Weights | None, organs: tuple[str, ...]) -> DetailUNet:
     """A network for these organs, with the weights of `start` where it has them."""
     network = DetailUNet(replace(start.config if start else NetworkConfig(), organs=organs))
-    if start is None:
-        return network
-    known = start.build().state_dict()
-    columns = known.pop("organ.weight", None)
-    network.load_state_dict(known, strict=False)
-    if columns is not None and network.organ is not None:
-        for index, organ in enumerate(organs):
-            if organ in start.config.organs:
-                network.organ.weight.data[:, index] = columns[:, start.config.organs.index(organ)]
+    if start is not None:
+        take_over(network, start.build().state_dict(), start.config.organs)
     return network
 
 
