@@ -9,6 +9,8 @@ import click
 
 from everslide.model.cli_errors import cli_errors
 from everslide.model.command_types import Number, UserPath, given_once
+from everslide.model.errors import shown
+from everslide.model.names import MODELS
 
 _LISTED = "\0"
 """Stands for --organ without a value: no text on a command line holds it."""
@@ -236,7 +238,7 @@ def sheet(prepared: Path, weights: Path | None, out: Path, seed: int) -> None:
 @click.option("--organs", "listing", is_flag=True, help="List the organs, and how many training cases are behind each.")
 @click.option("--weights", type=_FILE, help="Weights of `mini` that it is for; the shipped ones by default.")
 @click.option("--seed", default=1, show_default=True, help="Seed of what is painted.")
-@click.option("--model", default="mini", show_default=True, help="Model that paints it.")
+@click.option("--model", type=click.Choice(MODELS), default="mini", show_default=True, help="Model that paints it.")
 @click.option("--steps", type=int, help="Steps from noise to detail: mini offers 1, 2, 4 and 8.")
 @click.option("--guidance", type=Number(0), default=1.0, show_default=True, help="Classifier-free: mini offers 1 to 4.")
 @click.option("--size", type=(int, int), metavar="WIDTH HEIGHT", help="In 20x pixels; 131072 98304 by default.")
@@ -286,6 +288,8 @@ def new(
     from everslide.model.sampling_config import SamplingConfig
 
     if listing or organ == _LISTED:
+        if name is not None:
+            raise click.UsageError(f"--organs lists and makes nothing: leave out {shown(name)}, or name one organ")
         with cli_errors():
             text = _organs(organ_cases(model, weights), model)
         click.echo(text)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from everslide.model.errors import SlideError, shown
 from everslide.model.geometry import BASE_MPP
+from everslide.model.names import PUBLISHED
 from everslide.model.organs import DRAWN, known_organ, style_of
-from everslide.model.sampling_config import OWN, SamplingConfig
+from everslide.model.sampling_config import OWN, SamplingCapabilities, SamplingConfig
 from everslide.model.slide import Slide
 
 _NUMBER = r"(\d{1,12}(?:\.\d{0,6})?)"
@@ -33,9 +34,9 @@ class NewSlide:
 
     parent: a picture to zoom into, of parent_mpp um per pixel. like: a picture whose tissue and stain it shall have.
     regions: "X,Y,WIDTH,HEIGHT=PICTURE" or "X,Y,WIDTH,HEIGHT=organ:ORGAN", in um from the corner of the slide. like_mpp:
-    um per pixel of `like` and of the regions' pictures. sampling: checked against the model only when the slide is
-    served. organ: what it is a slide of. weights: file of the model's weights, which list the organs; None: those
-    shipped.
+    um per pixel of `like` and of the regions' pictures. sampling: that of published models is checked only when the
+    slide is served. organ: what it is a slide of. weights: file of the model's weights, which list the organs; None:
+    those shipped.
     """
 
     name: str
@@ -104,13 +105,19 @@ def add_slide(new: NewSlide, file: Path) -> str:
 
 
 def _check_painted(new: NewSlide) -> None:
-    """Raises WeightsError where files that the slide would be painted with are missing or damaged. Checkpoints of
-    published models are named only when the slide is served."""
+    """Raises WeightsError where files that the slide would be painted with are missing or damaged, SlideError where
+    the model does not offer its steps or guidance. Checkpoints of published models are named only when the slide is
+    served."""
     if new.parent is None:
         from everslide.model.mini.sections import check_sections
 
         check_sections()
-    organ_cases(new.model, new.weights)
+    cases = organ_cases(new.model, new.weights)
+    if new.model not in PUBLISHED:
+        from everslide.model.mini.sampler import offered
+
+        capabilities = offered(cases) if new.model == "mini" else SamplingCapabilities(1)
+        capabilities.check(new.sampling, f"slide {new.name}: its model {new.model}")
 
 
 def _write(file: Path, data: bytes) -> None:

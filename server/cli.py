@@ -15,8 +15,9 @@ import click
 
 from everslide.model.command_types import OVERWRITE, Number, UserPath, given_once
 from everslide.model.errors import EverslideError
+from everslide.model.names import MODELS
 from everslide.server.errors import SettingsError, StorageError
-from everslide.server.painters import MODELS, ModelFiles
+from everslide.server.painters import ModelFiles
 from everslide.server.set_aside import SetAside
 from everslide.server.settings import Settings, default_cache, default_data, with_settings
 from everslide.viewer import STATIC_DIR

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from everslide.model.errors import SlideError, WeightsError
 from everslide.model.geometry import TileIndex
+from everslide.model.names import MODELS, PUBLISHED
 from everslide.model.pyramid.top import TopPlane
 from everslide.model.slide import Slide
 from everslide.server.encode import Pixels
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from everslide.model.pyramid.windows import Windows
     from everslide.model.sampling_config import SamplingCapabilities
     from everslide.model.style_reference import Reference
-
-PUBLISHED = ("zoomldm-brca", "zoomldm-naip", "pixcell-256", "pixcell-1024")
-"""Models whose weights others published."""
-MODELS = ("mini", "speckle", *PUBLISHED)
 
 
 class TileStore(Protocol):

@@ -13,15 +13,15 @@ from typing import Any
 
 from everslide.model.command_types import with_home
 from everslide.model.errors import EverslideError, SlideError, shown
-from everslide.model.geometry import TILE_PX
+from everslide.model.geometry import BASE_MPP, TILE_PX
+from everslide.model.names import MODELS
 from everslide.model.pyramid.top import ImageTop, read_top
 from everslide.model.sampling_config import SamplingConfig
 from everslide.model.slide import Slide
-from everslide.model.style_reference import Reference, read_reference
+from everslide.model.style_reference import LEAST_UM, Reference, lies_on, read_reference
 from everslide.server.errors import NotFoundError
 from everslide.server.hand_edited import decoded
 from everslide.server.one_line import one_line
-from everslide.server.painters import MODELS
 from everslide.server.set_aside import SetAside
 
 MAX_FILE_BYTES = 16 * 2**20
@@ -199,13 +199,26 @@ def _entry(where: str, folder: Path, table: dict[str, Any], model: str) -> Entry
         values["sampling"] = SamplingConfig(**chosen)
         reference = read_reference(folder / _path("reference", like)) if like is not None else None
         if parent is None:
-            return Entry(Slide(**values), title, None, reference)
+            return _fitting(Entry(Slide(**values), title, None, reference))
         top = read_top(folder / _path("parent", parent), float(str(um_per_px)))
         width, height = (max(side * 2**top.s, TILE_PX) for side in top.size)
         sized = values | {"width_px": width, "height_px": height, "unbounded": False}
-        return Entry(Slide(**sized), title, top, reference)
+        return _fitting(Entry(Slide(**sized), title, top, reference))
     except EverslideError as error:
         raise SlideError(f"{where}: {error}") from error
+
+
+def _fitting(entry: Entry) -> Entry:
+    """The entry, whose regions lie on its slide. Raises SlideError."""
+    across, down = (side * BASE_MPP for side in (entry.slide.width_px, entry.slide.height_px))
+    for order, region in enumerate(entry.reference.regions if entry.reference else (), 1):
+        um = region.x_um, region.y_um, region.width_um, region.height_um
+        if not lies_on(um, (across, down)):
+            raise SlideError(
+                f"region {order} of its reference: expected a part of the slide of {across:g} x {down:g} um, "
+                f"{LEAST_UM:g} um or more a side, found {', '.join(f'{side:g}' for side in um)}"
+            )
+    return entry
 
 
 def _path(name: str, value: object) -> Path:

@@ -17,7 +17,7 @@ from everslide.model.geometry import Rect, WindowIndex
 from everslide.model.mini.bands import from_channels, parent_input, rotate_colours, unrotate_colours
 from everslide.model.mini.network import DETAIL_CHANNELS
 from everslide.model.mini.precision import fast_bfloat16
-from everslide.model.mini.sampler import STEPS, sample
+from everslide.model.mini.sampler import STEPS, offered, sample
 from everslide.model.mini.weights import Weights, load_weights
 from everslide.model.pyramid import keyed_noise as keyed
 from everslide.model.pyramid.generation_context import GenerationContext
@@ -28,8 +28,6 @@ from everslide.model.style_reference import REFERENCE_CHANNELS
 
 Floats = NDArray[np.float32]
 SHIPPED_WEIGHTS = Path(__file__).parent.parent / "weights" / "mini.safetensors"
-STRONGEST_GUIDANCE = 4.0
-"""Largest scale of classifier-free guidance that a slide may choose."""
 FORMAT = 2
 """Part of every fingerprint: raise it when the same weights would paint other pixels."""
 
@@ -56,7 +54,7 @@ class MiniModel(WindowModel):
     @property
     def capabilities(self) -> SamplingCapabilities:
         """See `WindowModel.capabilities`."""
-        return SamplingCapabilities(STEPS[0], STEPS, STRONGEST_GUIDANCE, organs=tuple(self._cases.items()))
+        return offered(self._cases)
 
     def bands(self, context: GenerationContext, windows: Sequence[WindowIndex], parents: NDArray[np.uint8]) -> Floats:
         """See `WindowModel.bands`."""

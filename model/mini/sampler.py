@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 from torch import Tensor
 
+from everslide.model.sampling_config import SamplingCapabilities
+
 STEPS = (1, 2, 4, 8)
 """Numbers of steps that a slide may choose; the first is the default."""
+STRONGEST_GUIDANCE = 4.0
+"""Largest scale of classifier-free guidance that a slide may choose."""
+
+
+def offered(cases: Mapping[str, int]) -> SamplingCapabilities:
+    """What a slide may choose of weights with so many training cases of each organ."""
+    return SamplingCapabilities(STEPS[0], STEPS, STRONGEST_GUIDANCE, organs=tuple(cases.items()))
 
 
 def times(steps: int) -> tuple[float, ...]:

@@ -35,11 +35,12 @@ from everslide.model.training.perceptual_features import VIEWS, Features
 from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, Batch, Batches, Tissue
 from everslide.model.training.processes import average_gradients, of_first, run_together
 from everslide.model.training.progress_sheet import draw_progress
+from everslide.model.training.relief import relief
 from everslide.model.training.replay import Place, ReplayBuffer, alike
 from everslide.model.training.run import Run, follow, take_over
 
 log = logging.getLogger(__name__)
-OBJECTIVE = "energy score and critic 2"
+OBJECTIVE = "energy score and critic 3"
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "mini.safetensors"
 CALIBRATION_CROPS = 192
 SHIFT_PX = 8
@@ -59,7 +60,8 @@ class Plan:
     of the moving average that is shipped. save_every_s: seconds between checkpoints. workers: processes that read
     places, 0 for none but the trainer's own. replayed: share of the steps that paint upon painted parents. critic:
     weight of the critic beside the scores. critic_rate: its learning rate. lattice: weight of the scores of
-    `everslide.model.training.lattice.phases`. sitting: minutes after which it stops for now, whatever is left.
+    `everslide.model.training.lattice.phases`; relief: of that of `everslide.model.training.relief.relief`. sitting:
+    minutes after which it stops for now, whatever is left.
     """
 
     minutes: float
@@ -76,6 +78,7 @@ class Plan:
     replayed: float = 0.3
     critic: float = 1.5
     lattice: float = 0.15
+    relief: float = 0.3
     critic_rate: float = 2e-3
     sitting: float | None = None
 
@@ -187,7 +190,11 @@ class Trainer:
                 phased = phases(child)
                 lattice = energy_score([x[:count] for x in phased], [x[count:] for x in phased], phases(real)).mean()
                 metrics["lattice"] = float(lattice.detach())
-                total.append(score.mean() + self.plan.lattice * lattice + self._criticized(found, wanted, s))
+                raised = relief(child)
+                beside = energy_score([raised[:count]], [raised[count:]], [relief(real)]).mean()
+                metrics["relief"] = float(beside.detach())
+                scored = score.mean() + self.plan.lattice * lattice + self.plan.relief * beside
+                total.append(scored + self._criticized(found, wanted, s))
                 for scale in s.unique().tolist():
                     metrics[f"s{scale}"] = float(score.detach()[s == scale].mean())
             return torch.stack(total).mean(), metrics
@@ -218,7 +225,9 @@ class Trainer:
                 metrics[f"r{s}"] = float(far.detach())
                 lattice = energy_distance(phases(child), phases(real))
                 scales = torch.full((count,), s, device=self.device)
-                total.append(far + self.plan.lattice * lattice + self._criticized(found, wanted, scales))
+                beside = energy_distance([relief(child).abs()], [relief(real).abs()])
+                scored = far + self.plan.lattice * lattice + self.plan.relief * beside
+                total.append(scored + self._criticized(found, wanted, scales))
                 for one in painted:
                     replay.keep(s, one)
                 y, x = (int(self.rng.integers(RIM_PX, CROP_PX - PARENT_PX - RIM_PX + 1)) for _ in range(2))

@@ -86,6 +86,9 @@ def test_a_slide_of_an_organ(own: Path, tmp_path: Path) -> None:
         (("--region", "0,0,0.5,4000=organ:colon"), "1 um or more a side"),
         (("--region", "0,0,400=organ:colon"), "expected X,Y,WIDTH,HEIGHT=PICTURE or X,Y,WIDTH,HEIGHT=organ:ORGAN"),
         (("--region", "0,0,400,400=organ:"), "organ ''"),
+        (("--steps", "3"), "slide mine: its model mini: steps 3: expected one of 1, 2, 4, 8"),
+        (("--guidance", "9"), "slide mine: its model mini: guidance 9: expected 1 to 4"),
+        (("--model", "speckle", "--steps", "2"), "its model speckle has no choice of steps or guidance"),
     ],
 )
 def test_what_cannot_be_is_reported_and_writes_nothing(
@@ -103,6 +106,7 @@ def test_what_cannot_be_is_reported_and_writes_nothing(
         (("--organ=",), "expected a name, found an empty text"),
         (("--organ", "colon", "--organ", "lymph node"), "expected once, found 2 times: 'colon', 'lymph node'"),
         (("--organ", "colon", "--organ", "colon"), "expected once, found 2 times"),
+        (("--organs",), "lists and makes nothing: leave out 'mine'"),
     ],
 )
 def test_an_organ_is_named_once_or_not_at_all(
@@ -110,6 +114,12 @@ def test_an_organ_is_named_once_or_not_at_all(
 ) -> None:
     done = run(tmp_path, "mine", "--weights", own, *arguments)
     assert done.exit_code == 2 and "--organ" in done.output and message in done.output, done.output
+    assert not (tmp_path / "slides.toml").exists()
+
+
+def test_a_model_that_does_not_exist_gets_no_slide(tmp_path: Path) -> None:
+    done = run(tmp_path, "mine", "--model", "nonsense")
+    assert done.exit_code == 2 and "'nonsense' is not one of 'mini', 'speckle'" in done.output
     assert not (tmp_path / "slides.toml").exists()
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from everslide.model.errors import SlideError
+from everslide.model.organs import style_of
 from everslide.model.sampling_config import SamplingConfig
 from everslide.model.slide import Slide
+from everslide.model.style_reference import Reference, Region, write_reference
 from everslide.server.errors import NotFoundError
 from everslide.server.slides import Catalogue, Entry, demo_entries, parse_spec, read_slides
 
@@ -198,3 +200,16 @@ def test_catalogue() -> None:
 def test_two_slides_of_one_name() -> None:
     with pytest.raises(SlideError, match="two slides are named 'a'"):
         Catalogue((parse_spec("a:1", "mini"), parse_spec("a:2", "mini")))
+
+
+@pytest.mark.parametrize("x_um", [-1.0, 400.0, 1e9])
+def test_a_region_beside_its_slide_is_told_and_the_slide_left_out(tmp_path: Path, x_um: float) -> None:
+    write_reference(tmp_path / "one.json", Reference(None, (Region(x_um, 0.0, 200.0, 100.0, style_of("skin", 1)),)))
+    path = tmp_path / "slides.toml"
+    path.write_text(
+        '[[slide]]\nname = "small"\nseed = 3\nwidth_px = 1000\nheight_px = 700\nreference = "one.json"\n'
+        '[[slide]]\nname = "other"\nseed = 4\n'
+    )
+    entries, wrong = read_slides(path, "mini")
+    assert [entry.slide.name for entry in entries] == ["other"]
+    assert len(wrong) == 1 and "region 1 of its reference: expected a part of the slide of 500 x 350 um" in wrong[0]
