@@ -3,8 +3,9 @@
 Planes are painted coarse to fine. The topmost plane is given (a sketch, or a real image); every finer plane is its
 parent plus detail. Detail comes from the model window by window; overlapping windows are blended (`Painter._paint`),
 and the result is rounded so that the 2x2 box mean of the children *is* the parent
-(`everslide.model.pyramid.wavelet`). Planes above the topmost one are box means. What is remembered only saves time: the
-same pixels come out after any eviction, in any order, with any other windows in the batch.
+(`everslide.model.pyramid.wavelet`), and so that nothing below a sketch is brighter than its glass. Planes above the
+topmost one are box means. What is remembered only saves time: the same pixels come out after any eviction, in any
+order, with any other windows in the batch.
 
 Cost: a tile touches 2x2 windows; its ancestors add at most 3x3 windows a plane (`MAX_WINDOWS_PER_TILE` in all).
 """
@@ -45,7 +46,7 @@ Floats = NDArray[np.float32]
 T = TypeVar("T", bound=np.generic)
 MAX_WINDOWS_PER_TILE = 4 + 9 * (TOP_SCALE - 1)
 """Windows painted for a tile at s = 0 when nothing is cached, at most."""
-PYRAMID_FORMAT = 2
+PYRAMID_FORMAT = 3
 """Part of every fingerprint: raise it when the same bands, blended and closed, would give other pixels."""
 CLEAR = 238
 """Grey levels of CLEAR and more are glass. Below a sketch, a window whose whole parent is glass is not evaluated."""
@@ -90,6 +91,7 @@ class Painter:
             raise SlideError(f"slide {slide.name}: its model {slide.model} takes no reference picture; leave it out")
         self._paints.capabilities.check(slide.sampling, f"slide {slide.name}: its model {slide.model}")
         self._top = top
+        self._brightest = 255 if top.real else top.glass
         self.fingerprint = identity(slide, self._paints, self._top, reference)
         topmost = Topmost(self.fingerprint, self._top) if self._paints.capabilities.from_top else None
         self._context = GenerationContext(slide.seed, reference, slide.sampling, topmost)
@@ -185,7 +187,7 @@ class Painter:
             weight = _crop(tent, window.parent_rect, part)
             _crop(bands, mean_rect, part)[:] += _crop(painted[window], window.parent_rect, part) * weight
         mean = _crop(parent, needed, mean_rect)
-        return mean_rect.children(), children_of(mean, bands)
+        return mean_rect.children(), children_of(mean, bands, self._brightest)
 
     def _paint_windows(self, missing: list[WindowIndex], parent: Pixels, parent_rect: Rect) -> dict[WindowIndex, Bands]:
         """Paint and remember the missing windows, all of one scale. parent: pixels `parent_rect` of plane s + 1."""

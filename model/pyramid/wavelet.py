@@ -39,13 +39,17 @@ def merge(mean: Floats, bands: Floats) -> Floats:
     return child
 
 
-def children_of(parent: Pixels, bands: Floats) -> Pixels:
+def children_of(parent: Pixels, bands: Floats, brightest: Pixels | int = 255) -> Pixels:
     """(H, W, C) uint8 and detail (H, W, 3, C) in grey levels -> (2H, 2W, C) uint8 whose box mean *is* the parent.
+
+    brightest: glass, (C,) or for all channels: no tissue is brighter, since it takes light away (law of Beer and
+    Lambert). A parent as bright as glass has children that are, so glass stays as even as its parent.
 
     `merge(parent, bands)`, rounded with the smallest nudges. Saturated blocks are first pulled towards the parent until
     they fit. Each block is then rounded; what its sum lacks or has too much (the allowed sums are 4p - 2 .. 4p + 1)
     goes, one grey level at a time, to the children whose rounding error it reduces most, ties by index; children at 0
-    or 255 are skipped. Always feasible. Channels come first here: numpy is slow along axes of three or four.
+    or at the brightest are skipped. Always feasible. Channels come first here: numpy is slow along axes of three or
+    four.
     """
     height, width, channels = parent.shape
     mean = np.ascontiguousarray(parent.reshape(-1, channels).T).astype(np.float32)  # (C, HW)
@@ -58,29 +62,30 @@ def children_of(parent: Pixels, bands: Floats) -> Pixels:
     ):  # fmt: skip
         vertical(half, v, out=corners[corner])
         diagonal(corners[corner], g, out=corners[corner])
-    rounded = _enforce_parent_mean(corners.reshape(4, -1), mean.reshape(-1))
+    ceiling = np.maximum(mean, np.reshape(brightest, (-1, 1)).astype(np.float32))
+    rounded = _enforce_parent_mean(corners.reshape(4, -1), mean.reshape(-1), ceiling.reshape(-1))
     blocks = rounded.reshape(2, 2, channels, height, width).transpose(3, 0, 4, 1, 2)  # (H, 2, W, 2, C)
     return np.ascontiguousarray(blocks.reshape(2 * height, 2 * width, channels))
 
 
-def _enforce_parent_mean(corners: Floats, mean: Floats) -> Pixels:
+def _enforce_parent_mean(corners: Floats, mean: Floats, ceiling: Floats) -> Pixels:
     """The children (4, N) of N means (N,), whole numbers, rounded as `children_of` says. Changes `corners`."""
-    fitted = _fit_range(corners, mean)
-    rounded = np.clip(np.floor(fitted + np.float32(0.5)), 0, 255).astype(np.int16)
+    fitted = _fit_range(corners, mean, ceiling)
+    rounded = np.clip(np.floor(fitted + np.float32(0.5)), 0, ceiling).astype(np.int16)
     low = 4 * mean.astype(np.int16) - 2
     total = rounded[0] + rounded[1] + rounded[2] + rounded[3]
     missing = np.maximum(low - total, 0) + np.minimum(low + 3 - total, 0)
     (touched,) = np.nonzero(missing)
     if touched.size:
-        rounded[:, touched] = _spread(rounded[:, touched], fitted[:, touched], missing[touched])
+        rounded[:, touched] = _spread(rounded[:, touched], fitted[:, touched], missing[touched], ceiling[touched])
     exact: Pixels = rounded.astype(np.uint8)
     return exact
 
 
-def _fit_range(corners: Floats, mean: Floats) -> Floats:
-    """Shrink the deviations (4, N) of blocks from their means (N,) until they lie within [0, 255], in place."""
+def _fit_range(corners: Floats, mean: Floats, ceiling: Floats) -> Floats:
+    """Shrink the deviations (4, N) of blocks from their means (N,) until they lie within [0, ceiling], in place."""
     deviation = np.subtract(corners, mean, out=corners)
-    tiny, room = np.float32(1e-6), np.float32(255.0) - mean
+    tiny, room = np.float32(1e-6), ceiling - mean
     peak = np.maximum(np.maximum(deviation[0], deviation[1]), np.maximum(deviation[2], deviation[3]))
     dip = -np.minimum(np.minimum(deviation[0], deviation[1]), np.minimum(deviation[2], deviation[3]))
     peak, dip = np.maximum(peak, tiny), np.maximum(dip, tiny)
@@ -91,13 +96,15 @@ def _fit_range(corners: Floats, mean: Floats) -> Floats:
     return deviation
 
 
-def _spread(rounded: NDArray[np.int16], wanted: Floats, missing: NDArray[np.int16]) -> NDArray[np.int16]:
+def _spread(
+    rounded: NDArray[np.int16], wanted: Floats, missing: NDArray[np.int16], ceiling: Floats
+) -> NDArray[np.int16]:
     """Move every column of `rounded` (4, N) by `missing` (N,) grey levels in total, one at a time."""
     columns = np.arange(len(missing))
     while np.any(missing):
         step = np.sign(missing)
         gain = (wanted - rounded) * step
-        gain[np.where(step > 0, rounded >= 255, rounded <= 0)] = -np.inf
+        gain[np.where(step > 0, rounded >= ceiling, rounded <= 0)] = -np.inf
         rounded[np.argmax(gain, axis=0), columns] += step
         missing = missing - step
     return rounded

@@ -31,11 +31,19 @@ class Brush:
     deviation: Tensor
 
     def child(
-        self, parent: Tensor, s: Tensor, condition: Tensor, z_t: Tensor | None = None, t: Tensor | None = None
+        self,
+        parent: Tensor,
+        s: Tensor,
+        condition: Tensor,
+        z_t: Tensor | None = None,
+        t: Tensor | None = None,
+        *,
+        brightest: Tensor | None = None,
     ) -> Tensor:
         """One child (B, 3, 2H, 2W) of parents (B, 3, H, W), grey levels that are whole numbers in [0, 255].
 
-        z_t, t: start from this, see `DetailUNet`; from noise alone by default.
+        z_t, t: start from this, see `DetailUNet`; from noise alone by default. brightest: (B, 3), the colour of glass,
+        which no child exceeds; see `everslide.model.pyramid.wavelet.children_of`.
         """
         count, _, high, wide = parent.shape
         device = parent.device
@@ -48,13 +56,23 @@ class Brush:
         )
         detail = self.network(z_t, parent / 127.5 - 1, t, s, noise, condition).float()
         bands = smooth_bands(parent) + unrotated(detail * self.deviation[s][:, :, None, None])
-        return whole(merge(parent, bands))
+        child = merge(parent, bands)
+        return whole(child if brightest is None else limited(child, parent, brightest))
 
     def detail(self, child: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """Parents (B, 3, H, W) of real children (B, 3, 2H, 2W), whole numbers, and their detail (B, 9, H, W)."""
         parent = whole(F.avg_pool2d(child, 2))
         bands = rotated(details(child) - smooth_bands(parent))
         return parent, bands / self.deviation[s][:, :, None, None]
+
+
+def limited(child: Tensor, parent: Tensor, brightest: Tensor) -> Tensor:
+    """Children (B, 3, 2H, 2W) pulled towards their parents (B, 3, H, W) until none is brighter than (B, 3)."""
+    enlarged = F.interpolate(parent, scale_factor=2)
+    deviation = child - enlarged
+    room = (brightest[:, :, None, None] - parent).clamp(min=0)
+    share = (room / F.max_pool2d(deviation, 2).clamp(min=1e-3)).clamp(max=1)
+    return enlarged + deviation * F.interpolate(share, scale_factor=2)
 
 
 def paint_chains(brush: Brush, batch: Batch, partial: float = PARTIAL_SHARE) -> list[Tensor]:

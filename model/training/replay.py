@@ -33,10 +33,11 @@ ATTEMPTS = 8
 
 @dataclass(frozen=True)
 class Place:
-    """Painted pixels (side, side, 3) uint8, and the organ that they are of."""
+    """Painted pixels (side, side, 3) uint8, the organ that they are of, and the colour (3,) of the slide's glass."""
 
     pixels: Pixels
     organ: str
+    glass: Pixels
 
 
 class ReplayBuffer:
@@ -67,7 +68,7 @@ class ReplayBuffer:
                 break
         if not rim:
             crop = turned(crop, int(self._rng.integers(4)), bool(self._rng.random() < 0.5))
-        return Place(np.array(crop), place.organ)
+        return Place(np.array(crop), place.organ, place.glass)
 
 
 def alike(tissue: Tissue, s: int, painted: Place, rng: np.random.Generator) -> Pixels:
@@ -101,4 +102,4 @@ def _sketch_tile(rng: np.random.Generator) -> Place:
         sketch = make_sketch(slide, reference=conditioned(slide, None, palettes(), real=False))
         pixels = sketch.tile(int(rng.integers(2)), int(rng.integers(2)))
         if _tissue(pixels) > LEAST_TISSUE:
-            return Place(pixels, organ_of(slide, palettes()))
+            return Place(pixels, organ_of(slide, palettes()), sketch.glass)

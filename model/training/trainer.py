@@ -208,14 +208,16 @@ class Trainer:
         top = int(self.rng.integers(max(replay.depth(), REPLAYED_OCTAVES), TOP_SCALE + 1))
         chosen = [replay.parent(top) for _ in range(count)]
         parent = self._tensor([place.pixels for place in chosen])
-        organs = [place.organ for place in chosen]
+        organs, glass = [place.organ for place in chosen], [place.glass for place in chosen]
+        brightest = torch.from_numpy(np.stack(glass)).to(self.device).float()
         condition = torch.from_numpy(np.stack([self.tissue.shown(organ, self.rng) for organ in organs])).to(self.device)
         total, metrics = [], {}
         with autocast(self.device):
             for s in range(top - 1, top - 1 - REPLAYED_OCTAVES, -1):
-                child = self.brush.child(parent, torch.full((count,), s, device=self.device), condition)
+                scales = torch.full((count,), s, device=self.device)
+                child = self.brush.child(parent, scales, condition, brightest=brightest)
                 shown = child.detach().permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8)
-                painted = [Place(*one) for one in zip(shown, organs, strict=True)]
+                painted = [Place(*one) for one in zip(shown, organs, glass, strict=True)]
                 real = self._tensor([alike(self.tissue, s, one, self.rng) for one in painted])
                 y, x = torch.randint(SHIFT_PX + 1, (2,)).tolist()
                 with torch.no_grad():
@@ -224,7 +226,6 @@ class Trainer:
                 far = energy_distance(found, wanted)
                 metrics[f"r{s}"] = float(far.detach())
                 lattice = energy_distance(phases(child), phases(real))
-                scales = torch.full((count,), s, device=self.device)
                 beside = energy_distance([relief(child).abs()], [relief(real).abs()])
                 scored = far + self.plan.lattice * lattice + self.plan.relief * beside
                 total.append(scored + self._criticized(found, wanted, scales))

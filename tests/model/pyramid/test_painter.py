@@ -18,6 +18,8 @@ from tests.model.painting import DEMO, ENDLESS, ForgetfulTiles, SlowSpeckle, qua
 from tests.model.pictures import tissue
 
 Pixels = NDArray[np.uint8]
+TISSUE = ImageTop(tissue(300, 300, 1), TOP_SCALE)
+"""A topmost plane without glass: below a sketch, windows on glass cost nothing."""
 
 
 @pytest.mark.parametrize("s", range(1, 9))
@@ -83,20 +85,17 @@ def test_the_bound_is_written_out() -> None:
     assert TOP_SCALE == 8
 
 
-@pytest.mark.parametrize(
-    ("col", "row", "finest"),  # the windows of plane 0: none on glass
-    [(256, 200, 4), (257, 201, 4), (170, 85, 4), (-200, -200, 0)],
-)
+@pytest.mark.parametrize(("col", "row"), [(256, 200), (257, 201), (170, 85), (-200, -200)])
 @pytest.mark.parametrize("forgetful", [False, True])
-def test_a_cold_deep_link_is_bounded(col: int, row: int, finest: int, forgetful: bool) -> None:
+def test_a_cold_deep_link_is_bounded(col: int, row: int, forgetful: bool) -> None:
     model = SlowSpeckle()
-    painter = Painter(DEMO, model, ForgetfulTiles() if forgetful else MemoryTiles(), sketch_of(DEMO))
+    painter = Painter(DEMO, model, ForgetfulTiles() if forgetful else MemoryTiles(), TISSUE)
     painter.tile(TileIndex(0, col, row))
     assert painter.counts.windows <= 67
     assert painter.counts.windows == len(model.batches)
     assert painter.counts.denoiser_calls == 5 * painter.counts.windows
     by_scale = [sum(s == scale for s, _ in model.batches) for scale in range(8)]
-    assert by_scale[0] == finest and max(by_scale) <= 9
+    assert by_scale[0] == 4 and max(by_scale) <= 9
     assert [s for s, _ in model.batches] == sorted((s for s, _ in model.batches), reverse=True), "coarse to fine"
 
 
@@ -116,11 +115,11 @@ def test_with_warm_ancestors_a_tile_costs_four_windows() -> None:
 def warm_painter(s: int, area: Rect) -> Painter:
     """A painter of plane s whose store holds the tiles of plane s + 1 around `area`, which counts tiles of plane s."""
     store = MemoryTiles()
-    before = Painter(DEMO, SpeckleModel(), store, sketch_of(DEMO))
+    before = Painter(DEMO, SpeckleModel(), store, TISSUE)
     for row in range(area.y // 2 - 1, (area.bottom + 1) // 2 + 1):
         for col in range(area.x // 2 - 1, (area.right + 1) // 2 + 1):
             before.tile(TileIndex(s + 1, col, row))
-    return Painter(DEMO, SpeckleModel(), store, sketch_of(DEMO))
+    return Painter(DEMO, SpeckleModel(), store, TISSUE)
 
 
 def test_panning_along_a_painted_row_costs_a_window_a_tile() -> None:
@@ -205,6 +204,20 @@ def test_glass_costs_no_window_and_shows_no_border() -> None:
     painter.tile(TileIndex(0, 2 * 256 + 253, 25))
     assert painter.counts.windows > 4
     assert np.ptp(pixels.astype(int), axis=(0, 1)).max() <= 2
+
+
+@pytest.mark.parametrize("s", [7, 4, 0])
+def test_nothing_below_a_sketch_is_brighter_than_its_glass(s: int) -> None:
+    top = sketch_of(DEMO)
+    painter = speckle(top=top)
+    pixels = painter.tile(tile_at(DEMO, s))
+    assert (pixels <= top.glass).all() and np.ptp(pixels) > 30
+
+
+def test_below_a_real_picture_white_is_white() -> None:
+    """What its glass looks like nobody knows, and a picture of tissue alone shows none."""
+    painter = speckle(top=ImageTop(np.full((64, 64, 3), 238, np.uint8), 4))
+    assert painter.tile(TileIndex(3, 0, 0)).max() > 240
 
 
 def test_a_real_picture_is_painted_whole() -> None:

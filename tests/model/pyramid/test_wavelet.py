@@ -94,6 +94,29 @@ def test_enforcing_goes_block_by_block_as_written(low: int, high: int, spread: f
         assert block.tolist() == enforced_block(wanted, int(parent[y, x, c]))
 
 
+@pytest.mark.parametrize("spread", [0.4, 8.0, 300.0])
+def test_nothing_is_brighter_than_glass(spread: float) -> None:
+    rng = np.random.default_rng(4)
+    glass = np.array([242, 241, 243], np.uint8)
+    parent = np.minimum(rng.integers(200, 250, (32, 24, 3)).astype(np.uint8), glass)
+    bands = (spread * rng.standard_normal((32, 24, 3, 3))).astype(np.float32)
+    child = children_of(parent, bands, glass)
+    np.testing.assert_array_equal(box_mean(child), parent)
+    assert (child <= glass).all() and (child == glass).any((0, 1)).all()
+    free = children_of(parent, bands)
+    inside = (merge(parent.astype(np.float32), bands) <= glass).reshape(32, 2, 24, 2, 3).all((1, 3))
+    same = (child == free).reshape(32, 2, 24, 2, 3).all((1, 3))
+    assert same[inside].all(), "blocks that stay below it are left as they are"
+
+
+def test_glass_stays_even_below_any_detail() -> None:
+    rng = np.random.default_rng(4)
+    bands = (30 * rng.standard_normal((32, 24, 3, 3))).astype(np.float32)
+    for bright in (242, 245):  # glass, and what lies beside a sketch and is brighter still
+        child = children_of(np.full((32, 24, 3), bright, np.uint8), bands, 242)
+        assert (child == bright).all()
+
+
 def enforced_block(wanted: NDArray[np.float32], parent: int) -> list[int]:
     mean, one = np.float32(parent), np.float32(1)
     deviation = wanted - mean

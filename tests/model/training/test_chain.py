@@ -28,6 +28,7 @@ from everslide.model.training.chain import (
     SAMPLES,
     Brush,
     details,
+    limited,
     merge,
     paint_chains,
     paint_down,
@@ -131,6 +132,18 @@ def test_whole_numbers_and_the_gradient_that_passes() -> None:
     assert rounded.tolist() == [0, 0, 1, 2, 255, 255]
     (rounded * torch.arange(6.0)).sum().backward()  # type: ignore[no-untyped-call]
     assert grey.grad is not None and grey.grad.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_children_below_a_sketch_are_limited_as_those_of_numpy() -> None:
+    rng = np.random.default_rng(3)
+    glass = np.array([242, 241, 243], np.uint8)
+    parent = np.minimum(rng.integers(150, 250, (24, 20, 3)), glass).astype(np.uint8)
+    bands = rng.normal(0, 20, (24, 20, 3, 3)).astype(np.float32)
+    free = planes(wavelet.merge(parent.astype(np.float32), bands)).requires_grad_()
+    found = limited(free, planes(parent), planes(glass[None, None])[..., 0, 0])
+    assert np.abs(picture(whole(found)[0]).astype(int) - wavelet.children_of(parent, bands, glass)).max() <= 1
+    found.square().sum().backward()  # type: ignore[no-untyped-call]
+    assert free.grad is not None and bool(torch.isfinite(free.grad).all()) and float(free.grad.abs().mean()) > 1
 
 
 def test_detail_and_back_is_the_real_child(brush: Brush) -> None:

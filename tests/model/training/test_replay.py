@@ -17,6 +17,8 @@ from everslide.model.training.prepare import prepare
 from everslide.model.training.replay import KEPT, Place, ReplayBuffer, alike
 from tests.model.pictures import tissue, write_images
 
+GLASS = np.array([243, 242, 244], np.uint8)
+
 
 @pytest.fixture(scope="module")
 def buffer() -> ReplayBuffer:
@@ -38,7 +40,7 @@ def test_it_goes_on_from_what_was_painted_within_its_rim(buffer: ReplayBuffer) -
     painted = np.zeros((CROP_PX, CROP_PX, 3), np.uint8)
     painted[RIM_PX:-RIM_PX, RIM_PX:-RIM_PX] = 120
     for _ in range(KEPT + 5):
-        buffer.keep(5, Place(painted, "liver"))
+        buffer.keep(5, Place(painted, "liver", GLASS))
     assert buffer.depth() == 5
     found = [buffer.parent(5) for _ in range(20)]
     assert all((x.pixels == 120).all() and x.organ == "liver" for x in found)
@@ -50,7 +52,7 @@ def test_a_real_place_alike_has_the_colours_of_the_painted_one(tmp_path: Path) -
     prepare(write_images(tmp_path / "images", images), tmp_path / "out", [])
     real, rng = Tissue(tmp_path / "out", "train"), np.random.default_rng(3)
     for wanted in (tissue(CROP_PX, CROP_PX, 7), (255 - (255 - tissue(CROP_PX, CROP_PX, 8)) // 2).astype(np.uint8)):
-        found = alike(real, 0, Place(wanted, ""), rng)
+        found = alike(real, 0, Place(wanted, "", GLASS), rng)
         assert found.shape == (CROP_PX, CROP_PX, 3)
         assert abs(float(found.mean()) - float(wanted.mean())) < 20
 
@@ -61,7 +63,7 @@ def test_a_real_place_alike_does_not_follow_the_contrast_of_the_painted_one(tmp_
     real = Tissue(tmp_path / "out", "train")
     flat = np.full((CROP_PX, CROP_PX, 3), 150, np.uint8)
     strong = flat + np.where(np.indices(flat.shape[:2]).sum(0) % 2, 60, -60).astype(np.uint8)[..., None]
-    found = [alike(real, 0, Place(x, ""), np.random.default_rng(3)) for x in (flat, strong)]
+    found = [alike(real, 0, Place(x, "", GLASS), np.random.default_rng(3)) for x in (flat, strong)]
     assert (found[0] == found[1]).all()
 
 
@@ -76,5 +78,5 @@ def test_a_real_place_alike_is_of_the_organ_of_the_painted_one(tmp_path: Path) -
     prepare(folder, tmp_path / "out", [])
     real, rng, painted = Tissue(tmp_path / "out", "train"), np.random.default_rng(3), dark[:CROP_PX, :CROP_PX]
     for organ, expected in (("skin", pale), ("liver", dark), ("brain", dark)):
-        found = alike(real, 0, Place(painted, organ), rng)
+        found = alike(real, 0, Place(painted, organ, GLASS), rng)
         assert abs(float(found.mean()) - float(expected.mean())) < 12, f"{organ}; of any where no image shows it"
