@@ -120,7 +120,7 @@ def train(
             sections_plan = SectionPlan(minutes, save_every_s=save_every)
             written = train_sections(prepared, folder, sections_plan, threads, start)
         else:
-            from everslide.model.training.trainer import Plan
+            from everslide.model.training.plan import Plan
             from everslide.model.training.trainer import train as run
 
             plan = Plan(minutes, batch, rate, workers=workers, save_every_s=save_every, sitting=sitting)

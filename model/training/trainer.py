@@ -10,77 +10,37 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from everslide.model.errors import DataError
 from everslide.model.geometry import TOP_SCALE
 from everslide.model.mini.network import DetailUNet, NetworkConfig
 from everslide.model.mini.patch_encoder import load_encoder
-from everslide.model.mini.precision import autocast
 from everslide.model.mini.weights import Weights, load_weights, save_weights
-from everslide.model.training.chain import Brush, paint_chains
+from everslide.model.training.chain import Brush
 from everslide.model.training.critic import Opponent
-from everslide.model.training.lattice import phases
-from everslide.model.training.loss import energy_distance, energy_score
+from everslide.model.training.objective import Objective
 from everslide.model.training.parts import load_parts, moments, save_parts
 from everslide.model.training.perceptual_features import VIEWS, Features
-from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, Batch, Batches, Tissue
+from everslide.model.training.places import CROP_PX, Batch, Batches, Tissue
+from everslide.model.training.plan import Plan
 from everslide.model.training.processes import average_gradients, of_first, run_together
 from everslide.model.training.progress_sheet import draw_progress
-from everslide.model.training.relief import relief
-from everslide.model.training.replay import Place, ReplayBuffer, alike
+from everslide.model.training.replay import ReplayBuffer
 from everslide.model.training.run import Run, follow, take_over
 
 log = logging.getLogger(__name__)
 OBJECTIVE = "energy score and critic 3"
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "mini.safetensors"
 CALIBRATION_CROPS = 192
-SHIFT_PX = 8
-"""Pictures are compared from another of so many rows and columns on each time: no lattice hides between the strides."""
-REPLAYED_OCTAVES = 2
-"""Octaves painted in a step upon painted parents."""
 MAX_LOST_STEPS = 20
 """So many steps in a row without a finite loss end a run."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a run trains.
-
-    minutes: over all sittings. batch: chains a step and process. rate: Adam's learning rate after `warmup` steps; it
-    falls to `end_rate` of it over the last `decay` of the minutes. clip: largest norm of the gradient. average: decay
-    of the moving average that is shipped. save_every_s: seconds between checkpoints. workers: processes that read
-    places, 0 for none but the trainer's own. replayed: share of the steps that paint upon painted parents. critic:
-    weight of the critic beside the scores. critic_rate: its learning rate. lattice: weight of the scores of
-    `everslide.model.training.lattice.phases`; relief: of that of `everslide.model.training.relief.relief`. sitting:
-    minutes after which it stops for now, whatever is left.
-    """
-
-    minutes: float
-    batch: int = 4
-    rate: float = 3e-4
-    warmup: int = 100
-    decay: float = 0.2
-    end_rate: float = 0.1
-    clip: float = 2.0
-    average: float = 0.998
-    seed: int = 0
-    save_every_s: float = 300.0
-    workers: int = 0
-    replayed: float = 0.3
-    critic: float = 1.5
-    lattice: float = 0.15
-    relief: float = 0.3
-    critic_rate: float = 2e-3
-    sitting: float | None = None
 
 
 class Trainer:
@@ -133,6 +93,7 @@ class Trainer:
         self.opponent = Opponent(channels, plan.critic_rate, device)
         if state and "opponent" in state:
             self.opponent.resume(state["opponent"])
+        self.objective = Objective(plan, self.features, self.opponent)
         self.forward = torch.compile(self.network) if device.type == "cuda" else self.network
         loader = DataLoader(
             Batches(tissue, plan.batch, (plan.seed, self.clock.step, rank)), batch_size=None, num_workers=plan.workers
@@ -159,10 +120,10 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
         if self.replay and self.rng.random() < self.plan.replayed:
-            scores, metrics = self.replayed(self.replay)
+            loss, metrics = self.objective.replayed(self.brush, self.replay, self.tissue, self.rng)
         else:
-            scores, metrics = self.scores(next(self.batches).to(self.device))
-        scores.backward()  # type: ignore[no-untyped-call]
+            loss, metrics = self.objective.of(self.brush, next(self.batches).to(self.device))
+        loss.backward()  # type: ignore[no-untyped-call]
         metrics = {**metrics, **self.opponent.learn(self._fall())}
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         average_gradients(gradients)
@@ -174,78 +135,6 @@ class Trainer:
             follow(self.average, self.network.state_dict(), self.plan.average, self.clock.step)
         self.optimizer.zero_grad(set_to_none=True)
         return metrics if finite else {}
-
-    def scores(self, batch: Batch) -> tuple[Tensor, Mapping[str, float]]:
-        """The loss of the chains of a batch, their energy score and the critic's word; and the score of each scale."""
-        count = batch.s.shape[1]
-        with autocast(self.device):
-            painted = paint_chains(self.brush, batch)
-            total, metrics = [], {}
-            for s, child, real in zip(batch.s, painted, batch.reals, strict=True):
-                y, x = torch.randint(SHIFT_PX + 1, (2,)).tolist()
-                with torch.no_grad():
-                    wanted = self.features(_seen(real, y, x))
-                found = self.features(_seen(child, y, x))
-                score = energy_score([x[:count] for x in found], [x[count:] for x in found], wanted)
-                phased = phases(child)
-                lattice = energy_score([x[:count] for x in phased], [x[count:] for x in phased], phases(real)).mean()
-                metrics["lattice"] = float(lattice.detach())
-                raised = relief(child)
-                beside = energy_score([raised[:count]], [raised[count:]], [relief(real)]).mean()
-                metrics["relief"] = float(beside.detach())
-                scored = score.mean() + self.plan.lattice * lattice + self.plan.relief * beside
-                total.append(scored + self._criticized(found, wanted, s))
-                for scale in s.unique().tolist():
-                    metrics[f"s{scale}"] = float(score.detach()[s == scale].mean())
-            return torch.stack(total).mean(), metrics
-
-    def replayed(self, replay: ReplayBuffer) -> tuple[Tensor, Mapping[str, float]]:
-        """The loss of what is painted upon painted parents, two octaves down; and its distance at each scale.
-
-        The loss is the energy distance from real places alike, and the critic's word.
-        """
-        count = 2 * self.plan.batch
-        top = int(self.rng.integers(max(replay.depth(), REPLAYED_OCTAVES), TOP_SCALE + 1))
-        chosen = [replay.parent(top) for _ in range(count)]
-        parent = self._tensor([place.pixels for place in chosen])
-        organs, glass = [place.organ for place in chosen], [place.glass for place in chosen]
-        brightest = torch.from_numpy(np.stack(glass)).to(self.device).float()
-        condition = torch.from_numpy(np.stack([self.tissue.shown(organ, self.rng) for organ in organs])).to(self.device)
-        total, metrics = [], {}
-        with autocast(self.device):
-            for s in range(top - 1, top - 1 - REPLAYED_OCTAVES, -1):
-                scales = torch.full((count,), s, device=self.device)
-                child = self.brush.child(parent, scales, condition, brightest=brightest)
-                shown = child.detach().permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8)
-                painted = [Place(*one) for one in zip(shown, organs, glass, strict=True)]
-                real = self._tensor([alike(self.tissue, s, one, self.rng) for one in painted])
-                y, x = torch.randint(SHIFT_PX + 1, (2,)).tolist()
-                with torch.no_grad():
-                    wanted = self.features(_seen(real, y, x))
-                found = self.features(_seen(child, y, x))
-                far = energy_distance(found, wanted)
-                metrics[f"r{s}"] = float(far.detach())
-                lattice = energy_distance(phases(child), phases(real))
-                beside = energy_distance([relief(child).abs()], [relief(real).abs()])
-                scored = far + self.plan.lattice * lattice + self.plan.relief * beside
-                total.append(scored + self._criticized(found, wanted, scales))
-                for one in painted:
-                    replay.keep(s, one)
-                y, x = (int(self.rng.integers(RIM_PX, CROP_PX - PARENT_PX - RIM_PX + 1)) for _ in range(2))
-                parent = child[:, :, y : y + PARENT_PX, x : x + PARENT_PX]
-        return torch.stack(total).mean(), metrics
-
-    def _criticized(self, painted: list[Tensor], real: list[Tensor], s: Tensor) -> Tensor:
-        """The critic's word, weighed, for all samples (samples * B, C, h, w) of real places (B, C, h, w), s (B,)."""
-        samples = len(painted[0]) // len(s)
-        repeated = [x.repeat(samples, 1, 1, 1) for x in real[::VIEWS]]
-        return (
-            self.plan.critic * self.opponent.word * self.opponent.against(painted[::VIEWS], repeated, s.repeat(samples))
-        )
-
-    def _tensor(self, pictures: list[NDArray[np.uint8]]) -> Tensor:
-        """Pictures (H, W, 3) -> (B, 3, H, W), grey levels."""
-        return torch.from_numpy(np.stack(pictures).transpose(0, 3, 1, 2).copy()).to(self.device).float()
 
     def _count(self, finite: bool) -> None:
         """Count steps without a finite gradient. Raises DataError after too many in a row."""
@@ -316,7 +205,8 @@ class Trainer:
             torch.manual_seed(11)
             rng, scores = np.random.default_rng(11), dict[str, list[float]]()
             for _ in range(6):
-                for name, value in self.scores(self.validation.batch(4, rng).to(self.device))[1].items():
+                places = self.validation.batch(4, rng).to(self.device)
+                for name, value in self.objective.of(self.brush, places)[1].items():
                     scores.setdefault(name, []).append(value)
         self.opponent.forget()
         sheet = draw_progress(self.brush, self.validation, self.network.config.conditions)
@@ -338,12 +228,6 @@ def deviations(tissue: Tissue, rng: np.random.Generator, crops: int = 96, scales
     for s in range(scales):
         out[s] = out[min(tissue.scales, key=lambda known: abs(known - s))]
     return out.reshape(scales, 3, 3)
-
-
-def _seen(grey: Tensor, y: int, x: int) -> Tensor:
-    """[0, 255] -> [-1, 1], but for a rim of SHIFT_PX in all that lies around row y and column x."""
-    high, wide = (side - SHIFT_PX for side in grey.shape[2:])
-    return (grey[:, :, y : y + high, x : x + wide] / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
 def _begun(start: Weights | None, organs: tuple[str, ...]) -> DetailUNet:

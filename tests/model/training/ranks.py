@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from everslide.model.training import trainer as module
+from everslide.model.training.plan import Plan
 from everslide.model.training.processes import of_first
-from everslide.model.training.trainer import Plan, Trainer
+from everslide.model.training.trainer import Trainer
 from tests.model.networks import tiny_weights
 
 CPU = torch.device("cpu")

@@ -18,15 +18,16 @@ from everslide.model.errors import DataError, WeightsError
 from everslide.model.mini.weights import load_weights, save_weights
 from everslide.model.pyramid.wavelet import details
 from everslide.model.training import trainer as module
+from everslide.model.training.chain import Brush
+from everslide.model.training.objective import SHIFT_PX, Metrics, Objective, seen
 from everslide.model.training.places import Batch, Tissue
+from everslide.model.training.plan import Plan
 from everslide.model.training.prepare import prepare
 from everslide.model.training.progress_sheet import ROWS, SIDE_PX, draw_progress
 from everslide.model.training.trainer import (
     CHECKPOINT,
     MAX_LOST_STEPS,
-    SHIFT_PX,
     WEIGHTS,
-    Plan,
     Trainer,
     deviations,
     train,
@@ -91,7 +92,7 @@ def test_the_score_falls(prepared: Path, tmp_path: Path) -> None:
     def score() -> float:
         torch.manual_seed(1)
         with torch.no_grad():
-            return float(np.mean([float(trainer.scores(batch)[0]) for batch in batches]))
+            return float(np.mean([float(trainer.objective.of(trainer.brush, batch)[0]) for batch in batches]))
 
     before, first = score(), state(trainer)
     for _ in range(25):
@@ -181,15 +182,15 @@ def test_a_folder_of_another_objective_is_refused(prepared: Path, tmp_path: Path
 
 def unfinished(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, lost: range) -> None:
     """The score of these steps is not a number."""
-    scores = trainer.scores
+    of = Objective.of
 
-    def damaged(batch: Batch) -> tuple[Tensor, Mapping[str, float]]:
-        total, metrics = scores(batch)
+    def damaged(self: Objective, brush: Brush, batch: Batch) -> tuple[Tensor, Metrics]:
+        total, metrics = of(self, brush, batch)
         if trainer.clock.step not in lost:
             return total, metrics
         return total * float("nan"), dict.fromkeys(metrics, float("nan"))
 
-    monkeypatch.setattr(trainer, "scores", damaged)
+    monkeypatch.setattr(Objective, "of", damaged)
 
 
 def test_a_step_without_a_finite_loss_is_left_out(
@@ -279,7 +280,7 @@ def test_validation_is_always_of_the_same_places_and_changes_nothing(validated: 
     assert figures[0] == figures[1] and equal(state(trainer), before)
     assert torch.equal(torch.random.get_rng_state(), rng)
     values = figures[0]["validation"]
-    assert isinstance(values, dict) and values.keys() == {"lattice", "s0", "s1"}
+    assert isinstance(values, dict) and values.keys() == {"lattice", "relief", "s0", "s1"}
     trainer.average = {name: tensor + 0.05 for name, tensor in trainer.average.items()}
     assert trainer._validate() != figures[0], "it is the average that is validated"
 
@@ -294,7 +295,7 @@ def test_without_validation_images_a_run_goes_on_and_says_so(
 def test_a_run_leaves_weights_a_curve_and_sheets(validated: Path, tmp_path: Path) -> None:
     make(validated, tmp_path, replace(PLAN, minutes=1e-5)).run()
     (point,) = (json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines())
-    assert point["step"] == 1 and {"lattice", "s0", "s1"} >= point["validation"].keys()
+    assert point["step"] == 1 and {"lattice", "relief", "s0", "s1"} >= point["validation"].keys()
     assert load_weights(tmp_path / WEIGHTS).config == TINY
     assert [path.name for path in tmp_path.glob("sheet*")] == ["sheet-000001.jpg"]
 
@@ -334,9 +335,9 @@ def test_deviations_are_those_of_real_detail(prepared: Path) -> None:
 
 def test_features_see_all_but_a_rim_of_changing_width() -> None:
     grey = torch.arange(2 * 3 * 20 * 24, dtype=torch.float32).reshape(2, 3, 20, 24) % 255
-    seen = module._seen(grey, 3, 5)
-    assert seen.shape == (2, 3, 20 - SHIFT_PX, 24 - SHIFT_PX)
-    torch.testing.assert_close(seen, grey[:, :, 3:15, 5:21] / 127.5 - 1)
+    part = seen(grey, 3, 5)
+    assert part.shape == (2, 3, 20 - SHIFT_PX, 24 - SHIFT_PX)
+    torch.testing.assert_close(part, grey[:, :, 3:15, 5:21] / 127.5 - 1)
 
 
 def test_two_processes_end_with_equal_weights_those_of_the_averaged_gradient(prepared: Path, tmp_path: Path) -> None:
@@ -350,7 +351,7 @@ def test_two_processes_end_with_equal_weights_those_of_the_averaged_gradient(pre
     gradients = []
     for rank in (0, 1):
         trainer = make(prepared, tmp_path / f"alone{rank}", PLAN, rank)
-        trainer.scores(next(trainer.batches).to(CPU))[0].backward()  # type: ignore[no-untyped-call]
+        trainer.objective.of(trainer.brush, next(trainer.batches).to(CPU))[0].backward()  # type: ignore[no-untyped-call]
         gradients.append([None if p.grad is None else p.grad.clone() for p in trainer.network.parameters()])
     for p, one, other in zip(trainer.network.parameters(), *gradients, strict=True):
         p.grad = None if one is None or other is None else (one + other) / 2
