@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from everslide.model.geometry import TOP_SCALE, mpp
 from everslide.model.pyramid.keyed_noise import uniforms
@@ -24,7 +24,7 @@ from everslide.model.pyramid.value_noise import fractal, step
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-LAYOUT_FORMAT = 3
+LAYOUT_FORMAT = 4
 """Part of every fingerprint: raise it when the same seed would give other silhouettes."""
 GLASS_GREY = 242
 """Grey level of clean glass."""
@@ -42,6 +42,9 @@ MOST_SHARE = 0.65
 """Share of a canvas that the area of a piece may have, at most."""
 SEARCH = 4
 """The search for a free place for a piece runs on a grid so many times coarser than the canvas."""
+SOFT_PX = 0.5
+"""Deviation of the blur of outlines. In the first three pixels from the glass 49 real sections have 0.37, 0.66 and 0.83
+of the darkness of their inside, made-up ones 0.29, 0.72 and 0.86; 0.54, 0.80 and 0.88 if nothing is blurred."""
 GAP_UM = 500.0
 RIM_UM = 2 * UM_PER_PX
 BEND, ROUGHNESS = 9.0, 1.6
@@ -162,7 +165,7 @@ class Layout:
                     taken = np.maximum(taken, found)
                     depth = np.maximum(depth, piece.depth(fine[None], fine[:, None], place))
                     break
-        cover = np.clip(depth / UM_PER_PX + 0.5, 0, 1)
+        cover = gaussian_filter(np.clip(depth / UM_PER_PX + 0.5, 0, 1), SOFT_PX)
         cover[0], cover[-1], cover[:, 0], cover[:, -1] = 0, 0, 0, 0
         return np.asarray(cover, np.float32)
 

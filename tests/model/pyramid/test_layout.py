@@ -63,7 +63,7 @@ def test_a_place_alone_decides_its_canvas() -> None:
 def test_every_cell_has_its_first_piece() -> None:
     for number, group in enumerate(ALL):
         for canvas in canvases(number, [group]):
-            assert float(canvas.cover.max()) == 1, f"case {number}"
+            assert float(canvas.cover.max()) > 0.99, f"case {number}"
 
 
 def filled(seed: int, cells: tuple[int, int]) -> list[tuple[int, int]]:
