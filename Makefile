@@ -65,7 +65,7 @@ clean:
 	@touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/python
-	$(PIP) --editable '.[cluster,data,dev,train]'
+	$(PIP) --editable '.[cluster,data,dev,fast,train]'
 	$(BIN)/python -m pip check
 	@touch .venv/installed $@
 

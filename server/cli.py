@@ -67,7 +67,8 @@ _MODEL_OPTIONS = (
         multiple=True,
         envvar="EVERSLIDE_WITH",
         metavar="KEY=VALUE",
-        help="An option of zoomldm-* and pixcell-*: preset, condition, cdm, encoder, reference, vae; repeatable.",
+        help="An option of mini: runtime; of zoomldm-* and pixcell-*: preset, condition, cdm, encoder, reference, vae; "
+        "repeatable.",
     ),
 )
 

@@ -35,7 +35,8 @@ class TileStore(Protocol):
 class ModelFiles:
     """What a model is loaded from. weights: a file, or the folder of a checkpoint; None: those shipped.
 
-    options: only for PUBLISHED models, see `everslide.model.zoomldm.options`.
+    options: of PUBLISHED models, see `everslide.model.zoomldm.options`; of mini, `runtime`, see
+    `everslide.model.mini.model.RUNTIMES`.
     """
 
     weights: Path | None = None
@@ -154,7 +155,7 @@ def load_model(model: str, files: ModelFiles | None = None) -> WindowModel:
     weights, options = (files.weights, files.options) if files else (None, {})
     if model not in MODELS:
         raise SlideError(f"model {model!r}: expected one of {', '.join(MODELS)}")
-    if options and model not in PUBLISHED:
+    if options and model not in ("mini", *PUBLISHED):
         raise SlideError(f"model {model!r} takes no options, found {', '.join(options)}")
     if model in PUBLISHED:
         from everslide.model.zoomldm.options import load_windows, parse_options
@@ -166,6 +167,8 @@ def load_model(model: str, files: ModelFiles | None = None) -> WindowModel:
         return SpeckleModel()
     if weights is not None and weights.is_dir():
         raise WeightsError(f"{weights}: expected a file of weights of {model}, found a folder")
-    from everslide.model.mini.model import load_mini
+    from everslide.model.mini.model import RUNTIMES, load_mini
 
-    return load_mini(weights)
+    if unknown := sorted(set(options) - {"runtime"}):
+        raise SlideError(f"--with {unknown[0]!r}: expected runtime, the only option of mini")
+    return load_mini(weights, runtime=options.get("runtime", RUNTIMES[0]))

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from everslide.model.compute_threads import available_threads, compute_with
+from everslide.model.errors import SlideError
 from everslide.model.geometry import Rect, WindowIndex
 from everslide.model.mini.bands import from_channels, parent_input, rotate_colours, unrotate_colours
-from everslide.model.mini.network import DETAIL_CHANNELS
+from everslide.model.mini.network import DETAIL_CHANNELS, DetailUNet
+from everslide.model.mini.openvino_network import OpenVinoNetwork
 from everslide.model.mini.precision import fast_bfloat16
 from everslide.model.mini.sampler import STEPS, offered, sample
 from everslide.model.mini.weights import Weights, load_weights
@@ -28,6 +30,8 @@ from everslide.model.style_reference import REFERENCE_CHANNELS
 
 Floats = NDArray[np.float32]
 SHIPPED_WEIGHTS = Path(__file__).parent.parent / "weights" / "mini.safetensors"
+RUNTIMES = ("torch", "openvino")
+"""What may compute the network; the first is the default."""
 FORMAT = 2
 """Part of every fingerprint: raise it when the same weights would paint other pixels."""
 
@@ -42,13 +46,21 @@ class MiniModel(WindowModel):
     name = "mini"
     steerable = True
 
-    def __init__(self, weights: Weights, device: torch.device, batch: int, side_by_side: int = 1) -> None:
+    def __init__(
+        self, weights: Weights, device: torch.device, batch: int, side_by_side: int = 1, runtime: str = "torch"
+    ) -> None:
+        """runtime: one of RUNTIMES; all but torch compute single windows on a CPU. Raises WeightsError, SlideError."""
         self.batch, self.side_by_side = batch, side_by_side
         self._device, self._deviation = device, weights.deviation
         self._cases = weights.cases
-        self._dtype = torch.bfloat16 if fast_bfloat16(device) else torch.float32
+        in_torch = runtime == "torch"
+        self._dtype = torch.bfloat16 if in_torch and fast_bfloat16(device) else torch.float32
+        self._layout = torch.channels_last if in_torch else torch.contiguous_format
         network = weights.build().to(device, self._dtype)
-        self._network = network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        network = network.to(memory_format=self._layout).eval()  # type: ignore[call-overload]
+        self._network: DetailUNet | OpenVinoNetwork = (
+            network if in_torch else OpenVinoNetwork(network, PARENT_PX, side_by_side)
+        )
         self.fingerprint = self._measure_fingerprint(weights.digest)
 
     @property
@@ -101,7 +113,7 @@ class MiniModel(WindowModel):
             return out
 
         z_1 = _noise(context.seed, "detail", windows, DETAIL_CHANNELS)
-        z_1 = z_1.to(self._device, memory_format=torch.channels_last)
+        z_1 = z_1.to(self._device, memory_format=self._layout)
         return sample(draw, z_1, sampling.steps or STEPS[0])
 
     def _condition(self, context: GenerationContext, windows: Sequence[WindowIndex]) -> Floats:
@@ -118,7 +130,7 @@ class MiniModel(WindowModel):
 
     def _placed(self, tensor: Tensor) -> Tensor:
         """On the network's device, in its number format and memory layout."""
-        return tensor.to(self._device, self._dtype, memory_format=torch.channels_last)
+        return tensor.to(self._device, self._dtype, memory_format=self._layout)
 
     def _measure_fingerprint(self, digest: str) -> str:
         """Hash of everything that may change a bit: weights, device, library, and a probe's own output."""
@@ -128,6 +140,8 @@ class MiniModel(WindowModel):
         capability = torch.backends.cpu.get_cpu_capability()
         device = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else f"cpu {capability}"
         facts = [FORMAT, digest, device, torch.__version__, self.batch, str(self._dtype), *common_facts()]
+        if isinstance(self._network, OpenVinoNetwork):
+            facts.extend(self._network.facts)
         return hashlib.sha256(repr(facts).encode() + probe.tobytes()).hexdigest()
 
 
@@ -141,17 +155,20 @@ def _noise(seed: int, stream: str, windows: Sequence[WindowIndex], channels: int
     )
 
 
-def load_mini(path: Path | None = None, *, side_by_side: int | None = None) -> MiniModel:
+def load_mini(path: Path | None = None, *, side_by_side: int | None = None, runtime: str = "torch") -> MiniModel:
     """`mini` with the weights at `path`, or with those shipped in this package.
 
-    side_by_side: windows evaluated at the same time on the CPU, by default one a core, 8 at most. Raises WeightsError.
+    side_by_side: windows evaluated at the same time on the CPU, by default one a core, 8 at most. runtime: one of
+    RUNTIMES; all but torch paint on the CPU, even where there is a GPU. Raises WeightsError, SlideError.
     """
-    if torch.cuda.is_available():
+    if runtime not in RUNTIMES:
+        raise SlideError(f"--with runtime={runtime}: expected one of {', '.join(RUNTIMES)}")
+    if torch.cuda.is_available() and runtime == "torch":
         return MiniModel(load_weights(path or SHIPPED_WEIGHTS), torch.device("cuda"), batch=8)
-    if path is None and side_by_side is None:
+    if path is None and side_by_side is None and runtime == "torch":
         return shipped_on_cpu()
     weights = load_weights(path or SHIPPED_WEIGHTS)
-    return MiniModel(weights, torch.device("cpu"), 1, side_by_side or available_threads())
+    return MiniModel(weights, torch.device("cpu"), 1, side_by_side or available_threads(), runtime)
 
 
 @cache

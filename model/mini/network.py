@@ -143,10 +143,7 @@ class DetailUNet(nn.Module):
         assert z_t.shape[1] == DETAIL_CHANNELS and parent.shape[1] == PARENT_CHANNELS
         assert z_t.shape[2] % self.multiple == 0 and z_t.shape[3] % self.multiple == 0
         dtype = self.enter.weight.dtype
-        at = t.float()[:, None, None, None]
-        length = (at.square() + (1 - at).square()).sqrt()  # deviation of z_t, whose parts have unit deviation
-        seen = torch.cat([(z_t / length).to(dtype), parent.to(dtype)], 1)
-        e = F.silu(self.time(fourier(t).to(dtype)) + self.scale(s) + self._conditioned(condition.to(dtype)))
+        seen, e = self.seen(z_t, parent, t), self.embedded(t, s, condition)
         x = self.enter(F.pixel_unshuffle(seen, FOLD))  # (B, C0, H/2, W/2)
         skips: list[Tensor] = []
         for stage, drawn in zip(self.down, noise[1:], strict=True):
@@ -168,13 +165,35 @@ class DetailUNet(nn.Module):
         h = self.fine_in(torch.cat([F.pixel_shuffle(x, FOLD), seen, noise[0].to(dtype)], 1))
         scale, shift = self.fine_film(e)[:, :, None, None].chunk(2, dim=1)
         out = out + self.fine_out(F.silu(pixel_norm(h) * (1 + scale) + shift))
-        detail: Tensor = out * (at / length) + z_t * ((1 - at) / length.square())  # t = 0: z_t, t = 1: out
+        return self.at_time(out, z_t, t)
+
+    def seen(self, z_t: Tensor, parent: Tensor, t: Tensor) -> Tensor:
+        """z_t in unit deviation beside the parent: (B, 12, H, W)."""
+        dtype = self.enter.weight.dtype
+        _, length = _time_and_length(t)
+        return torch.cat([(z_t / length).to(dtype), parent.to(dtype)], 1)
+
+    def embedded(self, t: Tensor, s: Tensor, condition: Tensor) -> Tensor:
+        """The embedding (B, E) of time, scale and condition that every block is modulated by."""
+        dtype = self.enter.weight.dtype
+        return F.silu(self.time(fourier(t).to(dtype)) + self.scale(s) + self._conditioned(condition.to(dtype)))
+
+    def at_time(self, out: Tensor, z_t: Tensor, t: Tensor) -> Tensor:
+        """Clean detail, given what was drawn and z_t, both (B, 9, H, W): z_t at t = 0, what was drawn at t = 1."""
+        at, length = _time_and_length(t)
+        detail: Tensor = out * (at / length) + z_t * ((1 - at) / length.square())
         return detail
 
     def _conditioned(self, condition: Tensor) -> Tensor:
         """(B, `config.conditions`) -> (B, E)."""
         embedded: Tensor = self.reference(condition[:, :REFERENCE_CHANNELS])
         return embedded if self.organ is None else embedded + self.organ(condition[:, REFERENCE_CHANNELS:])
+
+
+def _time_and_length(t: Tensor) -> tuple[Tensor, Tensor]:
+    """(B,) -> t and the deviation of z_t, whose parts have unit deviation, (B, 1, 1, 1) each."""
+    at = t.float()[:, None, None, None]
+    return at, (at.square() + (1 - at).square()).sqrt()
 
 
 def fourier(x: Tensor) -> Tensor:

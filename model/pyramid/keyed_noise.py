@@ -62,7 +62,7 @@ def normals(seed: int, stream: str, s: int, rect: Rect, channels: int) -> Floats
     for y in range(0, rect.height, BLOCK_PX):
         for x in range(0, rect.width, BLOCK_PX):
             bits = raw_bits(seed, stream, s, (rect.x + x) // BLOCK_PX, (rect.y + y) // BLOCK_PX, count // 4)
-            block = _quantiles()[bits.view(np.uint16)].reshape(channels, BLOCK_PX, BLOCK_PX)
+            block = np.take(_quantiles(), bits.view(np.uint16)).reshape(channels, BLOCK_PX, BLOCK_PX)
             out[:, y : y + BLOCK_PX, x : x + BLOCK_PX] = block
     return out
 

@@ -167,6 +167,10 @@ def test_models_that_need_weights_and_options_say_so(checkpoint: Path) -> None:
         load_painters("zoomldm-brca", ModelFiles(checkpoint, {"condition": "cdm"}))
     with pytest.raises(SlideError, match="takes no options"):
         load_painters("speckle", ModelFiles(None, {"preset": "fast"}))
+    with pytest.raises(SlideError, match="--with 'preset': expected runtime, the only option of mini"):
+        load_painters("mini", ModelFiles(None, {"preset": "fast"}))
+    with pytest.raises(SlideError, match="--with runtime=cuda: expected one of torch, openvino"):
+        load_painters("mini", ModelFiles(None, {"runtime": "cuda"}))
     with pytest.raises(WeightsError, match="expected a file of weights of mini, found a folder"):
         load_painters("mini", ModelFiles(checkpoint))
     painters = load_painters(
