@@ -32,6 +32,6 @@ class Plan:
     replayed: float = 0.3
     critic: float = 1.5
     lattice: float = 0.15
-    relief: float = 0.3
+    relief: float = 0.4
     critic_rate: float = 2e-3
     sitting: float | None = None
