@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -80,7 +81,8 @@ class CDMConfig:
 @dataclass(frozen=True)
 class ZoomLDMConfig:
     """All of a checkpoint. beta_start, beta_end: `scaled_linear` schedule of `timesteps` steps. domain: what it paints,
-    tissue in magnifications or the ground in metres per pixel."""
+    tissue in magnifications or the ground in metres per pixel. scale_factor: latents are those of the autoencoder times
+    this. Raises WeightsError where the networks do not fit each other."""
 
     unet: UNetConfig = field(default_factory=UNetConfig)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
@@ -90,6 +92,7 @@ class ZoomLDMConfig:
     timesteps: int = 1000
     ema: bool = True
     domain: Literal["tissue", "ground"] = "tissue"
+    scale_factor: float = 1.0
 
     def __post_init__(self) -> None:
         if self.unet.context_dim != self.summarizer.output_channels:
@@ -97,6 +100,13 @@ class ZoomLDMConfig:
                 f"the denoiser attends to vectors of {self.unet.context_dim}, the Summarizer gives "
                 f"{self.summarizer.output_channels}: expected equal sizes in config.yaml"
             )
+        if self.unet.channels != self.autoencoder.z_channels:
+            raise WeightsError(
+                f"the denoiser's latents have {self.unet.channels} channels, the autoencoder's "
+                f"{self.autoencoder.z_channels}: expected equal numbers in config.yaml"
+            )
+        if not (math.isfinite(self.scale_factor) and self.scale_factor > 0):
+            raise WeightsError(f"scale_factor {self.scale_factor} in config.yaml: expected a number above 0")
 
     @property
     def context_shape(self) -> tuple[int, int]:
@@ -148,6 +158,7 @@ def read_config(path: Path) -> ZoomLDMConfig:
             timesteps=int(params["timesteps"]),
             ema=bool(params.get("use_ema", True)),
             domain=_domain(document),
+            scale_factor=float(params.get("scale_factor", 1.0)),
         )
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise WeightsError(f"{path}: cannot be read as YAML: {error}") from error
@@ -189,6 +200,11 @@ def read_unet(values: Mapping[str, Any]) -> UNetConfig:
     """From the options of the authors' class."""
     if not values.get("use_spatial_transformer") or values.get("transformer_depth", 1) != 1:
         raise WeightsError("expected a U-Net with spatial transformers of depth 1, as ZoomLDM has")
+    if values.get("out_channels", values["in_channels"]) != values["in_channels"]:
+        raise WeightsError(
+            f"expected a U-Net with as many output as input channels, found {values['out_channels']} and "
+            f"{values['in_channels']}"
+        )
     return UNetConfig(
         image_size=int(values["image_size"]),
         channels=int(values["in_channels"]),
@@ -206,6 +222,11 @@ def read_autoencoder(values: Mapping[str, Any]) -> AutoencoderConfig:
     sizes = values["ddconfig"]
     if sizes.get("attn_resolutions") or sizes.get("double_z"):
         raise WeightsError("expected a VQ autoencoder without attention in its stages, as ZoomLDM has")
+    if values.get("embed_dim", sizes["z_channels"]) != sizes["z_channels"]:
+        raise WeightsError(
+            "expected a VQ autoencoder whose codes have as many channels (embed_dim) as its latents (z_channels), "
+            f"found {values['embed_dim']} and {sizes['z_channels']}"
+        )
     return AutoencoderConfig(
         ch=int(sizes["ch"]),
         ch_mult=tuple(sizes["ch_mult"]),

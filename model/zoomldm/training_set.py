@@ -64,8 +64,8 @@ def prepare_slides(
 
 
 def autoencoder_digest(model: ZoomLDM) -> str:
-    """SHA-256 of the autoencoder's weights: equal for checkpoints with the same latents."""
-    sha = hashlib.sha256()
+    """SHA-256 of the autoencoder's weights and of the scale: equal for checkpoints with the same latents."""
+    sha = hashlib.sha256(b"" if model.config.scale_factor == 1 else str(model.config.scale_factor).encode())
     for name, tensor in sorted(model.autoencoder.state_dict().items()):
         sha.update(name.encode())
         sha.update(tensor.float().cpu().contiguous().numpy().data)

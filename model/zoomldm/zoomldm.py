@@ -71,13 +71,13 @@ class ZoomLDM(LatentModel):
         self.calls.encode += len(image)
         with self.precision():
             out: Tensor = self.autoencoder.encode(image, return_dict=False)[0]
-        return out.to(self.dtype)
+        return out.to(self.dtype) * self.config.scale_factor
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents (B, 3, h, w), quantised first -> image (B, 3, 4h, 4w), about [-1, 1]."""
         self.calls.decode += len(z)
         with self.precision():
-            out: Tensor = self.autoencoder.decode(z, return_dict=False)[0]
+            out: Tensor = self.autoencoder.decode(z / self.config.scale_factor, return_dict=False)[0]
         return out.to(self.dtype)
 
     def condition(self, grids: Tensor, magnification: int | Sequence[int]) -> Tensor:

@@ -43,16 +43,14 @@ def convert_folder(folder: Path) -> Path:
     index, kind = read_config(folder, None, INDEX_NAME)
     if kind != "ZoomLDMPipeline":
         raise WeightsError(f"{folder / INDEX_NAME}: expected a ZoomLDMPipeline, found {kind or 'none'!r}")
-    if float(index.get("scale_factor", 1.0)) != 1.0:
-        raise WeightsError(f"{folder / INDEX_NAME}: expected latents of scale 1, found {index['scale_factor']}")
-    config = _config(folder)
+    config = _config(folder, index)
     target, state = folder / CONVERTED_NAME, _state(folder)
     if is_converted(target, state, config):
         return target
     return write_converted(target, folder, config, _authors_tensors(folder, config), state)
 
 
-def _config(folder: Path) -> ZoomLDMConfig:
+def _config(folder: Path, index: Mapping[str, Any]) -> ZoomLDMConfig:
     unet, unet_class = _options(folder / "unet")
     vae, vae_class = _options(folder / "vae")
     summarizer, _ = _options(folder / "conditioning_encoder")
@@ -68,6 +66,7 @@ def _config(folder: Path) -> ZoomLDMConfig:
             timesteps=int(schedule["num_train_timesteps"]),
             ema=False,  # baked in
             domain="ground" if sizes.magnifications == NAIP.summarizer.magnifications else "tissue",
+            scale_factor=float(index.get("scale_factor", 1.0)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{folder}: expected the options of ZoomLDM's components, found: {error!r}") from error

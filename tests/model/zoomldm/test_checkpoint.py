@@ -7,6 +7,7 @@ import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from everslide.model.errors import WeightsError
 from everslide.model.zoomldm.cdm import CDM
 from everslide.model.zoomldm.checkpoint import authors_names, convert, empty_networks, load_networks
 from everslide.model.zoomldm.config import BRCA, NAIP, CDMConfig, read_cdm_config, read_config
+from everslide.model.zoomldm.training_set import autoencoder_digest
 from everslide.model.zoomldm.zoomldm import load_cdm, load_zoomldm
 from tests.model.zoomldm.tiny import TINY, TINY_CDM, document, random_cdm, state_dict, tiny, write_checkpoint
 
@@ -212,12 +214,35 @@ def test_what_a_checkpoint_paints_is_read_from_its_data(
     assert NAIP.domain == "ground" and BRCA.domain == "tissue"
 
 
-def test_sizes_that_do_not_fit_are_named(folder: Path) -> None:
-    values = document(TINY)
-    values["model"]["params"]["unet_config"]["params"]["context_dim"] = 31  # type: ignore[index]
+@pytest.mark.parametrize(
+    ("part", "sizes", "words"),
+    [
+        ("unet_config", {"context_dim": 31}, "attends to vectors of 31"),
+        ("unet_config", {"in_channels": 4, "out_channels": 4}, "latents have 4 channels, the autoencoder's 3"),
+        ("unet_config", {"out_channels": 6}, "as many output as input channels, found 6 and 3"),
+        ("first_stage_config", {"embed_dim": 4}, r"\(embed_dim\) as its latents \(z_channels\), found 4 and 3"),
+        ("", {"scale_factor": 0.0}, "scale_factor 0.0 in config.yaml: expected a number above 0"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_named(folder: Path, part: str, sizes: dict[str, float], words: str) -> None:
+    values: Any = document(TINY)
+    params = values["model"]["params"]
+    (params[part]["params"] if part else params).update(sizes)
     (folder / "config.yaml").write_text(yaml.safe_dump(values))
-    with pytest.raises(WeightsError, match="attends to vectors of 31"):
+    with pytest.raises(WeightsError, match=words):
         load_zoomldm(folder)
+
+
+def test_latents_are_scaled_as_the_configuration_says(folder: Path) -> None:
+    """The denoiser's latents are the autoencoder's times `scale_factor`, as in the authors' class."""
+    values: Any = document(TINY)
+    values["model"]["params"]["scale_factor"] = 0.5
+    (folder / "config.yaml").write_text(yaml.safe_dump(values))
+    scaled, plain = load_zoomldm(folder), tiny()
+    image, z = torch.rand(1, 3, 64, 64) * 2 - 1, torch.randn(1, 3, 16, 16)
+    torch.testing.assert_close(scaled.encode(image), plain.encode(image) / 2)
+    torch.testing.assert_close(scaled.decode(z / 2), plain.decode(z))
+    assert autoencoder_digest(scaled) != autoencoder_digest(plain), "training data of one are none of the other's"
 
 
 def test_cdm_checkpoints(folder: Path) -> None:

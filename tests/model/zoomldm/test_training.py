@@ -311,6 +311,32 @@ def test_from_slides_to_a_checkpoint_by_the_commands(tmp_path: Path) -> None:
     assert refused.exit_code == 1 and "found no shards" in refused.output
 
 
+def test_an_autoencoder_of_other_latents_trains_and_samples_by_the_commands(tmp_path: Path) -> None:
+    """Seven channels, no residual block in its encoder, latents scaled."""
+    config = replace(
+        TINY,
+        unet=replace(TINY.unet, channels=7),
+        autoencoder=replace(TINY.autoencoder, z_channels=7, res_blocks=0),
+        summarizer=replace(TINY.summarizer, input_channels=64, magnifications=1),
+    )
+    weights, out = write_checkpoint(tmp_path / "own", config), tmp_path / "data"
+    values = yaml.safe_load((weights / "config.yaml").read_text())
+    values["model"]["params"]["scale_factor"] = 0.5
+    (weights / "config.yaml").write_text(yaml.safe_dump(values))
+    Image.fromarray(tissue(64, 128, 1)).save(tmp_path / "slide.png")
+    training = ("zoomldm", "train", out, "--config", weights / "config.yaml", "--autoencoder", weights)
+    for words in (
+        ("zoomldm", "prepare", tmp_path / "slide.png", "--weights", weights, "--encoder", "mini", "--out", out),
+        (*training, "--batch", 2, "--steps", 1, "--out", tmp_path / "run"),
+        ("sample", "--weights", tmp_path / "run", "--mag", 20, "--steps", 2, "--out", tmp_path / "painted"),
+    ):
+        done = CliRunner().invoke(main, [str(word) for word in words])
+        assert done.exit_code == 0, (done.output, done.exception)
+    assert read_training_set(out).image(0, 0)[0].shape == (7, 16, 16)
+    assert load_zoomldm(tmp_path / "run").config == replace(config, scale_factor=0.5)
+    assert Image.open(tmp_path / "painted" / "00000.png").size == (64, 64)
+
+
 def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
     """By torchrun: after two steps on different images both hold the same weights."""
     eight(tmp_path / "data")

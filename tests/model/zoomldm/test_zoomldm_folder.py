@@ -65,6 +65,13 @@ def test_both_layouts_load_as_the_checkpoint_does(own_classes: bool, tmp_path: P
     assert shown.exit_code == 0 and "8 magnifications, 64 px" in shown.output
 
 
+def test_a_folder_says_the_scale_of_its_latents(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "model", own_classes=True)
+    plain, image = load_zoomldm(folder), torch.rand(1, 3, 64, 64)
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "ZoomLDMPipeline", "scale_factor": 2.0}))
+    torch.testing.assert_close(load_zoomldm(folder).encode(image), plain.encode(image) * 2)
+
+
 def test_what_is_missing_or_foreign_is_said(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "model", own_classes=True)
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
