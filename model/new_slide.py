@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from everslide.model.errors import SlideError, shown
-from everslide.model.geometry import BASE_MPP
+from everslide.model.geometry import BASE_MPP, TILE_PX
 from everslide.model.names import PUBLISHED
 from everslide.model.organs import DRAWN, known_organ, style_of
 from everslide.model.sampling_config import OWN, SamplingCapabilities, SamplingConfig
@@ -84,7 +84,7 @@ def add_slide(new: NewSlide, file: Path) -> str:
         from everslide.model.pyramid.top import read_top
 
         top = read_top(new.parent, new.parent_mpp)
-        size = top.size[0] * 2**top.s, top.size[1] * 2**top.s
+        size = max(top.size[0] * 2**top.s, TILE_PX), max(top.size[1] * 2**top.s, TILE_PX)
         extent = " x ".join(map(str, size)) + " px of 20x"
         lines += [f"parent = {_quoted(str(new.parent.resolve()))}", f"mpp = {float(new.parent_mpp)}"]
     elif new.unbounded:

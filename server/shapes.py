@@ -165,8 +165,8 @@ class RegionBody(Body):
 
     x_um: float = _shown("Left edge.", 1000)
     y_um: float = _shown("Upper edge.", 1000)
-    width_um: float = _shown("More than 0; the region lies on the slide.", 64)
-    height_um: float = _shown("More than 0; the region lies on the slide.", 64)
+    width_um: float = _shown("1 or more; the region lies on the slide.", 64)
+    height_um: float = _shown("1 or more; the region lies on the slide.", 64)
     organ: str = _shown("One of the model's in /api/models.", "fat", max_length=80)
 
 

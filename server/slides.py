@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 import unicodedata
@@ -210,7 +211,8 @@ def _entry(where: str, folder: Path, table: dict[str, Any], model: str) -> Entry
 
 def _fitting(entry: Entry) -> Entry:
     """The entry, whose regions lie on its slide. Raises SlideError."""
-    across, down = (side * BASE_MPP for side in (entry.slide.width_px, entry.slide.height_px))
+    slide = entry.slide
+    across, down = (math.inf if slide.unbounded else side * BASE_MPP for side in (slide.width_px, slide.height_px))
     for order, region in enumerate(entry.reference.regions if entry.reference else (), 1):
         um = region.x_um, region.y_um, region.width_um, region.height_um
         if not lies_on(um, (across, down)):

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from everslide.model.compute_threads import compute_with
+from everslide.model.errors import WeightsError
 from everslide.model.geometry import TOP_SCALE, Rect
 from everslide.model.mini.network import DETAIL_CHANNELS, PARENT_CHANNELS, DetailUNet
 from everslide.model.pyramid import keyed_noise as keyed
@@ -25,7 +27,7 @@ CALIBRATION_PX = 64
 
 def activation_ranges(network: DetailUNet) -> dict[str, Range]:
     """The range of what each convolution is given, by its name, MARGIN times as wide as seen on one made-up parent of
-    each scale. A function of the weights."""
+    each scale. A function of the weights, on one thread. Raises WeightsError where one is not finite."""
     seen: dict[str, Range] = {}
 
     def watch(name: str) -> Any:
@@ -41,11 +43,15 @@ def activation_ranges(network: DetailUNet) -> dict[str, Range]:
         if isinstance(module, nn.Conv2d)
     ]
     try:
+        compute_with(1)
         with torch.inference_mode():
             network(*_calibration_inputs(network))
     finally:
         for each in hooks:
             each.remove()
+    odd = [name for name, found in seen.items() if not np.isfinite(found).all()]
+    if odd:
+        raise WeightsError(f"the weights give numbers that are not finite, first in {odd[0]}: train or copy them again")
     return seen
 
 

@@ -95,18 +95,25 @@ class ZoomLDMConfig:
     scale_factor: float = 1.0
 
     def __post_init__(self) -> None:
+        for part in (self.unet, self.autoencoder, self.summarizer):
+            _check_sizes(asdict(part))
+        _check_sizes({"timesteps": self.timesteps})
+        if not 0 < self.beta_start <= self.beta_end < 1:
+            raise WeightsError(
+                f"linear_start {self.beta_start} and linear_end {self.beta_end}: expected 0 < start <= end < 1"
+            )
         if self.unet.context_dim != self.summarizer.output_channels:
             raise WeightsError(
                 f"the denoiser attends to vectors of {self.unet.context_dim}, the Summarizer gives "
-                f"{self.summarizer.output_channels}: expected equal sizes in config.yaml"
+                f"{self.summarizer.output_channels}: expected equal sizes"
             )
         if self.unet.channels != self.autoencoder.z_channels:
             raise WeightsError(
                 f"the denoiser's latents have {self.unet.channels} channels, the autoencoder's "
-                f"{self.autoencoder.z_channels}: expected equal numbers in config.yaml"
+                f"{self.autoencoder.z_channels}: expected equal numbers"
             )
         if not (math.isfinite(self.scale_factor) and self.scale_factor > 0):
-            raise WeightsError(f"scale_factor {self.scale_factor} in config.yaml: expected a number above 0")
+            raise WeightsError(f"scale_factor {self.scale_factor}: expected a number above 0")
 
     @property
     def context_shape(self) -> tuple[int, int]:
@@ -121,6 +128,16 @@ class ZoomLDMConfig:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)
+
+
+def _check_sizes(sizes: Mapping[str, Any]) -> None:
+    """Raises WeightsError where one is not a whole number from 1 on: blocks and attention may be none."""
+    for name, value in sizes.items():
+        numbers = value if isinstance(value, tuple) else (value,)
+        least = 0 if name == "res_blocks" else 1
+        whole = all(type(number) is int and number >= least for number in numbers)
+        if name != "kind" and not (whole and (numbers or name == "attention_at")):
+            raise WeightsError(f"{name} {value!r}: expected whole numbers from {least} on")
 
 
 BRCA = ZoomLDMConfig()
@@ -162,7 +179,9 @@ def read_config(path: Path) -> ZoomLDMConfig:
         )
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise WeightsError(f"{path}: cannot be read as YAML: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: expected a ZoomLDM configuration (model.params...), found: {error!r}") from error
     return config
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from everslide.model import organs
 from everslide.model.commands import new
@@ -185,3 +187,10 @@ def test_regions_of_organs(own: Path, tmp_path: Path) -> None:
     assert [one.style.organ for one in reference.regions] == ["lymph node", "colon"]
     assert reference.regions[0].width_um == 5000.5
     assert reference.regions[1].style.as_dict() == style_of("colon", 3).as_dict()
+
+
+def test_a_slide_of_a_tiny_picture_is_as_large_as_it_is_served(own: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.full((3, 3, 3), 180, np.uint8)).save(tmp_path / "tiny.png")
+    parent = ("--parent", tmp_path / "tiny.png", "--mpp", "1")
+    done = run(tmp_path, "tiny", *parent, "--weights", own, "--region", "0,0,100,100=organ:colon")
+    assert done.exit_code == 0 and "256 x 256 px of 20x" in done.output, done.output

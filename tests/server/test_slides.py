@@ -213,3 +213,11 @@ def test_a_region_beside_its_slide_is_told_and_the_slide_left_out(tmp_path: Path
     entries, wrong = read_slides(path, "mini")
     assert [entry.slide.name for entry in entries] == ["other"]
     assert len(wrong) == 1 and "region 1 of its reference: expected a part of the slide of 500 x 350 um" in wrong[0]
+
+
+def test_a_region_of_a_slide_without_an_end_lies_anywhere_on_it(tmp_path: Path) -> None:
+    write_reference(tmp_path / "one.json", Reference(None, (Region(1e8, 0.0, 200.0, 100.0, style_of("skin", 1)),)))
+    path = tmp_path / "slides.toml"
+    path.write_text('[[slide]]\nname = "endless"\nseed = 3\nunbounded = true\nreference = "one.json"\n')
+    entries, wrong = read_slides(path, "mini")
+    assert [entry.slide.name for entry in entries] == ["endless"] and not wrong

@@ -16,7 +16,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from everslide.model.errors import SlideError
+from everslide.model.errors import SlideError, WeightsError
 from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex, WindowIndex
 from everslide.model.mini import openvino_network as module
@@ -177,3 +177,31 @@ def test_a_cpu_without_its_instructions_is_refused(weights: Path, monkeypatch: p
 def test_an_unknown_runtime_is_refused(weights: Path) -> None:
     with pytest.raises(SlideError, match="runtime=fast: expected one of torch, openvino"):
         load_mini(weights, runtime="fast")
+
+
+def test_the_threads_that_torch_had_before_change_nothing(weights: Path, tiny: MiniModel) -> None:
+    before = torch.get_num_threads()
+    try:
+        for threads in (2, 1):
+            torch.set_num_threads(threads)
+            assert integers(weights).fingerprint == tiny.fingerprint
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_ranges_are_measured_on_one_thread() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        activation_ranges(tiny_weights().build())
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_weights_that_overflow_are_told() -> None:
+    network = tiny_weights().build()
+    for parameter in network.parameters():
+        torch.nn.init.constant_(parameter, 3e38)
+    with pytest.raises(WeightsError, match="not finite"):
+        activation_ranges(network)

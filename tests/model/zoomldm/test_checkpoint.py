@@ -221,10 +221,18 @@ def test_what_a_checkpoint_paints_is_read_from_its_data(
         ("unet_config", {"in_channels": 4, "out_channels": 4}, "latents have 4 channels, the autoencoder's 3"),
         ("unet_config", {"out_channels": 6}, "as many output as input channels, found 6 and 3"),
         ("first_stage_config", {"embed_dim": 4}, r"\(embed_dim\) as its latents \(z_channels\), found 4 and 3"),
-        ("", {"scale_factor": 0.0}, "scale_factor 0.0 in config.yaml: expected a number above 0"),
+        ("", {"scale_factor": 0.0}, "config.yaml: scale_factor 0.0: expected a number above 0"),
+        ("", {"scale_factor": 10**400}, "expected a ZoomLDM configuration"),
+        ("", {"timesteps": 0}, "timesteps 0: expected whole numbers from 1 on"),
+        ("", {"linear_start": float("nan")}, "expected 0 < start <= end < 1"),
+        ("unet_config", {"model_channels": -192}, "model_channels -192: expected whole numbers from 1 on"),
+        ("unet_config", {"channel_mult": "1234"}, "channel_mult"),
+        ("unet_config", {"channel_mult": []}, "channel_mult"),
+        ("unet_config", {"num_res_blocks": float("inf")}, "expected a ZoomLDM configuration"),
+        ("first_stage_config", {"ddconfig": [1]}, "expected a ZoomLDM configuration"),
     ],
 )
-def test_sizes_that_do_not_fit_are_named(folder: Path, part: str, sizes: dict[str, float], words: str) -> None:
+def test_sizes_that_do_not_fit_are_named(folder: Path, part: str, sizes: dict[str, object], words: str) -> None:
     values: Any = document(TINY)
     params = values["model"]["params"]
     (params[part]["params"] if part else params).update(sizes)
