@@ -9,15 +9,19 @@ from contextlib import contextmanager
 
 from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex
-from everslide.model.mini.sections import make_sketch
 from everslide.model.pyramid.fake_model import SpeckleModel
 from everslide.model.pyramid.painter import Painter
 from everslide.model.slide import Slide
+from tests.model.painting import sketch_of, tile_at
 from tests.redis_server import RedisServer
 from tests.server.processes import address_of, fetch, metric, start, stop
 from tests.server.test_queue import until
 
-LEVEL, COL, ROW = 17, 301, 203
+SLIDE = Slide("demo", 7, model="speckle")
+LEVEL = 17
+PLACE = tile_at(SLIDE, 0)
+"""Amid tissue: glass costs no window, and its tiles are all alike."""
+COL, ROW = PLACE.col, PLACE.row
 DEEP_LINK = f"/slides/demo_files/{LEVEL}/{COL}_{ROW}.png"
 VIEW = [f"/slides/demo_files/{LEVEL}/{COL + i % 4}_{ROW + i // 4}.png" for i in range(8)]
 
@@ -34,8 +38,7 @@ def servers(count: int, *arguments: str) -> Iterator[list[str]]:
 
 def windows_alone(tiles: list[TileIndex]) -> int:
     """How many windows one painter paints for these tiles."""
-    slide = Slide("demo", 7, model="speckle")
-    painter = Painter(slide, SpeckleModel(), MemoryTiles(), make_sketch(slide))
+    painter = Painter(SLIDE, SpeckleModel(), MemoryTiles(), sketch_of(SLIDE))
     for tile in tiles:
         painter.tile(tile)
     return painter.counts.windows

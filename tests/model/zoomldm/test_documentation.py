@@ -153,6 +153,8 @@ def replaced(name: str, value: str, place: Path, out: Path) -> str:
         return SMALL[name]
     if name == "--out":
         return str(out / value.split("/")[-1])
+    if name == "--model":
+        return value
     if name == "--region":
         return "0,0,64,64"
     if name == "--lpips":
