@@ -28,9 +28,8 @@ from PIL import Image
 
 from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex
-from everslide.model.mini.sections import make_sketch
-from everslide.model.pyramid.painter import REMEMBERED_WINDOWS, Painter
-from everslide.server.painters import load_model
+from everslide.model.pyramid.painter import REMEMBERED_WINDOWS
+from everslide.server.painters import load_painters
 from everslide.server.slides import demo_entries
 from tests.benchmarks.department import Workers
 from tests.benchmarks.pans import Viewer
@@ -131,7 +130,7 @@ def soak(minutes: float, viewers: int, workers: int, model: str, check: int, see
 def different(address: str, tiles: list[tuple[int, int, int]], model: str) -> list[str]:
     """The tiles that are not what is painted anew."""
     slide = demo_entries(model)[0].slide
-    painter, wrong = Painter(slide, load_model(model), MemoryTiles(), make_sketch(slide)), []
+    painter, wrong = load_painters(model).make(slide, MemoryTiles(), None, None), []
     for level, col, row in tiles:
         stored = Image.open(io.BytesIO(fetch(f"{address}/slides/demo_files/{level}/{col}_{row}.png"))).convert("RGB")
         if not np.array_equal(np.asarray(stored), painter.tile(TileIndex(17 - level, col, row))):
