@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from everslide.model.errors import DataError
+from everslide.model.mini.bands import COLOURS
 
 PATCH_PX = 4
 POOLED = 4
@@ -29,6 +30,9 @@ class Features(nn.Module):
     (B, C, h, w) each. Four sources: pixels of 4 x 4 patches, and the activations at strides 4, 8 and 16. Of each: as
     it is, which says what lies where; and the means of it and of its absolute value over squares of POOLED places and
     over the whole picture, which say what the texture is, wherever its parts lie.
+
+    Pixels are brightness, red minus blue and magenta minus green, each over a deviation of its own: among red, green
+    and blue, which rise and fall together, a green tint of white would be next to nothing.
     """
 
     def __init__(self) -> None:
@@ -51,11 +55,16 @@ class Features(nn.Module):
 
     def _raw(self, pictures: Tensor) -> list[Tensor]:
         x = F.relu6(self.stem(pictures))
-        out = _means(F.pixel_unshuffle(pictures, PATCH_PX))
+        out = _means(F.pixel_unshuffle(decorrelated(pictures), PATCH_PX))
         for stage in self.stages:
             x = stage(x)
             out += _means(x)
         return out
+
+
+def decorrelated(pictures: Tensor) -> Tensor:
+    """Red, green and blue (B, 3, H, W) -> brightness, red minus blue, magenta minus green; an orthonormal change."""
+    return torch.einsum("nrhw,cr->nchw", pictures, torch.from_numpy(COLOURS).to(pictures))
 
 
 def _means(x: Tensor) -> list[Tensor]:

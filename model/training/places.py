@@ -32,7 +32,7 @@ SCALE_SHARES = (0.25, 0.16, 0.13, 0.12, 0.1, 0.1, 0.08, 0.06, 0.06, 0.05)
 """How often a chain ends at each scale, 20x first."""
 LENGTH_SHARES = (0.1, 0.15, 0.25, 0.35, 0.15)
 """How often a chain has one to five octaves."""
-ZOOM_SHARE, ZOOMS = 0.8, (0.85, 1.2)
+ZOOM_SHARE, ZOOMS = 0.5, (0.85, 1.2)
 """How often, and by how much, a place is shown at another resolution than its own: many scales are estimates."""
 LEAST_SIDE_PX = CROP_PX * ZOOMS[1] + 4
 """An image shows a scale where both its sides have so many pixels of it."""
@@ -144,11 +144,13 @@ class Tissue:
         images, weights = self._lists[s, length]
         top = s + length - 1
         zoom = float(rng.uniform(*ZOOMS)) if vary and rng.random() < ZOOM_SHARE else 1.0
-        side = CROP_PX * zoom
-        image, y, x = _find(images, weights, top, side, rng)
+        image, y, x = _find(images, weights, top, CROP_PX * max(zoom, 1.0), rng)
+        if zoom < 1 and s - 1 not in image.planes:
+            zoom = 1.0  # enlarged pixels would be blurred ones
         reals, offsets = [], []
         for scale in range(top, s - 1, -1):
-            reals.append(_cut(image.planes[scale], y, x, zoom))
+            finer = int(zoom < 1)
+            reals.append(_cut(image.planes[scale - finer], y * 2**finer, x * 2**finer, zoom * 2**finer))
             down, right = (int(rng.integers(RIM_PX, CROP_PX - PARENT_PX - RIM_PX + 1)) for _ in range(2))
             offsets.append((down, right))
             y, x = 2 * (y + down * zoom), 2 * (x + right * zoom)

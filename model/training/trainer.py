@@ -36,7 +36,7 @@ from everslide.model.training.replay import ReplayBuffer
 from everslide.model.training.run import Run, follow, take_over
 
 log = logging.getLogger(__name__)
-OBJECTIVE = "energy score and critic 3"
+OBJECTIVE = "energy score and critic 4"
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "mini.safetensors"
 CALIBRATION_CROPS = 192
 MAX_LOST_STEPS = 20

@@ -54,6 +54,14 @@ def test_maps_are_patches_of_pixels_and_three_strides_and_their_means(features: 
     torch.testing.assert_close(raw[9][:, :, 0, 0], raw[5].abs().mean((2, 3)))
 
 
+def test_a_tint_weighs_more_than_as_much_brightness(features: Features, pictures: Tensor) -> None:
+    """Colours vary less among tissue than brightness does."""
+    features.calibrate(pictures)
+    grey, green = (torch.tensor(x)[None, :, None, None] * 0.1 / 3**0.5 for x in ([1.0, 1.0, 1.0], [-0.7, 1.4, -0.7]))
+    plain, brighter, tinted = (features(pictures[:1] + x)[0] for x in (0, grey, green))
+    assert (tinted - plain).square().mean() > 4 * (brighter - plain).square().mean()
+
+
 def test_channels_are_over_their_deviation_on_real_tissue(features: Features, pictures: Tensor) -> None:
     features.calibrate(pictures)
     for found in features(pictures)[::5]:
