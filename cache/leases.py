@@ -14,7 +14,11 @@ from everslide.cache.redis_link import RedisDownError, RedisLink
 
 log = logging.getLogger(__name__)
 
-_RENEW = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
+_RENEW = (
+    "local holder = redis.call('get', KEYS[1]) if holder and holder ~= ARGV[1] then return 0 end "
+    "redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2]) return 1"
+)
+"""A lease that nobody holds, since the server was started anew, is taken again."""
 _RELEASE = (
     "local mine = redis.call('get', KEYS[1]) == ARGV[1] "
     "if mine then redis.call('del', KEYS[1]) end redis.call('publish', KEYS[2], ARGV[2]) return mine and 1 or 0"
@@ -133,9 +137,13 @@ class Leases:
                 except RedisDownError:
                     break
                 with self._lock:
-                    lost = not kept and lease.token in self._held  # else it was released in the meantime
-                if lost:
-                    log.warning("the lease on %s was lost: somebody else may do the same work", lease.name)
+                    held_still = lease.token in self._held  # else it was released in the meantime
+                    if held_still and not kept:
+                        del self._held[str(lease.token)]
+                if held_still and not kept:
+                    log.warning("the lease on %s was lost: somebody else does the same work", lease.name)
+                if kept and not held_still:
+                    self._release(lease)
 
     def _renewal(self, lease: Lease) -> Callable[[Any], Any]:
         return lambda client: client.eval(_RENEW, 1, _key(lease.name), lease.token, self._milliseconds)

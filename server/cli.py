@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from importlib import import_module
@@ -25,6 +27,7 @@ from everslide.viewer import STATIC_DIR
 if TYPE_CHECKING:
     from everslide.server.assembly import Assembly
     from everslide.server.documents import Documents
+    from everslide.server.serving import Server
     from everslide.server.slides import Entry
 
 log = logging.getLogger(__name__)
@@ -80,7 +83,10 @@ def with_model(command: Callable[..., None]) -> Callable[..., None]:
     def called(weights: Path | None, options: tuple[str, ...], **values: Any) -> None:
         if not all("=" in option for option in options):
             raise click.ClickException(f"--with: expected KEY=VALUE, found {', '.join(options)}")
-        command(files=ModelFiles(weights, dict(option.split("=", 1) for option in options)), **values)
+        pairs = [(key, value) for key, _, value in (option.partition("=") for option in options)]
+        if twice := sorted({key for key, _ in pairs if [other for other, _ in pairs].count(key) > 1}):
+            raise click.ClickException(f"--with {twice[0]}: expected once, found twice")
+        command(files=ModelFiles(weights, dict(pairs)), **values)
 
     flagged: Callable[..., None] = called
     for option in reversed(_MODEL_OPTIONS):
@@ -138,20 +144,41 @@ def serve(
 ) -> None:
     """Serve slides, and paint their tiles when somebody looks at them."""
     from everslide.cache.store import StoreError
-    from everslide.server.assembly import assemble
+    from everslide.server.assembly import assemble, paint_while_idle
+    from everslide.server.serving import wait_for_signal
     from everslide.server.slides import Catalogue, demo_entries, parse_spec, read_slides
 
+    with _kept_for_good():
+        try:
+            documents = _documents(settings)
+            settings = replace(settings, cache=None) if no_cache else _with_cache(settings)
+            listed, wrong = read_slides(file, model) if file else ([], [])
+            catalogue = Catalogue((*demo_entries(model), *(parse_spec(spec, model) for spec in specs)))
+            assembly = assemble(settings, catalogue, {model: files}, {entry.slide.model for entry in listed})
+        except (EverslideError, StoreError) as error:
+            raise click.ClickException(str(error)) from error
+        _add_listed(assembly, file, listed, wrong)
+        _add_organs(assembly, model, documents)
+        server = _listening(assembly, settings, documents)
+    server.start()
+    if settings.idle_painting and not settings.scheduler:  # a cluster's workers serve others too
+        paint_while_idle(assembly)
+    click.echo(f"Everslide is at {server.address}")
+    if open_browser:
+        webbrowser.open(server.address)
+    wait_for_signal()
+    server.stop(assembly.close)
+
+
+@contextmanager
+def _kept_for_good() -> Iterator[None]:
+    """Whatever is imported and loaded within stays: to look through it for garbage takes a sixth of the start."""
+    gc.disable()
     try:
-        documents = _documents(settings)
-        settings = replace(settings, cache=None) if no_cache else _with_cache(settings)
-        listed, wrong = read_slides(file, model) if file else ([], [])
-        catalogue = Catalogue((*demo_entries(model), *(parse_spec(spec, model) for spec in specs)))
-        assembly = assemble(settings, catalogue, {model: files}, {entry.slide.model for entry in listed})
-    except (EverslideError, StoreError) as error:
-        raise click.ClickException(str(error)) from error
-    _add_listed(assembly, file, listed, wrong)
-    _add_organs(assembly, model, documents)
-    _serve(assembly, settings, documents, open_browser)
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _add_listed(assembly: Assembly, file: Path | None, listed: list[Entry], wrong: list[str]) -> None:
@@ -219,16 +246,16 @@ def _with_cache(settings: Settings) -> Settings:
         return settings
 
 
-def _serve(assembly: Assembly, settings: Settings, documents: Documents, open_browser: bool) -> None:
-    """Serve until a signal comes."""
+def _listening(assembly: Assembly, settings: Settings, documents: Documents) -> Server:
+    """A server that listens, and answers once it is started. Raises ClickException where it cannot."""
     from everslide.server.app import create_app
-    from everslide.server.assembly import paint_while_idle
-    from everslide.server.serving import Server, wait_for_signal
+    from everslide.server.serving import Server
 
     threads = settings.threads + settings.event_streams
     try:
-        app = create_app(assembly.service, STATIC_DIR, settings, documents)
-        server = Server(app, settings.host, settings.port, threads)
+        return Server(
+            create_app(assembly.service, STATIC_DIR, settings, documents), settings.host, settings.port, threads
+        )
     except EverslideError as error:
         assembly.close()
         raise click.ClickException(str(error)) from error
@@ -236,14 +263,6 @@ def _serve(assembly: Assembly, settings: Settings, documents: Documents, open_br
         assembly.close()
         where, reason = f"{settings.host}:{settings.port}", getattr(error, "strerror", None) or error
         raise click.ClickException(f"cannot listen on {where}: {reason}; try --host 127.0.0.1 --port 0") from error
-    server.start()
-    if settings.idle_painting and not settings.scheduler:  # a cluster's workers serve others too
-        paint_while_idle(assembly)
-    click.echo(f"Everslide is at {server.address}")
-    if open_browser:
-        webbrowser.open(server.address)
-    wait_for_signal()
-    server.stop(assembly.close)
 
 
 @main.command()

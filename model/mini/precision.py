@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 
@@ -12,7 +15,7 @@ def fast_bfloat16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return True
-    found = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not tell
+    found: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not tell
     return bool(found.get("amx_tile") or (found.get("avx512_bf16") and found["cpu_name"].startswith("AMD")))
 
 

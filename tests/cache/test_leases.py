@@ -58,30 +58,84 @@ def test_a_lease_asked_for_twice_because_an_answer_was_lost_is_ones_own(redis: R
     leases.close()
 
 
-def test_only_a_lease_that_is_still_held_is_reported_as_lost(
-    redis: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    leases, renewed = Leases(RedisLink(redis.url), milliseconds=300), threading.Event()
-    renewal = leases._renewal
+def renewed_after(
+    leases: Leases, happens: Callable[[Lease], object], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], None]:
+    """Let something happen to a lease before each renewal of it. What is returned waits for a whole renewal more."""
+    renewal, renewals = leases._renewal, threading.Semaphore(0)
 
-    def released_before(lease: Lease) -> Callable[[Any], Any]:
-        if lease.name == "released":
-            lease.release()
-        else:
-            redis.client().flushall()
-        renewed.set()
+    def later(lease: Lease) -> Callable[[Any], Any]:
+        happens(lease)
+        renewals.release()
         return renewal(lease)
 
-    monkeypatch.setattr(leases, "_renewal", released_before)
-    for name in ("released", "flushed"):
-        renewed.clear()
-        lease = leases.acquire(name)
-        assert lease is not None and renewed.wait(20)
-        deadline = time.monotonic() + 1.0
-        while time.monotonic() < deadline and "was lost" not in caplog.text:
-            time.sleep(0.01)
-        assert ("was lost" in caplog.text) == (name == "flushed")
-        lease.release()
+    def wait() -> None:
+        for _ in range(2):  # of the second one the first is over
+            assert renewals.acquire(timeout=20)
+
+    monkeypatch.setattr(leases, "_renewal", later)
+    return wait
+
+
+def test_a_lease_that_somebody_else_took_is_reported_once(
+    redis: RedisServer, others: Leases, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases = Leases(RedisLink(redis.url), milliseconds=300)
+    taken = redis.client()
+
+    def takes(lease: Lease) -> None:
+        if lease.name == "a":
+            taken.set("everslide/lease/a", "somebody else")
+
+    wait = renewed_after(leases, takes, monkeypatch)
+    lost, kept = leases.acquire("a"), leases.acquire("kept")
+    assert lost is not None and kept is not None
+    for _ in range(3):
+        wait()
+    assert caplog.text.count("the lease on a was lost") == 1 and "kept was lost" not in caplog.text
+    lost.release()
+    assert taken.get("everslide/lease/a") == b"somebody else"
+    kept.release()
+    leases.close()
+
+
+def test_a_lease_that_a_restarted_server_forgot_is_taken_again(
+    redis: RedisServer, others: Leases, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases = Leases(RedisLink(redis.url), milliseconds=300)
+    wait = renewed_after(leases, lambda lease: redis.client().flushall(), monkeypatch)
+    lease = leases.acquire("a")
+    assert lease is not None
+    wait()
+    monkeypatch.undo()
+    deadline = time.monotonic() + 20
+    while redis.client().get("everslide/lease/a") is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert others.acquire("a") is None and "lost" not in caplog.text
+    lease.release()
+    assert others.acquire("a") is not None
+    leases.close()
+
+
+def test_a_lease_that_is_released_while_it_is_renewed_stays_released(
+    redis: RedisServer, others: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases = Leases(RedisLink(redis.url), milliseconds=300)
+    released = threading.Event()
+
+    def release(lease: Lease) -> None:
+        if lease.name == "a":
+            lease.release()
+            released.set()
+
+    wait = renewed_after(leases, release, monkeypatch)
+    lease, beside = leases.acquire("a"), leases.acquire("beside")
+    assert lease is not None and beside is not None and released.wait(20)
+    wait()
+    wait()
+    assert others.acquire("a") is not None
+    beside.release()
     leases.close()
 
 

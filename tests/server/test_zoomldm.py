@@ -186,6 +186,7 @@ def test_models_that_need_weights_and_options_say_so(checkpoint: Path) -> None:
     [
         (["--with", "preset"], "expected KEY=VALUE, found preset"),
         (["--with", "preset=slow"], "preset 'slow'"),
+        (["--with", "preset=fast", "--with", "preset=joint"], "--with preset: expected once, found twice"),
         (["--with", "condition=parent"], "expected NAME:PATH"),
     ],
 )
