@@ -146,10 +146,10 @@ class Tissue:
         zoom = float(rng.uniform(*ZOOMS)) if vary and rng.random() < ZOOM_SHARE else 1.0
         image, y, x = _find(images, weights, top, CROP_PX * max(zoom, 1.0), rng)
         if zoom < 1 and s - 1 not in image.planes:
-            zoom = 1.0  # enlarged pixels would be blurred ones
+            zoom = 1.0
         reals, offsets = [], []
+        finer = int(zoom != 1 and s - 1 in image.planes)  # pixels of the same plane would be as sharp no longer
         for scale in range(top, s - 1, -1):
-            finer = int(zoom < 1)
             reals.append(_cut(image.planes[scale - finer], y * 2**finer, x * 2**finer, zoom * 2**finer))
             down, right = (int(rng.integers(RIM_PX, CROP_PX - PARENT_PX - RIM_PX + 1)) for _ in range(2))
             offsets.append((down, right))

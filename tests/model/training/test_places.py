@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from everslide.model.errors import DataError
 from everslide.model.mini.patch_encoder import EncoderConfig, PatchEncoder
@@ -135,6 +136,22 @@ def test_the_finest_pixels_of_an_image_are_not_enlarged(maps: Path, monkeypatch:
     found = itertools.islice(chains(Tissue(maps, "train"), 0, 4, vary=True), 40)
     zooms = [slope(chain.reals[0]) / 8 for chain in found]
     assert 0.99 < min(zooms) < 1.01 and 1.1 < max(zooms) < ZOOMS[1] + 0.03
+
+
+def test_a_zoomed_place_is_as_sharp_as_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the network would learn to blur."""
+    rng = np.random.default_rng(4)
+    blobs = gaussian_filter(rng.normal(0, 1, (2048, 2048)), 0.7)
+    grain = np.repeat((110 + 40 * blobs / blobs.std()).clip(0, 220)[..., None], 3, axis=2).astype(np.uint8)
+    prepare(write_images(tmp_path / "images", {"grain.png": (grain, 0.5)}), tmp_path / "out", [])
+    found = Tissue(tmp_path / "out", "train")
+    monkeypatch.setattr(module, "STAIN_SHARE", 0.0)
+    strengths = []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(module, "ZOOM_SHARE", share)
+        reals = [chain.reals[-1] for chain in itertools.islice(chains(found, 1, 2, vary=True), 20)]
+        strengths.append(np.mean([np.abs(np.diff(real[..., 0].astype(float), axis=1)).mean() for real in reals]))
+    assert strengths[1] == pytest.approx(strengths[0], rel=0.1)
 
 
 def slope(real: Pixels) -> float:
