@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,9 @@ class NetworkConfig:
         return asdict(self)
 
 
+PIXEL_NORM_EPS = 1e-4
+
+
 class ResidualBlock(nn.Module):
     """x + conv(act(film(norm(conv(act(norm(x))))))); the embedding scales and shifts between the two convolutions."""
 
@@ -74,7 +78,30 @@ class ResidualBlock(nn.Module):
 
 def pixel_norm(x: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, C, H, W) with root mean square 1 over the channels of each pixel."""
-    return F.rms_norm(x.permute(0, 2, 3, 1), (x.shape[1],), eps=1e-4).permute(0, 3, 1, 2)
+    if x.requires_grad and x.device.type == "cpu":
+        out: Tensor = _PixelNorm.apply(x)  # type: ignore[no-untyped-call]
+        return out
+    return F.rms_norm(x.permute(0, 2, 3, 1), (x.shape[1],), eps=PIXEL_NORM_EPS).permute(0, 3, 1, 2)
+
+
+class _PixelNorm(torch.autograd.Function):
+    """`pixel_norm` with its gradient in closed form: on CPUs torch's own takes two to five times as long."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        precise = torch.promote_types(x.dtype, torch.float32)
+        norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=precise)
+        factor = (norm.square() / x.shape[1] + PIXEL_NORM_EPS).rsqrt().to(x.dtype)
+        out: Tensor = x * factor
+        ctx.save_for_backward(out, factor)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        saved: tuple[Tensor, Tensor] = ctx.saved_tensors
+        out, factor = saved
+        along = (gradient * out).mean(1, keepdim=True)
+        return torch.addcmul(gradient, out, along, value=-1) * factor
 
 
 class DetailUNet(nn.Module):

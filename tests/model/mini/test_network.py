@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from everslide.model.mini.network import DetailUNet, NetworkConfig, pixel_norm
+from everslide.model.mini.network import PIXEL_NORM_EPS, DetailUNet, NetworkConfig, pixel_norm
 from everslide.model.style_reference import REFERENCE_CHANNELS
 
 FLAT = NetworkConfig(channels=(8,), blocks=1, noise=(2, 3), fine=6, embedding=16, scales=12)
@@ -232,3 +232,13 @@ def test_a_config_is_plain_values() -> None:
         "scales": 12,
         "organs": (),
     }
+
+
+def test_the_gradient_of_pixel_norm_is_that_of_the_norm() -> None:
+    x = torch.randn((2, 5, 3, 4), dtype=torch.float64, requires_grad=True)
+    given = torch.randn((2, 5, 3, 4), dtype=torch.float64)
+    out = pixel_norm(x)
+    torch.testing.assert_close(out, pixel_norm(x.detach()), rtol=1e-6, atol=1e-6)
+    by_hand = torch.autograd.grad(out, x, given)[0]
+    plain = x / (x.square().mean(1, keepdim=True) + PIXEL_NORM_EPS).sqrt()
+    torch.testing.assert_close(by_hand, torch.autograd.grad(plain, x, given)[0], rtol=1e-6, atol=1e-6)
