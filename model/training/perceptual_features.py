@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from everslide.model.errors import DataError
 from everslide.model.mini.bands import COLOURS
+from everslide.model.training.chain import details
 
 PATCH_PX = 4
 POOLED = 4
@@ -27,12 +28,13 @@ VIEWS = 5
 class Features(nn.Module):
     """Maps of features of pictures (B, 3, H, W) in [-1, 1], each channel over its deviation on real tissue.
 
-    (B, C, h, w) each. Four sources: pixels of 4 x 4 patches, and the activations at strides 4, 8 and 16. Of each: as
-    it is, which says what lies where; and the means of it and of its absolute value over squares of POOLED places and
-    over the whole picture, which say what the texture is, wherever its parts lie.
+    (B, C, h, w) each. Five sources: Haar detail of 2 x 2 pixels, which would be nothing beside what is coarser and many
+    times as strong; pixels of 4 x 4 patches; and the activations at strides 4, 8 and 16. Of each: as it is, which says
+    what lies where; and the means of it and of its absolute value over squares of POOLED places and over the whole
+    picture, which say what the texture is, wherever its parts lie.
 
-    Pixels are brightness, red minus blue and magenta minus green, each over a deviation of its own: among red, green
-    and blue, which rise and fall together, a green tint of white would be next to nothing.
+    Detail and pixels are of brightness, red minus blue and magenta minus green, each over a deviation of its own: among
+    red, green and blue, which rise and fall together, a green tint of white would be next to nothing.
     """
 
     def __init__(self) -> None:
@@ -55,7 +57,8 @@ class Features(nn.Module):
 
     def _raw(self, pictures: Tensor) -> list[Tensor]:
         x = F.relu6(self.stem(pictures))
-        out = _means(F.pixel_unshuffle(decorrelated(pictures), PATCH_PX))
+        colours = decorrelated(pictures)
+        out = _means(details(colours).flatten(1, 2)) + _means(F.pixel_unshuffle(colours, PATCH_PX))
         for stage in self.stages:
             x = stage(x)
             out += _means(x)

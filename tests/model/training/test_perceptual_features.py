@@ -40,25 +40,25 @@ def test_a_missing_package_is_told_with_the_name_of_the_extra(package: str, monk
         Features()
 
 
-def test_maps_are_patches_of_pixels_and_three_strides_and_their_means(features: Features, pictures: Tensor) -> None:
+def test_maps_are_detail_patches_three_strides_and_their_means(features: Features, pictures: Tensor) -> None:
     """Of each source: as it is; its means over squares and over all; those of its absolute value."""
     features.calibrate(pictures)
     maps = features(pictures[:2])
     assert [x.shape for x in maps] == [
         (2, channels, side, side)
-        for channels, whole in ((48, 24), (24, 24), (40, 12), (112, 6))
+        for channels, whole in ((9, 48), (48, 24), (24, 24), (40, 12), (112, 6))
         for side in (whole, whole // 4, 1, whole // 4, 1)
     ]
     raw = features._raw(pictures[:2])
-    torch.testing.assert_close(raw[6], torch.nn.functional.avg_pool2d(raw[5], 4))
-    torch.testing.assert_close(raw[9][:, :, 0, 0], raw[5].abs().mean((2, 3)))
+    torch.testing.assert_close(raw[11], torch.nn.functional.avg_pool2d(raw[10], 4))
+    torch.testing.assert_close(raw[14][:, :, 0, 0], raw[10].abs().mean((2, 3)))
 
 
 def test_a_tint_weighs_more_than_as_much_brightness(features: Features, pictures: Tensor) -> None:
     """Colours vary less among tissue than brightness does."""
     features.calibrate(pictures)
     grey, green = (torch.tensor(x)[None, :, None, None] * 0.1 / 3**0.5 for x in ([1.0, 1.0, 1.0], [-0.7, 1.4, -0.7]))
-    plain, brighter, tinted = (features(pictures[:1] + x)[0] for x in (0, grey, green))
+    plain, brighter, tinted = (features(pictures[:1] + x)[5] for x in (0, grey, green))
     assert (tinted - plain).square().mean() > 4 * (brighter - plain).square().mean()
 
 
@@ -86,7 +86,7 @@ def test_features_are_those_of_the_published_network(features: Features, picture
             x = block(x)
             if x.shape[-1] < side:
                 found[before.shape[-1]], side = before, x.shape[-1]
-        for mine in features._raw(pictures[:1])[5::5]:
+        for mine in features._raw(pictures[:1])[10::5]:
             torch.testing.assert_close(mine, found[mine.shape[-1]], rtol=1e-3, atol=1e-3)
 
 
@@ -103,6 +103,7 @@ def test_blur_is_told_from_tissue_by_all_but_means_of_pixels(features: Features,
     features.calibrate(pictures)
     blurred = torch.nn.functional.avg_pool2d(pictures[:1], 9, stride=1, padding=4, count_include_pad=False)
     apart = [float((a - b).square().mean()) for a, b in zip(features(pictures[:1]), features(blurred), strict=True)]
-    sources = [apart[start : start + 5] for start in range(0, 20, 5)]
-    assert all(min(source) > 0.02 for source in sources[1:])
-    assert sources[0][0] > 0.02 > sources[0][2]
+    detail, pixels, *strides = (apart[start : start + 5] for start in range(0, len(apart), 5))
+    assert all(min(stride) > 0.02 for stride in strides)
+    assert pixels[0] > 0.02 > pixels[2]
+    assert min(detail[0], detail[3], detail[4]) > 0.02, "where detail lies, and how strong it is"
