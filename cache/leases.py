@@ -15,8 +15,9 @@ from everslide.cache.redis_link import RedisDownError, RedisLink
 log = logging.getLogger(__name__)
 
 _RENEW = (
-    "local holder = redis.call('get', KEYS[1]) if holder and holder ~= ARGV[1] then return 0 end "
-    "redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2]) return 1"
+    "local holder = redis.call('get', KEYS[1]) "
+    "if holder == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end "  # a full server allows this
+    "if not holder then redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2]) return 1 end return 0"
 )
 """A lease that nobody holds, since the server was started anew, is taken again."""
 _RELEASE = (

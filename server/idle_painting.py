@@ -46,8 +46,10 @@ class IdlePainter:
             self._thread.join()
 
     def _run(self) -> None:
-        while self._queue.wait_until_idle() and not self._closing:
+        while self._queue.wait_until_idle():
             self._more.clear()
+            if self._closing:  # looked at after `clear`, which may have undone the `set` of `close`
+                return
             guess = self._next()
             if guess is None:
                 self._more.wait()

@@ -177,19 +177,24 @@ class PaintQueue:
         work, any request waits."""
         with self._changed:
             if self.is_idle_work():
-                return self._no_idle_work or self._waiting > 0
+                return self._no_idle_work or self._waiting > 0 or len(self.elsewhere) > 0
             job = self._painting.get(threading.get_ident())
             return job is not None and not job.waiters
 
     def wait_until_idle(self) -> bool:
         """Wait until nothing is painted and no request has waited for MOMENT_SECONDS; False: idle work must end."""
         with self._changed:
-            while True:
-                self._idle.wait_for(lambda: self._no_idle_work or (not self._waiting and not self._painting))
+            while not self._no_idle_work:
                 left = self._left_at + MOMENT_SECONDS - time.monotonic()
-                if self._no_idle_work or left <= 0:
-                    return not self._no_idle_work
-                self._idle.wait(left)
+                if self._waiting or self._painting:
+                    self._idle.wait()
+                elif len(self.elsewhere):
+                    self._idle.wait(_POLL_SECONDS)  # nobody tells when another process has painted
+                elif left > 0:
+                    self._idle.wait(left)
+                else:
+                    return True
+            return False
 
     def close_to_idle_work(self) -> None:
         """Cancel idle work, and let none begin."""

@@ -78,6 +78,8 @@ def load_weights(path: Path) -> Weights:
     try:
         deviation = tensors.pop("deviation").numpy()
         config = NetworkConfig(**read_config(header))
+        if deviation.shape != (config.scales, 3, 3):
+            raise ValueError(f"'deviation' of shape {deviation.shape} for {config.scales} scales")
         cases = json.loads(header["cases"]) if config.organs else {}
         return Weights(config, tensors, deviation, {organ: int(cases[organ]) for organ in config.organs})
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -40,6 +40,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from everslide.model.names import MODELS
+from tests.benchmarks.arguments import at_least, end_what_was_started
 from tests.server.processes import address_of, fetch, metric, start, stop
 
 ROW, SCREEN, CONNECTIONS = 24, (5, 4), 4
@@ -230,13 +232,14 @@ def table(results: Results, beside: Results | None = None) -> str:
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.browse")
-    parser.add_argument("--places", type=int, default=10)
+    parser.add_argument("--places", type=at_least(1), default=10)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--model", default="mini")
+    parser.add_argument("--model", choices=MODELS, default="mini")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--python", default=sys.executable, help="whose Everslide is measured")
     parser.add_argument("--against", help="a Python with another Everslide, measured turn by turn")
     asked = parser.parse_args()
+    end_what_was_started()
     os.environ.setdefault("EVERSLIDE_IDLE_PAINTING", "on")
     places = tissue_places(map_of(asked.python, asked.model), asked.seed, asked.places)
     states = [asked.python, *([asked.against] if asked.against else [])]

@@ -22,6 +22,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from everslide.model.names import MODELS
+from tests.benchmarks.arguments import at_least, end_what_was_started, numbers
 from tests.benchmarks.browse import percentile
 from tests.benchmarks.pans import Viewer
 from tests.redis_server import RedisServer
@@ -111,17 +113,18 @@ def simulate(workers: int, viewers: int, seconds: float, model: str, seed: int) 
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.department")
-    parser.add_argument("--viewers", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--workers", default="1,2,4")
-    parser.add_argument("--model", default="mini")
+    parser.add_argument("--viewers", type=at_least(1), default=200)
+    parser.add_argument("--seconds", type=at_least(1, float), default=60.0)
+    parser.add_argument("--workers", type=numbers, default="1,2,4")
+    parser.add_argument("--model", choices=MODELS, default="mini")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
+    end_what_was_started()
     print(f"{asked.viewers} viewers, {asked.model}, {len(os.sched_getaffinity(0))} cores")
     print("workers  tiles/s  painted/s   wait 50 %   95 %   99 %  CPU s/viewer/min  answers, errors")
     runs = []
-    for workers in map(int, asked.workers.split(",")):
+    for workers in asked.workers:
         run = simulate(workers, asked.viewers, asked.seconds, asked.model, asked.seed)
         runs.append(run)
         waits = "".join(f"{run[f'wait_{share}']:7.2f}" for share in (50, 95, 99))

@@ -29,6 +29,7 @@ from everslide.model.zoomldm.conditions import FieldConditions
 from everslide.model.zoomldm.config import BRCA
 from everslide.model.zoomldm.painting import PRESETS, LatentWindows
 from everslide.model.zoomldm.zoomldm import ZoomLDM
+from tests.benchmarks.arguments import at_least
 from tests.model.zoomldm.tiny import TINY
 
 GOALS = {"mini": 500.0, "zoomldm fast": 20.0}
@@ -111,9 +112,9 @@ def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.gpu")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement")
-    parser.add_argument("--windows", type=int, default=64, help="the largest batch of mini")
-    parser.add_argument("--zoomldm-windows", type=int, default=16, help="the batch of ZoomLDM")
+    parser.add_argument("--seconds", type=at_least(0, float), default=30.0, help="of each measurement")
+    parser.add_argument("--windows", type=at_least(1), default=64, help="the largest batch of mini")
+    parser.add_argument("--zoomldm-windows", type=at_least(1), default=16, help="the batch of ZoomLDM")
     parser.add_argument("--tiny", action="store_true", help="ZoomLDM's networks a few channels wide")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()

@@ -28,9 +28,11 @@ from PIL import Image
 
 from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex
+from everslide.model.names import MODELS
 from everslide.model.pyramid.painter import REMEMBERED_WINDOWS
 from everslide.server.painters import load_painters
 from everslide.server.slides import demo_entries
+from tests.benchmarks.arguments import at_least, end_what_was_started
 from tests.benchmarks.department import Workers
 from tests.benchmarks.pans import Viewer
 from tests.redis_server import RedisServer
@@ -142,12 +144,13 @@ def different(address: str, tiles: list[tuple[int, int, int]], model: str) -> li
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak")
-    parser.add_argument("--minutes", type=float, default=120.0)
-    parser.add_argument("--viewers", type=int, default=20)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--model", default="mini")
-    parser.add_argument("--check", type=int, default=200, help="tiles of the last ten minutes that are painted anew")
+    parser.add_argument("--minutes", type=at_least(1, float), default=120.0)
+    parser.add_argument("--viewers", type=at_least(1), default=20)
+    parser.add_argument("--workers", type=at_least(1), default=2)
+    parser.add_argument("--model", choices=MODELS, default="mini")
+    parser.add_argument("--check", type=at_least(1), default=200, help="so many late tiles are painted anew")
     parser.add_argument("--seed", type=int, default=1)
+    end_what_was_started()
     wrong = soak(**vars(parser.parse_args()))
     print("\n".join(wrong) or "nothing was wrong")
     sys.exit(bool(wrong))

@@ -35,6 +35,7 @@ from everslide.server.queue import MOMENT_SECONDS, PaintQueue
 from everslide.server.settings import Settings
 from everslide.server.slides import Catalogue, Entry, demo_entries
 from everslide.server.tiles import ServedSlide, TileService
+from everslide.server.viewports import l0_tile
 from everslide.server.windows import SharedWindows
 from tests.server.stub import Studio, make_service
 from tests.server.test_queue import until
@@ -161,6 +162,51 @@ def test_nothing_is_painted_ahead_while_somebody_waits() -> None:
         seen.result(20)
         until(lambda: len(painted) == 9 + 4)  # the tile with its ring, and those above
     idle.close()
+    queue.close()
+
+
+def test_nothing_is_painted_ahead_while_somebody_waits_for_another_process() -> None:
+    queue, foresight, painted = PaintQueue(), Foresight(), list[Guess]()
+    idle = IdlePainter(foresight, queue, painted.append)
+    waiter = queue.elsewhere.wait("anna", "demo", l0_tile(TileAddress(17, 1, 1), 0))
+    foresight.asked("anna", "demo", TileAddress(17, 1, 1))
+    idle.start()
+    with queue.idle_work():
+        assert queue.abandoned()
+    assert painted == []
+    queue.elsewhere.leave(waiter)
+    until(lambda: len(painted) == 9 + 4)
+    with queue.idle_work():
+        assert not queue.abandoned()
+    idle.close()
+    queue.close()
+
+
+def test_closing_ends_it_wherever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also between its look at the queue and its wait for more to do."""
+    queue, foresight = PaintQueue(), Foresight()
+    idle = IdlePainter(foresight, queue, lambda guess: None)
+    reached, closing = threading.Event(), threading.Event()
+    clear, more = idle._more.clear, idle._more.set
+
+    def clear_late() -> None:
+        reached.set()
+        assert closing.wait(20)
+        clear()
+
+    def set_before() -> None:
+        more()
+        if reached.is_set():
+            closing.set()
+
+    monkeypatch.setattr(idle._more, "clear", clear_late)
+    monkeypatch.setattr(idle._more, "set", set_before)
+    idle.start()
+    assert reached.wait(20)
+    ends = threading.Thread(target=idle.close, daemon=True)
+    ends.start()
+    ends.join(20)
+    assert not ends.is_alive()
     queue.close()
 
 

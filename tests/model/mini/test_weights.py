@@ -109,6 +109,13 @@ def test_missing_deviations(path: Path) -> None:
         load_weights(path)
 
 
+def test_deviations_of_too_few_scales(path: Path) -> None:
+    weights = load_weights(path)
+    save_weights(path, Weights(weights.config, weights.tensors, weights.deviation[:3]))
+    with pytest.raises(WeightsError, match=r"'deviation' of shape \(3, 3, 3\) for 12 scales"):
+        load_weights(path)
+
+
 def test_tensors_of_another_size(path: Path) -> None:
     rewrite(path, config=json.dumps({**TINY.as_dict(), "channels": [8, 16]}))
     with pytest.raises(WeightsError, match="do not fit"):
