@@ -107,3 +107,14 @@ def test_the_energy_distance_is_least_for_the_right_set() -> None:
     right = float(energy_distance(pictures(0, 1), real))
     for mean, deviation in ((0.5, 1), (0, 0.2), (0, 2)):
         assert float(energy_distance(pictures(mean, deviation), real)) > right + 0.02
+
+
+def test_the_energy_distance_knows_what_single_places_look_like() -> None:
+    """Of pictures whose means are alike; where in them something lies does not count."""
+
+    def pictures(dots: bool) -> list[Tensor]:
+        places = torch.rand((8, 1, 16, 16), generator=GENERATOR) < 0.25
+        return [places.float() if dots else torch.full((8, 1, 16, 16), 0.25)]
+
+    real = pictures(dots=True)
+    assert float(energy_distance(pictures(dots=False), real)) > float(energy_distance(pictures(dots=True), real)) + 0.1
