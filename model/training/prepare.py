@@ -31,7 +31,8 @@ Split = Literal["train", "validation", "held-out"]
 COARSEST_SCALE = 10
 MIN_SIDE_PX = 64
 SCENE_KINDS = ((5, 2048, 2048), (6, 2048, 1536))
-"""(scale, width, height): 32 x 32 mm sharp, 131 x 98 mm many sections."""
+"""(scale, width, height) that they are composed in, twice as fine as they are kept: 32 x 32 mm sharp, 131 x 98 mm many
+sections."""
 SCENES: dict[Split, tuple[int, int]] = {"train": (48, 72), "validation": (4, 4), "held-out": (8, 12)}
 """Scenes of each kind."""
 
@@ -133,9 +134,10 @@ def _compose_all(out: Path, sections: dict[tuple[Split, int], list[Section]], se
             pieces = sections.get((split, scale), [])
             for number in tqdm(range(counts[kind] if pieces else 0), desc=f"scenes, {split}", unit="scene"):
                 rng = np.random.default_rng([seed, scale, list(SCENES).index(split), number])
-                name = f"scene-s{scale}-{split}-{number:03d}"
-                planes = write_pyramid(out / name, compose(pieces, width, height, rng), scale)
-                made.append(Prepared(name, split, "scene", scale, max(planes)))
+                name = f"scene-s{scale + 1}-{split}-{number:03d}"
+                turned = compose(pieces, width, height, rng)  # which blurs: its box mean is sharp
+                planes = write_pyramid(out / name, box_mean(turned), scale + 1)
+                made.append(Prepared(name, split, "scene", scale + 1, max(planes)))
     return made
 
 

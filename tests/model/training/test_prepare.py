@@ -12,7 +12,7 @@ from everslide.model.errors import DataError
 from everslide.model.pyramid.wavelet import box_mean
 from everslide.model.training import prepare as module
 from everslide.model.training.prepare import Prepared, plane, prepare, read_index, write_pyramid
-from tests.model.pictures import section, tissue, write_images
+from tests.model.pictures import GLASS, section, tissue, write_images
 
 
 @pytest.fixture
@@ -143,15 +143,33 @@ def test_scenes_are_composed_of_each_split_apart(tmp_path: Path, monkeypatch: py
     prepared = prepare(images, tmp_path / "out", ["b.png"])
     scenes = {x.name: x for x in prepared if x.kind == "scene"}
     assert {name: x.split for name, x in scenes.items()} == {
-        "scene-s5-train-000": "train", "scene-s5-train-001": "train", "scene-s5-held-out-000": "held-out",
+        "scene-s6-train-000": "train", "scene-s6-train-001": "train", "scene-s6-held-out-000": "held-out",
     }  # fmt: skip
-    assert {(x.finest, x.coarsest) for x in scenes.values()} == {(5, 7)}
-    first = np.array(plane(tmp_path / "out", scenes["scene-s5-train-000"], 5))
-    assert first.shape == (256, 320, 3)
+    assert {(x.finest, x.coarsest) for x in scenes.values()} == {(6, 7)}
+    first = np.array(plane(tmp_path / "out", scenes["scene-s6-train-000"], 6))
+    assert first.shape == (128, 160, 3)
     prepare(images, tmp_path / "again", ["b.png"])
-    np.testing.assert_array_equal(first, plane(tmp_path / "again", scenes["scene-s5-train-000"], 5))
+    np.testing.assert_array_equal(first, plane(tmp_path / "again", scenes["scene-s6-train-000"], 6))
     prepare(images, tmp_path / "seeded", ["b.png"], seed=1)
-    assert not np.array_equal(first, plane(tmp_path / "seeded", scenes["scene-s5-train-000"], 5))
+    assert not np.array_equal(first, plane(tmp_path / "seeded", scenes["scene-s6-train-000"], 6))
+
+
+def test_scenes_are_as_sharp_as_the_sections_that_they_are_composed_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Turning a section blurs it, and whoever learns from it."""
+    monkeypatch.setattr(module, "SCENE_KINDS", ((5, 512, 512),))
+    monkeypatch.setattr(module, "SCENES", {"train": (4,), "validation": (0,), "held-out": (0,)})
+    grain = np.random.default_rng(3).normal(0, 25, (200, 200, 1))
+    pixels = np.where(section(200, 80, 1) < 225, (section(200, 80, 1) + grain).clip(0, 220), GLASS).astype(np.uint8)
+    prepared = prepare(write_images(tmp_path / "images", {"a.png": (pixels, 16.0)}), tmp_path / "out", [])
+
+    def sharpness(kind: str) -> float:
+        planes = [np.array(plane(tmp_path / "out", x, 6)).astype(float) for x in prepared if x.kind == kind]
+        dark = [np.abs(np.diff(x, axis=1))[(x[:, 1:] < 200) & (x[:, :-1] < 200)] for x in planes]
+        return float(np.concatenate(dark).mean())
+
+    assert sharpness("scene") > 0.8 * sharpness("field")
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '{"images": [{"name": "a"}]}', "\xff"])
