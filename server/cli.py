@@ -144,8 +144,7 @@ def serve(
 ) -> None:
     """Serve slides, and paint their tiles when somebody looks at them."""
     from everslide.cache.store import StoreError
-    from everslide.server.assembly import assemble, paint_while_idle
-    from everslide.server.serving import wait_for_signal
+    from everslide.server.assembly import assemble
     from everslide.server.slides import Catalogue, demo_entries, parse_spec, read_slides
 
     with _kept_for_good():
@@ -159,15 +158,7 @@ def serve(
             raise click.ClickException(str(error)) from error
         _add_listed(assembly, file, listed, wrong)
         _add_organs(assembly, model, documents)
-        server = _listening(assembly, settings, documents)
-    server.start()
-    if settings.idle_painting and not settings.scheduler:  # a cluster's workers serve others too
-        paint_while_idle(assembly)
-    click.echo(f"Everslide is at {server.address}")
-    if open_browser:
-        webbrowser.open(server.address)
-    wait_for_signal()
-    server.stop(assembly.close)
+    _serve(assembly, settings, documents, open_browser)
 
 
 @contextmanager
@@ -244,6 +235,23 @@ def _with_cache(settings: Settings) -> Settings:
     except SettingsError as error:
         click.echo(f"Painted tiles are kept in memory only. {error}", err=True)
         return settings
+
+
+def _serve(assembly: Assembly, settings: Settings, documents: Documents, open_browser: bool) -> None:
+    """Serve until a signal comes."""
+    with _kept_for_good():
+        from everslide.server.assembly import paint_while_idle
+        from everslide.server.serving import wait_for_signal
+
+        server = _listening(assembly, settings, documents)
+    server.start()
+    if settings.idle_painting and not settings.scheduler:  # a cluster's workers serve others too
+        paint_while_idle(assembly)
+    click.echo(f"Everslide is at {server.address}")
+    if open_browser:
+        webbrowser.open(server.address)
+    wait_for_signal()
+    server.stop(assembly.close)
 
 
 def _listening(assembly: Assembly, settings: Settings, documents: Documents) -> Server:
