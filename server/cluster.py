@@ -13,13 +13,14 @@ import queue
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from distributed import Client, Future, Worker, WorkerPlugin, get_worker
+from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin, get_worker
 from distributed.comm.core import CommClosedError
 
 from everslide.model.errors import EverslideError
@@ -36,7 +37,8 @@ from everslide.server.worked import WORK_BYTES, UnreportedWork, add_work
 log = logging.getLogger(__name__)
 
 _RETRIES = 3
-"""How often a window is tried again after its task failed; one that a dying worker took along is tried anyhow."""
+"""How often a window is tried again after its task failed, and after the scheduler gave it up because too many workers
+died while they had it: mostly a coincidence where workers come and go."""
 _POLL_SECONDS = 0.2
 _PLUGIN = "everslide"
 
@@ -198,12 +200,26 @@ class ClusterWindows:
         """See `PaintsEach.paint_each`. Raises what a task raised on its last try."""
         futures = [self._submit(context, window, parent) for window, parent in zip(windows, parents, strict=True)]
         done: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for i, future in enumerate(futures):
-            future.add_done_callback(lambda _, i=i: done.put(i))
+
+        def tell(i: int) -> None:
+            futures[i].add_done_callback(lambda _: done.put(i))
+
+        for i in range(len(futures)):
+            tell(i)
+        given_up, left = Counter[int](), len(futures)
         try:
-            for _ in futures:
+            while left:
                 i = self._wait(done)
-                data: bytes = futures[i].result()
+                try:
+                    data: bytes = futures[i].result()
+                except KilledWorker:
+                    given_up[i] += 1
+                    if given_up[i] > _RETRIES:
+                        raise
+                    futures[i].retry()
+                    tell(i)
+                    continue
+                left -= 1
                 with self._lock:
                     add_work(self.counts, data)
                 yield i, bands_from(data[WORK_BYTES:], self.grid)

@@ -106,7 +106,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
     note = logs / "scheduler.json"
     flags = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(note)]
     scheduler = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", *flags], stderr=(logs / "scheduler").open("wb")
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", *flags],
+        stderr=(logs / "scheduler").open("wb"),
+        env={**os.environ, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"},  # it gives up at the first death
     )
     until(lambda: note.exists() and note.stat().st_size > 0)
     cluster = RealCluster(json.loads(note.read_text())["address"], scheduler, logs)
