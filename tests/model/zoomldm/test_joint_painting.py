@@ -80,7 +80,7 @@ def test_a_window_is_sampled_below_its_contexts_and_these_below_the_topmost_plan
     """Another picture beyond a window's own parent, but below its contexts, changes it; one farther off does not."""
     picture = tissue(96, 96, 3)
     near, far = picture.copy(), picture.copy()
-    near[20:30, 20:30] = 255 - near[20:30, 20:30]  # the window lies below 6 to 14, its contexts' contexts below 56
+    near[16:50, 16:50] = 255 - near[16:50, 16:50]  # the window lies below 6 to 14, its contexts' contexts below 56
     far[72:, 72:] = 255 - far[72:, 72:]
     window = WindowIndex(0, 1, 1, make().grid)
 
