@@ -163,7 +163,7 @@ def serve(
 
 @contextmanager
 def _kept_for_good() -> Iterator[None]:
-    """Whatever is imported and loaded within stays: to look through it for garbage takes a sixth of the start."""
+    """Whatever is imported and loaded within stays: to look through it for garbage takes a fifth of the start."""
     gc.disable()
     try:
         yield
