@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from everslide.model.errors import WeightsError
+from everslide.model.whole_file import written_whole
 
 UNFIT = (AssertionError, IndexError, OverflowError, RuntimeError, TypeError, ValueError)
 """What a network raises that is built of sizes of the wrong kind, or given tensors of other sizes."""
@@ -21,13 +22,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
 
     Raises WeightsError where it cannot be written; a file that was there before is unchanged then.
     """
-    partial = path.with_suffix(".part")
     try:
-        save_file(dict(tensors), partial, metadata=dict(header))
-        partial.chmod(0o644)
-        partial.replace(path)
+        with written_whole(path) as partial:
+            save_file(dict(tensors), partial, metadata=dict(header))
+            partial.chmod(0o644)
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
         raise WeightsError(
             f"{path}: cannot be written ({error}); what was there before is whole: make room and try again"
         ) from error

@@ -53,6 +53,21 @@ def _one_of(
     except EverslideError as error:
         failures.put(str(error))
         raise
+    leave_processes()
+
+
+def leave_processes() -> None:
+    """Let go of the other processes of a run, once none of them waits for another any more.
+
+    They meet in the store by which they found each other: who left after a barrier among themselves would close what a
+    slower one is still being told by.
+    """
+    if not dist.is_initialized():
+        return
+    store = dist.distributed_c10d._get_default_store()
+    if store.add("leaving", 1) == dist.get_world_size():
+        store.set("all are leaving", "1")
+    store.wait(["all are leaving"], dist.default_pg_timeout)
     dist.destroy_process_group()
 
 

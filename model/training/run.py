@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from everslide.model.errors import DataError
+from everslide.model.whole_file import written_whole
 
 if TYPE_CHECKING:
     from everslide.model.mini.network import DetailUNet
@@ -115,17 +116,15 @@ class Run:
     def _save(
         self, losses: Mapping[str, float], keep: Callable[[], tuple[dict[str, Any], Mapping[str, object]]]
     ) -> None:
-        partial = self._path.with_suffix(".part")
         try:
             state, figures = keep()
-            _write(partial, {**state, "objective": self._objective, "step": self.step, "seconds": self.seconds})
-            partial.replace(self._path)
+            with written_whole(self._path) as partial:
+                _write(partial, {**state, "objective": self._objective, "step": self.step, "seconds": self.seconds})
             rounded = {name: round(value, 5) for name, value in losses.items()}
             point = {"step": self.step, "minutes": round(self.seconds / 60, 2), **rounded, **figures}
             with (self.folder / "curve.jsonl").open("a") as curve:
                 curve.write(json.dumps(point) + "\n")
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise DataError(
                 f"{self.folder}: a run cannot be written ({error}); what was kept before is whole: "
                 "make room and run the same command again"

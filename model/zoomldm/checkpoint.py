@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from everslide.model.errors import WeightsError
+from everslide.model.whole_file import written_whole
 from everslide.model.zoomldm.cdm import CDM
 from everslide.model.zoomldm.config import CDMConfig, ZoomLDMConfig, config_from_dict
 from everslide.model.zoomldm.networks import autoencoder_name, make_autoencoder, make_unet, unet_name
@@ -256,12 +257,10 @@ def _save(target: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> P
     for name in sorted(tensors):
         sha.update(name.encode())
         sha.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
-    partial = target.with_suffix(".part")
     try:
-        save_file(tensors, partial, metadata={**header, "digest": sha.hexdigest()})
-        partial.replace(target)
+        with written_whole(target) as partial:
+            save_file(tensors, partial, metadata={**header, "digest": sha.hexdigest()})
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
         raise WeightsError(
             f"{target}: the converted weights cannot be written ({error}); put the checkpoint into a folder that can "
             "be written to, with as much free space as its own size"

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from everslide.model.errors import DataError
+from everslide.model.whole_file import written_whole
 
 KEY_NAME = "key"
 SUFFIX = ".unfinished"
@@ -64,10 +65,9 @@ class Kept:
 
     def put(self, name: str, tensor: Tensor) -> None:
         """Write a part, whole or not at all. Raises DataError where it cannot be written."""
-        partial = self._path(name).with_suffix(".part")
         try:
-            save_file({"x": tensor.detach().to("cpu").contiguous()}, partial)
-            partial.replace(self._path(name))
+            with written_whole(self._path(name)) as partial:
+                save_file({"x": tensor.detach().to("cpu").contiguous()}, partial)
         except (OSError, SafetensorError) as error:
             raise DataError(
                 f"{self.folder}: cannot be written ({error}); make room and run the command again"

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from everslide.model.errors import WeightsError
 from everslide.model.geometry import Rect
 from everslide.model.pyramid.keyed_noise import normals_anywhere
+from everslide.model.whole_file import written_whole
 from everslide.model.zoomldm.cdm import CDM
 from everslide.model.zoomldm.cdm_sampling import STEPS, check_match, sample_conditions
 from everslide.model.zoomldm.zoomldm import ZoomLDM
@@ -72,10 +73,9 @@ def kept_prototypes(path: Path, model: ZoomLDM, cdm: CDM, digest: str) -> Tensor
         except SafetensorError:
             target.unlink()  # an interrupted writing: find them again
     u, _ = find_prototypes(model, cdm)
-    partial = target.with_suffix(".part")
     try:
-        save_file({"u": u.float().cpu().contiguous()}, partial, metadata=wanted)
-        partial.replace(target)
+        with written_whole(target) as partial:
+            save_file({"u": u.float().cpu().contiguous()}, partial, metadata=wanted)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{target}: the prototypes cannot be written ({error}); choose a writable folder") from error
     return u.float().cpu()

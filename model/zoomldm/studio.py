@@ -24,6 +24,7 @@ from everslide.model.mini.weights import load_weights
 from everslide.model.pyramid.painter import Painter
 from everslide.model.pyramid.top import ImageTop
 from everslide.model.slide import Slide
+from everslide.model.whole_file import written_whole
 from everslide.model.zoomldm.checkpoint import is_cdm
 from everslide.model.zoomldm.compute import Compute, in_batches
 from everslide.model.zoomldm.conditions import CDMConditions, Conditions, GridConditions, NoCondition
@@ -249,9 +250,8 @@ def save(pixels: NDArray[np.uint8], path: Path) -> str:
     text = PngImagePlugin.PngInfo()
     text.add_text("Description", "SYNTHETIC - not for diagnosis. Painted by Everslide.")
     target = path.with_suffix(".png")
-    partial = target.with_suffix(".part")
-    Image.fromarray(pixels).save(partial, "PNG", pnginfo=text)
-    partial.replace(target)
+    with written_whole(target) as partial:
+        Image.fromarray(pixels).save(partial, "PNG", pnginfo=text)
     return f"{target}: {pixels.shape[1]} x {pixels.shape[0]} px, SYNTHETIC - not for diagnosis"
 
 

@@ -81,9 +81,10 @@ def train(
     """Train denoiser and Summarizer on PREPARED. For several GPUs, start it by torchrun."""
     from tqdm import tqdm
 
+    from everslide.model.training.processes import leave_processes
     from everslide.model.zoomldm.training import init_denoiser, load_start
     from everslide.model.zoomldm.training import train as run
-    from everslide.model.zoomldm.training_run import Losses, TrainSettings, join_processes, leave_processes, shown_on
+    from everslide.model.zoomldm.training_run import Losses, TrainSettings, join_processes, shown_on
     from everslide.model.zoomldm.training_set import read_training_set
 
     with cli_errors():
@@ -119,6 +120,7 @@ def train_cdm(
     """Train a conditioning diffusion model on the Summarizer outputs of PREPARED; another call goes on from --out."""
     from tqdm import tqdm
 
+    from everslide.model.training.processes import leave_processes
     from everslide.model.zoomldm.cdm_sampling import check_match
     from everslide.model.zoomldm.cdm_training import init_cdm
     from everslide.model.zoomldm.cdm_training import train_cdm as run
@@ -136,6 +138,7 @@ def train_cdm(
         losses = Losses(out.with_suffix(".losses.csv"), settings)
         with tqdm(total=steps, desc="training", unit="step") as bar:
             run(model, read_training_set(prepared), network, settings, out, shown_on(bar, losses))
+        leave_processes()
         click.echo(f"{out}: loads as --cdm {out}")
 
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from tqdm import tqdm
 
+from everslide.model.whole_file import written_whole
+
 Report = Callable[[int, float], None]
 """Called after each step, and after its checkpoint where there is one, with its number and loss."""
 
@@ -95,9 +97,8 @@ def update_average(average: nn.Module, network: nn.Module, ema: float, step: int
 def write_whole(path: Path, content: object) -> None:
     """Write `content` by torch.save, whole or not at all; tensors as of the CPU, to be read everywhere."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    torch.save(pytree.tree_map_only(Tensor, lambda tensor: tensor.detach().cpu(), content), partial)
-    partial.replace(path)
+    with written_whole(path) as partial:
+        torch.save(pytree.tree_map_only(Tensor, lambda tensor: tensor.detach().cpu(), content), partial)
 
 
 UNREADABLE = (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, UnpicklingError)
@@ -116,13 +117,6 @@ def join_processes(device: str) -> str:
     gpus = torch.cuda.is_available() and device in ("auto", "cuda")
     torch.distributed.init_process_group("nccl" if gpus else "gloo")
     return f"cuda:{torch.distributed.get_node_local_rank(0)}" if gpus else device
-
-
-def leave_processes() -> None:
-    """Wait for the others of a run, then let go of them: who ends early closes what another one still reads from."""
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
 
 
 def rank() -> int:

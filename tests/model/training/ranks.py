@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from everslide.model.training import trainer as module
 from everslide.model.training.plan import Plan
-from everslide.model.training.processes import of_first
+from everslide.model.training.processes import leave_processes, of_first
 from everslide.model.training.trainer import Trainer
 from tests.model.networks import tiny_weights
 
@@ -56,4 +56,4 @@ def one_of_two(rank: int, prepared: Path, folder: Path, plan: Plan, steps: int) 
     seconds = of_first(10.0 * rank + 1.0)
     left = {"network": trainer.network.state_dict(), "critic": trainer.opponent.critic.state_dict(), "seconds": seconds}
     torch.save(left, folder / f"rank{rank}.pt")
-    dist.destroy_process_group()
+    leave_processes()

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from everslide.model.errors import DataError
-from everslide.model.training.processes import average_gradients, of_first, run_together
+from everslide.model.training.processes import average_gradients, leave_processes, of_first, run_together
 
 PROGRAM = """
 import sys
@@ -38,6 +39,16 @@ def fail(rank: int) -> None:
     time.sleep(600)
 
 
+def leave_late(rank: int, folder: str) -> None:
+    """The second is still busy with what both said last, while the first leaves already."""
+    average_gradients([torch.ones(1)])
+    if rank == 1:
+        time.sleep(1.5)
+        (Path(folder) / "heard").touch()
+    leave_processes()
+    assert (Path(folder) / "heard").exists() and not dist.is_initialized()
+
+
 def runs(process: int) -> bool:
     """Whether a process is there and has not ended."""
     status = Path(f"/proc/{process}/status")
@@ -53,6 +64,12 @@ def test_one_process_is_this_one() -> None:
     gradient = torch.tensor([1.0, 2.0])
     average_gradients([gradient])
     assert seen == [0] and gradient.tolist() == [1.0, 2.0] and of_first(3.5) == 3.5
+
+
+def test_nobody_hangs_up_while_another_one_listens(tmp_path: Path) -> None:
+    """A process that leaves closes its connections: one that is slower would lose what it has been sent."""
+    run_together(leave_late, 2, str(tmp_path))
+    leave_processes()  # of one process: nothing to leave
 
 
 def test_what_one_of_them_says_ends_all() -> None:
