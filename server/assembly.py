@@ -129,10 +129,12 @@ def make_stores(settings: Settings, link: RedisLink | None = None) -> Stores:
 
 
 @runtime_checkable
-class Cancellable(Protocol):
-    """A `Windows` that calls `still_wanted` while it waits; what that raises cancels the work."""
+class Distributed(Protocol):
+    """A `Windows` that is painted by workers of a cluster. It calls `still_wanted` while it waits: what that raises
+    cancels the work. begun_at: when that work was begun, seconds since the epoch."""
 
     still_wanted: Callable[[], None]
+    begun_at: Callable[[], float]
 
 
 class _Engine:
@@ -177,8 +179,8 @@ def _shared(windows: PaintsEach, queue: PaintQueue, link: RedisLink | None, leas
         if queue.abandoned():
             raise GoneError("a client that waits for its tile, and for idle work none", "the contrary", "ask again")
 
-    if isinstance(windows, Cancellable):
-        windows.still_wanted = still_wanted
+    if isinstance(windows, Distributed):
+        windows.still_wanted, windows.begun_at = still_wanted, queue.begun_at
     store: ByteStore = MemoryStore(_WINDOW_MEMORY)
     book: LeaseBook = LocalLeases()
     if link is not None and leases is not None:

@@ -82,18 +82,19 @@ def paint_window(
     reference: str = "",
     steps: int | None = None,
     guidance: float = 1.0,
+    picture_s: int | None = None,
 ) -> bytes:
     """The Dask task: paint one window on a worker.
 
     parent: (h, h, 3) uint8 as bytes, h half a window. reference: what the slide shall look like, as JSON; "" for none.
-    steps, guidance: its `SamplingConfig`. Returns the work of the worker since its last answer
-    (`everslide.server.worked`), then the bands (h, h, 3, 3) float16, as bytes.
+    steps, guidance: its `SamplingConfig`. picture_s: see `GenerationContext`. Returns the work of the worker since its
+    last answer (`everslide.server.worked`), then the bands (h, h, 3, 3) float16, as bytes.
     """
     brush: Any = get_worker().plugins[_PLUGIN]
     grid: WindowGrid = brush.windows.grid
     pixels = np.frombuffer(parent, np.uint8).reshape(grid.window_px // 2, grid.window_px // 2, 3)
     like = Reference.from_dict(json.loads(reference)) if reference else None
-    context = GenerationContext(seed, like, SamplingConfig(steps, guidance))
+    context = GenerationContext(seed, like, SamplingConfig(steps, guidance), picture_s)
     (bands,) = brush.windows.paint(context, [WindowIndex(s, col, row, grid)], [pixels])
     data: bytes = brush.work.take() + bands.tobytes()
     return data
@@ -173,11 +174,13 @@ class Cluster:
 
 
 class ClusterWindows:
-    """Paints windows as Dask tasks, whose keys name all that they depend on; coarse ones first, and again if a worker
-    dies. Safe to use from several threads.
+    """Paints windows as Dask tasks, whose keys name all that they depend on; first those whose tile was begun first,
+    and again if a worker dies. Safe to use from several threads.
 
     counts: work of the workers' batches, as they report it with their answers. still_wanted: called while waiting; what
-    it raises cancels the tasks that nobody else wants.
+    it raises cancels the tasks that nobody else wants. begun_at: seconds since the epoch when what the calling thread
+    paints was begun. So what was begun is finished: were coarse windows painted first, those that others ask for would
+    keep the finest waiting for as long as the workers are busy.
     """
 
     def __init__(self, client: Client, model: WorkerModel) -> None:
@@ -187,6 +190,7 @@ class ClusterWindows:
         self.counts = Counts()
         self._lock = threading.Lock()
         self.still_wanted: Callable[[], None] = lambda: None
+        self.begun_at: Callable[[], float] = time.time
 
     def paint(
         self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Sequence[Parent]
@@ -247,8 +251,9 @@ class ClusterWindows:
             json.dumps(context.reference.as_dict()) if context.reference else "",
             context.sampling.steps,
             context.sampling.guidance,
+            context.picture_s,
             key=window_name(self.fingerprint, context, window, parent),
-            priority=window.s,
+            priority=-self.begun_at(),
             retries=_RETRIES,
             resources={resource_of(self._model, self.fingerprint): 1},
             pure=True,

@@ -60,7 +60,8 @@ class _Waiter:
 
 @dataclass(eq=False)
 class _Job:
-    """One tile to paint, and who waits for it. number: of the latest request."""
+    """One tile to paint, and who waits for it. number: of the latest request. begun_at: when it was first painted,
+    seconds since the epoch; 0.0 before."""
 
     slide: str
     address: TileAddress
@@ -71,6 +72,7 @@ class _Job:
     done: threading.Event = field(default_factory=threading.Event)
     pixels: Pixels | None = None
     error: Exception | None = None
+    begun_at: float = 0.0
 
     @property
     def tile(self) -> L0Tile:
@@ -180,6 +182,12 @@ class PaintQueue:
                 return self._no_idle_work or self._waiting > 0 or len(self.elsewhere) > 0
             job = self._painting.get(threading.get_ident())
             return job is not None and not job.waiters
+
+    def begun_at(self) -> float:
+        """When the tile that the calling thread paints was begun, seconds since the epoch; now for other work."""
+        with self._changed:
+            job = self._painting.get(threading.get_ident())
+            return time.time() if job is None else job.begun_at
 
     def wait_until_idle(self) -> bool:
         """Wait until nothing is painted and no request has waited for MOMENT_SECONDS; False: idle work must end."""
@@ -313,6 +321,7 @@ class PaintQueue:
                 if waiting:
                     job = self._choose(waiting)
                     self._painting[threading.get_ident()] = job
+                    job.begun_at = job.begun_at or time.time()
                     self._publish(job, "painting")
                     return job
                 if self._closing:

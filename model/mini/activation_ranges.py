@@ -56,7 +56,8 @@ def activation_ranges(network: DetailUNet) -> dict[str, Range]:
 
 
 def _calibration_inputs(network: DetailUNet) -> tuple[Any, ...]:
-    """Arguments of `DetailUNet.forward`: a parent of blobs and texture for each scale, every second with an organ."""
+    """Arguments of `DetailUNet.forward`: a parent of blobs and texture for each scale, every second with an organ,
+    every third a real picture."""
     config, side = network.config, CALIBRATION_PX
 
     def normals(stream: str, channels: int, halvings: int = 0) -> Tensor:
@@ -70,5 +71,6 @@ def _calibration_inputs(network: DetailUNet) -> tuple[Any, ...]:
     for s in range(1, TOP_SCALE, 2):
         if config.organs:
             condition[s, REFERENCE_CHANNELS + 5 * s % len(config.organs)] = 1
+    condition[::3, -1] = 1
     noise = tuple(normals(f"noise {k}", channels, k) for k, channels in enumerate(config.noise))
     return normals("detail", DETAIL_CHANNELS), parent, torch.ones(TOP_SCALE), torch.arange(TOP_SCALE), noise, condition

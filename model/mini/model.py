@@ -99,6 +99,7 @@ class MiniModel(WindowModel):
         given = self._placed(parents)
         scale = torch.full((count,), windows[0].s, device=self._device)
         condition = torch.from_numpy(self._condition(context, windows)).to(self._device)
+        unconditional = torch.cat([torch.zeros_like(condition[:, :-1]), condition[:, -1:]], 1)
 
         def draw(z_t: Tensor, t: float, step: int) -> Tensor:
             now = torch.full((count,), t, device=self._device)
@@ -108,7 +109,7 @@ class MiniModel(WindowModel):
             )
             out: Tensor = self._network(z_t, given, now, scale, noise, condition).float()
             if sampling.guided:  # Ho and Salimans, "Classifier-free diffusion guidance", 2022, Eq. 6, of drawn detail
-                plain: Tensor = self._network(z_t, given, now, scale, noise, torch.zeros_like(condition)).float()
+                plain: Tensor = self._network(z_t, given, now, scale, noise, unconditional).float()
                 out = plain + sampling.guidance * (out - plain)  # their w + 1
             return out
 
@@ -117,7 +118,7 @@ class MiniModel(WindowModel):
         return sample(draw, z_1, sampling.steps or STEPS[0])
 
     def _condition(self, context: GenerationContext, windows: Sequence[WindowIndex]) -> Floats:
-        """The condition of each window, (B, `config.conditions`): embedding and organ shares; zeros: unconditional."""
+        """The condition of each window, (B, `config.conditions`): embedding, organ shares, 1 below a picture."""
         organs = self._network.config.organs
         out = np.zeros((len(windows), self._network.config.conditions), np.float32)
         if context.reference is not None:
@@ -126,6 +127,7 @@ class MiniModel(WindowModel):
                 for organ, share in context.reference.organs(window.rect, window.s).items():
                     if organ in organs:
                         row[REFERENCE_CHANNELS + organs.index(organ)] = share
+        out[:, -1] = context.is_picture(windows[0].s + 1)
         return out
 
     def _placed(self, tensor: Tensor) -> Tensor:

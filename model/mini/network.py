@@ -1,8 +1,9 @@
 """The network of `mini`: a convolutional U-Net that paints Haar detail given the parent's pixels and noise.
 
 One network for all magnifications, as in ZoomLDM (Yellapragada et al., CVPR 2025): the scale enters as an embedding,
-and so do the reference picture and the organ. Noise enters at every resolution of the U-Net, so that it can decide
-where a nucleus lies at the resolution at which nuclei are seen.
+and so do the reference picture, the organ, and whether the parent is a real picture: what is right below a real parent
+need not be below a painted one. Noise enters at every resolution of the U-Net, so that it can decide where a nucleus
+lies at the resolution at which nuclei are seen.
 There is no attention and no normalisation over space: apart from the embeddings, an output pixel depends on a bounded
 neighbourhood and not on the size of the window. That keeps the borders of windows invisible.
 """
@@ -46,8 +47,8 @@ class NetworkConfig:
 
     @property
     def conditions(self) -> int:
-        """Length of the condition: the embedding of a reference, then the share of each organ."""
-        return REFERENCE_CHANNELS + len(self.organs)
+        """Length of the condition: the embedding of a reference, share of each organ, and 1 below a picture."""
+        return REFERENCE_CHANNELS + len(self.organs) + 1
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -123,6 +124,7 @@ class DetailUNet(nn.Module):
         self.scale = nn.Embedding(config.scales, emb)
         self.reference = nn.Linear(REFERENCE_CHANNELS, emb, bias=False)
         self.organ = nn.Linear(len(config.organs), emb, bias=False) if config.organs else None
+        self.below_picture = nn.Embedding(config.scales, emb)
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
         for level, width in enumerate(widths):
@@ -143,6 +145,7 @@ class DetailUNet(nn.Module):
         nn.init.normal_(self.fine_film.weight, std=1e-2)
         for layer in (self.leave, self.fine_out, self.reference):
             nn.init.normal_(layer.weight, std=1e-3)
+        nn.init.zeros_(self.below_picture.weight)
         if self.organ is not None:
             nn.init.zeros_(self.organ.weight)  # an organ that was never seen changes nothing
 
@@ -164,7 +167,8 @@ class DetailUNet(nn.Module):
 
         z_t: (B, 9, H, W). parent: (B, 3, H, W) in [-1, 1]. t: (B,) in [0, 1]. s: (B,) int64, scale of the child.
         noise: standard normals (B, C, H, W), (B, C, H/2, W/2) and so on, C as in `config.noise`.
-        condition: (B, `config.conditions`), embedding of a reference and share of each organ; zeros: unconditional.
+        condition: (B, `config.conditions`), embedding of a reference and share of each organ, or zeros; last of all 1
+        where the parent is a real picture, 0 where it is painted.
         H and W are multiples of `multiple`.
         """
         assert z_t.shape[1] == DETAIL_CHANNELS and parent.shape[1] == PARENT_CHANNELS
@@ -203,7 +207,8 @@ class DetailUNet(nn.Module):
     def embedded(self, t: Tensor, s: Tensor, condition: Tensor) -> Tensor:
         """The embedding (B, E) of time, scale and condition that every block is modulated by."""
         dtype = self.enter.weight.dtype
-        return F.silu(self.time(fourier(t).to(dtype)) + self.scale(s) + self._conditioned(condition.to(dtype)))
+        told = self._conditioned(condition.to(dtype), s)
+        return F.silu(self.time(fourier(t).to(dtype)) + self.scale(s) + told)
 
     def at_time(self, out: Tensor, z_t: Tensor, t: Tensor) -> Tensor:
         """Clean detail, given what was drawn and z_t, both (B, 9, H, W): z_t at t = 0, what was drawn at t = 1."""
@@ -211,10 +216,11 @@ class DetailUNet(nn.Module):
         detail: Tensor = out * (at / length) + z_t * ((1 - at) / length.square())
         return detail
 
-    def _conditioned(self, condition: Tensor) -> Tensor:
-        """(B, `config.conditions`) -> (B, E)."""
-        embedded: Tensor = self.reference(condition[:, :REFERENCE_CHANNELS])
-        return embedded if self.organ is None else embedded + self.organ(condition[:, REFERENCE_CHANNELS:])
+    def _conditioned(self, condition: Tensor, s: Tensor) -> Tensor:
+        """(B, `config.conditions`) and scales (B,) -> (B, E)."""
+        reference, organs, real = condition.tensor_split((REFERENCE_CHANNELS, condition.shape[1] - 1), 1)
+        embedded: Tensor = self.reference(reference) + self.below_picture(s) * real
+        return embedded if self.organ is None else embedded + self.organ(organs)
 
 
 def _time_and_length(t: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from everslide.model.errors import WeightsError
 from everslide.model.mini.network import DetailUNet, NetworkConfig
 from everslide.model.mini.tensors import UNFIT, read_tensors, write_tensors
 
-FORMAT = "everslide-mini-2"
+FORMAT = "everslide-mini-3"
 
 
 @dataclass(frozen=True, eq=False)

@@ -94,7 +94,8 @@ class Painter:
         self._brightest = 255 if top.real else top.glass
         self.fingerprint = identity(slide, self._paints, self._top, reference)
         topmost = Topmost(self.fingerprint, self._top) if self._paints.capabilities.from_top else None
-        self._context = GenerationContext(slide.seed, reference, slide.sampling, topmost)
+        picture_s = top.s if top.real else None
+        self._context = GenerationContext(slide.seed, reference, slide.sampling, picture_s, topmost)
         self._windows = _RememberedWindows()
         self._drawing: dict[TileIndex, threading.Lock] = {}
         self._regions: dict[int, tuple[tuple[Rect, Pixels], ...]] = {}  # by scale, the newest first; always replaced

@@ -19,6 +19,9 @@ Network = Callable[[Tensor, Tensor, Tensor, Tensor, tuple[Tensor, ...], Tensor],
 PARTIAL_SHARE = 0.3
 """Share of the chains whose first octave starts with a part of its noise only, as later steps of a sampler do."""
 LEAST_T = 0.1
+TOLD_SHARE = 0.75
+"""Share of the chains whose first octave is told that its parent is real. From the others the network learns what
+belongs below a painted parent at the topmost scale, which is only ever the first octave of a chain."""
 SAMPLES = 2
 
 
@@ -82,19 +85,30 @@ def paint_chains(brush: Brush, batch: Batch, partial: float = PARTIAL_SHARE) -> 
     """
     count = batch.s.shape[1]
     s = batch.s.repeat(1, SAMPLES)
+    told = torch.rand(count, device=batch.condition.device) < TOLD_SHARE
+    below_picture = below(batch.condition, told).repeat(SAMPLES, 1)
     condition = batch.condition.repeat(SAMPLES, 1)
     parent, truth = brush.detail(batch.reals[0], batch.s[0])
     z_t, t = _starts(truth, partial)
     parent = parent.repeat(SAMPLES, 1, 1, 1)
     painted = []
     for octave in range(len(s)):
-        child = brush.child(parent, s[octave], condition, *((z_t, t) if octave == 0 else (None, None)))
+        if octave == 0:
+            child = brush.child(parent, s[octave], below_picture, z_t, t)
+        else:
+            child = brush.child(parent, s[octave], condition)
         painted.append(child)
         offsets = batch.offsets[octave].tolist() * SAMPLES
         parent = torch.stack(
             [child[i, :, y : y + PARENT_PX, x : x + PARENT_PX] for i, (y, x) in enumerate(offsets[: SAMPLES * count])]
         )
     return painted
+
+
+def below(condition: Tensor, real: Tensor | bool) -> Tensor:
+    """A condition (B, C) of painted parents made that of real ones, where they are real (B,)."""
+    last = torch.as_tensor(real, device=condition.device).expand(len(condition))[:, None]
+    return torch.cat([condition[:, :-1], last.to(condition.dtype)], 1)
 
 
 def _starts(truth: Tensor, partial: float) -> tuple[Tensor, Tensor]:
@@ -157,7 +171,7 @@ def unrotated(channels: Tensor) -> Tensor:
 def paint_down(
     brush: Brush, parent: NDArray[np.uint8], s: int, octaves: int, seed: int, conditions: int
 ) -> list[NDArray[np.uint8]]:
-    """Pictures (2H, 2W, 3), (4H, 4W, 3) and so on below a parent (H, W, 3) of scale s, each in one piece.
+    """Pictures (2H, 2W, 3), (4H, 4W, 3) and so on below a real parent (H, W, 3) of scale s, each in one piece.
 
     conditions: length of what the network is conditioned on; it is shown none.
     """
@@ -168,6 +182,7 @@ def paint_down(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for octave in range(1, octaves + 1):
-            plane = brush.child(plane, torch.tensor([s - octave], device=device), unconditional)
+            condition = below(unconditional, octave == 1)
+            plane = brush.child(plane, torch.tensor([s - octave], device=device), condition)
             out.append(plane[0].permute(1, 2, 0).cpu().numpy().astype(np.uint8))
     return out

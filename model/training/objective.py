@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,15 +44,15 @@ class Objective:
         """
         count = batch.s.shape[1]
 
-        def scored(found: list[Tensor], wanted: list[Tensor]) -> Tensor:
-            return energy_score([x[:count] for x in found], [x[count:] for x in found], wanted)
+        def scored(found: list[Tensor], wanted: list[Tensor], shares: Sequence[float] | None = None) -> Tensor:
+            return energy_score([x[:count] for x in found], [x[count:] for x in found], wanted, shares)
 
         with autocast(batch.reals.device):
             painted = paint_chains(brush, batch)
             total, metrics = [], dict[str, float]()
             for s, child, real in zip(batch.s, painted, batch.reals, strict=True):
                 found, wanted = self._compared(child, real)
-                score = scored(found, wanted)
+                score = scored(found, wanted, self.features.shares)
                 lattice = scored(phases(child), phases(real)).mean()
                 beside = scored([relief(child)], [relief(real)]).mean()
                 metrics |= {"lattice": float(lattice.detach()), "relief": float(beside.detach())}
@@ -82,7 +82,7 @@ class Objective:
                 painted = [Place(pixels, above.organ, above.glass) for pixels, above in zip(shown, chosen, strict=True)]
                 real = _planes([alike(tissue, s, one, rng) for one in painted], device)
                 found, wanted = self._compared(child, real)
-                far = energy_distance(found, wanted)
+                far = energy_distance(found, wanted, self.features.shares)
                 lattice = energy_distance(phases(child), phases(real))
                 beside = energy_distance([relief(child).abs()], [relief(real).abs()])
                 metrics[f"r{s}"] = float(far.detach())

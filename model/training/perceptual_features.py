@@ -28,19 +28,21 @@ VIEWS = 5
 class Features(nn.Module):
     """Maps of features of pictures (B, 3, H, W) in [-1, 1], each channel over its deviation on real tissue.
 
-    (B, C, h, w) each. Five sources: Haar detail of 2 x 2 pixels, which would be nothing beside what is coarser and many
-    times as strong; pixels of 4 x 4 patches; and the activations at strides 4, 8 and 16. Of each: as it is, which says
-    what lies where; and the means of it and of its absolute value over squares of POOLED places and over the whole
-    picture, which say what the texture is, wherever its parts lie.
+    (B, C, h, w) each. Seven sources: Haar detail of 2 x 2 pixels, which would be nothing beside what is coarser and
+    many times as strong, of brightness and of colour; pixels of 4 x 4 patches, of brightness and of colour; and the
+    activations at strides 4, 8 and 16. Of each: as it is, which says what lies where; and the means of it and of its
+    absolute value over squares of POOLED places and over the whole picture, which say what the texture is, wherever its
+    parts lie. shares: how much each map counts; brightness and colour of the same count together as much as a stride.
 
-    Detail and pixels are of brightness, red minus blue and magenta minus green, each over a deviation of its own: among
-    red, green and blue, which rise and fall together, a green tint of white would be next to nothing.
+    Colour is red minus blue and magenta minus green, each over a deviation of its own: among red, green and blue, which
+    rise and fall together, a green tint of white would be next to nothing, and so would it be beside brightness.
     """
 
     def __init__(self) -> None:
         """Raises DataError where the packages are not installed."""
         super().__init__()
         self.stem, self.stages = _layers()
+        self.shares = tuple(share for share in (0.1, 0.1, 0.1, 0.1, 0.2, 0.2, 0.2) for _ in range(VIEWS))
         self.scales: list[Tensor] = []
         self.requires_grad_(False)
 
@@ -58,7 +60,9 @@ class Features(nn.Module):
     def _raw(self, pictures: Tensor) -> list[Tensor]:
         x = F.relu6(self.stem(pictures))
         colours = decorrelated(pictures)
-        out = _means(details(colours).flatten(1, 2)) + _means(F.pixel_unshuffle(colours, PATCH_PX))
+        detail, patches = details(colours), torch.unflatten(F.pixel_unshuffle(colours, PATCH_PX), 1, (3, -1))
+        out = _means(detail[:, :, 0]) + _means(detail[:, :, 1:].flatten(1, 2))
+        out += _means(patches[:, 0]) + _means(patches[:, 1:].flatten(1, 2))
         for stage in self.stages:
             x = stage(x)
             out += _means(x)
@@ -66,8 +70,12 @@ class Features(nn.Module):
 
 
 def decorrelated(pictures: Tensor) -> Tensor:
-    """Red, green and blue (B, 3, H, W) -> brightness, red minus blue, magenta minus green; an orthonormal change."""
-    return torch.einsum("nrhw,cr->nchw", pictures, torch.from_numpy(COLOURS).to(pictures))
+    """Red, green and blue (B, 3, H, W) -> brightness, red minus blue, magenta minus green; an orthonormal change.
+
+    In float32, whatever else is computed in: colours are small differences.
+    """
+    with torch.autocast(pictures.device.type, enabled=False):
+        return torch.einsum("nrhw,cr->nchw", pictures.float(), torch.from_numpy(COLOURS).to(pictures.device))
 
 
 def _means(x: Tensor) -> list[Tensor]:

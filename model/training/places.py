@@ -30,7 +30,7 @@ RIM_PX = 16
 """Outer part of a painted crop that is not painted upon: it lacked neighbours."""
 SCALE_SHARES = (0.25, 0.16, 0.13, 0.12, 0.1, 0.1, 0.08, 0.06, 0.06, 0.05)
 """How often a chain ends at each scale, 20x first."""
-LENGTH_SHARES = (0.1, 0.15, 0.25, 0.35, 0.15)
+LENGTH_SHARES = (0.2, 0.25, 0.25, 0.2, 0.1)
 """How often a chain has one to five octaves."""
 ZOOM_SHARE, ZOOMS = 0.5, (0.85, 1.2)
 """How often, and by how much, a place is shown at another resolution than its own: many scales are estimates."""
@@ -51,7 +51,7 @@ TISSUE_DENSITY = 0.08
 class Chain:
     """Places of one image, coarse to fine. s: scales of the children. offsets: (y, x) in each child of the parent of
     the next. reals: (CROP_PX, CROP_PX, 3) uint8, the real children.
-    condition: (64 + organs,), the embedding of a reference and the share of each organ, or zeros."""
+    condition: (64 + organs + 1,), the embedding of a reference and the share of each organ, or zeros; last 0."""
 
     s: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]
@@ -62,7 +62,7 @@ class Chain:
 @dataclass(frozen=True)
 class Batch:
     """Chains of one length. s: (K, B) int64. offsets: (K, B, 2) int64. reals: (K, B, 3, CROP_PX, CROP_PX) in [0, 255].
-    condition: (B, 64 + organs)."""
+    condition: (B, 64 + organs + 1)."""
 
     s: Tensor
     offsets: Tensor
@@ -170,8 +170,9 @@ class Tissue:
         )
 
     def shown(self, organ: str, rng: np.random.Generator) -> Floats:
-        """A condition (64 + organs,) without a reference, with an organ where it is known and not dropped."""
-        condition = np.zeros(REFERENCE_CHANNELS + len(self.organs), np.float32)
+        """A condition (64 + organs + 1,) without a reference, with an organ where it is known and not dropped, below a
+        parent that is painted."""
+        condition = np.zeros(REFERENCE_CHANNELS + len(self.organs) + 1, np.float32)
         if organ in self.organs and rng.random() >= ORGAN_DROPPED_SHARE:
             condition[REFERENCE_CHANNELS + self.organs.index(organ)] = 1
         return condition

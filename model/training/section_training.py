@@ -39,7 +39,7 @@ from everslide.model.training.sections import colours_of, silhouette, whole_sect
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 CHECKPOINT, WEIGHTS = "sections.pt", "sections.safetensors"
-OBJECTIVE = "sections 4"
+OBJECTIVE = "sections 5"
 FINER = 1
 """Sections are cut from a plane so many octaves finer, so that a turned one is as sharp as a box mean."""
 ZOOMS, BEND_PX, WAVE_PX = (0.75, 1.25), 5.0, 40

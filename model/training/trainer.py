@@ -36,7 +36,7 @@ from everslide.model.training.replay import ReplayBuffer
 from everslide.model.training.run import Run, follow, take_over
 
 log = logging.getLogger(__name__)
-OBJECTIVE = "energy score and critic 4"
+OBJECTIVE = "energy score and critic 5"
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "mini.safetensors"
 CALIBRATION_CROPS = 192
 MAX_LOST_STEPS = 20
@@ -181,9 +181,9 @@ class Trainer:
         if found is None:
             return None
         parts, facts = found
-        weights = load_weights(self.folder / WEIGHTS)
         if facts.get("objective") != OBJECTIVE:
             raise DataError(f"{self.folder}: parts of a run of another objective; choose another folder with --run")
+        weights = load_weights(self.folder / WEIGHTS)
         self.clock.step, self.clock.seconds = int(facts["step"]), float(facts["seconds"])
         return {
             "config": weights.config.as_dict(),

@@ -77,7 +77,7 @@ def network_per_second(device: torch.device, batch: int, seconds: float) -> floa
     noise = tuple(normals(channels, side) for channels, side in zip(network.config.noise, sides, strict=True))
     z, parent = normals(9, 160), normals(3, 160)
     now, scale = torch.ones(batch, device=device), torch.zeros(batch, dtype=torch.int64, device=device)
-    reference = torch.zeros(batch, 64, device=device)
+    reference = torch.zeros(batch, network.config.conditions, device=device)
 
     @torch.inference_mode()
     def work() -> int:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -62,18 +62,19 @@ def renewed_after(
     leases: Leases, happens: Callable[[Lease], object], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], None]:
     """Let something happen to a lease before each renewal of it. What is returned waits for a whole renewal more."""
-    renewal, renewals = leases._renewal, threading.Semaphore(0)
+    renew, renewals = leases._renewals, threading.Semaphore(0)
 
-    def later(lease: Lease) -> Callable[[Any], Any]:
-        happens(lease)
-        renewals.release()
-        return renewal(lease)
+    def later(held: Sequence[Lease]) -> Callable[[Any], list[Any]]:
+        for lease in held:
+            happens(lease)
+            renewals.release()
+        return renew(held)
 
     def wait() -> None:
         for _ in range(2):  # of the second one the first is over
             assert renewals.acquire(timeout=20)
 
-    monkeypatch.setattr(leases, "_renewal", later)
+    monkeypatch.setattr(leases, "_renewals", later)
     return wait
 
 
@@ -148,6 +149,26 @@ def test_a_lease_is_renewed_while_it_is_held(redis: RedisServer, leases: Leases,
             time.sleep(0.02)
         assert others.acquire("a") is None
     assert others.acquire("a") is not None
+
+
+def test_many_leases_are_renewed_in_one_message(redis: RedisServer, others: Leases) -> None:
+    """Each in a message of its own, on a machine so busy that each takes a while, the last ones would run out."""
+    link = RedisLink(redis.url)
+    call, waits = link.call, 0.0
+
+    def slow(what: str, work: Callable[[Any], Any]) -> Any:
+        time.sleep(waits)
+        return call(what, work)
+
+    link.call = slow  # type: ignore[method-assign]
+    leases = Leases(link, milliseconds=3000)
+    held = [leases.acquire(f"many {i}") for i in range(60)]
+    waits = 0.1
+    time.sleep(4)
+    assert all(held) and leases.held() == 60
+    assert [others.acquire(f"many {i}") for i in range(60)] == [None] * 60
+    waits = 0
+    leases.close()
 
 
 def test_a_lease_that_was_taken_over_is_not_released_by_its_old_holder(

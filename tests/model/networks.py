@@ -17,7 +17,7 @@ TINY = NetworkConfig(channels=(8, 12), blocks=1, noise=(2, 3, 3), fine=8, embedd
 
 def tiny_weights(seed: int = 0, cases: Mapping[str, int] = MappingProxyType({})) -> Weights:
     """Random weights of a tiny network whose detail has a deviation of four grey levels or so, and that heeds the
-    reference, the scale and its noise. cases: of each organ that it knows."""
+    reference, the scale, whether its parent is a picture, and its noise. cases: of each organ that it knows."""
     torch.manual_seed(seed)
     config = replace(TINY, organs=tuple(cases))
     network = DetailUNet(config)
@@ -25,6 +25,7 @@ def tiny_weights(seed: int = 0, cases: Mapping[str, int] = MappingProxyType({}))
         network.leave.weight.normal_(0, 0.1)
         network.fine_out.weight.normal_(0, 0.1)
         network.reference.weight.normal_(0, 0.3)
+        network.below_picture.weight.normal_(0, 0.3)
         for name, parameter in network.named_parameters():
             if ".film." in name or ".noise." in name or name.startswith("fine_film"):
                 parameter.normal_(0, 0.3)

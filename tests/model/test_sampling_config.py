@@ -85,6 +85,7 @@ def test_keys_and_words() -> None:
 def test_contexts_of_different_sampling_have_different_keys() -> None:
     assert GenerationContext(7).key == GenerationContext(7, sampling=OWN).key == "7"
     assert len({GenerationContext(7, sampling=sampling).key for sampling in SAMPLINGS}) == len(SAMPLINGS)
+    assert len({GenerationContext(7, picture_s=s).key for s in (None, 0, 3)}) == 3
 
 
 def test_what_is_offered(model: MiniModel) -> None:

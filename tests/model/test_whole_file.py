@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,20 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
             assert not path.exists()
         assert path.read_text() == "of the second"
     assert path.read_text() == "of the first" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_is_removed_in_time(tmp_path: Path) -> None:
+    path = tmp_path / "weights [1].safetensors"
+    fresh, old, other = (
+        tmp_path / f"{name}.part" for name in (f"{path.name}.aaaaaaaa", f"{path.name}.bbbbbbbb", "mine")
+    )
+    for left in (fresh, old, other):
+        left.touch()
+    for left in (old, other):
+        os.utime(left, (0, 0))
+    with written_whole(path) as partial:
+        partial.touch()
+    assert set(tmp_path.iterdir()) == {path, fresh, other}
 
 
 @pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt()])

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -213,13 +213,47 @@ def test_what_a_slide_chooses_reaches_the_worker(cluster: RealCluster, tmp_path:
             GenerationContext(1, sampling=SamplingConfig(2)),
             GenerationContext(1),
             GenerationContext(1, like),
+            GenerationContext(1, picture_s=3),
         ):
             (painted,), (expected,) = (each.paint(context, [window], [parent]) for each in (engine, here))
             np.testing.assert_array_equal(painted, expected)
-        assert engine.counts.denoiser_calls == 2 + 1 + 1
+        assert engine.counts.denoiser_calls == 2 + 1 + 1 + 1
     finally:
         worker.kill()
         worker.wait(20)
+    until(lambda: client.workers() == before)
+    client.close()
+
+
+def test_what_was_begun_first_is_painted_first(cluster: RealCluster) -> None:
+    """Though it is finer: coarse windows that others go on asking for would keep it waiting for ever."""
+    facts = ("speckle-in-turn", SpeckleModel.fingerprint, 1)
+    client = Cluster(cluster.address)
+    before = client.workers()
+    worker = cluster.hire_other("six", *facts)
+    cluster.await_workers("six", model="speckle-in-turn")
+    engine = client.windows("speckle-in-turn")
+    worker.kill()
+    worker.wait(20)
+    until(lambda: client.workers() == before)
+
+    def ask(s: int) -> list[tuple[float, int]]:
+        windows = [WindowIndex(s, i, 0) for i in range(20)]
+        each = engine.paint_each(GenerationContext(1), windows, [np.full((160, 160, 3), 150, np.uint8)] * 20)
+        return [(time.monotonic(), s) for _ in each]
+
+    begun = {3: time.time(), 0: time.time() - 60}  # the fine ones a minute before the coarse ones
+    with ThreadPoolExecutor(2) as pool:
+        pending = []
+        for s in (3, 0):
+            engine.begun_at = partial(begun.__getitem__, s)
+            pending.append(pool.submit(ask, s))
+            time.sleep(1)
+        worker = cluster.hire_other("seven", *facts)
+        order = [s for _, s in sorted(pending[0].result(60) + pending[1].result(60))]
+    assert order[:20].count(0) >= 15, order
+    worker.kill()
+    worker.wait(20)
     until(lambda: client.workers() == before)
     client.close()
 

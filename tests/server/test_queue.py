@@ -154,6 +154,25 @@ def test_who_left_may_come_back(bench: Bench) -> None:
     assert bench.painted == [address(0, 999), address(0, 1)]
 
 
+def test_what_is_painted_knows_when_it_was_begun(bench: Bench) -> None:
+    """Not when it was asked for: what waited out of view is not more urgent than what is painted already."""
+    hold(bench)
+    told: list[float] = []
+
+    def work() -> Pixels:
+        told.append(bench.queue.begun_at())
+        return PIXELS
+
+    thread = threading.Thread(target=bench.queue.paint, args=("demo", address(0, 1), 0, work))
+    thread.start()
+    until(lambda: bench.waiting() == 2)
+    asked = time.time()
+    bench.open()
+    thread.join(10)
+    assert len(told) == 1 and asked <= told[0] <= time.time()
+    assert bench.queue.begun_at() >= told[0], "now, for a thread that paints no tile"
+
+
 def test_too_many_are_refused() -> None:
     bench = Bench(max_waiting=2)
     hold(bench)

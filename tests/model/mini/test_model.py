@@ -109,8 +109,23 @@ def test_bands_follow_parent_seed_place_scale_and_reference(tiny: MiniModel) -> 
         painted(tiny, window=WindowIndex(3, 3, 1)),
         painted(tiny, window=WindowIndex(2, 2, 1)),
         painted(tiny, reference=Reference(like(1.0))),
+        painted(tiny, picture_s=WINDOW.s + 1),
     ):
         assert float(np.abs(other - base).max()) > 1e-3
+
+
+def test_the_first_octave_below_a_picture_alone_is_told_of_it(tiny: MiniModel) -> None:
+    """Guided as well: it is no condition to be strengthened."""
+    base = painted(tiny)
+    for s in (WINDOW.s, WINDOW.s + 2):
+        np.testing.assert_array_equal(painted(tiny, picture_s=s), base)
+    told = painted(tiny, picture_s=WINDOW.s + 1)
+    np.testing.assert_array_equal(painted(tiny, picture_s=WINDOW.s + 1, sampling=SamplingConfig(1, 3.0)), told)
+
+
+def test_the_shipped_weights_heed_that_the_parent_is_a_picture(shipped: MiniModel) -> None:
+    base, told = (painted(shipped, picture_s=s) for s in (None, WINDOW.s + 1))
+    assert float(np.abs(told - base).mean()) > 0.05
 
 
 def test_a_window_does_not_know_its_companions() -> None:

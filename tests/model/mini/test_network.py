@@ -182,7 +182,7 @@ def test_no_nan_at_the_ends_of_the_path(t: float, value: float) -> None:
     network = DetailUNet(DEEP)
     z_t, parent = torch.full((1, 9, 16, 16), value), torch.full((1, 3, 16, 16), -value)
     noise = tuple(torch.full((1, channels, 16 >> k, 16 >> k), value) for k, channels in enumerate(DEEP.noise))
-    detail = network(z_t, parent, torch.tensor([t]), torch.tensor([11]), noise, torch.full((1, 64), value))
+    detail = network(z_t, parent, torch.tensor([t]), torch.tensor([11]), noise, torch.full((1, DEEP.conditions), value))
     detail.sum().backward()
     assert bool(torch.isfinite(detail).all())
     assert all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in network.parameters())

@@ -49,7 +49,7 @@ def test_saved_again_they_are_the_same_weights(path: Path) -> None:
 def test_another_version_is_refused_in_words(path: Path) -> None:
     """Weights of the model before this one: a whole file, of names that are known here."""
     rewrite(path, format="everslide-mini-1", sampler='{"strength": 0.02}')
-    with pytest.raises(WeightsError, match=r"mini\.safetensors: expected weights of the format everslide-mini-2"):
+    with pytest.raises(WeightsError, match=r"mini\.safetensors: expected weights of the format everslide-mini-3"):
         load_weights(path)
 
 
@@ -88,11 +88,11 @@ def test_a_file_that_is_something_else(path: Path) -> None:
         load_weights(path)
 
 
-@pytest.mark.parametrize("header", [None, {"format": "pt"}, {"format": "everslide-mini-1"}])
+@pytest.mark.parametrize("header", [None, {"format": "pt"}, {"format": "everslide-mini-2"}])
 def test_safetensors_of_another_kind(path: Path, header: dict[str, str] | None) -> None:
     save_file({"weight": torch.zeros(2)}, path, metadata=header)
     with pytest.raises(
-        WeightsError, match=r"expected weights of the format everslide-mini-2, found .*train them again"
+        WeightsError, match=r"expected weights of the format everslide-mini-3, found .*train them again"
     ):
         load_weights(path)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from everslide.model.errors import SlideError
 from everslide.model.evaluation.fields import MemoryTiles, field_of
-from everslide.model.geometry import TOP_SCALE, Rect, TileIndex
+from everslide.model.geometry import TOP_SCALE, Rect, TileIndex, WindowIndex
 from everslide.model.pyramid.fake_model import SpeckleModel
+from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.pyramid.painter import CLEAR, MAX_WINDOWS_PER_TILE, Painter
-from everslide.model.pyramid.top import ImageTop
+from everslide.model.pyramid.top import ImageTop, TopPlane
 from everslide.model.pyramid.wavelet import box_mean
 from everslide.model.slide import Slide
 from tests.model.painting import DEMO, ENDLESS, ForgetfulTiles, SlowSpeckle, quad, sketch_of, speckle, tile_at
@@ -218,6 +221,27 @@ def test_below_a_real_picture_white_is_white() -> None:
     """What its glass looks like nobody knows, and a picture of tissue alone shows none."""
     painter = speckle(top=ImageTop(np.full((64, 64, 3), 238, np.uint8), 4))
     assert painter.tile(TileIndex(3, 0, 0)).max() > 240
+
+
+class Asked(SpeckleModel):
+    """Keeps the scales of the pictures that it was told of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: set[int | None] = set()
+
+    def bands(self, context: GenerationContext, windows: Sequence[WindowIndex], parents: Pixels) -> NDArray[np.float32]:
+        """See `WindowModel.bands`."""
+        self.told.add(context.picture_s)
+        return super().bands(context, windows, parents)
+
+
+@pytest.mark.parametrize(("top", "told"), [(ImageTop(tissue(300, 300), 2), 2), (sketch_of(DEMO), None)])
+def test_the_model_is_told_where_its_topmost_parent_is_a_real_picture(top: TopPlane, told: int | None) -> None:
+    model = Asked()
+    painter = Painter(DEMO, model, MemoryTiles(), top)
+    painter.tile(tile_at(DEMO, 0))
+    assert model.told == {told}
 
 
 def test_a_real_picture_is_painted_whole() -> None:

@@ -24,6 +24,7 @@ class PixelFeatures(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.scales: list[Tensor] = []
+        self.shares = (0.5, 0.5)
 
     def calibrate(self, pictures: Tensor) -> None:
         """See `Features.calibrate`."""

@@ -26,7 +26,9 @@ from everslide.model.slide import Slide
 from everslide.model.training.chain import (
     LEAST_T,
     SAMPLES,
+    TOLD_SHARE,
     Brush,
+    below,
     details,
     limited,
     merge,
@@ -98,7 +100,7 @@ def chains(octaves: int = 3, count: int = 2) -> Batch:
         torch.tensor([[4 + i - k for i in range(count)] for k in range(octaves)]),
         torch.from_numpy(rng.integers(16, 49, (octaves, count, 2))),
         torch.from_numpy(reals.transpose(0, 1, 4, 2, 3).astype(np.float32)),
-        torch.from_numpy(rng.standard_normal((count, 64), np.float32)),
+        below(torch.from_numpy(rng.standard_normal((count, TINY.conditions), np.float32)), False),
     )
 
 
@@ -151,7 +153,7 @@ def test_detail_and_back_is_the_real_child(brush: Brush) -> None:
     child, s = planes(tissue(64, 64)), torch.tensor([2])
     parent, detail = brush.detail(child, s)
     np.testing.assert_array_equal(picture(parent[0]), box_mean(tissue(64, 64)))
-    back = Brush(lambda *_: detail, TINY.noise, brush.deviation).child(parent, s, torch.zeros(1, 64))
+    back = Brush(lambda *_: detail, TINY.noise, brush.deviation).child(parent, s, torch.zeros(1, TINY.conditions))
     assert float((back - child).abs().max()) <= 1
 
 
@@ -164,7 +166,7 @@ def test_detail_is_told_over_its_deviation(brush: Brush) -> None:
 
 def test_a_child_starts_from_noise_alone(brush: Brush, recorded: Recorded) -> None:
     parent = planes(tissue(32, 48))
-    brush.child(parent, torch.tensor([3]), torch.zeros(1, 64))
+    brush.child(parent, torch.tensor([3]), torch.zeros(1, TINY.conditions))
     ((z_t, given, t, s, noise, _),) = recorded.asked
     assert t.tolist() == [1.0] and s.tolist() == [3] and z_t.shape == (1, 9, 32, 48)
     torch.testing.assert_close(given[0], numpy_bands.parent_input(tissue(32, 48)), rtol=0, atol=1e-5)
@@ -188,7 +190,7 @@ def test_a_chain_is_painted_octave_by_octave_as_the_model_paints(brush: Brush, r
             s = int(batch.s[octave, i])
             _, given, _, told_s, _, reference = recorded.asked[octave]
             torch.testing.assert_close(given[row], numpy_bands.parent_input(parent), rtol=0, atol=1e-5)
-            assert int(told_s[row]) == s and torch.equal(reference[row], batch.condition[i])
+            assert int(told_s[row]) == s and torch.equal(reference[row, :-1], batch.condition[i, :-1])
             bands = model._bands(s, parent, recorded.gave[octave][row].detach().numpy())
             expected = wavelet.merge(parent.astype(np.float32), bands)
             expected = np.clip(np.floor(expected + 0.5), 0, 255).astype(int)
@@ -229,7 +231,7 @@ def test_a_chain_shows_what_the_painter_paints_there() -> None:
         torch.tensor([[1], [0]]),
         torch.tensor([[[down, right]], [[20, 20]]]),
         planes(real)[None].repeat(2, 1, 1, 1, 1),
-        torch.zeros(1, 64),
+        torch.zeros(1, TINY.conditions),
     )
     places = {
         1: Rect(x // 2, y // 2, PARENT_PX, PARENT_PX),
@@ -250,6 +252,25 @@ def test_a_chain_shows_what_the_painter_paints_there() -> None:
         assert float(np.abs(np.diff(shown, axis=1)).mean()) > 5 * difference.mean(), "it is full of detail"
         elsewhere = np.abs(picture(child[0]).astype(int)[inside] - np.roll(shown, 2, axis=1)).mean()
         assert elsewhere > 5 * difference.mean(), "two pixels beside it is another picture"
+
+
+def test_the_first_octave_alone_is_told_that_its_parent_is_real(brush: Brush, recorded: Recorded) -> None:
+    """In most of the chains, in both samples alike."""
+    told = []
+    for _ in range(40):
+        recorded.asked.clear()
+        paint_chains(brush, chains(octaves=2, count=4), partial=0)
+        first, second = (asked[-1][:, -1] for asked in recorded.asked)
+        assert torch.equal(first[:4], first[4:]) and not second.any()
+        told += first[:4].tolist()
+    assert set(told) == {0.0, 1.0}
+    assert np.mean(told) == pytest.approx(TOLD_SHARE, abs=4 * np.sqrt(TOLD_SHARE * (1 - TOLD_SHARE) / len(told)))
+
+
+def test_below_a_real_picture_its_first_octave_alone_is_told(brush: Brush, recorded: Recorded) -> None:
+    paint_down(brush, tissue(32, 24), 4, 3, 1, TINY.conditions)
+    assert [float(asked[-1][0, -1]) for asked in recorded.asked] == [1, 0, 0]
+    assert not any(asked[-1][0, :-1].any() for asked in recorded.asked)
 
 
 def test_samples_of_a_chain_are_drawn_apart(brush: Brush, recorded: Recorded) -> None:
@@ -301,7 +322,7 @@ def test_paint_down_is_the_same_for_the_same_seed(brush: Brush) -> None:
     parent = tissue(32, 24)
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
-    one, again, other = (paint_down(brush, parent, 4, 2, seed, 64) for seed in (1, 1, 2))
+    one, again, other = (paint_down(brush, parent, 4, 2, seed, TINY.conditions) for seed in (1, 1, 2))
     assert [pixels.shape for pixels in one] == [(64, 48, 3), (128, 96, 3)]
     assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
     assert not np.array_equal(one[-1], other[-1])

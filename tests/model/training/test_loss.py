@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from everslide.model.training.loss import distance, energy_distance, energy_score
+from everslide.model.training.loss import _apart, distance, energy_distance, energy_score
 
 GENERATOR = torch.Generator().manual_seed(3)
 
@@ -25,7 +25,8 @@ def test_by_hand() -> None:
     """Samples 3 and -1 of a real 0: (3 + 1) / 2 - 4 / 2. Samples 3 and 3: 3. Samples 0 and 0: 0."""
 
     def score(first: float, second: float) -> float:
-        return float(energy_score(*([torch.full((1, 1, 2, 2), v)] for v in (first, second, 0.0))))
+        x, x2, y = ([torch.full((1, 1, 2, 2), v)] for v in (first, second, 0.0))
+        return float(energy_score(x, x2, y))
 
     assert score(3, -1) == pytest.approx(0, abs=1e-3)
     assert score(3, 3) == pytest.approx(3, abs=1e-2)
@@ -60,6 +61,22 @@ def test_what_belongs_together_must_be_painted_together() -> None:
     assert expected(normals(), normals(), real) > 1.02 * expected(one, other, real)
 
 
+def test_too_much_of_one_does_not_pay_for_too_little_of_another() -> None:
+    """Half of 48 channels too strong, half too faint, as much variance as there should be in all."""
+    widths = torch.tensor([1.2**0.5, 0.8**0.5]).repeat_interleave(24)[None, :, None, None]
+    real, one, other = (normals(channels=48) for _ in range(3))
+
+    def together(a: Tensor, b: Tensor) -> Tensor:
+        return (a - b).square().mean(1).sqrt().mean()
+
+    right, wrong = expected(one, other, real), expected(widths * one, widths * other, real)
+    assert wrong > 1.001 * right
+    blind = [
+        (together(w * one, real) + together(w * other, real) - together(w * one, w * other)) / 2 for w in (1, widths)
+    ]
+    assert blind[1] < 1.0005 * blind[0], "the root mean square alone hardly sees it"
+
+
 def test_what_depends_on_the_parent_must_be_painted_where_it_is() -> None:
     """Real is what the parent says and a little chance. Whoever paints any parent's children scores worse."""
     parent = normals()
@@ -68,8 +85,8 @@ def test_what_depends_on_the_parent_must_be_painted_where_it_is() -> None:
     assert expected(other, parent.flip(0) + normals(deviation=0.3), real) > 2 * expected(right, again, real)
 
 
-def test_maps_count_alike_whatever_their_size() -> None:
-    """A large map and a small one: the mean of their scores; and each chain has its own."""
+def test_maps_count_by_their_shares_whatever_their_size() -> None:
+    """A large map and a small one: the mean of their scores, alike by default; and each chain has its own."""
 
     def maps(value: float) -> list[Tensor]:
         return [torch.full((2, 4, 16, 16), value), torch.zeros((2, 1, 2, 2))]
@@ -79,6 +96,7 @@ def test_maps_count_alike_whatever_their_size() -> None:
     scores = energy_score(first, first, real)
     assert scores.shape == (2,)
     assert scores.tolist() == pytest.approx([2 / 2, 4 / 2], abs=0.01)
+    assert energy_score(first, first, real, (3.0, 1.0)).tolist() == pytest.approx([2 * 3 / 4, 4 * 3 / 4], abs=0.01)
 
 
 def test_gradients_are_finite_where_all_are_the_same() -> None:
@@ -107,6 +125,31 @@ def test_the_energy_distance_is_least_for_the_right_set() -> None:
     right = float(energy_distance(pictures(0, 1), real))
     for mean, deviation in ((0.5, 1), (0, 0.2), (0, 2)):
         assert float(energy_distance(pictures(mean, deviation), real)) > right + 0.02
+
+
+def test_channels_by_themselves_by_hand() -> None:
+    """Over all pairs of two: E|x - y| - 1/2 E|x - x'|, less 1/2 E|y - y'| over all, the mean of the channels."""
+    x, y = (torch.randn(count, 3, generator=GENERATOR) for count in (5, 7))
+
+    def mean(a: Tensor, b: Tensor) -> Tensor:
+        return (a[:, None] - b[None]).abs().mean()
+
+    torch.testing.assert_close(_apart(x, y), mean(x, y) - mean(x, x) / 2 * 5 / 4 - mean(y, y) / 2)
+
+
+def test_a_few_places_do_not_ask_for_less_variety() -> None:
+    """Of eight painted ones against eight real ones, on average, those as wide as real ones are nearest."""
+    x, y = (torch.randn(8, 20_000, generator=GENERATOR) for _ in range(2))
+    far = {width: float(_apart(width * x, y)) for width in (0.8, 1.0, 1.2)}
+    assert far[1.0] < far[0.8] - 0.004 and far[1.0] < far[1.2] - 0.004, far
+
+
+def test_what_is_the_same_is_not_pushed_anywhere() -> None:
+    """Glass is even, in painted and in real pictures: painted values that were sorted first would all be raised."""
+    x = torch.zeros((16, 1), requires_grad=True)
+    for _ in range(400):
+        (_apart(x, torch.zeros((16, 1))) / 400).backward()  # type: ignore[no-untyped-call]
+    assert x.grad is not None and abs(float(x.grad.sum())) < 0.1, "1 where painted ones come first"
 
 
 def test_the_energy_distance_knows_what_single_places_look_like() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from everslide.model.errors import DataError
-from everslide.model.training.perceptual_features import Features
+from everslide.model.training.perceptual_features import VIEWS, Features
 from tests.model.pictures import missing, tissue
 
 
@@ -46,25 +46,29 @@ def test_maps_are_detail_patches_three_strides_and_their_means(features: Feature
     maps = features(pictures[:2])
     assert [x.shape for x in maps] == [
         (2, channels, side, side)
-        for channels, whole in ((9, 48), (48, 24), (24, 24), (40, 12), (112, 6))
+        for channels, whole in ((3, 48), (6, 48), (16, 24), (32, 24), (24, 24), (40, 12), (112, 6))
         for side in (whole, whole // 4, 1, whole // 4, 1)
     ]
     raw = features._raw(pictures[:2])
-    torch.testing.assert_close(raw[11], torch.nn.functional.avg_pool2d(raw[10], 4))
-    torch.testing.assert_close(raw[14][:, :, 0, 0], raw[10].abs().mean((2, 3)))
+    torch.testing.assert_close(raw[21], torch.nn.functional.avg_pool2d(raw[20], 4))
+    torch.testing.assert_close(raw[24][:, :, 0, 0], raw[20].abs().mean((2, 3)))
+    grey = pictures[:2].mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    of_colour = [float(x.abs().max()) < 1e-5 for x in features._raw(grey)[::VIEWS]]
+    assert of_colour == [False, True, False, True, False, False, False], "grey has no colour"
 
 
 def test_a_tint_weighs_more_than_as_much_brightness(features: Features, pictures: Tensor) -> None:
     """Colours vary less among tissue than brightness does."""
     features.calibrate(pictures)
     grey, green = (torch.tensor(x)[None, :, None, None] * 0.1 / 3**0.5 for x in ([1.0, 1.0, 1.0], [-0.7, 1.4, -0.7]))
-    plain, brighter, tinted = (features(pictures[:1] + x)[5] for x in (0, grey, green))
-    assert (tinted - plain).square().mean() > 4 * (brighter - plain).square().mean()
+    plain, brighter, tinted = (features(pictures[:1] + x)[2 * VIEWS : 4 * VIEWS : VIEWS] for x in (0, grey, green))
+    told = [(tinted[1] - plain[1]).square().mean(), (brighter[0] - plain[0]).square().mean()]
+    assert told[0] > 4 * told[1]
 
 
 def test_channels_are_over_their_deviation_on_real_tissue(features: Features, pictures: Tensor) -> None:
     features.calibrate(pictures)
-    for found in features(pictures)[::5]:
+    for found in features(pictures)[::VIEWS]:
         deviation = found.transpose(0, 1).flatten(1).std(1)
         assert float(deviation.max()) == pytest.approx(1, abs=0.01) and float(deviation.median()) > 0.9
 
@@ -86,7 +90,7 @@ def test_features_are_those_of_the_published_network(features: Features, picture
             x = block(x)
             if x.shape[-1] < side:
                 found[before.shape[-1]], side = before, x.shape[-1]
-        for mine in features._raw(pictures[:1])[10::5]:
+        for mine in features._raw(pictures[:1])[4 * VIEWS :: VIEWS]:
             torch.testing.assert_close(mine, found[mine.shape[-1]], rtol=1e-3, atol=1e-3)
 
 
@@ -103,7 +107,9 @@ def test_blur_is_told_from_tissue_by_all_but_means_of_pixels(features: Features,
     features.calibrate(pictures)
     blurred = torch.nn.functional.avg_pool2d(pictures[:1], 9, stride=1, padding=4, count_include_pad=False)
     apart = [float((a - b).square().mean()) for a, b in zip(features(pictures[:1]), features(blurred), strict=True)]
-    detail, pixels, *strides = (apart[start : start + 5] for start in range(0, len(apart), 5))
-    assert all(min(stride) > 0.02 for stride in strides)
-    assert pixels[0] > 0.02 > pixels[2]
-    assert min(detail[0], detail[3], detail[4]) > 0.02, "where detail lies, and how strong it is"
+    *of_pixels, fine, middle, coarse = (apart[start : start + VIEWS] for start in range(0, len(apart), VIEWS))
+    assert all(min(stride) > 0.02 for stride in (fine, middle, coarse))
+    assert all(pixels[0] > 0.02 > pixels[2] for pixels in of_pixels[2:])
+    assert all(min(detail[0], detail[3], detail[4]) > 0.02 for detail in of_pixels[:2]), (
+        "where detail lies, and how strong it is"
+    )

@@ -258,7 +258,7 @@ def test_batches(folder: Path, encoder: PatchEncoder) -> None:
         assert batch.s.shape == (octaves, 3) and batch.s.dtype == torch.int64
         assert batch.offsets.shape == (octaves, 3, 2)
         assert batch.reals.shape == (octaves, 3, 3, CROP_PX, CROP_PX) and batch.reals.dtype == torch.uint8
-        assert batch.condition.shape == (3, 64 + len(tissue_of.organs))
+        assert batch.condition.shape == (3, 64 + len(tissue_of.organs) + 1)
         assert bool((batch.s[:-1] - batch.s[1:] == 1).all()), "octave below octave"
         placed = batch.to(torch.device("cpu"))
         assert placed.reals.dtype == torch.float32 and float(placed.reals.max()) > 1

@@ -67,7 +67,7 @@ def test_one_process_is_this_one() -> None:
 
 
 def test_nobody_hangs_up_while_another_one_listens(tmp_path: Path) -> None:
-    """A process that leaves closes its connections: one that is slower would lose what it has been sent."""
+    """They leave together. (A process that leaves closes its connections, and a slower one loses what it was sent.)"""
     run_together(leave_late, 2, str(tmp_path))
     leave_processes()  # of one process: nothing to leave
 
