@@ -81,8 +81,12 @@ def _drawn(x: Tensor) -> Tensor:
 
 
 def _pairs(a: Tensor, b: Tensor) -> Tensor:
-    """Root mean square over the channels of all differences, (N, C) and (M, C) -> (N, M); 0 for a place and itself."""
-    squares = a.square().mean(1)[:, None] + b.square().mean(1)[None] - 2 * a @ b.T / a.shape[1]
+    """Root mean square over the channels of all differences, (N, C) and (M, C) -> (N, M); 0 for a place and itself.
+
+    In float32, whatever else is computed in: it is a small difference of large numbers.
+    """
+    with torch.autocast(a.device.type, enabled=False):
+        squares = a.square().mean(1)[:, None] + b.square().mean(1)[None] - 2 * a @ b.T / a.shape[1]
     roots = (squares.clamp(min=0) + TINY).sqrt()
     return roots * ~torch.eye(len(a), dtype=torch.bool, device=a.device) if a is b else roots
 
@@ -91,9 +95,9 @@ def distance(a: Tensor, b: Tensor) -> Tensor:
     """How far two maps are apart at each place, mean over the places: (B, C, h, w) twice -> (B,).
 
     Half the root mean square over the channels, which knows how they go together, and half their mean absolute
-    difference, each channel by itself: the mean of their continuous ranked probability scores. Among many
-    channels the former alone sees little but the sum of their variances: strong brightness would pay for faint colour.
-    Not squared, since squares compare means only.
+    difference, each channel by itself: the mean of their continuous ranked probability scores. Among many channels the
+    former alone sees little but the sum of their variances: strong brightness would pay for faint colour. Not squared,
+    since squares compare means only.
     """
     squares = (a.float() - b.float()).square()
     together, apart = (squares.mean(1) + TINY).sqrt(), (squares + TINY).sqrt().mean(1)

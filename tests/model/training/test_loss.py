@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from everslide.model.training.loss import _apart, distance, energy_distance, energy_score
+from everslide.model.training.loss import _apart, _pairs, distance, energy_distance, energy_score
 
 GENERATOR = torch.Generator().manual_seed(3)
 
@@ -135,6 +135,13 @@ def test_channels_by_themselves_by_hand() -> None:
         return (a[:, None] - b[None]).abs().mean()
 
     torch.testing.assert_close(_apart(x, y), mean(x, y) - mean(x, x) / 2 * 5 / 4 - mean(y, y) / 2)
+
+
+def test_small_distances_are_not_rounded_away_in_bfloat16() -> None:
+    a, b = (5 + 0.01 * torch.randn(6, 16, generator=GENERATOR) for _ in range(2))
+    exact = _pairs(a, b)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(_pairs(a, b), exact)
 
 
 def test_a_few_places_do_not_ask_for_less_variety() -> None:
