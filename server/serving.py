@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MOST_CONNECTIONS, _OTHER_FILES = 4096, 256
+"""Connections that may be open at the same time, idle ones too, of which a browser keeps up to six; and files that the
+process needs beside them."""
 _DRAIN_SECONDS = 10.0
 """How long a stopping server waits for clients to read their answers."""
 _END_SECONDS = 2.0
@@ -47,6 +51,17 @@ def _events_at_once(app: WSGIApplication) -> WSGIApplication:
     return answer
 
 
+def _connection_limit() -> int:
+    """How many connections are accepted, with as many files as the process may open; a hundred at least."""
+    if sys.platform == "win32":
+        return _MOST_CONNECTIONS
+    import resource
+
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    found = _MOST_CONNECTIONS if allowed == resource.RLIM_INFINITY else allowed - _OTHER_FILES
+    return max(100, min(_MOST_CONNECTIONS, found))
+
+
 class Server:
     """An HTTP server for `app`. It listens once constructed, and answers after `start`. port: 0 takes any free one.
     Raises OSError where it cannot listen."""
@@ -61,6 +76,8 @@ class Server:
             threads=threads,
             channel_request_lookahead=1,  # or `waitress.client_disconnected` never says so
             channel_timeout=180,
+            connection_limit=_connection_limit(),
+            asyncore_use_poll=True,  # `select` knows 1,024 files at most
             max_request_body_size=2 * MAX_FILE_BYTES,  # refused unread; what is a little too large is told in JSON
             clear_untrusted_proxy_headers=False,  # the application reads them, and knows whom to trust
             ident="everslide",

@@ -45,6 +45,18 @@ def test_serves_on_the_port_it_says(server: Server) -> None:
     assert get(server, TILE)[0] == 200
 
 
+def test_idle_connections_of_a_department_keep_nobody_out(server: Server) -> None:
+    """Browsers keep up to six each; waitress by itself accepts a hundred, and then no more until some time out."""
+    idle = [socket.create_connection((server.host, server.port)) for _ in range(300)]
+    try:
+        connection = http.client.HTTPConnection(server.host, server.port, timeout=20)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+    finally:
+        for each in idle:
+            each.close()
+
+
 def test_a_port_in_use_is_an_error_at_once(server: Server, service: TileService, static: Path) -> None:
     with pytest.raises(OSError, match="in use"):
         Server(create_app(service, static), "127.0.0.1", server.port, threads=2)
