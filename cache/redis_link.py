@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 OLDEST_VERSION = 7
+_CONNECTIONS, _PATIENCE_SECONDS = 64, 5.0
+"""Connections of a process to the server, and how long a thread waits for one of them."""
 
 
 class RedisDownError(Exception):
@@ -44,9 +46,15 @@ class RedisLink:
         self._down_until = 0.0
         self.errors = 0
         try:
-            self.client: Any = redis.Redis.from_url(
-                url, socket_timeout=timeout, socket_connect_timeout=timeout, health_check_interval=15
+            pool = redis.BlockingConnectionPool.from_url(  # others fail where threads are many
+                url,
+                max_connections=_CONNECTIONS,
+                timeout=_PATIENCE_SECONDS,
+                socket_timeout=timeout,
+                socket_connect_timeout=timeout,
+                health_check_interval=15,
             )
+            self.client: Any = redis.Redis.from_pool(pool)
         except ValueError as error:
             raise StoreError(f"redis {self.where}: expected redis://HOST:PORT/DB, {error}") from error
         self._check_version()

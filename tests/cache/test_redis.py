@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -18,6 +20,20 @@ def wire_name(server: RedisServer) -> bytes:
     (name,) = server.client().keys("*")
     assert isinstance(name, bytes)
     return name
+
+
+def test_more_threads_than_connections_wait_for_one(redis: RedisServer) -> None:
+    """A pool that does not wait would fail, and Redis would count as unreachable for a while."""
+    link, here = RedisLink(redis.url), threading.Barrier(200, timeout=60)
+
+    def ask() -> int:
+        here.wait()
+        return int(link.call("incr", lambda client: client.eval("return redis.call('incr', KEYS[1])", 1, "asked")))
+
+    with ThreadPoolExecutor(200) as pool:
+        answers = list(pool.map(lambda _: ask(), range(200)))
+    assert sorted(answers) == list(range(1, 201)) and link.errors == 0
+    link.close()
 
 
 def test_a_corrupt_entry_is_found_counted_logged_and_deleted(
