@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from everslide.model.names import PUBLISHED
 from everslide.model.organs import DRAWN, known_organ, style_of
 from everslide.model.sampling_config import OWN, SamplingCapabilities, SamplingConfig
 from everslide.model.slide import Slide
+from everslide.model.whole_file import written_whole
 
 _NUMBER = r"(\d{1,12}(?:\.\d{0,6})?)"
 if TYPE_CHECKING:
@@ -122,14 +122,10 @@ def _check_painted(new: NewSlide) -> None:
 
 def _write(file: Path, data: bytes) -> None:
     """Write a file whole or not at all. Raises SlideError."""
-    whole = file.resolve()
-    partial = whole.with_name(whole.name + ".part")
     try:
-        partial.write_bytes(data)
-        partial.replace(whole)
+        with written_whole(file.resolve()) as partial:
+            partial.write_bytes(data)
     except OSError as error:
-        with suppress(OSError):  # there may not even be a folder
-            partial.unlink()
         raise _unusable(file, error) from error
 
 

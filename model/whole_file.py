@@ -29,5 +29,6 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # there may not even be a folder
+            partial.unlink()
         raise

@@ -286,14 +286,24 @@ def test_a_reference_of_another_slide_is_not_overwritten(tmp_path: Path) -> None
     assert (tmp_path / "a.reference.json").read_bytes() == before and not (tmp_path / "two.toml").exists()
 
 
-def test_a_file_of_slides_that_cannot_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+def test_a_file_of_slides_that_cannot_be_written_is_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_new("a", "--out", tmp_path / "slides.toml")
     before = (tmp_path / "slides.toml").read_bytes()
-    (tmp_path / "slides.toml.part").mkdir()
+    replace = Path.replace
+
+    def refuse(path: Path, target: Path) -> Path:
+        if target.name == "slides.toml":
+            raise OSError("no space left")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
     region = ["--region", "0,0,5000,5000=organ:fat"]
     again = CliRunner().invoke(new, ["b", *region, "--out", str(tmp_path / "slides.toml")])
     assert again.exit_code == 1 and "slides.toml: " in again.output
-    assert (tmp_path / "slides.toml").read_bytes() == before and not (tmp_path / "b.reference.json").exists()
+    assert (tmp_path / "slides.toml").read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"slides.toml"}
 
 
 @pytest.mark.parametrize(
