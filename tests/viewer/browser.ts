@@ -87,6 +87,19 @@ export async function waitFor(
   throw new Error(`Waited ${timeoutMs} ms in vain until ${what}. The page: ${JSON.stringify(state)}`);
 }
 
+/**
+ * Asks the page until the answer is yes. For questions that the page answers later: `page.waitForFunction` takes a promise
+ * for a yes, whatever it becomes.
+ */
+export async function waitUntil(page: Page, what: string, asked: () => Promise<boolean>): Promise<void> {
+  const end = Date.now() + WAIT_MS;
+  while (Date.now() < end) {
+    if (await page.evaluate(asked)) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`Waited ${WAIT_MS} ms in vain until ${what}.`);
+}
+
 /** Until every tile in view is shown as painted and the view stands still. */
 export async function waitPainted(page: Page, timeoutMs = WAIT_MS): Promise<State> {
   const fits = ({ tilesInViewFinal, moving, waiting }: State): boolean => tilesInViewFinal && !moving && waiting === 0;

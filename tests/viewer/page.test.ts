@@ -15,6 +15,7 @@ import {
   stateOf,
   waitFor,
   waitPainted,
+  waitUntil,
   watchFrames,
 } from "./browser.js";
 import { FakeServer } from "./fakeServer.js";
@@ -158,8 +159,7 @@ describe("page", { skip: noBrowser() }, () => {
     const [tile] = (await waitFor(page, "the view has tiles", (state) => state.waiting > 0)).tilesInView;
     while ((await samplePixels(page)).blank > 0) await page.waitForTimeout(50);
     server.held = false;
-    // Drawn as it will stay, while nothing else is painted.
-    await page.waitForFunction(async () => {
+    await waitUntil(page, "the map is drawn as it will stay, while nothing else is painted", async () => {
       const map = document.querySelector("#overview canvas") as HTMLCanvasElement;
       if (map.width < 2) return false;
       const answer = await fetch("/slides/demo_files/8/0_0.jpeg?preview=1");

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { noBrowser, stateOf, waitFor, waitPainted } from "./browser.js";
+import { noBrowser, stateOf, waitFor, waitPainted, waitUntil } from "./browser.js";
 import { decode } from "./pictures.js";
 import { PLACE, RealPages } from "./realPages.js";
 import { noServer } from "./realServer.js";
@@ -24,7 +24,7 @@ describe("for teachers, and for everybody", { skip: noBrowser() || noServer() },
     await page.getByLabel("Text of stop 2").fill("Look at the border.");
     await page.getByRole("button", { name: "Paint ahead" }).click();
     await page.getByText(/^All \d+ tiles of "First look" are painted\.$/).waitFor({ timeout: 60_000 });
-    await page.waitForFunction(async () => {
+    await waitUntil(page, "the tour is kept", async () => {
       const { tours } = (await (await fetch("/api/slides/demo/tours")).json()) as { tours: any[] };
       const kept = tours.map((tour) => [tour.title, tour.stops.length, tour.stops[1]?.text]);
       return JSON.stringify(kept) === '[["First look",2,"Look at the border."]]';
