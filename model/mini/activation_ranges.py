@@ -56,8 +56,8 @@ def activation_ranges(network: DetailUNet) -> dict[str, Range]:
 
 
 def _calibration_inputs(network: DetailUNet) -> tuple[Any, ...]:
-    """Arguments of `DetailUNet.forward`: a parent of blobs and texture for each scale, every second with an organ,
-    every third a real picture."""
+    """Arguments of `DetailUNet.forward`: a parent of blobs and texture for each scale, every second with an organ
+    and a reference, every third a real picture."""
     config, side = network.config, CALIBRATION_PX
 
     def normals(stream: str, channels: int, halvings: int = 0) -> Tensor:
@@ -69,6 +69,8 @@ def _calibration_inputs(network: DetailUNet) -> tuple[Any, ...]:
     parent = torch.tanh(0.35 + 0.5 * blobs + 0.3 * blots + 0.15 * normals("grain", PARENT_CHANNELS))
     condition = torch.zeros(TOP_SCALE, config.conditions)
     for s in range(1, TOP_SCALE, 2):
+        reference = keyed.normals_anywhere(s, "reference", 0, Rect(0, 0, REFERENCE_CHANNELS, 1), 1)
+        condition[s, :REFERENCE_CHANNELS] = torch.from_numpy(reference[0, 0])
         if config.organs:
             condition[s, REFERENCE_CHANNELS + 5 * s % len(config.organs)] = 1
     condition[::3, -1] = 1

@@ -23,7 +23,7 @@ from everslide.model.mini.activation_ranges import Range, activation_ranges
 from everslide.model.mini.network import DETAIL_CHANNELS, FOLD, PARENT_CHANNELS, DetailUNet, ResidualBlock
 
 Floats = NDArray[np.float32]
-FORMAT = 1
+FORMAT = 2
 """Part of the fingerprint: raise it when the same weights would be computed with otherwise."""
 
 

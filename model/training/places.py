@@ -38,6 +38,8 @@ LEAST_SIDE_PX = CROP_PX * ZOOMS[1] + 4
 """An image shows a scale where both its sides have so many pixels of it."""
 STAIN_SHARE, GAINS, SHIFT = 0.65, (0.75, 1.33), 0.07
 """How often a place is shown in another stain, and how far that goes; see `jitter_stain`."""
+STAINS = 6
+"""Stains of an image of 20x, each with a reference of its own: else a reference would stand for one image by heart."""
 DROPPED_SHARE = 0.25
 """How often a reference that is known is not shown, so that guidance has something to guide away from."""
 ORGAN_DROPPED_SHARE = 0.4
@@ -84,13 +86,28 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class _Stain:
+    """gains, shift: (3,), see `jitter_stain`. reference: (64,), of the image in this stain."""
+
+    gains: Floats
+    shift: Floats
+    reference: Floats
+
+    @staticmethod
+    def drawn(rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """Gains and shift."""
+        return rng.uniform(*GAINS, 3).astype(np.float32), rng.uniform(-SHIFT, SHIFT, 3).astype(np.float32)
+
+
+@dataclass(frozen=True)
 class _Image:
     """planes: by scale, (H, W, 3) uint8. weight: how often it is drawn. reference: None where 20x is not known.
-    organ: "" for none that training knows."""
+    stains: others, none where 20x is not known. organ: "" for none that training knows."""
 
     planes: dict[int, Pixels]
     weight: float
     reference: Floats | None
+    stains: tuple[_Stain, ...]
     organ: str
 
 
@@ -126,6 +143,14 @@ class Tissue:
         """Organs of the training cases, whichever split this is."""
         return tuple(self.cases)
 
+    def references(self) -> dict[str, list[Floats]]:
+        """Organ -> the references (64,) of its images of 20x."""
+        out: dict[str, list[Floats]] = {}
+        for image in self._images:
+            if image.organ and image.reference is not None:
+                out.setdefault(image.organ, []).append(image.reference)
+        return dict(sorted(out.items()))
+
     @property
     def scales(self) -> list[int]:
         """Scales at which chains can end, finest first."""
@@ -155,13 +180,13 @@ class Tissue:
             offsets.append((down, right))
             y, x = 2 * (y + down * zoom), 2 * (x + right * zoom)
         quarters, mirrored = int(rng.integers(4)), bool(rng.random() < 0.5)
-        condition = self.shown(image.organ, rng)
+        reference = image.reference
         if vary and rng.random() < STAIN_SHARE:
-            gains = rng.uniform(*GAINS, 3).astype(np.float32)
-            shift = rng.uniform(-SHIFT, SHIFT, 3).astype(np.float32)
+            known = image.stains[int(rng.integers(len(image.stains)))] if image.stains else None
+            gains, shift = (known.gains, known.shift) if known else _Stain.drawn(rng)
             reals = [jitter_stain(real, gains, shift) for real in reals]
-        elif image.reference is not None and rng.random() >= DROPPED_SHARE:  # that of another stain is not known
-            condition[:REFERENCE_CHANNELS] = image.reference
+            reference = known.reference if known else None
+        condition = self.shown(image.organ, rng, reference)
         return Chain(
             tuple(range(top, s - 1, -1)),
             tuple(_turned_offset(offset, quarters, mirrored) for offset in offsets),
@@ -169,10 +194,12 @@ class Tissue:
             condition,
         )
 
-    def shown(self, organ: str, rng: np.random.Generator) -> Floats:
-        """A condition (64 + organs + 1,) without a reference, with an organ where it is known and not dropped, below a
-        parent that is painted."""
+    def shown(self, organ: str, rng: np.random.Generator, reference: Floats | None = None) -> Floats:
+        """A condition (64 + organs + 1,), with a reference (64,) and an organ where they are known and not dropped,
+        below a parent that is painted."""
         condition = np.zeros(REFERENCE_CHANNELS + len(self.organs) + 1, np.float32)
+        if reference is not None and rng.random() >= DROPPED_SHARE:
+            condition[:REFERENCE_CHANNELS] = reference
         if organ in self.organs and rng.random() >= ORGAN_DROPPED_SHARE:
             condition[REFERENCE_CHANNELS + self.organs.index(organ)] = 1
         return condition
@@ -247,15 +274,22 @@ def _open(folder: Path, image: Prepared, encoder: PatchEncoder | None, organs: C
     planes = {s: plane(folder, image, s) for s in range(image.finest, image.coarsest + 1)}
     high, wide = planes[image.finest].shape[:2]
     weight = float(high * wide) ** 0.5 * 2.0**image.finest
-    reference = _reference(planes[0], encoder) if encoder and 0 in planes else None
+    reference, stains = _references(planes[0], encoder) if encoder and 0 in planes else (None, ())
     organ = organ_of(image.organ) if image.kind == "field" else ""
-    return _Image(planes, weight, reference, organ if organ in organs else "")
+    return _Image(planes, weight, reference, stains, organ if organ in organs else "")
 
 
-def _reference(pixels: Pixels, encoder: PatchEncoder) -> Floats | None:
-    """The mean embedding (64,) of the tissue of a 20x picture (H, W, 3), None where there is none."""
+def _references(pixels: Pixels, encoder: PatchEncoder) -> tuple[Floats | None, tuple[_Stain, ...]]:
+    """The mean embedding (64,) of the tissue of a 20x picture (H, W, 3), and some stains of it, the same each time;
+    none where there is no tissue."""
     patches = tissue_squares(pixels, PATCH_PX)
-    return mean_embedding(patches, encoder, REFERENCE_PATCHES) if len(patches) else None
+    if not len(patches):
+        return None, ()
+    patches = patches[:: -(-len(patches) // REFERENCE_PATCHES)]
+    drawn = [_Stain.drawn(np.random.default_rng([len(patches), number])) for number in range(STAINS)]
+    stained = [(np.stack([jitter_stain(patch, *stain) for patch in patches]), stain) for stain in drawn]
+    stains = [_Stain(*stain, mean_embedding(pixels, encoder, REFERENCE_PATCHES)) for pixels, stain in stained]
+    return mean_embedding(patches, encoder, REFERENCE_PATCHES), tuple(stains)
 
 
 def _cut(pixels: Pixels, y: float, x: float, zoom: float) -> Pixels:

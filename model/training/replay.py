@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +33,13 @@ ATTEMPTS = 8
 
 @dataclass(frozen=True)
 class Place:
-    """Painted pixels (side, side, 3) uint8, the organ that they are of, and the colour (3,) of the slide's glass."""
+    """Painted pixels (side, side, 3) uint8, the organ that they are of, the colour (3,) of the slide's glass, and the
+    embedding (64,) of its style, None where it has none."""
 
     pixels: Pixels
     organ: str
     glass: Pixels
+    reference: NDArray[np.float32] | None = None
 
 
 class ReplayBuffer:
@@ -68,7 +70,7 @@ class ReplayBuffer:
                 break
         if not rim:
             crop = turned(crop, int(self._rng.integers(4)), bool(self._rng.random() < 0.5))
-        return Place(np.array(crop), place.organ, place.glass)
+        return replace(place, pixels=np.array(crop))
 
 
 def alike(tissue: Tissue, s: int, painted: Place, rng: np.random.Generator) -> Pixels:
@@ -99,7 +101,10 @@ def _sketch_tile(rng: np.random.Generator) -> Place:
     """A tile (256, 256, 3) of a sketch with tissue on it."""
     while True:
         slide = Slide("training", int(rng.integers(2**31)))
-        sketch = make_sketch(slide, reference=conditioned(slide, None, palettes(), real=False))
+        like = conditioned(slide, None, palettes(), real=False)
+        sketch = make_sketch(slide, reference=like)
         pixels = sketch.tile(int(rng.integers(2)), int(rng.integers(2)))
         if _tissue(pixels) > LEAST_TISSUE:
-            return Place(pixels, organ_of(slide, palettes()), sketch.glass)
+            style = like.everywhere if like else None
+            embedding = style.embedding if style and style.embedding.any() else None
+            return Place(pixels, organ_of(slide, palettes()), sketch.glass, embedding)
