@@ -19,47 +19,27 @@ from everslide.model.style_reference import COLOURS, REFERENCE_CHANNELS, Referen
 
 Doubles = NDArray[np.float64]
 SECTIONS = Path(__file__).parent / "weights" / "sections.json"
-"""Colours and pieces of real sections, and embeddings of real tissue, made by `everslide sections`."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Measured:
-    """sections: organ, colours and pieces of each. embeddings: organ -> (n, REFERENCE_CHANNELS), of its n pictures of
-    20x. digest: SHA-256 of the file."""
-
-    sections: list[dict[str, Any]]
-    embeddings: dict[str, NDArray[np.float32]]
-    digest: str
+"""Colours and pieces of real sections, made by `everslide sections`."""
 
 
 @lru_cache(maxsize=1)
-def _read_sections(path: Path) -> _Measured:
-    """Raises WeightsError."""
+def _read_sections(path: Path) -> tuple[list[dict[str, Any]], str]:
+    """The measured sections and the SHA-256 of their file. Raises WeightsError."""
     remedy = "reinstall the package, or make it again with `everslide sections`"
     try:
         data = path.read_bytes()
     except OSError as error:
         raise WeightsError(f"{path}: measured sections cannot be read ({error.strerror or error}); {remedy}") from error
     try:
-        values = json.loads(data)
-        sections = values["sections"]
+        sections = json.loads(data)["sections"]
         for one in sections:
             _check_section(**one)
         if not sections:
             raise ValueError("none")
-        embeddings = {organ: _embeddings(organ, rows) for organ, rows in values["embeddings"].items()}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         found = f"{type(error).__name__}: {str(error)[:120]}"
         raise WeightsError(f"{path}: expected measured sections as JSON, found {found}; {remedy}") from error
-    return _Measured(sections, embeddings, hashlib.sha256(data).hexdigest())
-
-
-def _embeddings(organ: str, rows: object) -> NDArray[np.float32]:
-    """Raises ValueError where they are not what a style has."""
-    embeddings = np.array(rows, np.float32)
-    if embeddings.ndim != 2 or embeddings.shape[1] != REFERENCE_CHANNELS or not np.isfinite(embeddings).all():
-        raise ValueError(f"embeddings of {organ!r} with shape {embeddings.shape}")
-    return embeddings
+    return sections, hashlib.sha256(data).hexdigest()
 
 
 def _check_section(organ: object, colours: object, pieces: object) -> None:
@@ -76,13 +56,13 @@ def _check_section(organ: object, colours: object, pieces: object) -> None:
 
 
 def _sections() -> list[dict[str, Any]]:
-    return _read_sections(SECTIONS).sections
+    return _read_sections(SECTIONS)[0]
 
 
 def sections_digest() -> str:
     """SHA-256 of SECTIONS, hex: part of the fingerprint of every sketch, which is drawn from these numbers. Raises
     WeightsError where the file is missing or damaged, as all that reads it here."""
-    return _read_sections(SECTIONS).digest
+    return _read_sections(SECTIONS)[1]
 
 
 def groups_of(organ: str) -> list[list[list[float]]]:
@@ -176,16 +156,14 @@ def _drawn(seed: int, stream: int, count: int) -> int:
 
 
 def style_of(organ: str, seed: int) -> Style:
-    """The style of an organ: the colours of one of its measured sections and the embedding of one of its pictures of
-    20x, each drawn from the seed.
+    """The style of an organ: the colours of one of its measured sections, drawn from the seed, and a zero embedding.
 
-    An organ without measured sections gets the colours of a section of any organ, one without pictures zeros.
+    An organ without measured sections gets the colours of a section of any organ.
     """
     some = palettes().get(organ)
     rows = np.concatenate(list(palettes().values())) if some is None else some
-    chosen = rows[_drawn(seed, 1, len(rows))].astype(np.float32)
-    pictures = _read_sections(SECTIONS).embeddings.get(organ, np.zeros((1, REFERENCE_CHANNELS), np.float32))
-    return Style(pictures[_drawn(seed, 2, len(pictures))], chosen, organ)
+    chosen = rows[_drawn(seed, 1, len(rows))]
+    return Style(np.zeros(REFERENCE_CHANNELS, np.float32), chosen.astype(np.float32), organ)
 
 
 def conditioned(slide: Slide, reference: Reference | None, known: Collection[str], real: bool) -> Reference | None:
@@ -200,10 +178,8 @@ def conditioned(slide: Slide, reference: Reference | None, known: Collection[str
     organ = organ_of(slide, known) if slide.organ or not (real or everywhere) else ""
     if not organ:
         return Reference(everywhere, regions) if reference else None
-    style = everywhere or style_of(organ, slide.seed)
-    if real and not everywhere:  # it shows what its tissue is like; that of another case would contradict it
-        style = replace(style, embedding=np.zeros_like(style.embedding))
-    return Reference(replace(style, organ=organ), regions)
+    style = replace(everywhere, organ=organ) if everywhere else style_of(organ, slide.seed)
+    return Reference(style, regions)
 
 
 def _known_region(region: Region, slide: Slide, known: Collection[str]) -> Region:

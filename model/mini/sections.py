@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -39,7 +39,7 @@ from everslide.model.style_reference import Reference, Style
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 FORMAT = "everslide-sections-2"
-PAINT_FORMAT = 1
+PAINT_FORMAT = 2
 """Part of every fingerprint: raise it when the same weights would paint other pixels."""
 SHIPPED_SECTIONS = Path(__file__).parent.parent / "weights" / "sections.safetensors"
 OCTAVES = 2
@@ -114,7 +114,8 @@ class SectionPainter:
         """
         compute_with(1)
         tissue = self._tissue(seed, place, cover, style)
-        context = GenerationContext(seed, Reference(style))
+        # Training shows no embeddings at these scales.
+        context = GenerationContext(seed, Reference(replace(style, embedding=np.zeros_like(style.embedding))))
         side = COARSE_PX + 2 * MARGIN_PX
         for s in range(TOP_SCALE + OCTAVES - 1, TOP_SCALE - 1, -1):
             side *= 2

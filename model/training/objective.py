@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from everslide.model.training.perceptual_features import VIEWS, Features
 from everslide.model.training.places import CROP_PX, PARENT_PX, RIM_PX, Batch, Tissue
 from everslide.model.training.plan import Plan
 from everslide.model.training.relief import relief
-from everslide.model.training.replay import ReplayBuffer, alike
+from everslide.model.training.replay import Place, ReplayBuffer, alike
 
 SHIFT_PX = 8
 """Pictures are compared from another of so many rows and columns on each time: no lattice hides between the strides."""
@@ -71,16 +71,15 @@ class Objective:
         top = int(rng.integers(max(replay.depth(), REPLAYED_OCTAVES), TOP_SCALE + 1))
         chosen = [replay.parent(top) for _ in range(count)]
         parent = _planes([place.pixels for place in chosen], device)
-        shown = [tissue.shown(place.organ, rng, place.reference) for place in chosen]
-        condition = torch.from_numpy(np.stack(shown)).to(device)
+        condition = torch.from_numpy(np.stack([tissue.shown(place.organ, rng) for place in chosen])).to(device)
         brightest = torch.from_numpy(np.stack([place.glass for place in chosen])).to(device).float()
         total, metrics = [], dict[str, float]()
         with autocast(device):
             for s in range(top - 1, top - 1 - REPLAYED_OCTAVES, -1):
                 scales = torch.full((count,), s, device=device)
                 child = brush.child(parent, scales, condition, brightest=brightest)
-                pixels = child.detach().permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8)
-                painted = [replace(above, pixels=one) for one, above in zip(pixels, chosen, strict=True)]
+                shown = child.detach().permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8)
+                painted = [Place(pixels, above.organ, above.glass) for pixels, above in zip(shown, chosen, strict=True)]
                 real = _planes([alike(tissue, s, one, rng) for one in painted], device)
                 found, wanted = self._compared(child, real)
                 far = energy_distance(found, wanted, self.features.shares)

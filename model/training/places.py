@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,14 +144,6 @@ class Tissue:
         """Organs of the training cases, whichever split this is."""
         return tuple(self.cases)
 
-    def references(self) -> dict[str, list[Floats]]:
-        """Organ -> the references (64,) of its images of 20x."""
-        out: dict[str, list[Floats]] = {}
-        for image in self._images:
-            if image.organ and image.reference is not None:
-                out.setdefault(image.organ, []).append(image.reference)
-        return dict(sorted(out.items()))
-
     @property
     def scales(self) -> list[int]:
         """Scales at which chains can end, finest first."""
@@ -186,7 +179,9 @@ class Tissue:
             gains, shift = (known.gains, known.shift) if known else _Stain.drawn(rng)
             reals = [jitter_stain(real, gains, shift) for real in reals]
             reference = known.reference if known else None
-        condition = self.shown(image.organ, rng, reference)
+        condition = self.shown(image.organ, rng)
+        if reference is not None and rng.random() >= DROPPED_SHARE:
+            condition[:REFERENCE_CHANNELS] = reference
         return Chain(
             tuple(range(top, s - 1, -1)),
             tuple(_turned_offset(offset, quarters, mirrored) for offset in offsets),
@@ -194,12 +189,10 @@ class Tissue:
             condition,
         )
 
-    def shown(self, organ: str, rng: np.random.Generator, reference: Floats | None = None) -> Floats:
-        """A condition (64 + organs + 1,), with a reference (64,) and an organ where they are known and not dropped,
-        below a parent that is painted."""
+    def shown(self, organ: str, rng: np.random.Generator) -> Floats:
+        """A condition (64 + organs + 1,) without a reference, with an organ where it is known and not dropped, below a
+        parent that is painted."""
         condition = np.zeros(REFERENCE_CHANNELS + len(self.organs) + 1, np.float32)
-        if reference is not None and rng.random() >= DROPPED_SHARE:
-            condition[:REFERENCE_CHANNELS] = reference
         if organ in self.organs and rng.random() >= ORGAN_DROPPED_SHARE:
             condition[REFERENCE_CHANNELS + self.organs.index(organ)] = 1
         return condition
@@ -286,7 +279,8 @@ def _references(pixels: Pixels, encoder: PatchEncoder) -> tuple[Floats | None, t
     if not len(patches):
         return None, ()
     patches = patches[:: -(-len(patches) // REFERENCE_PATCHES)]
-    drawn = [_Stain.drawn(np.random.default_rng([len(patches), number])) for number in range(STAINS)]
+    rng = np.random.default_rng(zlib.crc32(patches.tobytes()))
+    drawn = [_Stain.drawn(rng) for _ in range(STAINS)]
     stained = [(np.stack([jitter_stain(patch, *stain) for patch in patches]), stain) for stain in drawn]
     stains = [_Stain(*stain, mean_embedding(pixels, encoder, REFERENCE_PATCHES)) for pixels, stain in stained]
     return mean_embedding(patches, encoder, REFERENCE_PATCHES), tuple(stains)

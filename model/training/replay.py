@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +33,11 @@ ATTEMPTS = 8
 
 @dataclass(frozen=True)
 class Place:
-    """Painted pixels (side, side, 3) uint8, the organ that they are of, the colour (3,) of the slide's glass, and the
-    embedding (64,) of its style, None where it has none."""
+    """Painted pixels (side, side, 3) uint8, the organ that they are of, and the colour (3,) of the slide's glass."""
 
     pixels: Pixels
     organ: str
     glass: Pixels
-    reference: NDArray[np.float32] | None = None
 
 
 class ReplayBuffer:
@@ -70,7 +68,7 @@ class ReplayBuffer:
                 break
         if not rim:
             crop = turned(crop, int(self._rng.integers(4)), bool(self._rng.random() < 0.5))
-        return replace(place, pixels=np.array(crop))
+        return Place(np.array(crop), place.organ, place.glass)
 
 
 def alike(tissue: Tissue, s: int, painted: Place, rng: np.random.Generator) -> Pixels:
@@ -101,10 +99,7 @@ def _sketch_tile(rng: np.random.Generator) -> Place:
     """A tile (256, 256, 3) of a sketch with tissue on it."""
     while True:
         slide = Slide("training", int(rng.integers(2**31)))
-        like = conditioned(slide, None, palettes(), real=False)
-        sketch = make_sketch(slide, reference=like)
+        sketch = make_sketch(slide, reference=conditioned(slide, None, palettes(), real=False))
         pixels = sketch.tile(int(rng.integers(2)), int(rng.integers(2)))
         if _tissue(pixels) > LEAST_TISSUE:
-            style = like.everywhere if like else None
-            embedding = style.embedding if style and style.embedding.any() else None
-            return Place(pixels, organ_of(slide, palettes()), sketch.glass, embedding)
+            return Place(pixels, organ_of(slide, palettes()), sketch.glass)

@@ -1,7 +1,6 @@
-"""What whole sections look like from afar, and tissue of their organs at 20x: `everslide sections`.
+"""What whole sections look like from afar, measured once on training images: `everslide sections`.
 
-A few numbers of each training image, never its pixels: the colours of its tissue, the size and shape of its pieces; of
-a picture of 20x its mean embedding.
+A few numbers of each, never its pixels: the colours of its tissue, and the size and shape of its pieces.
 """
 
 from __future__ import annotations
@@ -16,10 +15,8 @@ from scipy.spatial import ConvexHull
 
 from everslide.model.errors import DataError
 from everslide.model.geometry import TOP_SCALE, mpp
-from everslide.model.mini.patch_encoder import load_encoder
 from everslide.model.stain import optical_density
 from everslide.model.training.organs import organ_of
-from everslide.model.training.places import Tissue
 from everslide.model.training.prepare import Prepared, read_index, real_plane
 
 Pixels = NDArray[np.uint8]
@@ -51,9 +48,8 @@ def whole_sections(prepared: Path, split: str) -> list[tuple[Prepared, Pixels]]:
 
 
 def measure_sections(prepared: Path) -> dict[str, Any]:
-    """Organ, colours (COLOURS, 3), darkest to palest, and pieces of every training section; the deviation
-    of grey levels within blocks of 2, 4, 8 and 16 px, the median section's; and, organ by organ, the embeddings
-    of training pictures of 20x. Raises DataError."""
+    """Organ, colours (COLOURS, 3), darkest to palest, and pieces of every training section; and the deviation
+    of grey levels within blocks of 2, 4, 8 and 16 px, the median section's. Raises DataError."""
     sections, octaves = [], []
     for image, pixels in whole_sections(prepared, "train"):
         octaves.append(octave_deviations(pixels))
@@ -62,12 +58,7 @@ def measure_sections(prepared: Path) -> dict[str, Any]:
         if pieces:
             colours = colours_of(pixels[cover > 0.5])
             sections.append({"organ": organ_of(image.organ), "colours": colours, "pieces": pieces})
-    embeddings = {
-        organ: [[round(float(x), 3) for x in one] for one in some]
-        for organ, some in Tissue(prepared, "train", load_encoder()).references().items()
-    }
-    octave_deviation = np.round(np.nanmedian(octaves, 0), 2).tolist()
-    return {"sections": sections, "octaves": octave_deviation, "embeddings": embeddings}
+    return {"sections": sections, "octaves": np.round(np.nanmedian(octaves, 0), 2).tolist()}
 
 
 def silhouette(pixels: Pixels) -> Floats:

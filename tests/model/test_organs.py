@@ -62,12 +62,10 @@ def test_an_unknown_organ_of_any_length_is_named_in_a_line_and_no_region_is_told
 
 def test_an_organ_looks_like_one_of_its_sections() -> None:
     style = style_of("colon", 3)
-    assert style.organ == "colon" and style.embedding.any()
+    assert style.organ == "colon" and not style.embedding.any()
     assert any(np.array_equal(style.colours, one) for one in palettes()["colon"])
     assert len({style_of("colon", seed).colours.tobytes() for seed in range(30)}) == len(palettes()["colon"])
-    assert len({style_of("breast", seed).embedding.tobytes() for seed in range(30)}) > 10, "of one of many pictures"
-    unknown = style_of("thyroid", 3)
-    assert unknown.colours.shape == (5, 3) and unknown.embedding.shape == (64,) and not unknown.embedding.any()
+    assert style_of("thyroid", 3).colours.shape == (5, 3)
 
 
 def test_a_slide_is_conditioned_on_its_organ() -> None:
@@ -75,10 +73,8 @@ def test_a_slide_is_conditioned_on_its_organ() -> None:
     assert like is not None and like.organs(Rect(0, 0, 512, 512), 3) == {"fat": 1.0}
     assert conditioned(slide(), None, (), real=False) is None, "a model that knows no organs"
     assert conditioned(slide(), None, KNOWN, real=True) is None, "what is below a picture shows its own organ"
-    made_up, below = (conditioned(slide(organ="colon"), None, KNOWN, real=real) for real in (False, True))
-    assert made_up is not None and made_up.everywhere is not None and made_up.everywhere.embedding.any()
-    assert below is not None and below.everywhere is not None and below.everywhere.organ == "colon"
-    assert not below.everywhere.embedding.any(), "the picture shows what its tissue is like"
+    below = conditioned(slide(organ="fat"), None, KNOWN, real=True)
+    assert below is not None and below.everywhere is not None and below.everywhere.organ == "fat"
 
 
 def test_a_reference_keeps_its_tissue_and_its_regions() -> None:
@@ -110,12 +106,10 @@ def test_a_reference_keeps_its_tissue_and_its_regions() -> None:
         (SECTIONS.replace("60.16", "Infinity"), "a section of 'artery' with impossible numbers"),
         (SECTIONS.replace("60.16", "-60.16"), "a section of 'artery' with impossible numbers"),
         (SECTIONS.replace("0.051]", "1.051]"), "a section of 'artery' with impossible hollows"),
-        (SECTIONS.replace('"artery"', "7", 1), "a section of 7"),
-        (SECTIONS.replace('"embeddings"', '"others"'), "found KeyError: 'embeddings'"),
-        (SECTIONS.replace('"spleen": [[', '"spleen": [[7.0, '), "embeddings of 'spleen' with shape"),
-        (SECTIONS.replace('"spleen": [[', '"spleen": [[NaN, '), "embeddings of 'spleen' with shape"),
+        (SECTIONS.replace('"artery"', "7"), "a section of 7"),
+        (SECTIONS.replace("[206, 121, 148]", f"[{10**400}, 121, 148]"), "found OverflowError"),
     ],
-    ids=range(15),
+    ids=range(13),
 )
 def test_measured_sections_that_are_missing_or_damaged_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, found: str

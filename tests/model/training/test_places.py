@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -307,17 +306,3 @@ def test_spots_and_squares(folder: Path) -> None:
     np.testing.assert_array_equal(box_mean(box_mean(real)), parent)
     assert tissue_of.square(0, 2, 1024, rng) is None, "none is so large"
     assert tissue_of.square(0, 5, 512, rng) is None, "none goes so far"
-
-
-def test_references_of_an_organ_are_those_of_its_images_of_20x(tmp_path: Path, encoder: PatchEncoder) -> None:
-    fields = {name: (tissue(400, 400, seed), um) for name, seed, um in (("a.png", 1, 0.5), ("b.png", 2, 4.0))}
-    images = write_images(tmp_path / "images", {**fields, "c.png": (tissue(400, 400, 3), 0.5)})
-    manifest = json.loads((images / "manifest.json").read_text())
-    for name in fields:
-        manifest[name]["organ"] = "colon, normal"
-    (images / "manifest.json").write_text(json.dumps(manifest))
-    prepare(images, tmp_path / "out", [])
-    found = Tissue(tmp_path / "out", "train", encoder).references()
-    assert found.keys() == {"colon"} and len(found["colon"]) == 1, "b shows no nuclei, and nobody knows what c is"
-    assert found["colon"][0].shape == (64,) and found["colon"][0].any()
-    assert Tissue(tmp_path / "out", "train").references() == {}
