@@ -59,8 +59,9 @@ def _given() -> str | None:
 
 
 def viewer_name() -> str:
-    """The viewer that sent the request: the name that it gives itself in VIEWER_HEADER, else the client's address."""
-    return request.headers.get(VIEWER_HEADER, "")[:64] or f"at {request.remote_addr}"
+    """The viewer that sent the request: the name that it gives itself in VIEWER_HEADER, else the client's address after
+    a line break, a name that nobody can give himself to move another one's view."""
+    return request.headers.get(VIEWER_HEADER, "")[:64] or f"\nat {request.remote_addr}"
 
 
 def client_gone() -> Callable[[], bool]:

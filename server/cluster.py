@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin, get_worker
+from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 
 from everslide.model.errors import EverslideError
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 
 _RETRIES = 3
 """How often a window is tried again after its task failed, and after the scheduler gave it up because too many workers
-died while they had it: mostly a coincidence where workers come and go."""
+died while they had it, mostly a coincidence where workers come and go, or because the scheduler itself died."""
 _POLL_SECONDS = 0.2
 _PLUGIN = "everslide"
 
@@ -208,6 +209,16 @@ class ClusterWindows:
         def tell(i: int) -> None:
             futures[i].add_done_callback(lambda _: done.put(i))
 
+        def try_again(i: int, after: Exception) -> None:
+            given_up[i] += 1
+            if given_up[i] > _RETRIES:
+                raise after
+            if isinstance(after, KilledWorker):
+                futures[i].retry()
+            else:  # a new scheduler does not know it
+                futures[i] = self._submit(context, windows[i], parents[i])
+            tell(i)
+
         for i in range(len(futures)):
             tell(i)
         given_up, left = Counter[int](), len(futures)
@@ -216,12 +227,8 @@ class ClusterWindows:
                 i = self._wait(done)
                 try:
                     data: bytes = futures[i].result()
-                except KilledWorker:
-                    given_up[i] += 1
-                    if given_up[i] > _RETRIES:
-                        raise
-                    futures[i].retry()
-                    tell(i)
+                except (KilledWorker, FutureCancelledError) as error:
+                    try_again(i, error)
                     continue
                 left -= 1
                 with self._lock:
@@ -262,7 +269,8 @@ class ClusterWindows:
 
 def run_worker(scheduler: str, model: str, files: ModelFiles, threads: int, name: str | None) -> None:
     """Paint for a scheduler until a signal comes. threads: windows asked for at the same time; 0 takes as many as are
-    painted at the same time. Raises EngineError."""
+    painted at the same time. Raises EngineError, also where it ends without a signal: then the scheduler has gone, and
+    who supervises the worker is to start it again."""
     loaded = load_model(model, files)
     check_paints_from_parents(model, loaded.capabilities)
     windows = GatheredWindows(loaded)
@@ -280,11 +288,20 @@ def run_worker(scheduler: str, model: str, files: ModelFiles, threads: int, name
             )
         except (OSError, ValueError) as error:
             raise EngineError(f"scheduler {scheduler}: cannot be reached: {error}") from error
+        told = asyncio.Event()
+
+        def leave() -> None:
+            told.set()
+            asyncio.ensure_future(worker.close_gracefully())
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(
-                number, lambda: asyncio.ensure_future(worker.close_gracefully())
-            )
+            asyncio.get_running_loop().add_signal_handler(number, leave)
         log.info("painting %s for %s as %s", model, scheduler, worker.address)
         await worker.finished()
+        if not told.is_set():
+            raise EngineError(
+                f"scheduler {scheduler}: expected it to stay, found that it closed this worker or has gone; start the "
+                "scheduler, then this worker again"
+            )
 
     asyncio.run(paint())

@@ -33,6 +33,9 @@ _REMEMBERED_TURNS = 4096
 """A round of turns ends after so many viewers at the latest."""
 _RECENT = 32
 """Number of tiles whose median time is `seconds_per_tile`."""
+FINISHING_SECONDS, ABANDONING_SECONDS = 10.0, 5.0
+"""A queue that is closed waits so long for the tiles that are being painted; then it abandons them, since a cluster
+without workers never answers, and waits so long for that."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class PaintQueue:
         self._painting: dict[int, _Job] = {}  # by thread
         self._had_turn: set[str] = set()  # viewers that were painted for in this round, whether they still wait or not
         self._tallies: dict[str, _Tally] = {}
-        self._closing = False
+        self._closing = self._abandoning = False
         self._threads = [threading.Thread(target=self._run, name=f"painter {i}", daemon=True) for i in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -176,12 +179,12 @@ class PaintQueue:
 
     def abandoned(self) -> bool:
         """Whether the tile that the calling thread paints is no longer needed: no request waits for it, or, for idle
-        work, any request waits."""
+        work, any request waits, or the queue was closed too long ago."""
         with self._changed:
             if self.is_idle_work():
                 return self._no_idle_work or self._waiting > 0 or len(self.elsewhere) > 0
             job = self._painting.get(threading.get_ident())
-            return job is not None and not job.waiters
+            return job is not None and (self._abandoning or not job.waiters)
 
     def begun_at(self) -> float:
         """When the tile that the calling thread paints was begun, seconds since the epoch; now for other work."""
@@ -250,8 +253,9 @@ class PaintQueue:
         """Whether `close` was called: nothing more is begun."""
         return self._closing
 
-    def close(self, timeout: float = 30.0) -> None:
-        """Refuse whatever waits, finish the tiles being painted, end the threads."""
+    def close(self) -> None:
+        """Refuse whatever waits, finish the tiles being painted, or abandon them where that takes too long; end the
+        threads."""
         self.close_to_idle_work()
         with self._changed:
             self._closing = True
@@ -259,7 +263,13 @@ class PaintQueue:
                 if job not in self._painting.values():
                     self._finish(job, error=stopping())
             self._changed.notify_all()
-        deadline = time.monotonic() + timeout
+        self._await_threads(FINISHING_SECONDS)
+        with self._changed:
+            self._abandoning = True
+        self._await_threads(ABANDONING_SECONDS)
+
+    def _await_threads(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
@@ -348,9 +358,11 @@ class PaintQueue:
         with self._changed:
             del self._painting[threading.get_ident()]
             self._idle.notify_all()
-            if isinstance(error, GoneError) and job.waiters:  # somebody came back after it was given up
-                self._changed.notify()
-                return
+            if isinstance(error, GoneError) and job.waiters:
+                if not self._abandoning:  # somebody came back after it was given up
+                    self._changed.notify()
+                    return
+                error = stopping()
             if seconds is not None:
                 tally = self._tallies.setdefault(job.slide, _Tally())
                 tally.painted += 1

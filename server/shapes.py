@@ -50,9 +50,10 @@ class ViewportPost(BaseModel):
     """What a viewer shows now. Its requests for tiles outside are dropped."""
 
     viewer: str = Field(
-        description="The viewer's own name for itself, as in its header X-Everslide-Viewer.",
+        description="The viewer's own name for itself, as in its header X-Everslide-Viewer: one line.",
         min_length=1,
         max_length=64,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
     )
     level: int = Field(description="Deep Zoom level that is drawn.", ge=0, le=64)
     x: float = Field(description="Left edge of the view in 20x pixels.", ge=-(2.0**50), le=2.0**50)

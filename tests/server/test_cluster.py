@@ -100,18 +100,24 @@ class RealCluster:
             process.wait(20)
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
-    logs = tmp_path_factory.mktemp("dask")
+def start_scheduler(logs: Path, port: str = "0") -> tuple[str, subprocess.Popen[bytes]]:
+    """Its address, and its process."""
     note = logs / "scheduler.json"
-    flags = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(note)]
+    note.unlink(missing_ok=True)
+    flags = ["--host", "127.0.0.1", "--port", port, "--no-dashboard", "--scheduler-file", str(note)]
     scheduler = subprocess.Popen(
         [sys.executable, "-m", "distributed.cli.dask_scheduler", *flags],
-        stderr=(logs / "scheduler").open("wb"),
+        stderr=(logs / "scheduler").open("ab"),
         env={**os.environ, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"},  # it gives up at the first death
     )
     until(lambda: note.exists() and note.stat().st_size > 0)
-    cluster = RealCluster(json.loads(note.read_text())["address"], scheduler, logs)
+    return json.loads(note.read_text())["address"], scheduler
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    logs = tmp_path_factory.mktemp("dask")
+    cluster = RealCluster(*start_scheduler(logs), logs)
     for name in ("one", "two"):
         cluster.hire(name)
     cluster.await_workers("one", "two")
@@ -336,6 +342,35 @@ def test_the_batches_are_those_that_a_worker_gathers(cluster: RealCluster) -> No
         assert sum(getattr(engine.counts, field_) for engine in engines) == most, field_
     for client in clients:
         client.close()
+
+
+def test_a_scheduler_killed_while_windows_are_painted_costs_nothing_but_time(tmp_path: Path) -> None:
+    """The worker is halted first, so that the scheduler surely has windows when it dies."""
+    own = RealCluster(*start_scheduler(tmp_path), tmp_path)
+    worker = own.hire("first")
+    own.await_workers("first")
+    assembly = assemble(Settings(cache=None, scheduler=own.address, memory_size=10**7), Catalogue((ENTRY,)))
+    watching = Cluster(own.address)
+    try:
+        worker.send_signal(signal.SIGSTOP)
+        tiles = [TileIndex(0, 310 + i, 205) for i in range(3)]
+        with ThreadPoolExecutor(3) as pool:
+            answers = [pool.submit(paint, assembly, tile) for tile in tiles]
+            until(lambda: any(watching._client.processing().values()))
+            own.scheduler.kill()
+            own.scheduler.wait(20)
+            worker.send_signal(signal.SIGCONT)
+            assert worker.wait(60) == 1, "so that who supervises it starts it again"
+            assert "found that it closed this worker or has gone" in (tmp_path / "first").read_text()
+            _, own.scheduler = start_scheduler(tmp_path, own.address.rpartition(":")[2])
+            own.hire("second")
+            painted = [answer.result(120) for answer in answers]
+        for tile, pixels in zip(tiles, painted, strict=True):
+            np.testing.assert_array_equal(pixels, painted_here(tile))
+    finally:
+        watching.close()
+        assembly.close()
+        own.close()
 
 
 def test_no_scheduler_is_an_error_at_once() -> None:

@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
+from pydantic import ValidationError
 
+from everslide.server.access import viewer_name
 from everslide.server.app import MAX_BODY, create_app
 from everslide.server.errors import RateError
 from everslide.server.guards import RateLimit
 from everslide.server.serving import Server
 from everslide.server.settings import Settings
+from everslide.server.shapes import ViewportPost
 from everslide.server.tiles import Check, TileService
 from tests.server.stub import Studio, make_service
 from tests.server.test_queue import until
@@ -139,6 +142,7 @@ def test_a_viewport_is_remembered_and_answered(client: FlaskClient, service: Til
         ({"x": 1e300}, "x"),
         ({"viewer": ""}, "viewer"),
         ({"viewer": "a" * 65}, "viewer"),
+        ({"viewer": "\nat 127.0.0.1"}, "viewer"),
         ({"height": None}, "height"),
     ],
 )
@@ -147,6 +151,15 @@ def test_a_bad_viewport_is_refused(client: FlaskClient, change: dict[str, object
     assert answer.status_code == 400
     assert answer.json is not None
     assert answer.json["error"]["found"].startswith(f"{field}:")
+
+
+def test_no_viewport_is_that_of_clients_without_a_name(client: FlaskClient) -> None:
+    """Whoever could post theirs would have their tiles cancelled."""
+    with client.application.test_request_context("/", environ_base={"REMOTE_ADDR": "10.0.0.7"}):
+        name = viewer_name()
+    assert "10.0.0.7" in name
+    with pytest.raises(ValidationError, match="viewer"):
+        ViewportPost.model_validate(VIEW | {"viewer": name})
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
+from everslide.server import queue as module
 from everslide.server.deepzoom import TileAddress
 from everslide.server.encode import Pixels
-from everslide.server.errors import DroppedError, GoneError, RequestError
+from everslide.server.errors import ClosingError, DroppedError, GoneError, RequestError
 from everslide.server.events import BACKLOG, Broker, TileEvent
 from everslide.server.queue import PaintQueue
 from everslide.server.viewports import LIFETIME_SECONDS, L0Tile, Viewport, Viewports, l0_tile
@@ -224,6 +226,31 @@ def test_two_threads_paint_two_tiles_at_once() -> None:
     assert not together.broken
     assert queue.progress("demo").painted == 2
     queue.close()
+
+
+def test_a_queue_that_is_closed_does_not_wait_for_an_answer_that_never_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a cluster whose workers are gone: its painter's thread asks again and again whether the tile is wanted."""
+    monkeypatch.setattr(module, "FINISHING_SECONDS", 0.1)
+    queue, errors = PaintQueue(), list[RequestError]()
+
+    def work() -> Pixels:
+        while not queue.abandoned():
+            time.sleep(0.01)
+        raise GoneError("a client that waits", "none", "ask again")
+
+    def ask() -> None:
+        try:
+            queue.paint("demo", TileAddress(17, 0, 0), 0, work)
+        except RequestError as error:
+            errors.append(error)
+
+    client = threading.Thread(target=ask)
+    client.start()
+    until(lambda: queue.progress("demo").painting is not None)
+    queue.close()
+    client.join(10)
+    assert not client.is_alive() and [type(error) for error in errors] == [ClosingError]
+    assert not any(thread.is_alive() for thread in queue._threads)
 
 
 def test_events_tell_what_happens_to_a_tile(bench: Bench) -> None:
