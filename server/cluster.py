@@ -288,17 +288,16 @@ def run_worker(scheduler: str, model: str, files: ModelFiles, threads: int, name
             )
         except (OSError, ValueError) as error:
             raise EngineError(f"scheduler {scheduler}: cannot be reached: {error}") from error
-        told = asyncio.Event()
+        leaving: list[asyncio.Future[Any]] = []
 
         def leave() -> None:
-            told.set()
-            asyncio.ensure_future(worker.close_gracefully())
+            leaving.append(asyncio.ensure_future(worker.close_gracefully()))
 
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, leave)
         log.info("painting %s for %s as %s", model, scheduler, worker.address)
         await worker.finished()
-        if not told.is_set():
+        if not leaving:
             raise EngineError(
                 f"scheduler {scheduler}: expected it to stay, found that it closed this worker or has gone; start the "
                 "scheduler, then this worker again"
