@@ -94,11 +94,6 @@ class _Stain:
     shift: Floats
     reference: Floats
 
-    @staticmethod
-    def drawn(rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """Gains and shift."""
-        return rng.uniform(*GAINS, 3).astype(np.float32), rng.uniform(-SHIFT, SHIFT, 3).astype(np.float32)
-
 
 @dataclass(frozen=True)
 class _Image:
@@ -176,7 +171,7 @@ class Tissue:
         reference = image.reference
         if vary and rng.random() < STAIN_SHARE:
             known = image.stains[int(rng.integers(len(image.stains)))] if image.stains else None
-            gains, shift = (known.gains, known.shift) if known else _Stain.drawn(rng)
+            gains, shift = (known.gains, known.shift) if known else _gains_and_shift(rng)
             reals = [jitter_stain(real, gains, shift) for real in reals]
             reference = known.reference if known else None
         condition = self.shown(image.organ, rng)
@@ -280,10 +275,15 @@ def _references(pixels: Pixels, encoder: PatchEncoder) -> tuple[Floats | None, t
         return None, ()
     patches = patches[:: -(-len(patches) // REFERENCE_PATCHES)]
     rng = np.random.default_rng(zlib.crc32(patches.tobytes()))
-    drawn = [_Stain.drawn(rng) for _ in range(STAINS)]
+    drawn = [_gains_and_shift(rng) for _ in range(STAINS)]
     stained = [(np.stack([jitter_stain(patch, *stain) for patch in patches]), stain) for stain in drawn]
     stains = [_Stain(*stain, mean_embedding(pixels, encoder, REFERENCE_PATCHES)) for pixels, stain in stained]
     return mean_embedding(patches, encoder, REFERENCE_PATCHES), tuple(stains)
+
+
+def _gains_and_shift(rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """A stain at random, for `jitter_stain`."""
+    return rng.uniform(*GAINS, 3).astype(np.float32), rng.uniform(-SHIFT, SHIFT, 3).astype(np.float32)
 
 
 def _cut(pixels: Pixels, y: float, x: float, zoom: float) -> Pixels:
