@@ -61,7 +61,7 @@ clean:
 	@touch $@
 
 .venv/installed: pyproject.toml constraints.txt | .venv/python
-	$(PIP) --editable '.[data]'
+	$(PIP) --editable '.[data,fast]'
 	@touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/python

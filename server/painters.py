@@ -36,7 +36,7 @@ class ModelFiles:
     """What a model is loaded from. weights: a file, or the folder of a checkpoint; None: those shipped.
 
     options: of PUBLISHED models, see `everslide.model.zoomldm.options`; of mini, `runtime`, see
-    `everslide.model.mini.model.RUNTIMES`.
+    `everslide.model.mini.model.fastest_runtime`.
     """
 
     weights: Path | None = None
@@ -167,8 +167,8 @@ def load_model(model: str, files: ModelFiles | None = None) -> WindowModel:
         return SpeckleModel()
     if weights is not None and weights.is_dir():
         raise WeightsError(f"{weights}: expected a file of weights of {model}, found a folder")
-    from everslide.model.mini.model import RUNTIMES, load_mini
+    from everslide.model.mini.model import load_mini
 
     if unknown := sorted(set(options) - {"runtime"}):
         raise SlideError(f"--with {unknown[0]!r}: expected runtime, the only option of mini")
-    return load_mini(weights, runtime=options.get("runtime", RUNTIMES[0]))
+    return load_mini(weights, runtime=options.get("runtime"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -13,11 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from everslide.model.compute_threads import available_threads, compute_with
-from everslide.model.errors import SlideError
+from everslide.model.errors import SlideError, WeightsError
 from everslide.model.geometry import Rect, WindowIndex
 from everslide.model.mini.bands import from_channels, parent_input, rotate_colours, unrotate_colours
 from everslide.model.mini.network import DETAIL_CHANNELS, DetailUNet
-from everslide.model.mini.openvino_network import OpenVinoNetwork
+from everslide.model.mini.openvino_network import OpenVinoNetwork, can_compute
 from everslide.model.mini.precision import fast_bfloat16
 from everslide.model.mini.sampler import STEPS, offered, sample
 from everslide.model.mini.weights import Weights, load_weights
@@ -31,7 +33,7 @@ from everslide.model.style_reference import REFERENCE_CHANNELS
 Floats = NDArray[np.float32]
 SHIPPED_WEIGHTS = Path(__file__).parent.parent / "weights" / "mini.safetensors"
 RUNTIMES = ("torch", "openvino")
-"""What may compute the network; the first is the default."""
+"""What may compute the network; see `fastest_runtime`."""
 FORMAT = 2
 """Part of every fingerprint: raise it when the same weights would paint other pixels."""
 
@@ -59,7 +61,7 @@ class MiniModel(WindowModel):
         network = weights.build().to(device, self._dtype)
         network = network.to(memory_format=self._layout).eval()  # type: ignore[call-overload]
         self._network: DetailUNet | OpenVinoNetwork = (
-            network if in_torch else OpenVinoNetwork(network, PARENT_PX, side_by_side)
+            network if in_torch else OpenVinoNetwork(network, weights.ranges, PARENT_PX, side_by_side)
         )
         self.fingerprint = self._measure_fingerprint(weights.digest)
 
@@ -157,23 +159,36 @@ def _noise(seed: int, stream: str, windows: Sequence[WindowIndex], channels: int
     )
 
 
-def load_mini(path: Path | None = None, *, side_by_side: int | None = None, runtime: str = "torch") -> MiniModel:
+def fastest_runtime() -> str:
+    """The one of RUNTIMES that `mini` is computed with unless somebody chooses: on a GPU torch, on CPUs with VNNI
+    OpenVINO in 8-bit integers, on others torch."""
+    return "openvino" if not torch.cuda.is_available() and can_compute() else "torch"
+
+
+def load_mini(path: Path | None = None, *, side_by_side: int | None = None, runtime: str | None = None) -> MiniModel:
     """`mini` with the weights at `path`, or with those shipped in this package.
 
     side_by_side: windows evaluated at the same time on the CPU, by default one a core, 8 at most. runtime: one of
-    RUNTIMES; all but torch paint on the CPU, even where there is a GPU. Raises WeightsError, SlideError.
+    RUNTIMES, by default the fastest; all but torch paint on the CPU, even where there is a GPU. Raises WeightsError,
+    SlideError.
     """
+    runtime = runtime or fastest_runtime()
     if runtime not in RUNTIMES:
         raise SlideError(f"--with runtime={runtime}: expected one of {', '.join(RUNTIMES)}")
     if torch.cuda.is_available() and runtime == "torch":
         return MiniModel(load_weights(path or SHIPPED_WEIGHTS), torch.device("cuda"), batch=8)
     if path is None and side_by_side is None and runtime == "torch":
         return shipped_on_cpu()
-    weights = load_weights(path or SHIPPED_WEIGHTS)
-    return MiniModel(weights, torch.device("cpu"), 1, side_by_side or available_threads(), runtime)
+    given = load_weights(path or SHIPPED_WEIGHTS), torch.device("cpu"), 1, side_by_side or available_threads(), runtime
+    if runtime == "torch":
+        return MiniModel(*given)
+    with ThreadPoolExecutor(1) as other, suppress(WeightsError):
+        compiling = other.submit(MiniModel, *given)
+        shipped_on_cpu()  # meanwhile: what sketches are painted by
+    return compiling.result()
 
 
 @cache
 def shipped_on_cpu() -> MiniModel:
-    """The shipped weights on the CPU, one model for all of this process. Raises WeightsError."""
+    """The shipped weights in torch on the CPU, one model for all of this process. Raises WeightsError."""
     return MiniModel(load_weights(SHIPPED_WEIGHTS), torch.device("cpu"), 1, available_threads())

@@ -31,14 +31,14 @@ class NetworkConfig:
     """Sizes of the U-Net.
 
     channels: width at each resolution, finest first: half the parent's resolution, a quarter, an eighth.
-    blocks: residual blocks at each resolution, on the way down and again on the way up.
+    blocks: how many residual blocks each of them has, on the way down and again on the way up.
     noise: channels of noise, first at the parent's resolution, then at each resolution of the U-Net.
     fine: width of the convolutions at the parent's own resolution. embedding: length E of the embedding of time, scale
     and condition. scales: number of scales that have an embedding. organs: names of the organs that have one.
     """
 
     channels: tuple[int, ...] = (96, 160, 224)
-    blocks: int = 1
+    blocks: tuple[int, ...] = (1, 1, 1)
     noise: tuple[int, ...] = (2, 4, 8, 8)
     fine: int = 32
     embedding: int = 256
@@ -117,7 +117,7 @@ class DetailUNet(nn.Module):
         super().__init__()
         self.config = config
         widths, emb, noise = config.channels, config.embedding, config.noise
-        assert len(noise) == len(widths) + 1
+        assert len(noise) == len(widths) + 1 and len(config.blocks) == len(widths)
         folded = FOLD * FOLD
         self.enter = nn.Conv2d((DETAIL_CHANNELS + PARENT_CHANNELS) * folded, widths[0], 3, padding=1)
         self.time = nn.Sequential(nn.Linear(64, emb), nn.SiLU(), nn.Linear(emb, emb))
@@ -127,9 +127,9 @@ class DetailUNet(nn.Module):
         self.below_picture = nn.Embedding(config.scales, emb)
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
-        for level, width in enumerate(widths):
-            blocks = nn.ModuleList(ResidualBlock(width, emb) for _ in range(config.blocks))
-            mirror = nn.ModuleList(ResidualBlock(width, emb) for _ in range(config.blocks))
+        for level, (width, count) in enumerate(zip(widths, config.blocks, strict=True)):
+            blocks = nn.ModuleList(ResidualBlock(width, emb) for _ in range(count))
+            mirror = nn.ModuleList(ResidualBlock(width, emb) for _ in range(count))
             shrink = nn.Conv2d(widths[level - 1], width, 2, stride=2) if level else nn.Identity()
             grow = nn.Conv2d(width, widths[level - 1] * 4, 1) if level else nn.Identity()
             join = nn.Conv2d(2 * width, width, 1) if level < len(widths) - 1 else nn.Identity()

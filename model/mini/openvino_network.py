@@ -1,7 +1,7 @@
-"""The network of `mini` in OpenVINO, convolutions in 8-bit integers: an optional runtime for CPUs with VNNI.
+"""The network of `mini` in OpenVINO, convolutions in 8-bit integers: for CPUs with VNNI.
 
 The graph is `DetailUNet`'s, built from the same weights. Convolutions multiply unsigned 8-bit activations, whose ranges
-are measured when the weights are loaded, with signed 8-bit weights, whose range is each output channel's own. The first
+lie beside the weights, with signed 8-bit weights, whose range is each output channel's own. The first
 convolution, those of noise and the join at the finest resolution stay in float32: they are cheap, and errors there are
 seen most.
 """
@@ -9,7 +9,9 @@ seen most.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from queue import SimpleQueue
 from typing import Any
 
@@ -18,12 +20,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from everslide.model.errors import SlideError
-from everslide.model.mini.activation_ranges import Range, activation_ranges
+from everslide.model.errors import SlideError, WeightsError
+from everslide.model.mini.activation_ranges import Range
 from everslide.model.mini.network import DETAIL_CHANNELS, FOLD, PARENT_CHANNELS, DetailUNet, ResidualBlock
 
 Floats = NDArray[np.float32]
-FORMAT = 2
+FORMAT = 3
 """Part of the fingerprint: raise it when the same weights would be computed with otherwise."""
 
 
@@ -33,22 +35,23 @@ class OpenVinoNetwork:
     Deterministic: integers add up in any order to the same sums, and one thread has one order of floats.
     """
 
-    def __init__(self, network: DetailUNet, side: int, side_by_side: int) -> None:
-        """network: on the CPU, in float32. side: of the parent plane, in pixels. side_by_side: calls at the same time.
+    def __init__(self, network: DetailUNet, ranges: Mapping[str, Range], side: int, side_by_side: int) -> None:
+        """network: on the CPU, in float32. ranges: of its activations. side: of the parent plane, in pixels.
+        side_by_side: calls at the same time.
 
         Raises SlideError where OpenVINO is not installed, or the CPU has no VNNI.
         """
         openvino = _load_openvino()
         if not torch.cpu._is_vnni_supported():
             raise SlideError(
-                "--with runtime=openvino: expected a CPU with AVX-512 VNNI, found "
-                f"{torch.backends.cpu.get_cpu_capability()} without; leave the option out"
+                "runtime=openvino: expected a CPU with AVX-512 VNNI, found "
+                f"{torch.backends.cpu.get_cpu_capability()} without; use --with runtime=torch"
             )
         self.config = network.config
         self._network = network
         core = openvino.Core()
         compiled = core.compile_model(
-            _Graph(openvino, network, activation_ranges(network)).model(side),
+            _Graph(openvino, network, ranges).model(side),
             "CPU",
             {
                 "INFERENCE_NUM_THREADS": side_by_side,
@@ -80,6 +83,15 @@ class OpenVinoNetwork:
         return self._network.at_time(out, z_t, t)
 
 
+def can_compute() -> bool:
+    """Whether OpenVINO is installed, and the CPU has the instructions that `OpenVinoNetwork` needs."""
+    try:
+        installed = find_spec("openvino") is not None
+    except ValueError:  # imported as something that is no module
+        installed = False
+    return installed and torch.cpu._is_vnni_supported()
+
+
 def _load_openvino() -> Any:
     """The package openvino. Raises SlideError where it is not installed.
 
@@ -90,19 +102,22 @@ def _load_openvino() -> Any:
         return import_module("openvino")
     except ImportError as error:
         raise SlideError(
-            f"--with runtime=openvino: the package openvino cannot be imported ({error}); "
-            "`pip install 'everslide[fast]'`, or leave the option out"
+            f"runtime=openvino: the package openvino cannot be imported ({error}); "
+            "`pip install 'everslide[fast]'`, or use --with runtime=torch"
         ) from error
 
 
 class _Graph:
     """OpenVINO's graph of a `DetailUNet`, but for its embeddings and the mixing at its end."""
 
-    def __init__(self, openvino: Any, network: DetailUNet, ranges: dict[str, Range]) -> None:
+    def __init__(self, openvino: Any, network: DetailUNet, ranges: Mapping[str, Range]) -> None:
         self._openvino, self._ops, self._network = openvino, openvino.opset13, network
         self._names = {module: name for name, module in network.named_modules()}
         stay = [network.enter, *(stage["noise"] for stage in network.down), network.up[0]["join"]]  # type: ignore[index]
-        self._ranges = {name: found for name, found in ranges.items() if name not in [self._names[m] for m in stay]}
+        whole = [name for layer, name in self._names.items() if isinstance(layer, nn.Conv2d) and layer not in stay]
+        if lacking := [name for name in whole if name not in ranges]:
+            raise WeightsError(f"the weights lack the range of activations of {lacking[0]}: copy or train them again")
+        self._ranges = {name: ranges[name] for name in whole}
 
     def model(self, side: int) -> Any:
         """(seen, e, *noise) -> what the network draws, (1, 9, side, side); see `DetailUNet.forward`, which it

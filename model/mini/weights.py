@@ -1,12 +1,13 @@
-"""Weights of `mini` on disk: one safetensors file. Its header holds the sizes of the network and the training cases of
-each organ."""
+"""Weights of `mini` on disk: one safetensors file. Its header holds the sizes of the network, the training cases of
+each organ, and the ranges of activations that 8-bit integers must span."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from everslide.model.errors import WeightsError
+from everslide.model.mini.activation_ranges import Range, activation_ranges
 from everslide.model.mini.network import DetailUNet, NetworkConfig
 from everslide.model.mini.tensors import UNFIT, read_tensors, write_tensors
 
-FORMAT = "everslide-mini-3"
+FORMAT = "everslide-mini-4"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +30,15 @@ class Weights:
 
     config: sizes of the network. tensors: its parameters by name, of any float type. deviation: (scales, 3 bands, 3
     rotated colours) float32, standard deviation of real detail in grey levels. cases: organ -> number of training
-    cases, for each of `config.organs`.
+    cases, for each of `config.organs`. ranges: of activations, see `everslide.model.mini.activation_ranges`; measured
+    when weights are saved.
     """
 
     config: NetworkConfig
     tensors: dict[str, Tensor]
     deviation: NDArray[np.float32]
     cases: Mapping[str, int] = field(default_factory=dict)
+    ranges: Mapping[str, Range] = field(default_factory=dict)
 
     def build(self) -> DetailUNet:
         """The network with these weights, in float32. Raises WeightsError where names or shapes do not fit."""
@@ -62,12 +66,15 @@ def _stored(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def save_weights(path: Path, weights: Weights) -> None:
-    """Write `weights` in half precision, atomically. Raises WeightsError."""
-    tensors = _stored(weights.tensors) | {"deviation": torch.from_numpy(np.ascontiguousarray(weights.deviation))}
+    """Write `weights` in half precision, with the ranges of their activations, atomically. Raises WeightsError."""
+    stored = _stored(weights.tensors)
+    ranges = activation_ranges(replace(weights, tensors=stored).build())
+    tensors = stored | {"deviation": torch.from_numpy(np.ascontiguousarray(weights.deviation))}
     header = {
         "format": FORMAT,
         "config": json.dumps(weights.config.as_dict()),
         "cases": json.dumps(dict(weights.cases)),
+        "ranges": json.dumps(ranges),
     }
     write_tensors(path, tensors, header)
 
@@ -81,10 +88,13 @@ def load_weights(path: Path) -> Weights:
         if deviation.shape != (config.scales, 3, 3):
             raise ValueError(f"'deviation' of shape {deviation.shape} for {config.scales} scales")
         cases = json.loads(header["cases"]) if config.organs else {}
-        return Weights(config, tensors, deviation, {organ: int(cases[organ]) for organ in config.organs})
+        ranges = {name: (float(low), float(high)) for name, (low, high) in json.loads(header["ranges"]).items()}
+        if wrong := [name for name, (low, high) in ranges.items() if not low <= 0 < high < math.inf]:
+            raise ValueError(f"a range of {wrong[0]} that does not hold zero")
+        return Weights(config, tensors, deviation, {organ: int(cases[organ]) for organ in config.organs}, ranges)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
-            f"{path}: expected a tensor 'deviation' and a header with the sizes of the network, "
+            f"{path}: expected a tensor 'deviation' and a header with the sizes of the network and ranges, "
             f"found: {error!r}; the file is of another version of {FORMAT}: train or copy it again"
         ) from error
 

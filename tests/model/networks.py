@@ -12,7 +12,7 @@ import torch
 from everslide.model.mini.network import DetailUNet, NetworkConfig
 from everslide.model.mini.weights import Weights
 
-TINY = NetworkConfig(channels=(8, 12), blocks=1, noise=(2, 3, 3), fine=8, embedding=16, scales=12)
+TINY = NetworkConfig(channels=(8, 12), blocks=(1, 1), noise=(2, 3, 3), fine=8, embedding=16, scales=12)
 
 
 def tiny_weights(seed: int = 0, cases: Mapping[str, int] = MappingProxyType({})) -> Weights:

@@ -48,7 +48,7 @@ Bands = NDArray[np.float32]
 def model(tmp_path_factory: pytest.TempPathFactory) -> MiniModel:
     path: Path = tmp_path_factory.mktemp("mini") / "mini.safetensors"
     save_weights(path, tiny_weights())
-    return load_mini(path, side_by_side=1)
+    return load_mini(path, side_by_side=1, runtime="torch")
 
 
 def window(model: MiniModel, sampling: SamplingConfig, windows: LocalWindows | None = None) -> NDArray[np.float16]:

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from everslide.model.mini.network import PIXEL_NORM_EPS, DetailUNet, NetworkConfig, pixel_norm
 from everslide.model.style_reference import REFERENCE_CHANNELS
 
-FLAT = NetworkConfig(channels=(8,), blocks=1, noise=(2, 3), fine=6, embedding=16, scales=12)
-DEEP = NetworkConfig(channels=(8, 12), blocks=1, noise=(2, 3, 4), fine=6, embedding=16, scales=12)
+FLAT = NetworkConfig(channels=(8,), blocks=(1,), noise=(2, 3), fine=6, embedding=16, scales=12)
+DEEP = NetworkConfig(channels=(8, 12), blocks=(1, 1), noise=(2, 3, 4), fine=6, embedding=16, scales=12)
 REACH = {FLAT: 13, DEEP: 31}
 """Pixels that matter to an output pixel on each side, at most. At half resolution six 3 x 3 convolutions: one in, two a
 block on the way down and up, one out; and one pixel since they are folded in pairs: 2 * 6 + 1. At quarter resolution
@@ -225,7 +225,7 @@ def test_pixel_norm() -> None:
 def test_a_config_is_plain_values() -> None:
     assert DEEP.as_dict() == {
         "channels": (8, 12),
-        "blocks": 1,
+        "blocks": (1, 1),
         "noise": (2, 3, 4),
         "fine": 6,
         "embedding": 16,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 import threading
@@ -15,13 +16,15 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from everslide.model.errors import SlideError, WeightsError
 from everslide.model.evaluation.fields import MemoryTiles
 from everslide.model.geometry import TileIndex, WindowIndex
 from everslide.model.mini import openvino_network as module
 from everslide.model.mini.activation_ranges import activation_ranges
-from everslide.model.mini.model import SHIPPED_WEIGHTS, MiniModel, load_mini
+from everslide.model.mini.model import SHIPPED_WEIGHTS, MiniModel, fastest_runtime, load_mini
 from everslide.model.mini.weights import save_weights
 from everslide.model.pyramid.generation_context import GenerationContext
 from everslide.model.pyramid.painter import Painter
@@ -87,7 +90,7 @@ def deviation(x: Floats) -> float:
 def test_bands_are_near_to_those_of_torch(
     tiny: MiniModel, weights: Path, sampling: SamplingConfig, like: float
 ) -> None:
-    exact = painted(load_mini(weights, side_by_side=1), sampling=sampling, like=like)
+    exact = painted(load_mini(weights, side_by_side=1, runtime="torch"), sampling=sampling, like=like)
     apart = deviation(painted(tiny, sampling=sampling, like=like) - exact)
     assert 0 < apart < 0.15 * deviation(exact)
 
@@ -96,7 +99,7 @@ def test_bands_are_near_to_those_of_torch(
 def test_shipped_bands_are_near_to_those_of_torch(s: int) -> None:
     if not SHIPPED_WEIGHTS.exists():
         missing("no weights in model/weights: the shipped model is not tested")
-    window, exact = WindowIndex(s, 2, 1), load_mini(side_by_side=1)
+    window, exact = WindowIndex(s, 2, 1), load_mini(side_by_side=1, runtime="torch")
     apart = painted(integers(None), window) - painted(exact, window)
     assert deviation(apart) < 1.5, "grey levels"
     assert abs(float(apart.mean())) < 0.1, "grey levels"
@@ -143,7 +146,7 @@ def test_tiles_do_not_depend_on_other_tiles(tiny: MiniModel) -> None:
 
 
 def test_the_fingerprint_is_its_own(tiny: MiniModel, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    prints = {tiny.fingerprint, load_mini(weights, side_by_side=1).fingerprint}
+    prints = {tiny.fingerprint, load_mini(weights, side_by_side=1, runtime="torch").fingerprint}
     assert integers(weights).fingerprint in prints
     monkeypatch.setattr(module, "FORMAT", 99)
     prints.add(integers(weights).fingerprint)
@@ -161,6 +164,16 @@ def test_ranges_hold_what_was_measured_and_zero() -> None:
     assert activation_ranges(network)["down.1.shrink"] != ranges["down.1.shrink"]
 
 
+def test_weights_that_lack_a_range_are_refused(weights: Path, tmp_path: Path) -> None:
+    integers(weights)  # skips where nothing can be computed
+    with safe_open(weights, "pt") as file:
+        header, ranges = file.metadata(), json.loads(file.metadata()["ranges"])
+    del ranges["down.1.shrink"]
+    save_file(load_file(weights), tmp_path / "mini.safetensors", {**header, "ranges": json.dumps(ranges)})
+    with pytest.raises(WeightsError, match=r"lack the range of activations of down\.1\.shrink"):
+        load_mini(tmp_path / "mini.safetensors", runtime="openvino")
+
+
 def test_without_the_package_the_error_names_the_extra(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(SlideError, match=r"pip install 'everslide\[fast\]'"):
@@ -172,6 +185,30 @@ def test_a_cpu_without_its_instructions_is_refused(weights: Path, monkeypatch: p
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
     with pytest.raises(SlideError, match="expected a CPU with AVX-512 VNNI"):
         load_mini(weights, runtime="openvino")
+
+
+@pytest.mark.parametrize(
+    ("installed", "vnni", "gpu", "chosen"),
+    [
+        (True, True, False, "openvino"),
+        (False, True, False, "torch"),
+        (True, False, False, "torch"),
+        (True, True, True, "torch"),
+    ],
+)
+def test_it_computes_where_it_can_unless_there_is_a_gpu(
+    installed: bool, vnni: bool, gpu: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda name: name if installed else None)
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: vnni)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert fastest_runtime() == chosen
+
+
+def test_the_fastest_runtime_is_the_default(weights: Path, tiny: MiniModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_mini(weights, side_by_side=1).fingerprint == tiny.fingerprint
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert fastest_runtime() == "torch"
 
 
 def test_an_unknown_runtime_is_refused(weights: Path) -> None:

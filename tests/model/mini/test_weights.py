@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from everslide.model.errors import WeightsError
-from everslide.model.mini.weights import FORMAT, Weights, load_weights, save_weights
+from everslide.model.mini.activation_ranges import activation_ranges
+from everslide.model.mini.weights import Weights, load_weights, save_weights
 from tests.model.networks import TINY, tiny_weights
 
 
@@ -25,7 +27,8 @@ def path(tmp_path: Path) -> Path:
 def rewrite(path: Path, without: str = "", **header: str) -> None:
     """Write the file again without one tensor, or with another header."""
     tensors = {name: tensor for name, tensor in load_file(path).items() if name != without}
-    save_file(tensors, path, metadata={"format": FORMAT, "config": json.dumps(TINY.as_dict()), **header})
+    with safe_open(path, "pt") as file:
+        save_file(tensors, path, metadata={**file.metadata(), **header})
 
 
 def test_round_trip_in_half_precision(path: Path) -> None:
@@ -36,6 +39,7 @@ def test_round_trip_in_half_precision(path: Path) -> None:
         assert loaded.tensors[name].dtype == torch.float16
         torch.testing.assert_close(loaded.tensors[name], tensor.half(), rtol=0, atol=0)
     np.testing.assert_array_equal(loaded.deviation, saved.deviation)
+    assert loaded.ranges == activation_ranges(loaded.build()) and loaded.ranges
     assert loaded.deviation.shape == (12, 3, 3) and loaded.deviation.dtype == np.float32
     assert [p.name for p in path.parent.iterdir()] == ["mini.safetensors"], "no partial file is left"
 
@@ -49,7 +53,7 @@ def test_saved_again_they_are_the_same_weights(path: Path) -> None:
 def test_another_version_is_refused_in_words(path: Path) -> None:
     """Weights of the model before this one: a whole file, of names that are known here."""
     rewrite(path, format="everslide-mini-1", sampler='{"strength": 0.02}')
-    with pytest.raises(WeightsError, match=r"mini\.safetensors: expected weights of the format everslide-mini-3"):
+    with pytest.raises(WeightsError, match=r"mini\.safetensors: expected weights of the format everslide-mini-4"):
         load_weights(path)
 
 
@@ -92,7 +96,7 @@ def test_a_file_that_is_something_else(path: Path) -> None:
 def test_safetensors_of_another_kind(path: Path, header: dict[str, str] | None) -> None:
     save_file({"weight": torch.zeros(2)}, path, metadata=header)
     with pytest.raises(
-        WeightsError, match=r"expected weights of the format everslide-mini-3, found .*train them again"
+        WeightsError, match=r"expected weights of the format everslide-mini-4, found .*train them again"
     ):
         load_weights(path)
 
@@ -120,6 +124,21 @@ def test_tensors_of_another_size(path: Path) -> None:
     rewrite(path, config=json.dumps({**TINY.as_dict(), "channels": [8, 16]}))
     with pytest.raises(WeightsError, match="do not fit"):
         load_weights(path).build()
+
+
+@pytest.mark.parametrize("ranges", ["{", "[]", '{"enter": [0]}', '{"enter": [1, 2]}', '{"enter": [-1, Infinity]}', "3"])
+def test_ranges_that_cannot_be_understood(path: Path, ranges: str) -> None:
+    rewrite(path, ranges=ranges)
+    with pytest.raises(WeightsError, match="a header with the sizes of the network and ranges"):
+        load_weights(path)
+
+
+def test_weights_that_overflow_are_not_saved(path: Path) -> None:
+    before, weights = path.read_bytes(), tiny_weights()
+    weights.tensors["enter.weight"] *= 1e30
+    with pytest.raises(WeightsError, match="not finite"):
+        save_weights(path, weights)
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("config", ['{"depth": 3}', "{", "[]", '{"cells": 3}', "{}x"])
