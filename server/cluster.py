@@ -158,7 +158,7 @@ class Cluster:
             raise EngineError(
                 f"scheduler {self.address}: its workers would paint different bytes of {model!r} (fingerprints "
                 f"{', '.join(sorted(each.fingerprint[:12] for each in found))}): run the same versions on one kind of "
-                "machine"
+                "machine, with the same options of the model"
             )
         chosen = found.pop()
         check_paints_from_parents(model, chosen.capabilities)
