@@ -12,17 +12,23 @@ PLACES = 64
 
 
 def energy_score(
-    first: Sequence[Tensor], second: Sequence[Tensor], real: Sequence[Tensor], shares: Sequence[float] | None = None
+    first: Sequence[Tensor],
+    second: Sequence[Tensor],
+    real: Sequence[Tensor],
+    shares: Sequence[float] | None = None,
+    variety: float = 1.0,
 ) -> Tensor:
     """The energy score of two independent samples against what is real, by maps of features (B, C, h, w): (B,).
 
     1/2 (|f(x) - f(y)| + |f(x') - f(y)|) - 1/2 |f(x) - f(x')|: least on average where x has the distribution of y given
     the parent (Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation", 2007, Eq. 22). The
     first term alone makes means, hence blur; the second pays for variety. shares: how much each map counts; by default
-    all alike.
+    all alike. variety: weight of the second term in maps of more than one place, 1 for the score itself. A network that
+    falls short of it has samples nearer to each other than to what is real, and more than 1 makes up for that; a map
+    of one place, the mean over a picture, says how pictures differ, which its noise cannot.
     """
     parts = [
-        0.5 * (distance(x, y) + distance(x2, y)) - 0.5 * distance(x, x2)
+        0.5 * (distance(x, y) + distance(x2, y)) - 0.5 * (variety if x.shape[-1] > 1 else 1.0) * distance(x, x2)
         for x, x2, y in zip(first, second, real, strict=True)
     ]
     return _weighed(parts, shares)

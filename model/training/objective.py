@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,15 +45,15 @@ class Objective:
         """
         count = batch.s.shape[1]
 
-        def scored(found: list[Tensor], wanted: list[Tensor], shares: Sequence[float] | None = None) -> Tensor:
-            return energy_score([x[:count] for x in found], [x[count:] for x in found], wanted, shares)
+        def scored(found: list[Tensor], wanted: list[Tensor], *of: Any) -> Tensor:
+            return energy_score([x[:count] for x in found], [x[count:] for x in found], wanted, *of)
 
         with autocast(batch.reals.device):
             painted = paint_chains(brush, batch)
             total, metrics = [], dict[str, float]()
             for s, child, real in zip(batch.s, painted, batch.reals, strict=True):
                 found, wanted = self._compared(child, real)
-                score = scored(found, wanted, self.features.shares)
+                score = scored(found, wanted, self.features.shares, self.plan.variety)
                 lattice = scored(phases(child), phases(real)).mean()
                 beside = scored([relief(child)], [relief(real)]).mean()
                 metrics |= {"lattice": float(lattice.detach()), "relief": float(beside.detach())}

@@ -41,7 +41,7 @@ STAIN_SHARE, GAINS, SHIFT = 0.65, (0.75, 1.33), 0.07
 """How often a place is shown in another stain, and how far that goes; see `jitter_stain`."""
 STAINS = 6
 """Stains of an image of 20x, each with a reference of its own: else a reference would stand for one image by heart."""
-DROPPED_SHARE = 0.25
+DROPPED_SHARE = 0.5
 """How often a reference that is known is not shown, so that guidance has something to guide away from."""
 ORGAN_DROPPED_SHARE = 0.4
 """How often an organ is not shown."""

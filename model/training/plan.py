@@ -14,7 +14,8 @@ class Plan:
     of the moving average that is shipped. save_every_s: seconds between checkpoints. workers: processes that read
     places, 0 for none but the trainer's own. replayed: share of the steps that paint upon painted parents. critic:
     weight of the critic beside the scores. critic_rate: its learning rate. lattice: weight of the scores of
-    `everslide.model.training.lattice.phases`; relief: of that of `everslide.model.training.relief.relief`. sitting:
+    `everslide.model.training.lattice.phases`; relief: of that of `everslide.model.training.relief.relief`. variety: how
+    much the distance of two samples counts in the scores of features, see `everslide.model.training.loss`. sitting:
     minutes after which it stops for now, whatever is left.
     """
 
@@ -33,5 +34,6 @@ class Plan:
     critic: float = 1.5
     lattice: float = 0.15
     relief: float = 0.4
+    variety: float = 1.08
     critic_rate: float = 2e-3
     sitting: float | None = None

@@ -48,6 +48,23 @@ def test_the_right_distribution_scores_best() -> None:
     assert worse["the mean"] == pytest.approx(1.41 * right, rel=0.03), "an exact 2 ** 0.5 for the normal distribution"
 
 
+@pytest.mark.parametrize("variety", [1.0, 1.15])
+def test_variety_widens_what_scores_best(variety: float) -> None:
+    """Of normal samples of one channel the best variance is variety^2 / (2 - variety^2) of the real one."""
+    real, one, other = (normals(channels=1) for _ in range(3))
+    best = (variety**2 / (2 - variety**2)) ** 0.5
+
+    def score(deviation: float) -> float:
+        return float(energy_score([deviation * one], [deviation * other], [real], None, variety).mean())
+
+    assert min((0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.6), key=score) == pytest.approx(best, abs=0.06)
+
+
+def test_variety_does_not_widen_maps_of_one_place() -> None:
+    x, x2, y = ([torch.full((1, 1, 1, 1), v)] for v in (3.0, -1.0, 0.0))
+    assert energy_score(x, x2, y, None, 1.5).tolist() == energy_score(x, x2, y).tolist()
+
+
 def test_the_mean_would_win_without_the_pay_for_variety() -> None:
     """So that the test above tests something: by distances alone blur is best."""
     real, mean = normals(), torch.zeros(64, 2, 16, 16)
