@@ -172,7 +172,7 @@ def load_mini(path: Path | None = None, *, side_by_side: int | None = None, runt
     RUNTIMES, by default the fastest; all but torch paint on the CPU, even where there is a GPU. Raises WeightsError,
     SlideError.
     """
-    runtime = runtime or fastest_runtime()
+    runtime = fastest_runtime() if runtime is None else runtime
     if runtime not in RUNTIMES:
         raise SlideError(f"--with runtime={runtime}: expected one of {', '.join(RUNTIMES)}")
     if torch.cuda.is_available() and runtime == "torch":

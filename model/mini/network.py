@@ -55,6 +55,8 @@ class NetworkConfig:
 
 
 PIXEL_NORM_EPS = 1e-4
+MOST_BLOCKS = 64
+"""At one resolution, on one way: what asks for more is no network."""
 
 
 class ResidualBlock(nn.Module):
@@ -117,7 +119,11 @@ class DetailUNet(nn.Module):
         super().__init__()
         self.config = config
         widths, emb, noise = config.channels, config.embedding, config.noise
-        assert len(noise) == len(widths) + 1 and len(config.blocks) == len(widths)
+        assert len(noise) == len(widths) + 1, f"noise for {len(noise)} resolutions, expected {len(widths) + 1}"
+        assert len(config.blocks) == len(widths), f"blocks of {len(config.blocks)} resolutions, expected {len(widths)}"
+        assert all(type(count) is int and 0 < count <= MOST_BLOCKS for count in config.blocks), (
+            f"blocks {config.blocks!r:.60}: expected 1 to {MOST_BLOCKS} at each resolution"
+        )
         folded = FOLD * FOLD
         self.enter = nn.Conv2d((DETAIL_CHANNELS + PARENT_CHANNELS) * folded, widths[0], 3, padding=1)
         self.time = nn.Sequential(nn.Linear(64, emb), nn.SiLU(), nn.Linear(emb, emb))

@@ -8,6 +8,7 @@ seen most.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -24,6 +25,7 @@ from everslide.model.errors import SlideError, WeightsError
 from everslide.model.mini.activation_ranges import Range
 from everslide.model.mini.network import DETAIL_CHANNELS, FOLD, PARENT_CHANNELS, DetailUNet, ResidualBlock
 
+log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
 FORMAT = 3
 """Part of the fingerprint: raise it when the same weights would be computed with otherwise."""
@@ -65,7 +67,7 @@ class OpenVinoNetwork:
         for _ in range(side_by_side):
             self._idle.put(compiled.create_infer_request())
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.facts = ("openvino", FORMAT, openvino.__version__, tuple(capabilities))
+        self.facts = ("openvino", FORMAT, openvino.__version__, tuple(capabilities), sorted(ranges.items()))
         """What its numbers depend on beside the weights: part of the fingerprint."""
 
     def __call__(
@@ -84,27 +86,42 @@ class OpenVinoNetwork:
 
 
 def can_compute() -> bool:
-    """Whether OpenVINO is installed, and the CPU has the instructions that `OpenVinoNetwork` needs."""
+    """Whether `OpenVinoNetwork` can compute here: the CPU has VNNI, and OpenVINO is installed.
+
+    One that is installed and cannot be imported is logged.
+    """
+    if not torch.cpu._is_vnni_supported() or not _installed():
+        return False
     try:
-        installed = find_spec("openvino") is not None
-    except ValueError:  # imported as something that is no module
-        installed = False
-    return installed and torch.cpu._is_vnni_supported()
+        _load_openvino()
+    except SlideError as error:
+        log.warning("%s; torch computes instead", error)
+        return False
+    return True
+
+
+def _installed() -> bool:
+    try:
+        return find_spec("openvino") is not None
+    except ValueError:  # imported, as something that is no module
+        return False
 
 
 def _load_openvino() -> Any:
-    """The package openvino. Raises SlideError where it is not installed.
+    """The package openvino. Raises SlideError where it is not installed, or is broken.
 
     It reports each import to a service of its makers unless its telemetry package is missing: here it is made to be.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
-        return import_module("openvino")
-    except ImportError as error:
+        openvino = import_module("openvino")
+        openvino.Core, openvino.opset13  # noqa: B018 (a folder of the name can be imported too)
+    except Exception as error:  # whatever its libraries raise
         raise SlideError(
             f"runtime=openvino: the package openvino cannot be imported ({error}); "
             "`pip install 'everslide[fast]'`, or use --with runtime=torch"
         ) from error
+    return openvino
 
 
 class _Graph:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +21,8 @@ from everslide.model.mini.network import DetailUNet, NetworkConfig
 from everslide.model.mini.tensors import UNFIT, read_tensors, write_tensors
 
 FORMAT = "everslide-mini-4"
+WIDEST = 1e30
+"""Ranges reach less far than this to either side of zero."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,15 +89,21 @@ def load_weights(path: Path) -> Weights:
         if deviation.shape != (config.scales, 3, 3):
             raise ValueError(f"'deviation' of shape {deviation.shape} for {config.scales} scales")
         cases = json.loads(header["cases"]) if config.organs else {}
-        ranges = {name: (float(low), float(high)) for name, (low, high) in json.loads(header["ranges"]).items()}
-        if wrong := [name for name, (low, high) in ranges.items() if not low <= 0 < high < math.inf]:
-            raise ValueError(f"a range of {wrong[0]} that does not hold zero")
+        ranges = {name: _range(name, found) for name, found in json.loads(header["ranges"]).items()}
         return Weights(config, tensors, deviation, {organ: int(cases[organ]) for organ in config.organs}, ranges)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise WeightsError(
             f"{path}: expected a tensor 'deviation' and a header with the sizes of the network and ranges, "
             f"found: {error!r}; the file is of another version of {FORMAT}: train or copy it again"
         ) from error
+
+
+def _range(name: str, found: Any) -> Range:
+    """A range as it stands in a header. Raises ValueError where it is none that float32 can be parted by."""
+    low, high = found
+    if not all(type(end) in (int, float) for end in found) or not (-WIDEST < low <= 0 and 1 / WIDEST < high < WIDEST):
+        raise ValueError(f"the range {found!r:.60} of {name!r:.60}: expected two numbers, zero between them")
+    return float(low), float(high)
 
 
 def read_config(header: Mapping[str, str]) -> dict[str, Any]:

@@ -200,6 +200,7 @@ def test_it_computes_where_it_can_unless_there_is_a_gpu(
     installed: bool, vnni: bool, gpu: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: name if installed else None)
+    monkeypatch.setattr(module, "_load_openvino", SimpleNamespace)
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: vnni)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     assert fastest_runtime() == chosen
@@ -211,9 +212,35 @@ def test_the_fastest_runtime_is_the_default(weights: Path, tiny: MiniModel, monk
     assert fastest_runtime() == "torch"
 
 
-def test_an_unknown_runtime_is_refused(weights: Path) -> None:
-    with pytest.raises(SlideError, match="runtime=fast: expected one of torch, openvino"):
-        load_mini(weights, runtime="fast")
+@pytest.mark.parametrize("content", ["raise RuntimeError('an old library')", "raise ImportError('libfoo.so')", ""])
+def test_a_broken_package_leaves_it_to_torch_and_says_so(
+    content: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "openvino").mkdir()
+    (tmp_path / "openvino" / "__init__.py").write_text(content)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "openvino"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
+    assert fastest_runtime() == "torch"
+    assert "the package openvino cannot be imported" in caplog.text and "torch computes instead" in caplog.text
+    with pytest.raises(SlideError, match=r"cannot be imported .*--with runtime=torch"):
+        load_mini(weights, runtime="openvino")
+
+
+def test_ranges_are_part_of_the_fingerprint(weights: Path, tmp_path: Path, tiny: MiniModel) -> None:
+    """A difference that one probe need not show."""
+    with safe_open(weights, "pt") as file:
+        header, ranges = file.metadata(), json.loads(file.metadata()["ranges"])
+    ranges["down.1.shrink"][1] *= 1 + 1e-9
+    save_file(load_file(weights), tmp_path / "mini.safetensors", {**header, "ranges": json.dumps(ranges)})
+    assert integers(tmp_path / "mini.safetensors").fingerprint != tiny.fingerprint
+
+
+@pytest.mark.parametrize("runtime", ["fast", "", "OpenVINO"])
+def test_an_unknown_runtime_is_refused(runtime: str, weights: Path) -> None:
+    with pytest.raises(SlideError, match=f"runtime={runtime}: expected one of torch, openvino"):
+        load_mini(weights, runtime=runtime)
 
 
 def test_the_threads_that_torch_had_before_change_nothing(weights: Path, tiny: MiniModel) -> None:

@@ -126,7 +126,27 @@ def test_tensors_of_another_size(path: Path) -> None:
         load_weights(path).build()
 
 
-@pytest.mark.parametrize("ranges", ["{", "[]", '{"enter": [0]}', '{"enter": [1, 2]}', '{"enter": [-1, Infinity]}', "3"])
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        "{",
+        "[]",
+        "3",
+        "[" * 100000,
+        '{"enter": [0]}',
+        '{"enter": [1, 2]}',
+        '{"enter": [-1, Infinity]}',
+        '{"enter": [-Infinity, 1]}',
+        '{"enter": [0, NaN]}',
+        '{"enter": [0, 1' + 400 * "0" + "]}",
+        '{"enter": [0, 1e-320]}',
+        '{"enter": [-1e39, 1e39]}',
+        '{"enter": ["-1", "1"]}',
+        '{"enter": [false, true]}',
+        '{"enter": "01"}',
+        '{"enter": null}',
+    ],
+)
 def test_ranges_that_cannot_be_understood(path: Path, ranges: str) -> None:
     rewrite(path, ranges=ranges)
     with pytest.raises(WeightsError, match="a header with the sizes of the network and ranges"):
@@ -139,6 +159,13 @@ def test_weights_that_overflow_are_not_saved(path: Path) -> None:
     with pytest.raises(WeightsError, match="not finite"):
         save_weights(path, weights)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("blocks", [[1], [1, 1, 1], [0, 1], [True, True], [10**30, 1], [1.0, 1.0], "11", 1, [-1, 1]])
+def test_blocks_that_are_none(path: Path, blocks: object) -> None:
+    rewrite(path, config=json.dumps({**TINY.as_dict(), "blocks": blocks}))
+    with pytest.raises(WeightsError, match=r"do not fit the network they describe: .+"):
+        load_weights(path).build()
 
 
 @pytest.mark.parametrize("config", ['{"depth": 3}', "{", "[]", '{"cells": 3}', "{}x"])
